@@ -1,0 +1,81 @@
+"""ann2neo: thresholded activations of torch networks as neo spike trains on a pseudo-time axis.
+
+Three verbs: export activations to neo files, analyze them with Elephant, share them. Names are loaded when they are first used, so that
+`import ann2neo` alone loads neither torch, Elephant, neo nor matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ann2neo import figures
+    from ann2neo.analysis import analyze
+    from ann2neo.arrays import from_array
+    from ann2neo.capture import Inputs, export, plan, record
+    from ann2neo.comparison import compare
+    from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
+    from ann2neo.formats import load, save
+    from ann2neo.recording import Layer, Recording
+    from ann2neo.sharing import share
+    from ann2neo.summary import summarize
+    from ann2neo.trains import from_block, to_block
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Ann2NeoError": "errors",
+    "Ann2NeoWarning": "errors",
+    "Inputs": "capture",
+    "Layer": "recording",
+    "Recording": "recording",
+    "analyze": "analysis",
+    "compare": "comparison",
+    "export": "capture",
+    "figures": "",
+    "from_array": "arrays",
+    "from_block": "trains",
+    "load": "formats",
+    "plan": "capture",
+    "record": "capture",
+    "save": "formats",
+    "share": "sharing",
+    "summarize": "summary",
+    "to_block": "trains",
+}
+
+__all__ = [
+    "Ann2NeoError",
+    "Ann2NeoWarning",
+    "Inputs",
+    "Layer",
+    "Recording",
+    "analyze",
+    "compare",
+    "export",
+    "figures",
+    "from_array",
+    "from_block",
+    "load",
+    "plan",
+    "record",
+    "save",
+    "share",
+    "summarize",
+    "to_block",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ann2neo' has no attribute {name!r}")
+    if not _HOME[name]:
+        return importlib.import_module(f"ann2neo.{name}")
+    found = getattr(importlib.import_module(f"ann2neo.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,106 @@
+"""One tree of errors: every error that ann2neo raises on purpose is an `Ann2NeoError`.
+
+A message has three parts, each on its own line: the fact (with names, shapes, values), the consequence, the cure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Ann2NeoError(Exception):
+    """Something that the caller can mend; the message says how.
+
+    Examples
+    --------
+    >>> print(WindowError("3 bins are fewer than one window of 5.", "No window is complete.", "Use windows=3 or less."))
+    3 bins are fewer than one window of 5.
+    No window is complete.
+    Use windows=3 or less.
+    """
+
+    def __init__(self, fact: str, consequence: str = "", cure: str = "") -> None:
+        super().__init__("\n".join(part for part in (fact, consequence, cure) if part))
+
+
+class InputsError(Ann2NeoError):
+    """The inputs are empty, of a form that is not understood, or change between batches."""
+
+
+class ModelError(Ann2NeoError):
+    """The model cannot be recorded as it is, for instance because hooks never fire on a scripted model."""
+
+
+class LayerNotFound(Ann2NeoError):
+    """No layer matches the name or pattern that was asked for."""
+
+
+class LayerNeverRan(Ann2NeoError):
+    """A layer that was asked for was not called by the first batch."""
+
+
+class ActivationError(Ann2NeoError):
+    """An activation is NaN or infinite, or changes its shape between batches."""
+
+
+class ThresholdError(Ann2NeoError):
+    """A threshold rule cannot be applied to a layer."""
+
+
+class PseudoTimeError(Ann2NeoError):
+    """A bin size at which spike times are not exact, or times that are not on the lattice."""
+
+
+class WindowError(Ann2NeoError):
+    """Windows or an order that the recording does not support."""
+
+
+class RecordingError(Ann2NeoError):
+    """The parts of a recording contradict each other."""
+
+
+class SpikeTrainError(Ann2NeoError):
+    """Spike trains that cannot be analyzed: unsorted, outside their borders, or in no unit of time."""
+
+
+class AnnotationError(Ann2NeoError):
+    """An annotation that a file format would lose or damage."""
+
+
+class FormatError(Ann2NeoError):
+    """A file that is missing, foreign, truncated, of a newer schema or of an unknown suffix."""
+
+
+class OutputExists(Ann2NeoError):
+    """The output is already there and nobody allowed to overwrite it."""
+
+
+class StoreError(Ann2NeoError):
+    """A store on disk is half written, damaged, or belongs to another recording."""
+
+
+class AnalysisError(Ann2NeoError):
+    """A table cannot be computed from what was given."""
+
+
+class ShareError(Ann2NeoError):
+    """A bundle was refused because the file fails its check."""
+
+
+class Ann2NeoWarning(UserWarning):
+    """Something worth knowing that does not stop the work."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names is nearest, or nothing.
+
+    Examples
+    --------
+    >>> suggestion("feature.0", ["features.0", "classifier"])
+    " Did you mean 'features.0'?"
+    >>> suggestion("x", ["features.0"])
+    ''
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

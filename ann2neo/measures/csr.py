@@ -1,0 +1,92 @@
+"""Spikes of many units as flat arrays: what every measure takes, wherever the trains came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ann2neo.errors import SpikeTrainError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpikeArrays:
+    """The spikes of some units, unit after unit, in compressed sparse rows.
+
+    A stretch is a piece of unbroken time; no inter-spike interval crosses its border. A window is a set of time in which spikes are counted;
+    each window belongs to one pass (one run through all inputs), and windows of a pass need be neither contiguous nor of equal size.
+
+    Parameters
+    ----------
+    times
+        Spike times in ``time_unit``, ascending within each (unit, stretch), shape (spike,). Each stretch may have a clock of its own.
+    offsets
+        Spikes of unit ``u`` are ``times[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
+    stretch
+        Stretch of each spike, ascending within a unit, shape (spike,).
+    window
+        Window in which each spike is counted, -1 for none, shape (spike,).
+    label
+        Class in which each spike is counted for the label share, -1 for none, shape (spike,).
+    stretch_durations
+        Duration of each stretch in ``time_unit``, shape (stretch,).
+    stretch_bins
+        Number of bins of each stretch, shape (stretch,); None where the source has no lattice.
+    window_durations
+        Time that each window covers in ``time_unit``, shape (window,).
+    window_bins
+        Number of bins of each window, shape (window,); None where the source has no lattice.
+    window_pass
+        Pass to which each window belongs, shape (window,).
+    label_bins
+        Number of bins of each class over all passes, shape (class,); None where there are no labels or no lattice.
+    time_unit
+        Unit of all times, for instance "ms".
+    """
+
+    times: Float[np.ndarray, " spike"]
+    offsets: Int[np.ndarray, " unit_plus_one"]
+    stretch: Int[np.ndarray, " spike"]
+    window: Int[np.ndarray, " spike"]
+    label: Int[np.ndarray, " spike"] | None
+    stretch_durations: Float[np.ndarray, " stretch"]
+    stretch_bins: Int[np.ndarray, " stretch"] | None
+    window_durations: Float[np.ndarray, " window"]
+    window_bins: Int[np.ndarray, " window"] | None
+    window_pass: Int[np.ndarray, " window"]
+    label_bins: Int[np.ndarray, " class"] | None
+    time_unit: str
+
+    def __post_init__(self) -> None:
+        if self.offsets[0] != 0 or self.offsets[-1] != self.times.size:
+            raise SpikeTrainError(
+                f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, but there are {self.times.size} spikes.",
+                "Spikes would be lost or counted for the wrong unit.",
+                "Give offsets that begin with 0 and end with the number of spikes.",
+            )
+
+    @property
+    def n_units(self) -> int:
+        """Number of units, silent ones included."""
+        return self.offsets.size - 1
+
+    @property
+    def n_spikes(self) -> Int[np.ndarray, " unit"]:
+        """Spikes of each unit over all stretches, shape (unit,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def unit_of_spike(self) -> Int[np.ndarray, " spike"]:
+        """Unit of each spike, shape (spike,)."""
+        return np.repeat(np.arange(self.n_units), self.n_spikes)
+
+    def stretches_of(self, unit: int) -> Iterator[tuple[int, Float[np.ndarray, " spike"]]]:
+        """Give the stretch number and spike times of each stretch in which the unit spiked."""
+        rows = slice(self.offsets[unit], self.offsets[unit + 1])
+        times, stretch = self.times[rows], self.stretch[rows]
+        borders = np.flatnonzero(np.diff(stretch)) + 1
+        for part, ids in zip(np.split(times, borders), np.split(stretch, borders)):
+            if ids.size:
+                yield int(ids[0]), part

@@ -1,0 +1,102 @@
+"""Pseudo-time: which bin a spike is in, and at which time it is written down."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ann2neo.errors import PseudoTimeError
+
+# Of edge, quarter and centre only the quarter is mapped back to its bin by every consumer that was tried (floor, round, Elephant's and pynapple's
+# binning, closed intervals on both ends); being dyadic it also keeps every time exact in binary floating point.
+POSITION_IN_BIN = 0.25
+MANTISSA_BITS = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PseudoTime:
+    """A lattice of bins of equal size that begins at 0.
+
+    The spike of bin ``k`` is at ``(k + 0.25) * bin_size_ms``. Bin sizes at which these times would not be exact in float64 (0.1 ms, for instance)
+    are refused, because inter-spike intervals that ought to be equal would then differ.
+
+    Parameters
+    ----------
+    n_bins
+        Number of bins.
+    bin_size_ms
+        Size of a bin in milliseconds; "pseudo" because an input takes no time.
+
+    Raises
+    ------
+    PseudoTimeError
+        If the bin size is not positive, or spike times would be inexact.
+
+    Examples
+    --------
+    >>> axis = PseudoTime(n_bins=4, bin_size_ms=2.0)
+    >>> axis.spike_times_ms(np.array([0, 3]))
+    array([0.5, 6.5])
+    >>> axis.bins_of(np.array([0.5, 6.5]))
+    array([0, 3])
+    >>> axis.edges_ms
+    array([0., 2., 4., 6., 8.])
+    """
+
+    n_bins: int
+    bin_size_ms: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.bin_size_ms) and self.bin_size_ms > 0):
+            raise PseudoTimeError(
+                f"A bin of {self.bin_size_ms} ms has no duration.", "Nothing was done.", "Use a positive bin size, such as 1.0."
+            )
+        numerator, _ = float(self.bin_size_ms).as_integer_ratio()
+        odd_part = numerator // (numerator & -numerator)
+        if odd_part * (4 * max(self.n_bins, 1) + 1) >= 2**MANTISSA_BITS:
+            near = 2.0 ** round(math.log2(self.bin_size_ms))
+            raise PseudoTimeError(
+                f"Bins of {self.bin_size_ms!r} ms do not give exact spike times over {self.n_bins} bins.",
+                "Equal inter-spike intervals would differ in their last bits.",
+                f"Use a bin size that is a small number of halves, quarters, ...: {near!r} ms is the nearest power of two.",
+            )
+
+    @property
+    def duration_ms(self) -> float:
+        """Where the last bin ends, in milliseconds."""
+        return self.n_bins * self.bin_size_ms
+
+    @property
+    def edges_ms(self) -> Float[np.ndarray, " edge"]:
+        """Borders of the bins in milliseconds, shape (bin + 1,)."""
+        return np.arange(self.n_bins + 1) * float(self.bin_size_ms)
+
+    def spike_times_ms(self, bins: Int[np.ndarray, " spike"]) -> Float[np.ndarray, " spike"]:
+        """Give the time of a spike in each bin, in milliseconds, shape (spike,)."""
+        return (bins + POSITION_IN_BIN) * float(self.bin_size_ms)
+
+    def bins_of(self, times_ms: Float[np.ndarray, " spike"]) -> Int[np.ndarray, " spike"]:
+        """Find the bin of each spike time in milliseconds, shape (spike,).
+
+        Raises
+        ------
+        PseudoTimeError
+            If a time is outside the lattice or not at a quarter of its bin: such a train was not made by ann2neo.
+        """
+        bins = np.floor(times_ms / self.bin_size_ms).astype(np.int64)
+        if bins.size and (bins.min() < 0 or bins.max() >= self.n_bins):
+            raise PseudoTimeError(
+                f"Spike times reach from {times_ms.min()} to {times_ms.max()} ms, but the bins cover 0 to {self.duration_ms} ms.",
+                "These spikes have no bin.",
+                "Analyze the trains as they are (`ann2neo.analyze`), or give the right bin size.",
+            )
+        if not np.allclose(times_ms, self.spike_times_ms(bins), rtol=1e-9, atol=1e-6 * self.bin_size_ms):
+            raise PseudoTimeError(
+                f"Spike times are not at a quarter of bins of {self.bin_size_ms} ms.",
+                "They were not made by ann2neo, or with another bin size, and cannot become bits without loss.",
+                "Analyze the trains as they are (`ann2neo.analyze`).",
+            )
+        return bins

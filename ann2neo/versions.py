@@ -1,0 +1,23 @@
+"""Versions of the software that made a result."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def software(*packages: str) -> str:
+    """List our version and those of some packages, as in ``ann2neo 0.1.0, torch 2.13.0``.
+
+    Examples
+    --------
+    >>> software("numpy").startswith("ann2neo ")
+    True
+    """
+    return ", ".join(f"{package} {_version(package)}" for package in ("ann2neo", *packages))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

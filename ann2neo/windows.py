@@ -1,0 +1,208 @@
+"""Orders of trials, stretches of unbroken bins and windows in which spikes are counted, all as integer arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from ann2neo.errors import WindowError, suggestion
+
+Order = Literal["presented", "label", "shuffled"]
+
+TRIAL_COLUMNS_OF_TIME = ("pass", "trial", "start_bin", "stop_bin", "stimulus_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """Sets of bins in which spikes are counted.
+
+    Parameters
+    ----------
+    kind
+        How they were made: a column of the trials table, "trial", or "n bins".
+    ids
+        Window of each bin, -1 for none, shape (bin,). Windows are numbered pass after pass.
+    n_bins
+        Number of bins of each window, shape (window,).
+    of_pass
+        Pass to which each window belongs, shape (window,).
+    names
+        What each window stands for: the label, or its number.
+    """
+
+    kind: str
+    ids: Int[np.ndarray, " bin"]
+    n_bins: Int[np.ndarray, " window"]
+    of_pass: Int[np.ndarray, " window"]
+    names: tuple[str, ...]
+
+
+def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> Int[np.ndarray, " trial"]:
+    """Say in which order the trials of one pass are to be read.
+
+    ``"presented"`` is ascending in ``trial``; ``"label"`` is ascending in ``label`` and, within a label, as presented; ``"shuffled"`` is a uniformly
+    random permutation of the presented order.
+
+    Parameters
+    ----------
+    trials
+        Rows of one pass.
+    by
+        Name of the order.
+    seed
+        Seed of the shuffle; needed for ``"shuffled"``, refused otherwise.
+
+    Raises
+    ------
+    WindowError
+        If there are no labels to order by, the order is unknown, or the seed is missing or without use.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"trial": [0, 1, 2, 3], "label": [1, 0, 1, 0]})
+    >>> trial_order(trials, "label")
+    array([1, 3, 0, 2])
+    """
+    presented = np.argsort(trials["trial"].to_numpy(), kind="stable")
+    if (by == "shuffled") != (seed is not None):
+        raise WindowError(
+            f"order {by!r} was asked for with seed={seed}.",
+            "A shuffle without a seed cannot be repeated, and a seed without a shuffle has no effect.",
+            "Use arrange('shuffled', seed=0), or leave the seed out.",
+        )
+    if by == "presented":
+        return presented
+    if by == "label":
+        labels = column_of(trials, "label")[presented]
+        return presented[np.argsort(labels, kind="stable")]
+    if by == "shuffled":
+        return presented[np.random.default_rng(seed).permutation(presented.size)]
+    raise WindowError(f"There is no order {by!r}.", "Nothing was arranged.", "Use 'presented', 'label' or 'shuffled'.")
+
+
+def column_of(trials: pd.DataFrame, name: str) -> np.ndarray:
+    """Take a column of the trials table by which trials can be grouped.
+
+    Raises
+    ------
+    WindowError
+        If the table lacks it; the message names those that it has.
+    """
+    known = [c for c in trials.columns if c not in TRIAL_COLUMNS_OF_TIME]
+    if name not in known:
+        raise WindowError(
+            f"The trials have no column {name!r} (columns to group by: {', '.join(map(repr, known)) or 'none'})."
+            + suggestion(name, known),
+            "Trials cannot be ordered or counted by it.",
+            "Give labels when recording (`Inputs(data, labels=...)`), or use windows of a number of bins.",
+        )
+    return trials[name].to_numpy()
+
+
+def stretch_edges(trials: pd.DataFrame) -> Int[np.ndarray, " edge"]:
+    """Give the bins at which unbroken time begins, and the end: passes, or trials where a trial has several bins, shape (stretch + 1,).
+
+    Examples
+    --------
+    >>> stretch_edges(pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 1, 2, 3], "stop_bin": [1, 2, 3, 4]}))
+    array([0, 2, 4])
+    >>> stretch_edges(pd.DataFrame({"pass": [0, 0], "start_bin": [0, 5], "stop_bin": [5, 8]}))
+    array([0, 5, 8])
+    """
+    start, stop = trials["start_bin"].to_numpy(np.int64), trials["stop_bin"].to_numpy(np.int64)
+    if (stop - start != 1).any():
+        return np.append(start, stop[-1])
+    first = np.flatnonzero(np.diff(trials["pass"].to_numpy(), prepend=-1))
+    return np.append(start[first], stop[-1])
+
+
+def windows_by_column(trials: pd.DataFrame, name: str) -> Windows:
+    """Make a window of all bins that share a value of a trials column, wherever they lie; negative values have no window.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 0], "start_bin": [0, 1, 2], "stop_bin": [1, 2, 3], "label": [7, 3, 7]})
+    >>> windows = windows_by_column(trials, "label")
+    >>> windows.ids, windows.n_bins, windows.names
+    (array([1, 0, 1]), array([1, 2]), ('3', '7'))
+    """
+    values = column_of(trials, name)
+    known, codes = np.unique(values, return_inverse=True)
+    if np.issubdtype(known.dtype, np.number):
+        n_unknown = int(np.count_nonzero(known < 0))
+        known, codes = known[n_unknown:], codes - n_unknown
+    return _windows_of_trials(trials, codes, tuple(str(value) for value in known), name)
+
+
+def windows_by_trial(trials: pd.DataFrame) -> Windows:
+    """Make one window of each trial (one bin wide unless trials have several steps)."""
+    codes = trials.groupby("pass").cumcount().to_numpy()
+    names = tuple(str(trial) for trial in trials["trial"].to_numpy()[: codes.max() + 1])
+    return _windows_of_trials(trials, codes, names, "trial")
+
+
+def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
+    """Cut each stretch into windows of so many bins; an incomplete last window of a stretch is dropped.
+
+    Raises
+    ------
+    WindowError
+        If no stretch holds a complete window.
+    """
+    edges = stretch_edges(trials)
+    lengths = np.diff(edges)
+    if n_bins < 1 or (lengths // n_bins).sum() == 0:
+        raise WindowError(
+            f"No stretch of unbroken bins (longest: {lengths.max()}) holds a window of {n_bins} bins.",
+            "There would be nothing to count in.",
+            f"Use windows of 1 to {lengths.max()} bins.",
+        )
+    per_stretch = lengths // n_bins
+    within = np.arange(edges[-1]) - np.repeat(edges[:-1], lengths)
+    number = within // n_bins
+    ids = np.where(
+        number < np.repeat(per_stretch, lengths), number + np.repeat(np.cumsum(per_stretch) - per_stretch, lengths), -1
+    )
+    pass_of_stretch = trials["pass"].to_numpy()[np.searchsorted(trials["start_bin"].to_numpy(), edges[:-1])]
+    return Windows(
+        kind=f"{n_bins} bins",
+        ids=ids.astype(np.int64),
+        n_bins=np.full(per_stretch.sum(), n_bins, np.int64),
+        of_pass=np.repeat(pass_of_stretch, per_stretch).astype(np.int64),
+        names=tuple(str(i) for i in range(per_stretch.sum())),
+    )
+
+
+def make_windows(trials: pd.DataFrame, windows: str | int | None) -> Windows:
+    """Make the windows that were asked for; None is by label where there are labels, else 100 bins.
+
+    Raises
+    ------
+    WindowError
+        If the trials do not support them.
+    """
+    if windows is None:
+        windows = "label" if "label" in trials.columns else 100
+    if isinstance(windows, str):
+        return windows_by_trial(trials) if windows == "trial" else windows_by_column(trials, windows)
+    return windows_of_length(trials, windows)
+
+
+def _windows_of_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], names: tuple[str, ...], kind: str) -> Windows:
+    """Give every bin of a trial the trial's code, numbered anew in each pass."""
+    passes = trials["pass"].to_numpy(np.int64)
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    n_passes = int(passes.max()) + 1
+    of_trial = np.where(codes >= 0, codes + passes * len(names), -1)
+    counted = of_trial >= 0
+    return Windows(
+        kind=kind,
+        ids=np.repeat(of_trial, length).astype(np.int64),
+        n_bins=np.bincount(of_trial[counted], weights=length[counted], minlength=n_passes * len(names)).astype(np.int64),
+        of_pass=np.repeat(np.arange(n_passes), len(names)),
+        names=names * n_passes,
+    )
