@@ -72,6 +72,10 @@ class FormatError(Ann2NeoError):
     """A file that is missing, foreign, truncated, of a newer schema or of an unknown suffix."""
 
 
+class ForeignFile(FormatError):
+    """A sound file, or a Block, that ann2neo did not write: `analyze` takes it, `load` cannot."""
+
+
 class OutputExists(Ann2NeoError):
     """The output is already there and nobody allowed to overwrite it."""
 

@@ -15,13 +15,15 @@ from ann2neo.errors import SpikeTrainError
 class SpikeArrays:
     """The spikes of some units, unit after unit, in compressed sparse rows.
 
-    A stretch is a piece of unbroken time; no inter-spike interval crosses its border. A window is a set of time in which spikes are counted;
-    each window belongs to one pass (one run through all inputs), and windows of a pass need be neither contiguous nor of equal size.
+    A stretch is a piece of unbroken time; no inter-spike interval crosses its border. A window is a set of time in
+    which spikes are counted; each window belongs to one pass (one run through all inputs), and windows of a pass need
+    be neither contiguous nor of equal size.
 
     Parameters
     ----------
     times
-        Spike times in ``time_unit``, ascending within each (unit, stretch), shape (spike,). Each stretch may have a clock of its own.
+        Spike times in ``time_unit``, ascending within each (unit, stretch), shape (spike,). Each stretch may have a
+        clock of its own.
     offsets
         Spikes of unit ``u`` are ``times[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
     stretch
@@ -60,11 +62,24 @@ class SpikeArrays:
     time_unit: str
 
     def __post_init__(self) -> None:
-        if self.offsets[0] != 0 or self.offsets[-1] != self.times.size:
+        if self.offsets[0] != 0 or self.offsets[-1] != self.times.size or np.any(np.diff(self.offsets) < 0):
             raise SpikeTrainError(
-                f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, but there are {self.times.size} spikes.",
+                f"offsets do not ascend from 0 to the {self.times.size} spikes.",
                 "Spikes would be lost or counted for the wrong unit.",
                 "Give offsets that begin with 0 and end with the number of spikes.",
+            )
+        self._check_ids("stretch", self.stretch, 0, self.stretch_durations.size)
+        self._check_ids("window", self.window, -1, self.window_durations.size)
+        if self.label is not None and self.label_bins is not None:
+            self._check_ids("label", self.label, -1, self.label_bins.size)
+
+    def _check_ids(self, name: str, ids: Int[np.ndarray, " spike"], lowest: int, n_known: int) -> None:
+        """Refuse ids that are out of range: compiled kernels trust them and would write beyond their arrays."""
+        if ids.size and (ids.min() < lowest or ids.max() >= n_known):
+            raise SpikeTrainError(
+                f"Spikes name the {name} ids {ids.min()} to {ids.max()}, but only {lowest} to {n_known - 1} are known.",
+                "They would be counted where they do not belong.",
+                f"Give every spike a {name} that exists.",
             )
 
     @property

@@ -1,0 +1,49 @@
+"""What is analyzed, chunk by chunk, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.csr import SpikeArrays
+
+IDENTITY = ("layer", "unit", "channel", "row", "col")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Some units: who they are (columns layer, unit, channel, row, col) and their spikes."""
+
+    units: pd.DataFrame
+    spikes: SpikeBits | SpikeArrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Chunks of units that share windows and stretches.
+
+    Parameters
+    ----------
+    chunks
+        The units, made when they are asked for.
+    n_units
+        Number of units in all chunks.
+    facts
+        What the table says of its source: order, windows, bins.
+    """
+
+    chunks: Iterable[Chunk]
+    n_units: int
+    facts: dict[str, Any]
+
+
+def identity(layer: str, units: np.ndarray, coordinates: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Make the first columns of the table; a coordinate that a layer does not have is -1."""
+    missing = np.full(units.size, -1, np.int64)
+    places = {axis: coordinates.get(axis, missing) for axis in IDENTITY[2:]}
+    return pd.DataFrame({"layer": pd.Series([layer] * units.size, dtype="str"), "unit": units, **places})

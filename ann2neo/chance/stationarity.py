@@ -1,0 +1,127 @@
+"""Does a unit's rate drift? Rank tests of where the spikes lie against where they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import comb, factorial
+
+from ann2neo.chance.margins import check_spikes
+from ann2neo.chance.p_values import normal_two_sided, where_defined
+
+_FEW = 20
+_LONGEST_LAW = 1 << 21
+
+
+def stationarity_test(
+    bin_sums: Int[np.ndarray, " unit"], n: Int[np.ndarray, " unit"], *, n_bins: int
+) -> Float[np.ndarray, " unit"]:
+    """Test by Wilcoxon's rank sum whether spikes lie earlier or later than empty bins; two-sided.
+
+    Bins are numbered through all stretches, one after the other, so a change of rate from stretch to stretch counts as
+    a drift. Given n, the sum of the spikes' bins has an exact law: used (mid-p) up to 20 spikes, or empty bins; from
+    then on normal with exact variance and fourth moment. NaN for silent and saturated units.
+
+    Parameters
+    ----------
+    bin_sums
+        Sum of the numbers of the bins (from 0) that hold a spike, shape (unit,).
+    n
+        Spikes of each unit, shape (unit,).
+    n_bins
+        Bins of all stretches together.
+
+    Raises
+    ------
+    AnalysisError
+        If a unit has more spikes than bins.
+
+    References
+    ----------
+    Mann & Whitney 1947, doi:10.1214/aoms/1177730491
+
+    Examples
+    --------
+    >>> stationarity_test(np.array([0 + 1 + 2, 0 + 4 + 9, 0]), np.array([3, 3, 0]), n_bins=10).round(3)
+    array([0.008, 0.95 ,   nan])
+    """
+    check_spikes(n, n_bins)
+    defined = (n > 0) & (n < n_bins)
+    # Twice the distance from the centre is an integer, and the same for spikes as for empty bins but for its sign.
+    twice = np.abs(2 * bin_sums[defined] - n[defined] * (n_bins - 1))
+    rarer = np.minimum(n[defined], n_bins - n[defined])
+    p = np.empty(rarer.shape)
+    for one in np.unique(rarer[rarer <= _FEW]):
+        p[rarer == one] = _few_on_bins(twice[rarer == one], int(one), n_bins)
+    many = rarer > _FEW
+    a, b = n[defined][many].astype(float), n_bins - n[defined][many].astype(float)
+    excess = -1.2 * (a * a + b * b + a * b + a + b) / (a * b * (a + b + 1))
+    p[many] = normal_two_sided(twice[many] / np.sqrt(a * b * (n_bins + 1) / 3), excess=excess)
+    return where_defined(defined, p)
+
+
+def stationarity_test_poisson(
+    time_sums: Float[np.ndarray, " unit"], n: Int[np.ndarray, " unit"], *, duration: float
+) -> Float[np.ndarray, " unit"]:
+    """Test by Laplace's trend test whether spike times lie earlier or later than by chance in continuous time; two-sided.
+
+    Stretches follow one another on one clock. Given n, the sum of times is a sum of uniform numbers: exact up to 20
+    spikes, then normal with exact variance and fourth moment. NaN for silent units.
+
+    Parameters
+    ----------
+    time_sums
+        Sum of each unit's spike times, from 0 at the beginning, shape (unit,).
+    n
+        Spikes of each unit, shape (unit,).
+    duration
+        Duration of all stretches together.
+
+    References
+    ----------
+    Cox & Lewis 1966, doi:10.1007/978-94-011-7801-3
+
+    Examples
+    --------
+    >>> stationarity_test_poisson(np.array([9.9, 5.0]), np.array([1, 1]), duration=10.0).round(3)
+    array([0.02, 1.  ])
+    """
+    check_spikes(n)
+    defined = n > 0
+    count = n[defined]
+    away = np.abs(time_sums[defined] / duration - count / 2)
+    p = normal_two_sided(away / np.sqrt(count / 12), excess=-1.2 / count)
+    for one in np.unique(count[count <= _FEW]):
+        p[count == one] = _few_uniform(away[count == one], int(one))
+    return where_defined(defined, p)
+
+
+def _few_on_bins(twice: Int[np.ndarray, " case"], n: int, n_bins: int) -> Float[np.ndarray, " case"]:
+    span = n * (n_bins - n)
+    if span > _LONGEST_LAW:
+        return _few_uniform(twice / (2 * n_bins), n)
+    law = _rank_sum_law(n, n_bins)
+    tail = np.cumsum(law) - law / 2
+    return np.clip(2 * tail[(span - twice) // 2], 0.0, 1.0)
+
+
+def _rank_sum_law(n: int, n_bins: int) -> Float[np.ndarray, " sum"]:
+    """Chance of each rank sum above its minimum: the coefficients of the Gaussian binomial, one factor after the other."""
+    law = np.zeros(n * (n_bins - n) + 1)
+    law[0] = 1.0
+    for one in range(1, n + 1):
+        shift = n_bins - n + one
+        if shift < law.size:
+            law[shift:] -= law[:-shift].copy()
+        padded = np.concatenate((law, np.zeros(-law.size % one))).reshape(-1, one)
+        law = np.cumsum(padded, axis=0).ravel()[: law.size] * one / shift
+    half = law[: (law.size + 1) // 2]
+    return np.maximum(np.concatenate((half, half[: law.size // 2][::-1])), 0)
+
+
+def _few_uniform(away: Float[np.ndarray, " case"], n: int) -> Float[np.ndarray, " case"]:
+    """Two-sided p-value of a sum of n uniform numbers at a distance from its mean (Irwin-Hall)."""
+    low = np.maximum(n / 2 - away, 0.0)
+    k = np.arange(n // 2 + 1)
+    terms = (-1.0) ** k * comb(n, k) * np.maximum(low[:, None] - k, 0.0) ** n
+    return np.clip(2 * terms.sum(axis=1) / factorial(n), 0.0, 1.0)

@@ -1,0 +1,96 @@
+"""Recordings in files; the suffix of a name says in which format."""
+
+from __future__ import annotations
+
+import importlib
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+
+from ann2neo.atomic import check_target
+from ann2neo.errors import FormatError, suggestion
+from ann2neo.recording import Recording
+
+# Loaded when first used: a file format brings a large library along.
+_HOME = {".zarr": "ann2neo.store", ".nwb": "ann2neo.formats.nwb", ".nix": "ann2neo.formats.nix"}
+SUFFIXES = tuple(_HOME)
+
+
+def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a recording to a file.
+
+    The file appears under its name when it is complete, and not at all if writing fails.
+
+    Parameters
+    ----------
+    recording
+        What was recorded; a selection or an arrangement is stored as it is shown.
+    path
+        Name of the file: ``.zarr`` (packed bits, for anything large), ``.nwb`` (to share) or ``.nix`` (neo objects with their annotations, for
+        hundreds of units).
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FormatError
+        If the suffix is unknown or the file cannot be written.
+    OutputExists
+        If there is such a file and it may not be replaced.
+    AnnotationError
+        If the provenance or the trials hold something that the file would lose.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, ann2neo
+    >>> recording = ann2neo.from_array(np.eye(3, dtype=bool))
+    >>> path = Path(tempfile.mkdtemp()) / "rec.zarr"
+    >>> save(recording, path)
+    >>> load(path).identical(recording)
+    True
+    """
+    _home(Path(path)).save(recording, Path(path), overwrite=overwrite)
+
+
+def load(path: str | PathLike[str]) -> Recording:
+    """Read a recording from a file that ann2neo wrote.
+
+    Parameters
+    ----------
+    path
+        Name of the file. Of a ``.zarr`` store only what is looked at is read, when it is looked at.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, foreign, truncated or of a newer ann2neo, or its suffix unknown.
+    """
+    home = _home(Path(path))
+    if not Path(path).exists():
+        near = suggestion(Path(path).name, (other.name for other in Path(path).absolute().parent.glob("*")))
+        raise FormatError(f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder.")
+    return home.load(Path(path))
+
+
+def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse an output that `save` would refuse, before long work begins.
+
+    Raises
+    ------
+    FormatError
+        If the suffix is unknown or the folder does not exist.
+    OutputExists
+        If there is such a file and it may not be replaced.
+    """
+    _home(Path(path))
+    check_target(Path(path), overwrite)
+
+
+def _home(path: Path) -> ModuleType:
+    if path.suffix not in _HOME:
+        raise FormatError(
+            f"{path.name!r} has the suffix {path.suffix!r}.",
+            "The suffix says in which format a recording is.",
+            f"Use one of {', '.join(_HOME)}. Foreign files are opened by neo and given to `ann2neo.analyze`.",
+        )
+    return importlib.import_module(_HOME[path.suffix])

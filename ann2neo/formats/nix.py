@@ -1,0 +1,72 @@
+"""NIX: neo's own format, which keeps Segments, Groups and all annotations as they are, one object for each spike train.
+
+It is slow and large for many units; `ann2neo.formats.nwb` and the ``.zarr`` store are not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import h5py
+import neo
+
+from ann2neo.atomic import complete_or_absent
+from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, FormatError
+from ann2neo.recording import Recording
+from ann2neo.trains import from_block, to_block
+
+MANY_TRAINS = 1000
+SECONDS_PER_TRAIN = 0.04
+BYTES_PER_TRAIN = 30_000
+BYTES_PER_SPIKE = 8
+
+
+def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
+    """Write a recording as a neo Block in NIX, and warn before this takes long; see `ann2neo.formats.save`."""
+    with complete_or_absent(path, overwrite=overwrite) as part:
+        _warn_of_size(recording)
+        block = to_block(recording)
+        with neo.NixIO(str(part), "ow") as io:
+            io.write_block(block)
+
+
+def load(path: Path) -> Recording:
+    """Read a recording from a NIX file that ann2neo wrote; see `ann2neo.formats.load`."""
+    try:
+        return from_block(_read_block(path))
+    except Ann2NeoError:
+        raise
+    # neo and nixio fail on a damaged file in many ways, each of which means the same.
+    except Exception as error:
+        raise FormatError(
+            f"{path} cannot be read as NIX ({type(error).__name__}: {error}).",
+            "It is no NIX file, or it is truncated or damaged.",
+            "Get the file again, or record anew.",
+        ) from error
+
+
+def _read_block(path: Path) -> neo.Block:
+    # nixio does not close a file that it fails to open, and one that is open cannot be opened otherwise.
+    with h5py.File(path, "r"):
+        pass
+    with neo.NixIO(str(path), "ro") as io:
+        block = io.read_block()
+    if block is None:
+        raise FormatError(f"{path} holds no Block.", "There is nothing to read.", "Get the file again, or record anew.")
+    return block
+
+
+def _warn_of_size(recording: Recording) -> None:
+    n_trains = recording.n_units * recording.n_passes
+    if n_trains <= MANY_TRAINS:
+        return
+    n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
+    megabytes = (n_trains * BYTES_PER_TRAIN + n_spikes * BYTES_PER_SPIKE) / 1e6
+    warnings.warn(
+        f"{n_trains} spike trains take about {n_trains * SECONDS_PER_TRAIN:.0f} s and {megabytes:.0f} MB as NIX.\n"
+        "NIX stores each of them as objects of its own.\n"
+        "Save as .nwb or .zarr, or select units first (`recording.select`).",
+        Ann2NeoWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,178 @@
+"""Counts that tests against chance need: spikes per window and stretch, and runs of bins with spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int, Int32
+
+from ann2neo.errors import AnalysisError
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.bulk import kernels
+from ann2neo.measures.bulk.threads import over_units
+from ann2neo.measures.csr import SpikeArrays
+from ann2neo.measures.definitions import milliseconds_per
+
+
+def count_in_windows(
+    spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None
+) -> Int[np.ndarray, "unit window"]:
+    """Count each unit's spikes in each window, shape (unit, window); a window without bins counts 0.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    n_threads
+        Number of threads; None for one per available processor.
+
+    Examples
+    --------
+    >>> spikes = SpikeBits(
+    ...     bits=np.packbits(np.array([[[1, 0, 1, 1]]], bool), axis=2),
+    ...     pass_bins=4,
+    ...     bin_size_ms=1.0,
+    ...     stretch_edges=np.array([0, 4]),
+    ...     window=np.array([0, 0, 1, -1]),
+    ...     window_pass=np.array([0, 0]),
+    ... )
+    >>> count_in_windows(spikes), count_in_stretches(spikes), count_runs(spikes)
+    (array([[1, 1]]), array([[3]]), array([[2]]))
+    """
+    n_windows = spikes.window_pass.size
+    if isinstance(spikes, SpikeBits):
+        return _count_bins(spikes, spikes.window, n_windows, n_threads)
+    return _count_times(spikes, spikes.window, n_windows, n_threads)
+
+
+def count_in_stretches(
+    spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None
+) -> Int[np.ndarray, "unit stretch"]:
+    """Count each unit's spikes in each stretch, shape (unit, stretch): meant for few stretches, or few units at a time.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    n_threads
+        Number of threads; None for one per available processor.
+    """
+    if isinstance(spikes, SpikeBits):
+        return _count_bins(spikes, spikes.stretch_of_bin, spikes.stretch_bins.size, n_threads)
+    return _count_times(spikes, spikes.stretch, spikes.stretch_durations.size, n_threads)
+
+
+def count_labels(spikes: SpikeArrays, *, n_threads: int | None = None) -> Int[np.ndarray, "unit class"]:
+    """Count each unit's spikes in the bins of each class, shape (unit, class).
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    n_threads
+        Number of threads; None for one per available processor.
+
+    Raises
+    ------
+    AnalysisError
+        If the spikes have no labels.
+    """
+    if spikes.label is None or spikes.label_bins is None:
+        raise AnalysisError("The spikes have no labels.", "There are no classes to count in.", "Record with labels.")
+    return _count_times(spikes, spikes.label, spikes.label_bins.size, n_threads)
+
+
+def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None) -> Int[np.ndarray, "unit stretch"]:
+    """Count each unit's runs of spikes in each stretch: successive bins with a spike are one run, shape (unit,
+    stretch).
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    n_threads
+        Number of threads; None for one per available processor.
+
+    Raises
+    ------
+    AnalysisError
+        If the source has no bins, so that no two spikes are in successive ones.
+    """
+    if isinstance(spikes, SpikeBits):
+        counts = np.zeros((spikes.n_units, spikes.stretch_bins.size), np.int64)
+        lattice = as_lattice(spikes)
+
+        def count(first: int, last: int) -> None:
+            kernels.count_runs_of_bins(lattice, counts, first, last)
+    else:
+        counts = np.zeros((spikes.n_units, spikes.stretch_durations.size), np.int64)
+        trains, bin_size = as_trains(spikes), _bin_size(spikes)
+
+        def count(first: int, last: int) -> None:
+            kernels.count_runs_of_times(trains, bin_size, counts, first, last)
+
+    over_units(count, spikes.n_units, n_threads=n_threads)
+    return counts
+
+
+def as_ids(ids: Int[np.ndarray, " item"]) -> Int32[np.ndarray, " item"]:
+    """Give ids the one form for which kernels are compiled."""
+    return np.ascontiguousarray(ids, np.int32)
+
+
+def as_trains(spikes: SpikeArrays) -> kernels.Trains:
+    """Give spike times the one form for which kernels are compiled."""
+    return kernels.Trains(
+        times=np.ascontiguousarray(spikes.times, np.float64),
+        offsets=np.ascontiguousarray(spikes.offsets, np.int64),
+        stretch=as_ids(spikes.stretch),
+        ms=milliseconds_per(spikes.time_unit),
+    )
+
+
+def as_lattice(spikes: SpikeBits) -> kernels.Lattice:
+    """Give packed bits the one form for which kernels are compiled."""
+    return kernels.Lattice(
+        bits=np.ascontiguousarray(spikes.bits),
+        pass_bins=spikes.pass_bins,
+        bin_size=float(spikes.bin_size_ms),
+        stretch=as_ids(spikes.stretch_of_bin),
+        unbroken=spikes.stretch_bins.size == 1,
+    )
+
+
+def _bin_size(spikes: SpikeArrays) -> float:
+    """Give the size of a bin in the spikes' own unit of time."""
+    if spikes.stretch_bins is None or spikes.stretch_bins.sum() == 0:
+        raise AnalysisError(
+            "The spikes come from a source without bins.",
+            "Runs of successive bins are undefined.",
+            "Give bin_size_ms if the spike times lie on a lattice.",
+        )
+    return float(spikes.stretch_durations.sum() / spikes.stretch_bins.sum())
+
+
+def _count_times(
+    spikes: SpikeArrays, ids: Int[np.ndarray, " spike"], n_ids: int, n_threads: int | None
+) -> Int[np.ndarray, "unit id"]:
+    """Count the spikes of each id from one id per spike."""
+    ids, offsets = as_ids(ids), spikes.offsets.astype(np.int64)
+    counts = np.zeros((spikes.n_units, n_ids), np.int64)
+    over_units(
+        lambda first, last: kernels.count_ids(ids, offsets, counts, first, last), spikes.n_units, n_threads=n_threads
+    )
+    return counts
+
+
+def _count_bins(
+    spikes: SpikeBits, ids: Int[np.ndarray, " bin"], n_ids: int, n_threads: int | None
+) -> Int[np.ndarray, "unit id"]:
+    """Count the spikes of each id from one id per bin."""
+    ids, lattice = as_ids(ids), as_lattice(spikes)
+    # The last column takes the spikes of bins without an id.
+    counts = np.zeros((spikes.n_units, n_ids + 1), np.int64)
+    over_units(
+        lambda first, last: kernels.count_bin_ids(lattice, ids, counts, first, last),
+        spikes.n_units,
+        n_threads=n_threads,
+    )
+    return np.ascontiguousarray(counts[:, :n_ids])

@@ -1,0 +1,386 @@
+"""Compiled loops over units: whole kernels at the end, their parts before.
+
+All live in one file, because numba's cache does not notice a callee that changed in another file. Arrays are
+C-contiguous; each kernel fills the rows of units ``first`` to ``last`` of its outputs, so that threads share nothing.
+The kernels trust their arguments: ids that are out of range are refused where `SpikeArrays` and `SpikeBits` are made.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64, UInt8
+
+from ann2neo.measures.bulk.compiled import compiled
+
+ISI_MEAN, ISI_VAR, CV, CV2, LV, LVR, FANO, N_EMPTY = range(8)
+N_COLUMNS = 8
+
+
+class Trains(NamedTuple):
+    """Spike times unit after unit, the stretch of each spike, and the milliseconds of the unit of time."""
+
+    times: Float64[np.ndarray, " spike"]
+    offsets: Int64[np.ndarray, " unit_plus_one"]
+    stretch: Int32[np.ndarray, " spike"]
+    ms: float
+
+
+class Lattice(NamedTuple):
+    """Packed bits, the stretch of each bin, and whether there is but one stretch."""
+
+    bits: UInt8[np.ndarray, "pass unit byte"]
+    pass_bins: int
+    bin_size: float
+    stretch: Int32[np.ndarray, " bin"]
+    unbroken: bool
+
+
+class Counting(NamedTuple):
+    """Window of each spike or bin, and groups of windows: ``members[edges[g]:edges[g + 1]]`` are those of group g."""
+
+    window: Int32[np.ndarray, " item"]
+    members: Int64[np.ndarray, " window"]
+    edges: Int64[np.ndarray, " edge"]
+
+
+class Filled(NamedTuple):
+    """What `measure_bins` fills: measures and numbers of spikes of all units, label counts of its own units only."""
+
+    columns: Float64[np.ndarray, "unit column"]
+    n_spikes: Int64[np.ndarray, " unit"]
+    label_counts: Int64[np.ndarray, "own_unit class_plus_one"]
+
+
+def _spikes_of_bytes() -> tuple[Int32[np.ndarray, "256 8"], Int64[np.ndarray, " 256"]]:
+    """List, for each value of a byte, the places of its bits that are one, first bin first, and their number."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    places = np.argsort(1 - bits, axis=1, kind="stable").astype(np.int32)
+    return places, bits.sum(axis=1, dtype=np.int64)
+
+
+PLACES, N_ONES = _spikes_of_bytes()
+
+
+@compiled
+def block_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> float:
+    """Sum up to 128 values as NumPy does: in eight running sums, or one after another where there are fewer than eight."""
+    if size < 8:
+        total = 0.0
+        for i in range(start, start + size):
+            total += values[i]
+        return total
+    r0, r1, r2, r3 = values[start], values[start + 1], values[start + 2], values[start + 3]
+    r4, r5, r6, r7 = values[start + 4], values[start + 5], values[start + 6], values[start + 7]
+    whole = size - size % 8
+    for i in range(start + 8, start + whole, 8):
+        r0 += values[i]
+        r1 += values[i + 1]
+        r2 += values[i + 2]
+        r3 += values[i + 3]
+        r4 += values[i + 4]
+        r5 += values[i + 5]
+        r6 += values[i + 6]
+        r7 += values[i + 7]
+    total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+    for i in range(start + whole, start + size):
+        total += values[i]
+    return total
+
+
+@compiled
+def pairwise_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> float:
+    """Sum as NumPy sums a contiguous row: by halves, cut at multiples of eight, down to blocks of at most 128.
+
+    A stack stands for NumPy's recursion: recursive functions crashed when numba loaded them from its cache.
+    """
+    if size <= 128:
+        return block_sum(values, start, size)
+    # Each halving adds two entries at most, and 2**57 values do not fit into any memory.
+    sizes, sums = np.empty(128, np.int64), np.empty(64)
+    sizes[0], n_sizes, n_sums = size, 1, 0
+    while n_sizes > 0:
+        n_sizes -= 1
+        here = sizes[n_sizes]
+        if here == 0:
+            n_sums -= 1
+            sums[n_sums - 1] += sums[n_sums]
+        elif here <= 128:
+            sums[n_sums] = block_sum(values, start, here)
+            start, n_sums = start + here, n_sums + 1
+        else:
+            half = here // 2 - here // 2 % 8
+            sizes[n_sizes], sizes[n_sizes + 1], sizes[n_sizes + 2] = 0, here - half, half
+            n_sizes += 3
+    return sums[0]
+
+
+@compiled
+def pooled_statistics(
+    isi: Float64[np.ndarray, " item"],
+    n: int,
+    scratch: Float64[np.ndarray, " item"],
+    ms: float,
+    out: Float64[np.ndarray, " item"],
+) -> None:
+    """Fill mean, variance and CV of all intervals, as numpy.mean, numpy.var and scipy.stats.variation round them."""
+    if n == 0:
+        return
+    mean = pairwise_sum(isi, 0, n) / n
+    for i in range(n):
+        deviation = isi[i] - mean
+        scratch[i] = deviation * deviation
+    variance = pairwise_sum(scratch, 0, n) / n
+    out[ISI_MEAN] = mean * ms
+    out[ISI_VAR] = variance * (ms * ms)
+    out[CV] = np.sqrt(variance) / mean
+
+
+@compiled
+def lvr_of_stretch(
+    isi: Float64[np.ndarray, " item"],
+    start: int,
+    n_pairs: int,
+    scratch: Float64[np.ndarray, " item"],
+    ms: float,
+    period: float,
+) -> float:
+    """Give Elephant's LvR of one stretch; it computes in milliseconds."""
+    for i in range(n_pairs):
+        first, second = ms * isi[start + i], ms * isi[start + i + 1]
+        total = first + second
+        scratch[i] = (1 - 4 * first * second / (total * total)) * (1 + 4 * period / total)
+    return (3 / n_pairs) * pairwise_sum(scratch, 0, n_pairs)
+
+
+@compiled
+def paired_statistics(
+    isi: Float64[np.ndarray, " item"],
+    ends: Int64[np.ndarray, " item"],
+    n_parts: int,
+    scratch: Float64[np.ndarray, "2 item"],
+    ms: float,
+    period: float,
+    out: Float64[np.ndarray, " item"],
+) -> None:
+    """Fill CV2, Lv and LvR: Elephant's value of each stretch, weighted by its pairs, in the order of stretches."""
+    n_used, weights, start = 0, 0, 0
+    cv2, lv, lvr = 0.0, 0.0, 0.0
+    cv2_only, lv_only, lvr_only = 0.0, 0.0, 0.0
+    for part in range(n_parts):
+        n = ends[part] - start - 1
+        if n >= 1:
+            for i in range(n):
+                contrast = (isi[start + i + 1] - isi[start + i]) / (isi[start + i] + isi[start + i + 1])
+                scratch[0, i] = abs(contrast)
+                scratch[1, i] = contrast * contrast
+            cv2_here = 2.0 * (pairwise_sum(scratch[0], 0, n) / n)
+            lv_here = 3.0 * (pairwise_sum(scratch[1], 0, n) / n)
+            lvr_here = lvr_of_stretch(isi, start, n, scratch[0], ms, period) if period >= 0 else 0.0
+            n_used, weights = n_used + 1, weights + n
+            if n_used == 1:
+                # Kept as they are: multiplied and divided by the weight they might not come back.
+                cv2_only, lv_only, lvr_only = cv2_here, lv_here, lvr_here
+            cv2, lv, lvr = cv2 + cv2_here * n, lv + lv_here * n, lvr + lvr_here * n
+        start = ends[part]
+    if n_used == 1:
+        out[CV2], out[LV], out[LVR] = cv2_only, lv_only, lvr_only
+    elif n_used > 1:
+        out[CV2], out[LV], out[LVR] = cv2 / weights, lv / weights, lvr / weights
+
+
+@compiled
+def fano_statistics(
+    counts: Int64[np.ndarray, " item"],
+    counting: Counting,
+    square: Float64[np.ndarray, " item"],
+    out: Float64[np.ndarray, " item"],
+) -> None:
+    """Fill the mean Fano factor over groups of windows that have spikes, and the number of groups that have none."""
+    members, edges = counting.members, counting.edges
+    total, n_used = 0.0, 0
+    for group in range(edges.size - 1):
+        first, n = edges[group], edges[group + 1] - edges[group]
+        spikes = 0
+        for i in range(n):
+            spikes += counts[members[first + i]]
+        if spikes > 0:
+            mean = spikes / n
+            for i in range(n):
+                deviation = counts[members[first + i]] - mean
+                square[i] = deviation * deviation
+            total += pairwise_sum(square, 0, n) / n / mean
+            n_used += 1
+    out[FANO] = total / n_used if n_used > 0 else np.nan
+    out[N_EMPTY] = edges.size - 1 - n_used
+
+
+@compiled
+def count_ids(
+    ids: Int32[np.ndarray, " spike"],
+    offsets: Int64[np.ndarray, " unit_plus_one"],
+    counts: Int64[np.ndarray, "unit id"],
+    first: int,
+    last: int,
+) -> None:
+    """Count the spikes of each id that is not negative, shape of ``counts``: (unit, id)."""
+    for unit in range(first, last):
+        for i in range(offsets[unit], offsets[unit + 1]):
+            if ids[i] >= 0:
+                counts[unit, ids[i]] += 1
+
+
+@compiled
+def intervals_of_times(
+    trains: Trains, unit: int, isi: Float64[np.ndarray, " item"], ends: Int64[np.ndarray, " item"]
+) -> int:
+    """Write the intervals within stretches and where those of each end; give the number of stretches with spikes."""
+    times, stretch, n, part = trains.times, trains.stretch, 0, 0
+    for i in range(trains.offsets[unit] + 1, trains.offsets[unit + 1]):
+        if stretch[i] == stretch[i - 1]:
+            isi[n] = times[i] - times[i - 1]
+            n += 1
+        else:
+            ends[part] = n
+            part += 1
+    ends[part] = n
+    return part + 1
+
+
+@compiled
+def spike_bins(lattice: Lattice, unit: int, bins: Int32[np.ndarray, " item"]) -> int:
+    """Write the bins of a unit's spikes, pass after pass; give their number. ``bins`` has eight places to spare."""
+    n = 0
+    for number in range(lattice.bits.shape[0]):
+        row = lattice.bits[number, unit]
+        for byte in range(row.size):
+            value, base = row[byte], number * lattice.pass_bins + 8 * byte
+            # Eight places are written whatever the byte holds: without a branch this runs several times faster.
+            for i in range(8):
+                bins[n + i] = base + PLACES[value, i]
+            n += int(N_ONES[value])
+    return n
+
+
+@compiled
+def intervals_of_bins(
+    lattice: Lattice,
+    bins: Int32[np.ndarray, " item"],
+    n_spikes: int,
+    isi: Float64[np.ndarray, " item"],
+    ends: Int64[np.ndarray, " item"],
+) -> int:
+    """As `intervals_of_times`, for bins: an interval is exactly its number of bins times the bin size."""
+    stretch, bin_size, n, part = lattice.stretch, lattice.bin_size, 0, 0
+    if lattice.unbroken:
+        for i in range(n_spikes - 1):
+            isi[i] = (bins[i + 1] - bins[i]) * bin_size
+        ends[0] = max(n_spikes - 1, 0)
+        return 1
+    for i in range(1, n_spikes):
+        if stretch[bins[i]] == stretch[bins[i - 1]]:
+            isi[n] = (bins[i] - bins[i - 1]) * bin_size
+            n += 1
+        else:
+            ends[part] = n
+            part += 1
+    ends[part] = n
+    return part + 1
+
+
+@compiled
+def measure_times(
+    trains: Trains, counting: Counting, period: float, out: Float64[np.ndarray, "unit column"], first: int, last: int
+) -> None:
+    """Fill the columns of ``out`` from spike times."""
+    offsets, window, n_windows, longest = trains.offsets, counting.window, counting.members.size, 1
+    for unit in range(first, last):
+        longest = max(longest, offsets[unit + 1] - offsets[unit])
+    isi, scratch, ends = np.empty(longest), np.empty((2, longest)), np.empty(longest, np.int64)
+    counts, square = np.zeros(n_windows, np.int64), np.empty(n_windows)
+    for unit in range(first, last):
+        out[unit] = np.nan
+        n_parts = intervals_of_times(trains, unit, isi, ends)
+        pooled_statistics(isi, ends[n_parts - 1], scratch[0], trains.ms, out[unit])
+        paired_statistics(isi, ends, n_parts, scratch, trains.ms, period, out[unit])
+        counts[:] = 0
+        for i in range(offsets[unit], offsets[unit + 1]):
+            if window[i] >= 0:
+                counts[window[i]] += 1
+        fano_statistics(counts, counting, square, out[unit])
+
+
+@compiled
+def measure_bins(
+    lattice: Lattice,
+    counting: Counting,
+    label: Int32[np.ndarray, " bin"],
+    period: float,
+    filled: Filled,
+    first: int,
+    last: int,
+) -> None:
+    """Fill measures, numbers of spikes and label counts from bits; the last class takes the bins without a label."""
+    longest = 8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8
+    bins, ends = np.empty(longest, np.int32), np.empty(longest, np.int64)
+    isi, scratch = np.empty(longest), np.empty((2, longest))
+    window, n_windows = counting.window, counting.members.size
+    counts, square = np.zeros(n_windows + 1, np.int64), np.empty(n_windows)
+    for unit in range(first, last):
+        out = filled.columns[unit]
+        out[:] = np.nan
+        n = spike_bins(lattice, unit, bins)
+        filled.n_spikes[unit] = n
+        n_parts = intervals_of_bins(lattice, bins, n, isi, ends)
+        pooled_statistics(isi, ends[n_parts - 1], scratch[0], 1.0, out)
+        paired_statistics(isi, ends, n_parts, scratch, 1.0, period, out)
+        # Spikes outside all windows (-1) go to the last place, which belongs to no group: no branch.
+        counts[:] = 0
+        for i in range(n):
+            counts[window[bins[i]]] += 1
+        fano_statistics(counts, counting, square, out)
+        if label.size:
+            for i in range(n):
+                filled.label_counts[unit - first, label[bins[i]]] += 1
+
+
+@compiled
+def count_bin_ids(
+    lattice: Lattice,
+    ids: Int32[np.ndarray, " bin"],
+    counts: Int64[np.ndarray, "unit id_plus_one"],
+    first: int,
+    last: int,
+) -> None:
+    """Count the spikes whose bin has each id, from packed bits; the last column counts those without (-1)."""
+    bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
+    for unit in range(first, last):
+        n = spike_bins(lattice, unit, bins)
+        for i in range(n):
+            counts[unit, ids[bins[i]]] += 1
+
+
+@compiled
+def count_runs_of_bins(lattice: Lattice, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int) -> None:
+    """Count runs of bins with spikes within stretches, from packed bits, shape of ``counts``: (unit, stretch)."""
+    bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
+    for unit in range(first, last):
+        n = spike_bins(lattice, unit, bins)
+        for i in range(n):
+            here = lattice.stretch[bins[i]]
+            if i == 0 or bins[i] != bins[i - 1] + 1 or here != lattice.stretch[bins[i - 1]]:
+                counts[unit, here] += 1
+
+
+@compiled
+def count_runs_of_times(
+    trains: Trains, bin_size: float, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int
+) -> None:
+    """Count runs of successive bins with spikes within stretches, from spike times on a lattice of bins."""
+    times, stretch = trains.times, trains.stretch
+    for unit in range(first, last):
+        for i in range(trains.offsets[unit], trains.offsets[unit + 1]):
+            begins = i == trains.offsets[unit] or stretch[i] != stretch[i - 1]
+            if begins or times[i] - times[i - 1] > 1.5 * bin_size:
+                counts[unit, stretch[i]] += 1

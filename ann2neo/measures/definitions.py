@@ -1,0 +1,152 @@
+"""What both engines share: units, which windows belong together, and measures that need counts only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ann2neo.errors import AnalysisError, WindowError
+
+Over = Literal["windows", "passes"]
+
+
+def milliseconds_per(time_unit: str) -> float:
+    """Say how many milliseconds a unit of time lasts, as `quantities` rescales it.
+
+    Raises
+    ------
+    AnalysisError
+        If it is no unit of time.
+
+    Examples
+    --------
+    >>> milliseconds_per("s"), milliseconds_per("ms")
+    (1000.0, 1.0)
+    """
+    import quantities as pq
+
+    try:
+        return float(pq.Quantity(1.0, time_unit).rescale("ms").magnitude)
+    except (LookupError, ValueError) as error:
+        raise AnalysisError(
+            f"{time_unit!r} is no unit of time.", "Rates and intervals would have no unit.", "Use 'ms', 's' or 'us'."
+        ) from error
+
+
+def per_second(time_unit: str) -> float:
+    """Give the factor that turns a number per unit of time into Hz.
+
+    Examples
+    --------
+    >>> per_second("ms")
+    1000.0
+    """
+    return 1000.0 / milliseconds_per(time_unit)
+
+
+def spikes_per_bin(
+    n_spikes: Int[np.ndarray, " unit"], stretch_bins: Int[np.ndarray, " stretch"] | None
+) -> Float[np.ndarray, " unit"]:
+    """Divide the spikes of each unit by the bins of all stretches; NaN where the source has no lattice or no bin.
+
+    Examples
+    --------
+    >>> spikes_per_bin(np.array([0, 3]), np.array([4, 2]))
+    array([0. , 0.5])
+    """
+    if stretch_bins is None or stretch_bins.sum() == 0:
+        return np.full(n_spikes.size, np.nan)
+    return n_spikes / stretch_bins.sum()
+
+
+def label_share(
+    counts: Int[np.ndarray, "unit class"], label_bins: Int[np.ndarray, " class"]
+) -> Float[np.ndarray, " unit"]:
+    r"""Share of a unit's variance over bins that the label explains (eta squared, the correlation ratio).
+
+    With :math:`r_c` the share of bins of class c, of :math:`w_c` bins, in which the unit spiked, and :math:`r` the
+    share over all :math:`L = \sum_c w_c` labelled bins, it is :math:`\sum_c (w_c / L) (r_c - r)^2 / (r (1 - r))`: 0
+    where all classes are alike, 1 where each class has either a spike in every bin or none. NaN for units that are
+    silent or saturated in the labelled bins. Classes without bins do not count.
+
+    Parameters
+    ----------
+    counts
+        Spikes of each unit in the bins of each class, shape (unit, class).
+    label_bins
+        Number of bins of each class, shape (class,).
+
+    References
+    ----------
+    Olejnik & Algina (2003), Generalized eta and omega squared statistics, doi:10.1037/1082-989X.8.4.434
+
+    Examples
+    --------
+    >>> label_share(np.array([[2, 0], [1, 1], [0, 0]]), np.array([2, 2]))
+    array([ 1.,  0., nan])
+    """
+    present = label_bins > 0
+    bins, total = label_bins[present].astype(np.float64), float(label_bins.sum())
+    counts = np.ascontiguousarray(counts[:, present])
+    rate = counts.sum(axis=1) / max(total, 1.0)
+    between = np.sum((bins / max(total, 1.0)) * np.square(counts / bins - rate[:, None]), axis=1)
+    undefined = (rate <= 0.0) | (rate >= 1.0)
+    return np.where(undefined, np.nan, between / np.where(undefined, 1.0, rate * (1.0 - rate)))
+
+
+def fano_is_fixed(window_bins: Int[np.ndarray, " window"] | None) -> bool:
+    """Say whether the Fano factor carries no information, because no window covers more than one bin.
+
+    A bin holds one spike or none, so that over one-bin windows the Fano factor is exactly 1 - p, whatever the unit
+    does. Both engines give NaN then. Sources without bins are never concerned.
+
+    Examples
+    --------
+    >>> fano_is_fixed(np.array([1, 1, 1])), fano_is_fixed(np.array([1, 2])), fano_is_fixed(None)
+    (True, False, False)
+    """
+    return window_bins is not None and window_bins.size > 0 and int(window_bins.max()) <= 1
+
+
+def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[Int[np.ndarray, " member"]]:
+    """Say over which windows each Fano factor is taken; the factors are then averaged over groups.
+
+    Over windows, a group is all windows of a pass. Over passes, a group is one window as it recurs in each pass:
+    windows are numbered pass after pass, so that window ``w`` of pass ``p`` has id ``p * windows_per_pass + w``.
+
+    Raises
+    ------
+    WindowError
+        If there is only one pass to go over, or passes differ in their windows.
+    AnalysisError
+        If ``over`` is neither of its two values.
+
+    Examples
+    --------
+    >>> window_groups(np.array([0, 0, 1, 1]), "windows")
+    [array([0, 1]), array([2, 3])]
+    >>> window_groups(np.array([0, 0, 1, 1]), "passes")
+    [array([0, 2]), array([1, 3])]
+    """
+    passes, n_windows = np.unique(window_pass, return_counts=True)
+    if over == "windows":
+        return [np.flatnonzero(window_pass == number) for number in passes]
+    if over != "passes":
+        raise AnalysisError(
+            f"over={over!r} is unknown.", "Nothing was computed.", "Use over='windows' or over='passes'."
+        )
+    if passes.size < 2:
+        raise WindowError(
+            f"The number of passes with windows is {passes.size}.",
+            "A variance over passes needs at least two.",
+            "Record with passes=Passes(n), n >= 2, or use over='windows'.",
+        )
+    if (n_windows != n_windows[0]).any() or (np.diff(window_pass) < 0).any():
+        raise WindowError(
+            f"Passes have {n_windows.min()} to {n_windows.max()} windows, or are not numbered pass after pass.",
+            "It is unclear which window of a pass recurs in the next.",
+            "Give every pass the same windows in the same order.",
+        )
+    return list(np.arange(window_pass.size).reshape(passes.size, -1).T)

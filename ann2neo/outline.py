@@ -1,0 +1,248 @@
+"""Outline: everything of a recording but its bits, thresholds and trials, as text that comes back the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from ann2neo.errors import AnnotationError, FormatError, RecordingError
+from ann2neo.recording import SCHEMA, Recording
+
+# Each of these breaks the object of neo or the NIX file that carries it as an annotation.
+RESERVED_KEYS = frozenset(
+    (
+        *("units", "times", "t_start", "t_stop", "neo_name", "nix_name", "name", "description", "file_origin"),
+        *("file_datetime", "rec_datetime", "index", "config_json", "segmented_by", "min_spikes"),
+    )
+)
+MIN_SPIKES = 10
+
+
+def outline_of(recording: Recording) -> dict[str, Any]:
+    """Write down in a form that JSON keeps what neither arrays nor tables carry: schema, provenance, layers, types of the trials' columns.
+
+    Raises
+    ------
+    AnnotationError
+        If the provenance, a layer's name or a column of the trials would be lost or damaged by a file format.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> outline_of(ann2neo.from_array(np.eye(2, dtype=bool), layer="relu"))["layers"]
+    [{'name': 'relu', 'shape': [2], 'dtype': 'bool', 'n_units': 2, 'units_dtype': 'int64',
+      'thresholds_dtype': 'float64'}]
+    """
+    check_provenance(recording.provenance)
+    _check_columns(recording.trials)
+    for layer in recording.layers:
+        _check_text(layer.name, "the name of a layer")
+    return {
+        "schema": SCHEMA,
+        "bin_size_ms": float(recording.bin_size_ms),
+        "n_passes": recording.n_passes,
+        "provenance": {key: plain(value) for key, value in recording.provenance.items()},
+        "layers": [
+            {
+                "name": layer.name,
+                "shape": [int(size) for size in layer.shape],
+                "dtype": layer.dtype,
+                "n_units": layer.n_units,
+                "units_dtype": str(layer.units.dtype),
+                "thresholds_dtype": str(layer.thresholds.dtype),
+            }
+            for layer in recording.layers
+        ],
+        "trial_columns": [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.trials.dtypes.items()],
+    }
+
+
+def read_outline(text: str, source: str) -> dict[str, Any]:
+    """Read an outline that was written as JSON, and refuse one that a newer ann2neo wrote.
+
+    Raises
+    ------
+    FormatError
+        If the text is no outline, or its schema is not ours.
+
+    Examples
+    --------
+    >>> read_outline('{"schema": "ann2neo/99"}', "rec.nwb")
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.FormatError: rec.nwb has schema 'ann2neo/99', but this version reads 'ann2neo/1'.
+    It may hold what this version does not know.
+    Install a newer ann2neo.
+    """
+    try:
+        outline = json.loads(text)
+        check_schema(str(outline["schema"]), source)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"the outline of {source} cannot be read ({type(error).__name__}).",
+            "It is unclear which layers and trials it holds.",
+            "Get the file again, or record anew.",
+        ) from error
+    return outline
+
+
+def check_schema(schema: str, source: str) -> None:
+    """Refuse what a newer ann2neo wrote.
+
+    Raises
+    ------
+    FormatError
+        If the schema is not the one of this version.
+    """
+    if schema != SCHEMA:
+        raise FormatError(
+            f"{source} has schema {schema!r}, but this version reads {SCHEMA!r}.",
+            "It may hold what this version does not know.",
+            "Install a newer ann2neo.",
+        )
+
+
+def restore_trials(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.DataFrame:
+    """Make the table of trials of its columns, each in the type and at the place that it had."""
+    return pd.DataFrame(
+        {
+            column["name"]: pd.Series(list(columns[column["name"]]), dtype=column["dtype"])
+            for column in outline["trial_columns"]
+        }
+    )
+
+
+def trial_column_names(outline: Mapping[str, Any]) -> list[str]:
+    """Name the columns of the table of trials in their order."""
+    return [column["name"] for column in outline["trial_columns"]]
+
+
+def quality(n_spikes: Int[np.ndarray, " unit"], n_bins: int, *, min_spikes: int = MIN_SPIKES) -> list[str]:
+    """Say of each unit whether it is silent, saturated (a spike in every bin), has too few spikes, or is good.
+
+    Examples
+    --------
+    >>> quality(np.array([0, 5, 50, 100]), 100)
+    ['silent', 'too_few', 'good', 'saturated']
+    """
+    conditions = [n_spikes == 0, n_spikes == n_bins, n_spikes < min_spikes]
+    return np.select(conditions, ["silent", "saturated", "too_few"], "good").tolist()
+
+
+def time_axis(recording: Recording) -> str:
+    """Describe what a bin of pseudo-time stands for.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> time_axis(ann2neo.from_array(np.eye(2, dtype=bool)))
+    'pseudo-time: 1 bin = 1 input (1.0 ms)'
+    """
+    length = recording.trials["stop_bin"] - recording.trials["start_bin"]
+    what = "input" if (length == 1).all() else "step of an input"
+    return f"pseudo-time: 1 bin = 1 {what} ({recording.bin_size_ms} ms)"
+
+
+def trial_names(trials: pd.DataFrame, column: str | None = None) -> list[str]:
+    """Name each trial as a string: by the column, or by the first of label_name, label and stimulus_id that there is."""
+    known = [c for c in ("label_name", "label", "stimulus_id") if c in trials.columns]
+    return [str(value) for value in trials[column or known[0]].tolist()]
+
+
+def plain(value: Any) -> Any:
+    """Turn a NumPy scalar into Python's own, and leave everything else."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def check_provenance(provenance: Mapping[str, Any]) -> None:
+    """Refuse what neo or a file format would lose: nested or missing values, mixed lists, keys with a meaning of their own.
+
+    Raises
+    ------
+    AnnotationError
+        The message names the key and the cure.
+
+    Examples
+    --------
+    >>> check_provenance({"optimizer": {"lr": 0.1}})
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.AnnotationError: provenance 'optimizer' is of type dict.
+    NIX and NWB would lose it or refuse the whole file.
+    Use an int, float, str, bool or a list of one of these; nested things as one JSON string under 'optimizer_json'.
+    """
+    for key, value in provenance.items():
+        _check_key(key)
+        _check_value(key, value)
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str) or not key or "/" in key or key in RESERVED_KEYS:
+        raise AnnotationError(
+            f"{key!r} cannot be a key of the provenance.",
+            "neo or NIX give it a meaning of their own, or cannot store it.",
+            "Use another name, without '/'.",
+        )
+    _check_text(key, "a key of the provenance")
+
+
+def _check_value(key: str, value: Any) -> None:
+    items = value if isinstance(value, list) else [value]
+    kinds = {type(plain(item)) for item in items}
+    if len(kinds) > 1 or not kinds <= {int, float, str, bool}:
+        of_list = " of " + ", ".join(sorted(kind.__name__ for kind in kinds)) if isinstance(value, list) else ""
+        raise AnnotationError(
+            f"provenance {key!r} is of type {type(value).__name__}{of_list}.",
+            "NIX and NWB would lose it or refuse the whole file.",
+            "Use an int, float, str, bool or a list of one of these; "
+            f"nested things as one JSON string under {key + '_json'!r}.",
+        )
+    for item in items:
+        if isinstance(item, str):
+            _check_text(item, f"provenance {key!r}")
+        elif isinstance(item, (int, np.integer)) and not -(2**63) <= item < 2**63:
+            raise AnnotationError(f"provenance {key!r} does not fit into 64 bits.", "", "Store it as a string.")
+        elif isinstance(item, (float, np.floating)) and math.isnan(item):
+            raise AnnotationError(
+                f"provenance {key!r} is NaN.", "NaN equals nothing, not even itself.", "Leave it out."
+            )
+
+
+def _check_text(text: str, what: str) -> None:
+    if "\0" in text or any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+        raise AnnotationError(
+            f"{what} holds a null character or half of a surrogate pair: {text!r}.",
+            "HDF5 cannot store it.",
+            "Use another text.",
+        )
+
+
+def _check_columns(trials: pd.DataFrame) -> None:
+    for name, column in trials.items():
+        if not isinstance(name, str) or "/" in name or name.endswith("_index") or name.startswith("_") or not name:
+            raise RecordingError(
+                f"the trials have a column {name!r}.",
+                "No object of NWB can be called so.",
+                "Use a name without '/' that neither begins with '_' nor ends in '_index'.",
+            )
+        values = column.to_numpy()
+        if values.dtype.kind not in "biuf" and not _all_text(values.tolist(), name):
+            raise AnnotationError(
+                f"column {name!r} of the trials holds neither numbers nor truth values nor strings only.",
+                "A file format would lose or change it.",
+                "Give every trial a number, or every trial a string.",
+            )
+
+
+def _all_text(values: Sequence[Any], column: str) -> bool:
+    if not all(isinstance(value, str) for value in values):
+        return False
+    for value in set(values):
+        _check_text(value, f"column {column!r} of the trials")
+    return True
