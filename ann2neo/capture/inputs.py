@@ -98,7 +98,7 @@ def open_source(inputs: Inputs) -> Source:
     """
     data = inputs.data
     if isinstance(data, (torch.Tensor, np.ndarray)):
-        return _array_source(torch.as_tensor(data), inputs.batch_size)
+        return _array_source(data, inputs.batch_size)
     if isinstance(data, Dataset):
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
@@ -196,14 +196,14 @@ def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int)
     return {str(name): _given_column(str(name), values, n_inputs) for name, values in given.items()}
 
 
-def _array_source(data: torch.Tensor, batch_size: int) -> Source:
+def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
     if data.ndim == 0 or data.shape[0] == 0:
         raise InputsError(
             f"the inputs are empty (shape {tuple(data.shape)}).", "There is nothing to record.", "Give at least one input."
         )
     n_inputs = data.shape[0]
     return Source(
-        batches=torch.split(data, batch_size),
+        batches=(data[first : first + batch_size] for first in range(0, n_inputs, batch_size)),
         n_batches=-(-n_inputs // batch_size),
         n_inputs=n_inputs,
         stimulus_ids=np.arange(n_inputs),

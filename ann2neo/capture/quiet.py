@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ import torch
 from ann2neo.errors import ModelError
 
 
-def original_module(model: torch.nn.Module) -> torch.nn.Module:
+def original_module(model: Any) -> torch.nn.Module:
     """Find the module whose hooks fire: beneath `torch.compile` and data-parallel wrappers.
 
     Raises
