@@ -115,9 +115,9 @@ class Raster:
         offsets = np.searchsorted(flat, np.arange(dense.shape[0] + 1) * self.total_bins)
         return flat % max(self.total_bins, 1), offsets.astype(np.int64)
 
-    def chunks(self, n_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
-        """Cut the units into slices whose unpacked bins fit into so many bytes."""
-        step = max(1, n_bytes // max(self.total_bins, 1))
+    def chunks(self, n_bytes: int | None = None) -> Iterator[slice]:
+        """Cut the units into slices whose unpacked bins fit into so many bytes (32 MiB if not given)."""
+        step = max(1, (CHUNK_BYTES if n_bytes is None else n_bytes) // max(self.total_bins, 1))
         for first in range(0, self.n_units, step):
             yield slice(first, min(first + step, self.n_units))
 

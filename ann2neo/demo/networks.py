@@ -1,0 +1,109 @@
+"""Small networks on real digits: at random weights, generalizing, and memorizing permuted labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+from tqdm import tqdm
+
+from ann2neo.errors import Ann2NeoError
+
+N_CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digits:
+    """Images of handwritten digits, shape (input, 1, 8, 8), and what they show, shape (input,)."""
+
+    images: Float[torch.Tensor, "input 1 row col"]
+    labels: Int[np.ndarray, " input"]
+
+
+def load_digits() -> Digits:
+    """Read scikit-learn's 1,797 digits, which come with the package, scaled to [0, 1].
+
+    Raises
+    ------
+    Ann2NeoError
+        If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits as read
+    except ImportError as error:
+        raise Ann2NeoError(
+            "scikit-learn is not installed.", "The demo has no data.", "Install it with `pip install 'ann2neo[demo]'`."
+        ) from error
+    data = read()
+    return Digits(images=torch.tensor(data.images[:, None] / 16.0, dtype=torch.float32), labels=data.target.astype(np.int64))
+
+
+def permuted(labels: Int[np.ndarray, " input"], *, seed: int) -> Int[np.ndarray, " input"]:
+    """Give every input the label of another, drawn by chance: as often as before, but without relation to the image."""
+    return np.random.default_rng(seed).permutation(labels)
+
+
+def make_mlp() -> nn.Module:
+    """Make a perceptron with three hidden layers of 128 units."""
+    sizes = [64, 128, 128, 128]
+    hidden = [part for a, b in zip(sizes, sizes[1:]) for part in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(128, N_CLASSES))
+
+
+def make_cnn() -> nn.Module:
+    """Make a convolutional network: 8 and 16 channels, then 64 units."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, N_CLASSES),
+    )  # fmt: skip
+
+
+ARCHITECTURES = {"mlp": make_mlp, "cnn": make_cnn}
+
+
+def train(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: Int[np.ndarray, " input"],
+    *,
+    seed: int,
+    accuracy: float = 1.0,
+    max_epochs: int = 400,
+    name: str = "",
+    progress: bool = True,
+) -> int:
+    """Train with Adam until every input has its label, and give the number of epochs that took.
+
+    Raises
+    ------
+    Ann2NeoError
+        If the accuracy is not reached: the state that the demo promises would not be there.
+    """
+    targets = torch.as_tensor(labels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(seed)
+    with tqdm(total=max_epochs, desc=f"training {name}", unit="epoch", disable=not progress, leave=False) as bar:
+        for epoch in range(max_epochs):
+            for batch in torch.randperm(len(images), generator=generator).split(64):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(images[batch]), targets[batch]).backward()
+                optimizer.step()
+            reached = accuracy_of(model, images, labels)
+            bar.set_postfix(accuracy=f"{reached:.1%}")
+            bar.update()
+            if reached >= accuracy:
+                return epoch + 1
+    raise Ann2NeoError(
+        f"network {name!r} reached {reached:.1%} of its labels in {max_epochs} epochs, not {accuracy:.1%}.",
+        "It has not memorized them.",
+        "Use another seed.",
+    )
+
+
+def accuracy_of(model: nn.Module, images: torch.Tensor, labels: Int[np.ndarray, " input"]) -> float:
+    """Share of inputs that the model gives their label."""
+    with torch.no_grad():
+        return float((model(images).argmax(1) == torch.as_tensor(labels)).float().mean())
