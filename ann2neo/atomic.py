@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from ann2neo.errors import FormatError, OutputExists
+
+# On a full disk HDF5 raises a RuntimeError that says so.
+HDF5_FAILED = "write failed"
 
 
 @contextmanager
@@ -48,14 +52,32 @@ def complete_or_absent(path: Path, *, overwrite: bool = False) -> Iterator[Path]
         yield part
         check_target(path, overwrite)
         _put(part, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and HDF5_FAILED not in str(error):
+            raise
         raise FormatError(
-            f"{path} could not be written: {error.strerror or error}.",
+            f"{path} could not be written ({_reason(error)}).",
             "No file was left behind; what was there before is unchanged.",
             "Check free space and permissions, or write somewhere else.",
         ) from error
     finally:
         remove(part)
+
+
+def reserve(part: Path, n_bytes: int) -> None:
+    """Take room on the disk before writing, as far as the operating system can, so that a full disk is noticed at once.
+
+    HDF5 crashes the whole process when it closes a file that it could not write to the end.
+    """
+    with part.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    known = getattr(error, "strerror", None)
+    in_text = re.search(r"error message = '([^']*)'", str(error))
+    return known or (in_text[1] if in_text else str(error).splitlines()[0])
 
 
 def remove(path: Path) -> None:

@@ -32,6 +32,7 @@ from ann2neo.chance.expectations import (
 )
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_exponential_naive, isi_law_test_poisson
 from ann2neo.chance.p_values import false_discovery
+from ann2neo.chance.rejection import rejection_rates
 from ann2neo.chance.runs import runs_test
 from ann2neo.chance.stationarity import stationarity_test, stationarity_test_poisson
 
@@ -66,6 +67,7 @@ __all__ = [
     "poisson_expected_isi_var",
     "poisson_expected_lv",
     "poisson_expected_lvr",
+    "rejection_rates",
     "runs_test",
     "stationarity_test",
     "stationarity_test_poisson",

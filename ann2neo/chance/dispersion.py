@@ -22,13 +22,14 @@ _DRAWS = 8192
 
 
 def dispersion_test(counts: Int[np.ndarray, "unit window"], window_bins: Int[np.ndarray, " window"]) -> PValues:
-    """Test whether spike counts vary over windows as they would if the unit's n spikes lay on its N bins by chance; two-sided.
+    """Test whether spike counts vary over windows of bins as by chance; two-sided.
 
-    The statistic ``D = sum (c - w r)^2 / (w r (N - n) / (N - 1))`` with ``r = n / N`` has mean W - 1. Its law is taken
-    to be gamma with D's exact variance given n, which is nearly chi-squared with W - 1 degrees of freedom. Where a
-    window expects fewer than 5 spikes, or fewer than 5 empty bins, the law is sampled instead given n and the windows
-    (8,192 draws, fixed seed, mid-p, an exponential tail beyond the ten largest draws), as long as there are at most
-    1,024 spikes, or empty bins. NaN for silent and saturated units and below two windows.
+    Chance puts the unit's n spikes anywhere on its N bins. The statistic ``D = sum (c - w r)^2 / (w r (N - n) / (N -
+    1))`` with ``r = n / N`` has mean W - 1. Its law is taken to be gamma with D's exact variance given n, which is
+    nearly chi-squared with W - 1 degrees of freedom. Where a window expects fewer than 5 spikes, or fewer than 5 empty
+    bins, the law is sampled instead given n and the windows (8,192 draws, fixed seed, mid-p, an exponential tail beyond
+    the ten largest draws), as long as there are at most 1,024 spikes, or empty bins. NaN for silent and saturated units
+    and below two windows.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def dispersion_test(counts: Int[np.ndarray, "unit window"], window_bins: Int[np.
     Examples
     --------
     >>> dispersion_test(np.array([[25, 25, 24, 26], [50, 25, 25, 0]]), np.array([100, 100, 100, 100])).round(3)
-    array([0.029, 0.   ])
+    array([0.017, 0.   ])
     """
     check_spikes(counts, window_bins)
     counts, sizes = counts[:, window_bins > 0], window_bins[window_bins > 0]
@@ -64,7 +65,7 @@ def dispersion_test(counts: Int[np.ndarray, "unit window"], window_bins: Int[np.
 def dispersion_test_poisson(
     counts: Int[np.ndarray, "unit window"], window_durations: Float[np.ndarray, " window"]
 ) -> PValues:
-    """Test whether spike counts vary over windows of continuous time as a Poisson process given its n spikes would; two-sided.
+    """Test whether spike counts vary over windows of time as a Poisson process given its n spikes; two-sided.
 
     The statistic is ``D = sum (c - n f)^2 / (n f)`` with f the window's share of the time; its law as for
     `dispersion_test`, with the multinomial in place of the hypergeometric distribution. NaN for silent units and below
@@ -89,7 +90,7 @@ def dispersion_test_poisson(
     Examples
     --------
     >>> dispersion_test_poisson(np.array([[20, 31, 24, 25], [50, 25, 25, 0]]), np.array([1.0, 1.0, 1.0, 1.0])).round(3)
-    array([0.919, 0.   ])
+    array([0.96, 0.  ])
     """
     check_spikes(counts)
     counts, sizes = counts[:, window_durations > 0], window_durations[window_durations > 0]
@@ -98,11 +99,14 @@ def dispersion_test_poisson(
 
 
 def dispersion_test_naive(counts: Int[np.ndarray, "unit window"], window_bins: Num[np.ndarray, " window"]) -> PValues:
-    """Test dispersion as the literature does: ``sum (c - n f)^2 / (n f)`` against chi-squared, two-sided. Wrong for bins, for comparison.
+    """Test dispersion as the literature does, against Poisson's; two-sided. Wrong for bins, for comparison.
 
-    At most one spike per bin makes counts less variable than Poisson's, so at nominal 5 % this rejects about a third of
-    true chance units at 0.2 spikes per bin, and all at 0.5. Use `dispersion_test`. NaN for silent units and below two
-    windows.
+    The statistic is ``sum (c - n f)^2 / (n f)`` with f the window's share of the bins, held against chi-squared with W
+    - 1 degrees of freedom.
+
+    At most one spike per bin makes counts less variable than Poisson's: at nominal 5 % and ten windows this rejects 6,
+    21 and 87 % of true chance units at 0.2, 0.5 and 0.8 spikes per bin. Use `dispersion_test`. NaN for silent units and
+    below two windows.
 
     Parameters
     ----------
@@ -174,7 +178,7 @@ def _moments_of_squares(
 
 @lru_cache(maxsize=4)
 def _sampled_squares(sizes: tuple[float, ...], n: int, lattice: bool) -> Float[np.ndarray, "n draw"]:
-    """Sorted draws of ``sum c^2 / w`` for every number of spikes up to n: spikes are added one by one to the same arrangements."""
+    """Sorted draws of ``sum c^2 / w`` for 1 ... n spikes, which are added one by one to the same arrangements."""
     rng = np.random.default_rng((n, len(sizes), lattice))
     w = np.asarray(sizes)
     window = _random_windows(w, n, rng, lattice=lattice)

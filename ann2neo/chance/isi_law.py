@@ -1,4 +1,4 @@
-"""Do the inter-spike intervals follow the law that chance gives them? Kolmogorov-Smirnov tests given the number of spikes."""
+"""Do inter-spike intervals follow the law of chance? Kolmogorov-Smirnov tests given the number of spikes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def isi_law_test(
     *,
     keys: Int[np.ndarray, " unit"],
 ) -> PValues:
-    """Test whether intervals follow the law that chance gives them on bins: nearly geometric, exactly that of n spikes on L bins.
+    """Test whether intervals on bins follow the law of chance, which is nearly geometric.
 
-    An interval exceeds k bins with the chance C(L - k, n) / C(L, n) of its own stretch. Each interval is mapped through
-    that law to a uniform number, spread at random within the step of the law that it sits on, and the numbers are
-    compared with the uniform law by Kolmogorov and Smirnov. As n fixes the mean interval, the textbook p-value would be
-    far too large; the distance's law is therefore sampled given n and L (16,384 draws, fixed seed) on a grid of n,
-    between which p-values are interpolated. Over several stretches the law is sampled for as many stretches of the
-    (interval-weighted) mean size. NaN without intervals and for saturated units.
+    With n spikes on L bins an interval exceeds k bins with the chance C(L - k, n) / C(L, n) of its own stretch. Each
+    interval is mapped through that law to a uniform number, spread at random within the step of the law that it sits
+    on, and the numbers are compared with the uniform law by Kolmogorov and Smirnov. As n fixes the mean interval, the
+    textbook p-value would be far too large; the distance's law is therefore sampled given n and L (16,384 draws, fixed
+    seed) on a grid of n, between which p-values are interpolated. Over several stretches the law is sampled for as many
+    stretches of the (interval-weighted) mean size. NaN without intervals and for saturated units.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def isi_law_test(
         active = n[unit] > 1
         if (n[unit] < bins)[active].any():
             spread = _random_numbers(int(keys[unit]), own.stop - own.start)
-            distances[unit] = _distance(_through_lattice_law(isis[own], n[unit][active], bins[active], spread))
+            distances[unit] = _distance(_through_lattice_law(isis[own], n[unit][active], bins[active], spread)[None])[0]
     return _calibrated(distances, n, bins, lattice=True)
 
 
@@ -119,17 +119,18 @@ def isi_law_test_poisson(
         active = n[unit] > 1
         counts, sizes = n[unit][active], durations[active]
         share = isis[own] / np.repeat(sizes, counts - 1)
-        distances[unit] = _distance(np.clip(1 - share, 0, 1) ** np.repeat(counts, counts - 1))
+        distances[unit] = _distance(np.clip(1 - share, 0, 1)[None] ** np.repeat(counts, counts - 1))[0]
     return _calibrated(distances, n, durations, lattice=False)
 
 
 def isi_law_test_exponential_naive(
     isis: Num[np.ndarray, " isi"], offsets: Int[np.ndarray, " unit_plus_one"]
 ) -> PValues:
-    """Test intervals as the literature does: Kolmogorov-Smirnov against the exponential law of their own mean. Wrong for bins, for comparison.
+    """Test intervals as the literature does, against the exponential law. Wrong for bins, for comparison.
 
-    Intervals on bins are geometric: from 0.2 spikes per bin on this rejects every true chance unit of a few hundred
-    spikes; and the mean is taken from the data, which the p-value ignores. Use `isi_law_test`. NaN without intervals.
+    The law is that of the intervals' own mean, the distance Kolmogorov and Smirnov's. But intervals on bins are
+    geometric: from 0.2 spikes per bin on this rejects every true chance unit of a few hundred spikes; and the mean is
+    taken from the data, which the p-value ignores. Use `isi_law_test`. NaN without intervals.
 
     Parameters
     ----------
@@ -145,13 +146,14 @@ def isi_law_test_exponential_naive(
     Examples
     --------
     >>> isi_law_test_exponential_naive(np.array([1, 1, 1, 1, 1, 1]), np.array([0, 6, 6])).round(3)
-    array([0.006,   nan])
+    array([0.007,   nan])
     """
-    p = np.full(offsets.size - 1, np.nan)
-    for unit in np.flatnonzero(np.diff(offsets)):
+    n_isis = np.diff(offsets)
+    distances = np.full(n_isis.shape, np.nan)
+    for unit in np.flatnonzero(n_isis):
         own = isis[offsets[unit] : offsets[unit + 1]]
-        p[unit] = stats.kstwo.sf(_distance(np.exp(-own / own.mean())), own.size)
-    return p
+        distances[unit] = _distance(np.exp(-own / own.mean())[None])[0]
+    return stats.kstwo.sf(distances, np.maximum(n_isis, 1))
 
 
 def _random_numbers(key: int, count: int) -> Float[np.ndarray, " number"]:
@@ -173,7 +175,7 @@ def _units_with_intervals(offsets: Int[np.ndarray, " unit_plus_one"], n: Spikes)
         yield int(unit), slice(int(offsets[unit]), int(offsets[unit + 1]))
 
 
-def _distance(uniform: Float[np.ndarray, "*case isi"]) -> Float[np.ndarray, "*case"] | np.float64:
+def _distance(uniform: Float[np.ndarray, "case isi"]) -> Float[np.ndarray, " case"]:
     """Largest distance between the distribution of the numbers and the uniform one."""
     count = uniform.shape[-1]
     ordered = np.sort(uniform, axis=-1)
@@ -269,10 +271,10 @@ def _modified(
 
 @lru_cache(maxsize=512)
 def _null(n: int, size: int, stretches: int, lattice: bool) -> Float[np.ndarray, " draw"]:
-    """Sorted squares of the modified distance under chance; large n are sampled at the same spikes per bin with fewer spikes."""
+    """Sorted squares of the modified distance under chance; large n keep their spikes per bin with fewer spikes."""
     rng = np.random.default_rng((n, size, stretches, lattice))
     fewer = max(min(n, _LONGEST // stretches + 1), 2)
-    room = size if fewer == n else max(int(round(size * fewer / n)), fewer)
+    room = size if fewer == n else max(round(size * fewer / n), fewer)
     uniform = [_random_uniforms(fewer, room, rng, lattice=lattice) for _ in range(stretches)]
     squares = _modified(_distance(np.concatenate(uniform, axis=1)), stretches * (fewer - 1)) ** 2
     return np.sort(squares)

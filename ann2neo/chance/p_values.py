@@ -113,7 +113,7 @@ def false_discovery(p: Float[np.ndarray, " unit"], *, method: str = "bh") -> Flo
     p
         One p-value per unit, NaN where the test is undefined or the unit masked, shape (unit,).
     method
-        "bh" (Benjamini-Hochberg: independent or positively dependent tests) or "by" (Benjamini-Yekutieli: any dependence).
+        "bh" (Benjamini-Hochberg: independent or positively dependent tests) or "by" (Benjamini-Yekutieli: any).
 
     References
     ----------

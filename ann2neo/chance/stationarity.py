@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import comb, factorial
@@ -10,7 +12,7 @@ from ann2neo.chance.margins import check_spikes
 from ann2neo.chance.p_values import normal_two_sided, where_defined
 
 _FEW = 20
-_LONGEST_LAW = 1 << 21
+_LONGEST_LAW = 1 << 18
 
 
 def stationarity_test(
@@ -43,7 +45,7 @@ def stationarity_test(
     Examples
     --------
     >>> stationarity_test(np.array([0 + 1 + 2, 0 + 4 + 9, 0]), np.array([3, 3, 0]), n_bins=10).round(3)
-    array([0.008, 0.95 ,   nan])
+    array([0.008, 0.917,   nan])
     """
     check_spikes(n, n_bins)
     defined = (n > 0) & (n < n_bins)
@@ -63,7 +65,7 @@ def stationarity_test(
 def stationarity_test_poisson(
     time_sums: Float[np.ndarray, " unit"], n: Int[np.ndarray, " unit"], *, duration: float
 ) -> Float[np.ndarray, " unit"]:
-    """Test by Laplace's trend test whether spike times lie earlier or later than by chance in continuous time; two-sided.
+    """Test by Laplace's trend test whether spike times lie earlier or later than by chance; two-sided.
 
     Stretches follow one another on one clock. Given n, the sum of times is a sum of uniform numbers: exact up to 20
     spikes, then normal with exact variance and fourth moment. NaN for silent units.
@@ -100,13 +102,17 @@ def _few_on_bins(twice: Int[np.ndarray, " case"], n: int, n_bins: int) -> Float[
     span = n * (n_bins - n)
     if span > _LONGEST_LAW:
         return _few_uniform(twice / (2 * n_bins), n)
+    return np.clip(2 * _rank_sum_tail(n, n_bins)[(span - twice) // 2], 0.0, 1.0)
+
+
+@lru_cache(maxsize=32)
+def _rank_sum_tail(n: int, n_bins: int) -> Float[np.ndarray, " sum"]:
     law = _rank_sum_law(n, n_bins)
-    tail = np.cumsum(law) - law / 2
-    return np.clip(2 * tail[(span - twice) // 2], 0.0, 1.0)
+    return np.cumsum(law) - law / 2
 
 
 def _rank_sum_law(n: int, n_bins: int) -> Float[np.ndarray, " sum"]:
-    """Chance of each rank sum above its minimum: the coefficients of the Gaussian binomial, one factor after the other."""
+    """Chance of each rank sum above its minimum: the coefficients of the Gaussian binomial."""
     law = np.zeros(n * (n_bins - n) + 1)
     law[0] = 1.0
     for one in range(1, n + 1):

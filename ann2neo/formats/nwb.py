@@ -36,7 +36,7 @@ from pynwb.epoch import TimeIntervals
 from pynwb.file import Subject
 from pynwb.misc import Units
 
-from ann2neo.atomic import complete_or_absent
+from ann2neo.atomic import complete_or_absent, reserve
 from ann2neo.errors import Ann2NeoError, ForeignFile, FormatError
 from ann2neo.outline import check_schema, outline_of, quality, restore_trials, time_axis, trial_column_names, trial_names
 from ann2neo.pseudotime import PseudoTime
@@ -87,13 +87,43 @@ LAYER_COLUMNS = {
 
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
-    """Write a recording as NWB, spikes chunk by chunk; see `ann2neo.formats.save`."""
+    """Write a recording as NWB, spikes chunk by chunk; see `ann2neo.formats.save`.
+
+    Raises
+    ------
+    RecordingError
+        If there are no units: a table of NWB cannot be empty.
+    """
     outline = outline_of(recording)
+    if recording.n_units == 0:
+        raise RecordingError("the recording has no units.", "NWB has no empty tables.", "Select at least one unit.")
     with complete_or_absent(path, overwrite=overwrite) as part, warnings.catch_warnings():
         # pynwb declares tags as lists and warns of plain strings, which the format itself allows.
         warnings.filterwarnings("ignore", category=UserWarning, module="hdmf|pynwb")
-        with pynwb.NWBHDF5IO(str(part), "w") as io:
-            io.write(_nwbfile(recording, outline))
+        nwbfile = _nwbfile(recording, outline)
+        reserve(part, _most_bytes(recording))
+        _write(nwbfile, part)
+
+
+def _most_bytes(recording: Recording) -> int:
+    """Estimate the size of the file, rather too high than too low."""
+    n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
+    names = sum(len(layer.name.encode()) * layer.n_units for layer in recording.layers)
+    n_rows = recording.n_units + 2 * len(recording.trials)
+    return 8 * n_spikes + 4 * names + 600 * n_rows + 1_000_000
+
+
+def _write(nwbfile: pynwb.NWBFile, part: Path) -> None:
+    io = pynwb.NWBHDF5IO(str(part), "w")
+    try:
+        io.write(nwbfile)
+    # Closing a file after a failed write crashes the process: then it stays open until the end of the process.
+    except OSError:
+        raise
+    except BaseException:
+        io.close()
+        raise
+    io.close()
 
 
 def load(path: Path) -> Recording:
@@ -292,14 +322,15 @@ def _epochs(recording: Recording) -> TimeIntervals:
 
 def _outline_tables(outline: dict[str, Any]) -> list[DynamicTable]:
     layers, single = outline["layers"], ("schema", "bin_size_ms", "n_passes")
-    known, columns = outline["provenance"], outline["trial_columns"]
+    columns = outline["trial_columns"]
     of_layers: dict[str, tuple[str, Sequence[Any]]] = {
         "layer" if name == "name" else name: (text, [_cell(layer[name]) for layer in layers])
         for name, text in LAYER_COLUMNS.items()
     }
     return [
         _table("recording", "the recording as a whole", _pairs({key: outline[key] for key in single})),
-        _table("provenance", "what made these spikes", _pairs(known)),
+        # hdmf cannot write a table without rows.
+        *(_table("provenance", "what made these spikes", _pairs(known)) for known in [outline["provenance"]] if known),
         _table("layers", "the recorded layers, in the order in which the network called them", of_layers),
         _table(
             "trial_columns",
@@ -368,7 +399,7 @@ def _outline(file: h5py.File, path: Path) -> dict[str, Any]:
     check_schema(str(single["schema"]), str(path))
     columns = tables["trial_columns"]
     return single | {
-        "provenance": _read_pairs(tables["provenance"]),
+        "provenance": _read_pairs(tables["provenance"]) if "provenance" in tables else {},
         "layers": _read_layers(tables["layers"]),
         "trial_columns": [
             {"name": name, "dtype": dtype} for name, dtype in zip(_values(columns["column"]), _values(columns["dtype"]))

@@ -65,7 +65,7 @@ PLACES, N_ONES = _spikes_of_bytes()
 
 @compiled
 def block_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> float:
-    """Sum up to 128 values as NumPy does: in eight running sums, or one after another where there are fewer than eight."""
+    """Sum up to 128 values as NumPy does: in eight running sums, or one by one where there are fewer than eight."""
     if size < 8:
         total = 0.0
         for i in range(start, start + size):

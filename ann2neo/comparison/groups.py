@@ -1,0 +1,274 @@
+"""Groups of networks: one value per network, layer and indicator, contrasted and placed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from ann2neo.comparison.effects import auc, check_confidence, hedges_g, is_exact, permutation_p, smallest_p
+from ann2neo.comparison.verdicts import verdicts
+from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.summary import summarize
+
+SCHEMA = "ann2neo-comparison/1"
+INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
+KNOWN = ("memorizing", "generalizing")
+UNKNOWN = "mine"
+POPULATIONS = ("all", "good")
+# An indicator is a number about a network only together with these: tables that differ in one of them measured different things.
+SAME_IN_ALL = (
+    "schema",
+    "order",
+    "windows",
+    "window_min_bins",
+    "window_max_bins",
+    "n_windows",
+    "over",
+    "reference",
+    "n_bins",
+    "bin_size_ms",
+    "min_spikes",
+    "label_share_by",
+)
+
+Values = Mapping[str, Float[np.ndarray, " network"]]
+
+
+def compare(
+    groups: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    *,
+    indicators: Sequence[str] = INDICATORS,
+    confidence: float = 0.95,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Say how far groups of networks lie apart, for each indicator and layer, and where a network of unknown kind falls.
+
+    The network is the replicate: every unit table becomes one number per layer and indicator (`ann2neo.summarize`), however many units it has. Contrasted
+    are the groups "memorizing" and "generalizing"; where one of these is missing, the first two groups that are not called "mine". Every other group is
+    placed against the two. p values are corrected (Benjamini-Hochberg) over all rows of the result together. With fewer than 2 networks in a contrasted
+    group, or without two known groups, effects are NaN and the verdict says that none is possible.
+
+    Parameters
+    ----------
+    groups
+        Unit tables of `ann2neo.analyze` by name of the group, one table per network.
+    indicators
+        Columns of `ann2neo.summarize` to compare: the more there are, the stronger the correction.
+    confidence
+        Probability that an interval covers.
+    alpha
+        Corrected p up to which a difference counts in a verdict.
+    seed
+        Seed of the permutations that are drawn where there are too many to count all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer, population ("all" units, "good" units) and indicator; the network row, all layers pooled, comes last and only where all networks
+        have the same layers. For each group ``n_``, ``mean_``, ``sd_`` (ddof 1, over networks). For the contrast, first minus second group: ``hedges_g``
+        and ``auc`` with ``_low`` and ``_high``, ``p`` (permutation, two-sided) and ``p_corrected``. For each placed group ``position_`` (0 at the
+        second group's mean, 1 at the first's), ``z_..._from_...`` (distance from each group's mean in its prediction standard deviations) and
+        ``fits_`` (the groups whose prediction interval holds it: one name, "both", "neither"). ``attrs`` hold ``verdicts``, one sentence per layer, the
+        sizes of the groups, ``smallest_p`` and what the tables have in common.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no table, tables were made with different windows, orders or the like, have no layer in common, or lack an indicator.
+
+    References
+    ----------
+    Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x.
+    """
+    check_confidence(confidence)
+    check_confidence(alpha)
+    tables = {name: [given] if isinstance(given, pd.DataFrame) else list(given) for name, given in groups.items()}
+    _check_groups(tables)
+    shared = _shared_attrs(tables)
+    summaries = {name: [summarize(table) for table in of_group] for name, of_group in tables.items()}
+    _check_indicators(summaries, indicators)
+    layers, left_out = _layers_in_all(summaries)
+    contrast = _contrast(tables)
+    possible = len(contrast) == 2 and min(len(tables[name]) for name in contrast) >= 2
+    rows = [
+        {"layer": layer, "population": population, "indicator": indicator}
+        | _cell(_values(summaries, layer, population, indicator), contrast, possible, confidence, seed)
+        for layer in layers
+        for population in POPULATIONS
+        for indicator in indicators
+    ]
+    result = pd.DataFrame(rows)
+    result["p_corrected"] = _corrected(result["p"].to_numpy(float))
+    sizes = {name: len(of_group) for name, of_group in tables.items()}
+    result.attrs = shared | {
+        "schema": SCHEMA,
+        "n_networks": sizes,
+        "contrast": list(contrast),
+        "placed": [name for name in tables if name not in contrast],
+        "confidence": confidence,
+        "alpha": alpha,
+        "seed": seed,
+        "layers_left_out": left_out,
+        **_test_attrs(sizes, contrast if possible else (), result["p"].notna().sum(), alpha),
+    }
+    result = result[_column_order(result)]
+    result.attrs["verdicts"] = verdicts(result)
+    return result
+
+
+def _cell(values: Values, contrast: tuple[str, ...], possible: bool, confidence: float, seed: int) -> dict[str, Any]:
+    """Compute one row: description of every group, the contrast, and where the other groups fall."""
+    cell: dict[str, Any] = {}
+    for name, x in values.items():
+        cell[f"n_{name}"] = x.size
+        cell[f"mean_{name}"] = x.mean() if x.size else math.nan
+        cell[f"sd_{name}"] = x.std(ddof=1) if x.size > 1 else math.nan
+    none = np.zeros(0)
+    first, second = (values[name] for name in contrast) if possible else (none, none)
+    for effect, (value, low, high) in {
+        "hedges_g": hedges_g(first, second, confidence=confidence),
+        "auc": auc(first, second, confidence=confidence),
+    }.items():
+        cell |= {effect: value, f"{effect}_low": low, f"{effect}_high": high}
+    cell["p"] = permutation_p(first, second, seed=seed) if min(first.size, second.size) >= 2 else math.nan
+    for name in values:
+        if possible and name not in contrast:
+            cell |= _place(name, values, contrast, confidence)
+    return cell
+
+
+def _place(name: str, values: Values, contrast: tuple[str, ...], confidence: float) -> dict[str, float | str]:
+    """Say where the mean of a group falls relative to two known groups."""
+    mine, (first, second) = values[name], (values[known] for known in contrast)
+    where = mine.mean() if mine.size else math.nan
+    gap = first.mean() - second.mean() if min(first.size, second.size) else math.nan
+    distances, inside = {}, []
+    for known, x in zip(contrast, (first, second)):
+        z = _prediction_z(where, mine.size, x)
+        distances[f"z_{name}_from_{known}"] = z
+        inside.append(bool(abs(z) <= stats.t.isf(0.5 - confidence / 2, x.size - 1)) if math.isfinite(z) else None)
+    return {
+        f"position_{name}": (where - second.mean()) / gap if math.isfinite(gap) and gap != 0 else math.nan,
+        **distances,
+        f"fits_{name}": _fits(inside, contrast),
+    }
+
+
+def _prediction_z(where: float, n_new: int, known: Float[np.ndarray, " network"]) -> float:
+    """Distance of the mean of new networks from known ones, in standard deviations of such a difference; t-distributed if they are of the same kind."""
+    spread = known.std(ddof=1) if known.size > 1 else math.nan
+    if not spread > 0 or n_new == 0:
+        return math.nan
+    return float((where - known.mean()) / (spread * math.sqrt(1 / n_new + 1 / known.size)))
+
+
+def _fits(inside: Sequence[bool | None], contrast: tuple[str, ...]) -> str:
+    if None in inside:
+        return ""
+    return {(True, True): "both", (False, False): "neither", (True, False): contrast[0]}.get(tuple(map(bool, inside)), contrast[1])
+
+
+def _values(summaries: Mapping[str, list[pd.DataFrame]], layer: str, population: str, indicator: str) -> Values:
+    """Collect one value per network; networks in which the indicator is undefined (no unit left, for instance) are left out."""
+
+    def value(summary: pd.DataFrame) -> float:
+        row = summary[(summary["layer"] == layer) & (summary["population"] == population)]
+        return float(row[indicator].iloc[0]) if len(row) else math.nan
+
+    of_group = {name: np.array([value(summary) for summary in each], float) for name, each in summaries.items()}
+    return {name: x[np.isfinite(x)] for name, x in of_group.items()}
+
+
+def _contrast(tables: Mapping[str, Any]) -> tuple[str, ...]:
+    if all(name in tables for name in KNOWN):
+        return KNOWN
+    known = [name for name in tables if name != UNKNOWN]
+    return tuple(known[:2]) if len(known) >= 2 else ()
+
+
+def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]]) -> tuple[list[str], list[str]]:
+    """Find the layers that every network has, in the order of the first one, and those that only some have."""
+    of_network = [list(dict.fromkeys(summary["layer"])) for each in summaries.values() for summary in each]
+    everywhere = set.intersection(*map(set, of_network))
+    some = list(dict.fromkeys(layer for layers in of_network for layer in layers if layer not in everywhere))
+    kept = [layer for layer in of_network[0] if layer in everywhere]
+    if some and "network" in kept:  # pooled over different layers it is not the same quantity
+        kept.remove("network")
+    if not kept:
+        raise AnalysisError(
+            f"the networks have no layer in common (layers: {', '.join(map(repr, some))}).",
+            "There is nothing to compare.",
+            "Compare networks of the same architecture, or rename the `layer` column of their tables.",
+        )
+    return kept, some
+
+
+def _corrected(p: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
+    known = np.isfinite(p)
+    corrected = np.full(p.size, np.nan)
+    if known.any():
+        corrected[known] = stats.false_discovery_control(p[known])
+    return corrected
+
+
+def _test_attrs(sizes: Mapping[str, int], contrast: tuple[str, ...], n_cells: int | np.integer, alpha: float) -> dict[str, Any]:
+    """Describe the test: its kind, the smallest p there is, and how many cells have to reach that for any to survive the correction."""
+    if not contrast:
+        return {"test": "none", "n_cells": 0, "smallest_p": math.nan, "cells_needed": 0}
+    n = (sizes[contrast[0]], sizes[contrast[1]])
+    return {
+        "test": "permutation, all arrangements" if is_exact(*n) else "permutation, arrangements drawn",
+        "n_cells": int(n_cells),
+        "smallest_p": smallest_p(*n),
+        "cells_needed": math.ceil(int(n_cells) * smallest_p(*n) / alpha - 1e-9),
+    }
+
+
+def _column_order(result: pd.DataFrame) -> list[str]:
+    columns = [c for c in result.columns if c != "p_corrected"]
+    return [*columns[: columns.index("p") + 1], "p_corrected", *columns[columns.index("p") + 1 :]]
+
+
+def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
+    empty = [name for name, of_group in tables.items() if not of_group]
+    if not tables or empty:
+        raise AnalysisError(
+            f"there is no table in {'group ' + ', '.join(map(repr, empty)) if empty else 'any group'}.",
+            "There is nothing to compare.",
+            "Give at least one unit table (`ann2neo.analyze`) for each group.",
+        )
+
+
+def _check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:
+    columns = [c for c in next(iter(summaries.values()))[0].columns if c not in ("layer", "population")]
+    for indicator in indicators:
+        if indicator not in columns:
+            raise AnalysisError(
+                f"there is no indicator {indicator!r} (indicators: {', '.join(columns)}).{suggestion(indicator, columns)}",
+                "Nothing was compared.",
+                "Use columns of `ann2neo.summarize(table)`.",
+            )
+    if not indicators:
+        raise AnalysisError("no indicator was named.", "There is nothing to compare.", "Leave `indicators` out for the usual ones.")
+
+
+def _shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:
+    """Take what all tables have in common from their attrs, and refuse tables that were not measured alike."""
+    all_attrs = [(f"{name}[{i}]", table.attrs) for name, of_group in tables.items() for i, table in enumerate(of_group)]
+    origin, first = all_attrs[0]
+    for other, attrs in all_attrs[1:]:
+        for key in SAME_IN_ALL:
+            if attrs.get(key) != first.get(key):
+                raise AnalysisError(
+                    f"tables differ in {key!r}: {first.get(key)!r} in {origin}, {attrs.get(key)!r} in {other}.",
+                    "Their indicators do not mean the same, so that a difference would say nothing about the networks.",
+                    "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`).",
+                )
+    return {key: first[key] for key in SAME_IN_ALL if key in first and key != "schema"}

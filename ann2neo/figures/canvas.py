@@ -1,0 +1,112 @@
+"""Axes, colours and words that the figures share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Population = Literal["all", "good"]
+
+# Okabe and Ito's palette, by what it stands for; yellow is left out because it is faint on white.
+BLACK, GREY = "#000000", "#767676"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COUNTS = "cividis"
+
+NAMES = {
+    "firing_rate_mean": "mean firing rate (Hz)",
+    "firing_rate_var": "variance of firing rates (Hz²)",
+    "p_spike_mean": "mean spikes per bin",
+    "fano_mean": "mean Fano factor",
+    "fano_var": "variance of Fano factors",
+    "cv_mean": "mean CV",
+    "cv2_mean": "mean CV2",
+    "lv_mean": "mean Lv",
+    "label_share_mean": "mean label share",
+    "label_share_adjusted_mean": "mean adjusted label share",
+}
+
+
+def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
+    """Take the axes given, or make a figure of its own, in inches."""
+    return Figure(figsize=(width, height), layout="constrained").subplots() if ax is None else ax
+
+
+def png(drawn: Axes | Figure, *, dpi: int = 160) -> bytes:
+    """Render a figure, or the figure that axes belong to, as PNG.
+
+    Parameters
+    ----------
+    drawn
+        What a function of this package gave.
+    dpi
+        Dots per inch.
+
+    Examples
+    --------
+    >>> png(canvas(None), dpi=20)[1:4]
+    b'PNG'
+    """
+    figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def tidy(ax: Axes) -> Axes:
+    """Take away the frame where no axis is."""
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def say(ax: Axes, text: str) -> Axes:
+    """Write why there is nothing to see."""
+    ax.set_yticks([])
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    return ax
+
+
+def pick(table: pd.DataFrame, layer: str | None, population: Population) -> pd.DataFrame:
+    """Take the units of a layer and population."""
+    chosen = table if layer is None else table[table["layer"] == layer]
+    return chosen[chosen["quality"] == "good"] if population == "good" else chosen
+
+
+def window_words(attrs: Mapping[Any, Any]) -> str:
+    """Say in which windows spikes were counted.
+
+    Examples
+    --------
+    >>> window_words({"windows": "label", "window_min_bins": 48, "window_max_bins": 52})
+    'windows: label, 48-52 bins each'
+    >>> window_words({"windows": "100 bins"})
+    'windows: 100 bins'
+    """
+    if "windows" not in attrs:
+        return ""
+    low, high = attrs.get("window_min_bins"), attrs.get("window_max_bins")
+    if low is None or f"{low} bins" == attrs["windows"]:
+        return f"windows: {attrs['windows']}"
+    return f"windows: {attrs['windows']}, {low if low == high else f'{low}-{high}'} bins each"
+
+
+def with_words(label: str, words: str) -> str:
+    """Put an explanation in brackets below a label, where there is one."""
+    return f"{label}\n({words})" if words else label
+
+
+def name_layers(ax: Axes, names: list[str]) -> None:
+    """Write the names of layers below an axis at 0, 1, 2, ..., slanted where they would not fit side by side."""
+    at = range(len(names))
+    if sum(max(map(len, name.split("\n"))) for name in names) * 0.09 > ax.get_figure(root=True).get_figwidth() * ax.get_position().width:
+        lines = [name.replace("\n", ", ") for name in names]
+        ax.set_xticks(at, lines, rotation=40, ha="right", rotation_mode="anchor", fontsize="small")
+    else:
+        ax.set_xticks(at, names)
+    ax.set_xlim(-0.6, len(names) - 0.4)

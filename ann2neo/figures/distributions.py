@@ -1,0 +1,139 @@
+"""Distributions over units, one per layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, Population, canvas, name_layers, pick, say, tidy, window_words, with_words
+
+MAX_WIDTH = 11.0
+# Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
+FEW_BINS, MANY_BINS, MANY_UNITS = 30, 60, 2000
+
+
+def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Axes:
+    """Draw how the firing rates of each layer's units are distributed, silent units included.
+
+    The right axis reads the same as spikes per bin, where there are bins.
+
+    Parameters
+    ----------
+    table
+        Unit table of `ann2neo.analyze`.
+    ax
+        Where to draw; None for a figure of its own.
+    population
+        All units, or those of good quality.
+    """
+    names = list(dict.fromkeys(table["layer"]))
+    ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
+    chosen = {name: pick(table, name, population) for name in names}
+    values = {name: _finite(units["firing_rate"]) for name, units in chosen.items()}
+    top = max((v.max() for v in values.values() if v.size), default=0.0) or 1.0
+    _bodies(ax, values, np.linspace(0, top, _n_bins(values) + 1))
+    ax.set_ylim(-0.02 * top, 1.05 * top)
+    ax.set_ylabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
+    name_layers(ax, [_with_counts(name, units, values[name].size) for name, units in chosen.items()])
+    if _has_bins(table):
+        per_bin = float((table["p_spike"] / table["firing_rate"]).median())
+        right = ax.secondary_yaxis("right", functions=(lambda rate: rate * per_bin, lambda p: p / per_bin))
+        right.set_ylabel("spikes per bin")
+    _legend(ax, chance=False)
+    return ax
+
+
+def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Axes:
+    """Draw how the Fano factors of each layer's units are distributed, on a logarithmic axis, with what chance predicts.
+
+    The chance mark is the mean of the units' expectations given their spike counts and the windows. Units without a Fano factor, and those at exactly 0, have
+    no place on the axis; their share is written below the layer.
+
+    Parameters
+    ----------
+    table
+        Unit table of `ann2neo.analyze`.
+    ax
+        Where to draw; None for a figure of its own.
+    population
+        All units, or those of good quality.
+    """
+    names = list(dict.fromkeys(table["layer"]))
+    ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
+    chosen = {name: pick(table, name, population) for name in names}
+    values = {name: _finite(units["fano"]) for name, units in chosen.items()}
+    shown = {name: v[v > 0] for name, v in values.items()}
+    chance = [float(np.mean(e)) if (e := _finite(units["fano_expected"])).size else np.nan for units in chosen.values()]
+    every = np.concatenate([*shown.values(), np.array([c for c in chance if c > 0])]) if shown else np.zeros(0)
+    ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
+    name_layers(ax, [_with_counts(name, units, shown[name].size) for name, units in chosen.items()])
+    if every.size == 0:
+        return say(ax, "no unit has a Fano factor")
+    low, high = every.min() / 1.15, every.max() * 1.15
+    ax.set_yscale("log")
+    _bodies(ax, shown, np.geomspace(low, high, _n_bins(shown) + 1), means=[v.mean() if v.size else np.nan for v in values.values()])
+    ax.hlines(chance, np.arange(len(names)) - 0.42, np.arange(len(names)) + 0.42, color=ORANGE, linewidth=2, zorder=3)
+    ax.set_ylim(low, high)
+    plain_log(ax)
+    _legend(ax, chance=True)
+    return ax
+
+
+def plain_log(ax: Axes) -> None:
+    """Write the ticks of a logarithmic y axis as plain numbers, 1, 2 and 5 of every decade."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _bodies(
+    ax: Axes, values: dict[str, Float[np.ndarray, " unit"]], edges: Float[np.ndarray, " edge"], means: list[float] | None = None
+) -> None:
+    """Draw a histogram standing on both sides of each layer's place, scaled to its own tallest bin, with mean and median."""
+    for place, sample in enumerate(values.values()):
+        if sample.size == 0:
+            continue
+        counts = np.histogram(sample, edges)[0]
+        half = np.repeat(0.4 * counts / max(counts.max(), 1), 2)
+        edge, some = np.repeat(edges, 2)[1:-1], half > 0
+        ax.fill_betweenx(edge, place - half, place + half, where=some, facecolor=SKY, edgecolor=BLUE, linewidth=0.4)
+        ax.hlines(np.median(sample), place - 0.2, place + 0.2, color=BLACK, linewidth=1.5, zorder=4)
+        mean = sample.mean() if means is None else means[place]
+        ax.plot(place, mean, "D", color="white", markeredgecolor=BLACK, markersize=6, zorder=5)
+
+
+def _n_bins(values: dict[str, Float[np.ndarray, " unit"]]) -> int:
+    return MANY_BINS if max((v.size for v in values.values()), default=0) > MANY_UNITS else FEW_BINS
+
+
+def _legend(ax: Axes, *, chance: bool) -> None:
+    marks = [
+        Line2D([], [], marker="D", color="white", markeredgecolor=BLACK, linestyle="", label="mean"),
+        Line2D([], [], color=BLACK, label="median"),
+        *([Line2D([], [], color=ORANGE, linewidth=2, label="mean expected by chance")] if chance else []),
+    ]
+    ax.legend(handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize="small")
+
+
+def _with_counts(name: str, units: pd.DataFrame, n_shown: int) -> str:
+    silent = (units["quality"] == "silent").mean() if len(units) else 0
+    lacking = len(units) - n_shown
+    lines = [name, f"{len(units):,} unit{'s' * (len(units) != 1)}"]
+    if silent:
+        lines.append(f"{silent:.0%} silent")
+    if lacking and lacking != (units["quality"] == "silent").sum():
+        lines.append(f"{n_shown:,} shown")
+    return "\n".join(lines)
+
+
+def _has_bins(table: pd.DataFrame) -> bool:
+    return bool((table["p_spike"] / table["firing_rate"]).notna().any())
+
+
+def _finite(column: pd.Series) -> Float[np.ndarray, " unit"]:
+    values = column.to_numpy(float)
+    return values[np.isfinite(values)]

@@ -1,0 +1,233 @@
+"""Indicators of whole networks: by layer, by state, over training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ann2neo.errors import AnalysisError
+from ann2neo.figures.canvas import BLACK, COUNTS, CYCLE, MARKERS, NAMES, Population, canvas, name_layers, tidy
+
+INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var")
+CHANCE = {"fano_mean": "fano_expected_mean", "cv_mean": "cv_expected_mean", "label_share_mean": "label_share_expected_mean"}
+COLUMNS = ("n_units", "firing_rate_mean", "firing_rate_var", "p_spike_mean", "fano_mean", "fano_var", "cv_mean", "lv_mean", "label_share_mean")
+LINES = ("-", "--", ":", "-.")
+
+
+def indicators(
+    states: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    axes: Sequence[Axes] | None = None,
+    *,
+    shown: Sequence[str] = INDICATORS,
+    population: Population = "all",
+) -> list[Axes]:
+    """Draw indicators by layer for networks in several states, one panel each.
+
+    Every network is a mark; a line joins the means over the networks of a state (not the network row, which pools all layers). Short bars are the values that chance predicts for indicators that have
+    such a value (a mean rate has none: it does not depend on the order of inputs).
+
+    Parameters
+    ----------
+    states
+        One or more tables of `ann2neo.summarize` by name of the state.
+    axes
+        One axes for each indicator; None for a figure of their own.
+    shown
+        Columns of `ann2neo.summarize`.
+    population
+        All units, or those of good quality.
+    """
+    tables = {name: [given] if isinstance(given, pd.DataFrame) else list(given) for name, given in states.items()}
+    layers = list(dict.fromkeys(layer for each in tables.values() for table in each for layer in table["layer"]))
+    panels = _panels(axes, shown, width=min(max(3.6, 1.5 + 0.55 * len(layers)), 6.0))
+    spread = np.linspace(-0.18, 0.18, len(tables)) if len(tables) > 1 else np.zeros(1)
+    for ax, indicator in zip(panels, shown):
+        for i, each in enumerate(tables.values()):
+            rows = [_by_layer(table, layers, indicator, population) for table in each]
+            _marks(ax, np.array(rows).reshape(-1, len(layers)), spread[i], i, joined=len(layers) - ("network" in layers))
+            if indicator in CHANCE and all(CHANCE[indicator] in table for table in each):
+                chance = [_by_layer(table, layers, CHANCE[indicator], population) for table in each]
+                _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
+        ax.set_title(NAMES.get(indicator, indicator))
+        name_layers(ax, layers)
+        _from_zero(ax)
+    _state_legend(panels, tables, any(c in CHANCE for c in shown))
+    return panels
+
+
+def learning(
+    history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = INDICATORS
+) -> list[Axes]:
+    """Draw indicators over training epochs, one panel each: a colour for each layer, dark to light with depth (the whole network black), a style of line for each state.
+
+    Parameters
+    ----------
+    history
+        Columns ``epoch``, ``layer``, the indicators and, where there are several, ``state``. Rows that share epoch, layer and state (networks trained from
+        different seeds) are averaged, and their range is shaded.
+    axes
+        One axes for each indicator; None for a figure of their own.
+    shown
+        Names of the indicators.
+
+    Raises
+    ------
+    AnalysisError
+        If a column is missing.
+    """
+    missing = [c for c in ("epoch", "layer", *shown) if c not in history]
+    if missing:
+        raise AnalysisError(
+            f"the history lacks {', '.join(map(repr, missing))}.", "Nothing was drawn.", "Concatenate the summaries of the epochs, with a column 'epoch'."
+        )
+    layers, states = list(dict.fromkeys(history["layer"])), list(dict.fromkeys(history["state"])) if "state" in history else [""]
+    colours = dict(zip(layers, colormaps["viridis"](np.linspace(0.1, 0.9, len(layers))))) | {"network": BLACK}
+    panels = _panels(axes, shown, width=4.2)
+    for ax, indicator in zip(panels, shown):
+        for i, state in enumerate(states):
+            of_state = history[history["state"] == state] if "state" in history else history
+            for layer, rows in of_state.groupby("layer", sort=False):
+                by_epoch = rows.groupby("epoch")[indicator]
+                mean, low, high = by_epoch.mean(), by_epoch.min(), by_epoch.max()
+                ax.plot(mean.index, mean, LINES[i % len(LINES)], color=colours[layer], linewidth=1.6, marker="." if len(mean) < 30 else "")
+                ax.fill_between(mean.index, low, high, color=colours[layer], alpha=0.2, linewidth=0)
+        ax.set_title(NAMES.get(indicator, indicator))
+        ax.set_xlabel("training epoch")
+        _from_zero(ax)
+    handles = [Line2D([], [], color=colours[layer], linewidth=2, label=str(layer)) for layer in layers]
+    handles += [Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=str(state)) for i, state in enumerate(states) if len(states) > 1]
+    _legend_above(panels, handles)
+    return panels
+
+
+def layer_table(summary: pd.DataFrame, ax: Axes | None = None, *, shown: Sequence[str] = COLUMNS, population: Population = "all") -> Axes:
+    """Draw a summary as a heat map of layers by indicators, every number written in its cell.
+
+    Colours compare layers within one indicator: from its smallest to its largest value over layers. The network row pools all units and is not coloured.
+
+    Parameters
+    ----------
+    summary
+        Table of `ann2neo.summarize`.
+    ax
+        Where to draw; None for a figure of its own.
+    shown
+        Columns to draw.
+    population
+        All units, or those of good quality.
+    """
+    rows = summary[summary["population"] == population].set_index("layer")
+    columns = [c for c in shown if c in rows and rows[c].notna().any()]
+    values = rows[columns].to_numpy(float)
+    ax = canvas(ax, max(4.6, 1.8 + 0.95 * len(columns)), 1.5 + 0.36 * max(len(rows), 1))
+    scaled = _scaled(values, np.array([layer != "network" for layer in rows.index], bool))
+    scaled[:, [c == "n_units" for c in columns]] = np.nan
+    ax.imshow(np.ma.masked_invalid(scaled), aspect="auto", cmap=COUNTS, vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(values):
+        dark = np.isfinite(scaled[i, j]) and scaled[i, j] < 0.5
+        ax.text(j, i, _short(value), ha="center", va="center", fontsize="small", color="white" if dark else BLACK)
+    ax.set_xticks(range(len(columns)), [_wrapped(c) for c in columns], fontsize="small")
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(len(rows)), list(map(str, rows.index)))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel(f"{population} units; colour: smallest to largest layer of each column", fontsize="small")
+    return ax
+
+
+def _panels(axes: Sequence[Axes] | None, shown: Sequence[str], width: float) -> list[Axes]:
+    """Take the axes given, or make two columns of panels."""
+    if axes is not None:
+        if len(axes) < len(shown):
+            raise AnalysisError(f"{len(shown)} indicators were to be drawn on {len(axes)} axes.", "Some would have no place.", "Give one axes each.")
+        return [tidy(ax) for ax in list(axes)[: len(shown)]]
+    n_rows, n_columns = -(-len(shown) // 2), min(2, len(shown))
+    figure = Figure(figsize=(width * n_columns, 2.9 * n_rows + 0.5), layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for spare in grid[len(shown) :]:
+        spare.remove()
+    return [tidy(ax) for ax in grid[: len(shown)]]
+
+
+def _by_layer(table: pd.DataFrame, layers: list[str], indicator: str, population: str) -> Float[np.ndarray, " layer"]:
+    rows = table[table["population"] == population].set_index("layer")[indicator]
+    return rows.reindex(layers).to_numpy(float)
+
+
+def _marks(ax: Axes, values: Float[np.ndarray, "network layer"], shift: float, i: int, joined: int) -> None:
+    x = np.arange(values.shape[1]) + shift
+    colour, marker = CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(values)
+        mean = np.where(known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+    ax.plot(x[:joined], mean[:joined], color=colour, linewidth=1.2, alpha=0.7)
+    if len(values) > 1:
+        ax.hlines(mean[joined:], x[joined:] - 0.09, x[joined:] + 0.09, color=colour, linewidth=1.2)
+    alpha = 0.9 if len(values) == 1 else 0.55
+    for row in values:
+        ax.plot(x, row, marker, color=colour, markersize=5, markeredgewidth=0, alpha=alpha)
+
+
+def _chance_bars(ax: Axes, chance: Float[np.ndarray, "network layer"], shift: float) -> None:
+    x = np.arange(chance.shape[1]) + shift
+    known = np.isfinite(chance).any(axis=0)
+    if known.any():
+        mean = np.nanmean(chance[:, known], axis=0)
+        ax.hlines(mean, x[known] - 0.09, x[known] + 0.09, color=BLACK, linewidth=1.8, zorder=4)
+
+
+def _from_zero(ax: Axes) -> None:
+    """Begin the axis at 0 where nothing is below, so that small differences do not look large."""
+    low, high = ax.dataLim.intervaly
+    if 0 <= low <= high < np.inf:
+        ax.set_ylim(0, 1.06 * high or 1.0)
+
+
+def _state_legend(panels: Sequence[Axes], tables: Mapping[str, list[pd.DataFrame]], chance: bool) -> None:
+    handles = [
+        Line2D([], [], color=CYCLE[i % len(CYCLE)], marker=MARKERS[i % len(MARKERS)], label=f"{name} (n = {len(each)})")
+        for i, (name, each) in enumerate(tables.items())
+    ]
+    if chance:
+        handles.append(Line2D([], [], color=BLACK, linewidth=1.8, label="expected by chance"))
+    _legend_above(panels, handles)
+
+
+def _legend_above(panels: Sequence[Axes], handles: list[Line2D]) -> None:
+    figure = panels[0].get_figure(root=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False, fontsize="small")
+
+
+def _scaled(values: Float[np.ndarray, "layer indicator"], coloured: np.ndarray) -> Float[np.ndarray, "layer indicator"]:
+    """Scale each column to 0 at its smallest and 1 at its largest value; a column without differences, like NaN, has no colour."""
+    scaled = np.full(values.shape, np.nan)
+    for j, column in enumerate(values.T):
+        known = np.isfinite(column) & coloured
+        if known.any():
+            low, high = column[known].min(), column[known].max()
+            scaled[known, j] = (column[known] - low) / (high - low) if high > low else np.nan
+    return scaled
+
+
+def _short(value: float) -> str:
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def _wrapped(column: str) -> str:
+    words = NAMES.get(column, "units" if column == "n_units" else column).split(" ")
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < 12:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)

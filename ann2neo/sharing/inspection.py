@@ -1,0 +1,79 @@
+"""What nwbinspector says about a file."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import nwbinspector
+
+CRITICAL = ("CRITICAL", "PYNWB_VALIDATION", "ERROR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One message of the inspector.
+
+    Parameters
+    ----------
+    importance
+        The inspector's word for it, for instance "BEST_PRACTICE_SUGGESTION".
+    check
+        Name of the check.
+    place
+        Type and name of the object, and where it is.
+    message
+        What was found.
+    """
+
+    importance: str
+    check: str
+    place: str
+    message: str
+
+    @property
+    def critical(self) -> bool:
+        """Whether an archive would refuse the file."""
+        return self.importance in CRITICAL
+
+
+def inspect(path: Path) -> list[Finding]:
+    """Check an NWB file by all rules of nwbinspector, weighed as the DANDI archive does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        messages = list(nwbinspector.inspect_nwbfile(nwbfile_path=path, config=nwbinspector.load_config("dandi")))
+    return [
+        Finding(
+            importance=message.importance.name,
+            check=message.check_function_name,
+            place=f"{message.object_type} '{message.object_name}' at {message.location or '/'}",
+            message=message.message,
+        )
+        for message in messages
+        if message is not None
+    ]
+
+
+def report(findings: list[Finding], name: str) -> str:
+    """Write the findings down as text, the weightiest first.
+
+    Examples
+    --------
+    >>> print(report([], "rec.nwb").splitlines()[0])
+    rec.nwb: 0 critical, 0 violations of best practice, 0 suggestions
+    """
+    counts = [sum(finding.critical for finding in findings)]
+    counts += [sum(f.importance == kind for f in findings) for kind in _LESSER]
+    ordered = sorted(findings, key=lambda finding: (not finding.critical, finding.importance != _LESSER[0], finding.check))
+    return "\n".join(
+        [
+            f"{name}: {counts[0]} critical, {counts[1]} violations of best practice, {counts[2]} suggestions",
+            f"nwbinspector {nwbinspector.__version__}, configuration for the DANDI archive",
+            *(f"\n{f.importance}  {f.check}\n  {f.place}\n  {f.message}" for f in ordered),
+            "",
+        ]
+    )
+
+
+_LESSER = ("BEST_PRACTICE_VIOLATION", "BEST_PRACTICE_SUGGESTION")

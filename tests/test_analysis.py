@@ -1,0 +1,305 @@
+"""One table from any source: the same numbers by either engine, from a recording, its files, or neo objects of others."""
+
+import warnings
+
+import neo
+import numpy as np
+import pandas as pd
+import pytest
+import quantities as pq
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import recordings, small_recording
+from torch import nn
+
+import ann2neo
+from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError, WindowError
+
+slow = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def analyze(spikes, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ann2NeoWarning)
+        return ann2neo.analyze(spikes, progress=False, **options)
+
+
+def assert_same(a, b):
+    """Equal bit for bit, NaN for NaN."""
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+@slow
+@given(recordings(), st.sampled_from([None, "trial", 1, 2, "label"]))
+def test_the_engines_agree_bit_for_bit(recording, windows):
+    """Elephant on spike trains and the bulk engine on bits give one table, or refuse alike."""
+    try:
+        bulk = analyze(recording, windows=windows, engine="bulk")
+    except WindowError:
+        with pytest.raises(WindowError):
+            analyze(recording, windows=windows, engine="elephant")
+        return
+    elephant = analyze(recording, windows=windows, engine="elephant")
+    assert_same(bulk, elephant)
+    assert {**bulk.attrs, "engine": ""} == {**elephant.attrs, "engine": ""}
+
+
+@slow
+@given(recordings(max_trials=8), st.randoms(use_true_random=False))
+def test_a_permutation_of_units_permutes_the_table(recording, random):
+    """A unit's row does not depend on its neighbours."""
+    layer = recording.layers[0]
+    order = random.sample(range(layer.n_units), layer.n_units)
+    try:
+        table = analyze(recording.select(layers=None), windows="trial")
+    except WindowError:
+        return
+    permuted = analyze(recording.select(units={layer.name: order}), windows="trial")
+    own = table[table["layer"] == layer.name].reset_index(drop=True)
+    assert_same(permuted[permuted["layer"] == layer.name].reset_index(drop=True), own.iloc[order].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("suffix", [".nwb", ".nix", ".zarr"])
+@pytest.mark.parametrize("order", ["presented", "label"])
+def test_files_give_the_table_of_the_recording(tmp_path, suffix, order):
+    """What was saved and loaded, and a Block of it, are analyzed to the same bits."""
+    recording = small_recording().arrange(order)
+    ann2neo.save(recording, tmp_path / f"rec{suffix}")
+    table = analyze(recording)
+    assert_same(analyze(ann2neo.load(tmp_path / f"rec{suffix}")), table)
+    assert_same(analyze(ann2neo.to_block(recording)), table)
+
+
+def test_chunks_do_not_change_the_table(monkeypatch):
+    """Chunk by chunk is the whole."""
+    recording = small_recording(n_units=10)
+    whole = analyze(recording)
+    monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1)
+    assert_same(analyze(recording), whole)
+
+
+def test_the_order_of_trials_matters_for_intervals_and_not_for_label_windows():
+    """Label windows hold the same spikes in any order; intervals do not."""
+    recording = small_recording(n_passes=1)
+    presented, by_label = analyze(recording), analyze(recording.arrange("label"))
+    for column in ("n_spikes", "firing_rate", "fano", "label_share", "fano_expected"):
+        assert np.array_equal(presented[column], by_label[column], equal_nan=True)
+    assert not np.array_equal(presented["isi_var"], by_label["isi_var"], equal_nan=True)
+    assert presented.attrs["order"] == "presented"
+    assert by_label.attrs["order"] == "label"
+
+
+def raw_measures(active, labels):
+    """Measures of one unit by a plain loop over its raw activations; no ann2neo, no neo, no Elephant."""
+    bins = [k for k, spike in enumerate(active) if spike]
+    gaps = [float(b - a) for a, b in zip(bins, bins[1:])]
+    pairs = list(zip(gaps, gaps[1:]))
+    counts = [sum(spike for spike, label in zip(active, labels) if label == c) for c in sorted(set(labels))]
+    mean, mean_count = sum(gaps) / len(gaps) if gaps else np.nan, sum(counts) / len(counts)
+    variance = sum((g - mean) ** 2 for g in gaps) / len(gaps) if gaps else np.nan
+    return {
+        "n_spikes": len(bins),
+        "firing_rate": 1000.0 * len(bins) / len(active),
+        "isi_mean": mean,
+        "isi_var": variance,
+        "cv": variance**0.5 / mean if gaps else np.nan,
+        "cv2": sum(2 * abs(b - a) / (a + b) for a, b in pairs) / len(pairs) if pairs else np.nan,
+        "lv": sum(3 * ((b - a) / (a + b)) ** 2 for a, b in pairs) / len(pairs) if pairs else np.nan,
+        "fano": sum((c - mean_count) ** 2 for c in counts) / len(counts) / mean_count if bins else np.nan,
+    }
+
+
+def test_elephant_on_the_file_gives_what_a_loop_over_raw_activations_gives(tmp_path):
+    """From a network to NWB, through neo's own reader and Elephant, every unit has the numbers of its raw activations."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images, labels = torch.tensor(data.images[:400, None], dtype=torch.float32) / 16, data.target[:400]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 8), nn.Tanh())
+    ann2neo.export(model, ann2neo.Inputs(images, labels=labels), tmp_path / "rec.nwb", progress=False)
+    block = neo.io.NWBIO(str(tmp_path / "rec.nwb"), "r").read_block()
+    table = analyze(block, windows="label", engine="elephant", bin_size_ms=1.0)
+    with torch.no_grad():
+        active = torch.cat([(model[:2](images) > 0).flatten(1), model(images) > 0], dim=1).numpy()
+    assert len(table) == active.shape[1] == 26
+    assert table["layer"].tolist() == ["1"] * 18 + ["4"] * 8
+    assert table["unit"].tolist() == [*range(18), *range(8)]
+    for unit in range(len(table)):
+        for column, value in raw_measures(active[:, unit], labels.tolist()).items():
+            assert table[column][unit] == pytest.approx(value, rel=1e-9, nan_ok=True), (column, unit)
+
+
+@pytest.fixture
+def cells():
+    """Two cells in two trials of 2 and 3 s, in seconds, as another laboratory would hand them over."""
+    rng = np.random.default_rng(5)
+    block = neo.Block()
+    for stop in (2.0, 3.0):
+        segment = neo.Segment()
+        for rate in (20, 50):
+            times = np.sort(rng.uniform(0.5, 0.5 + stop, rng.poisson(rate * stop)))
+            segment.spiketrains.append(neo.SpikeTrain(times * pq.s, t_start=0.5 * pq.s, t_stop=(0.5 + stop) * pq.s))
+        block.segments.append(segment)
+    return block
+
+
+@pytest.mark.parametrize("engine", ["elephant", "bulk"])
+def test_foreign_blocks_are_analyzed_by_their_own_times(cells, engine):
+    """Segments are stretches; numbers are those of Elephant on the user's own trains."""
+    from elephant import statistics
+
+    table = analyze(cells, windows=500 * pq.ms, engine=engine)
+    assert table.attrs["reference"].startswith("Poisson")
+    assert table.attrs["window_min_ms"] == 500
+    assert table["p_spike"].isna().all()
+    assert table["label_share"].isna().all()
+    for unit in range(2):
+        trains = [segment.spiketrains[unit] for segment in cells.segments]
+        intervals = np.concatenate([statistics.isi(train).magnitude for train in trains])
+        pairs = [len(train) - 2 for train in trains]
+        assert table["n_spikes"][unit] == sum(map(len, trains))
+        assert table["firing_rate"][unit] == pytest.approx(sum(map(len, trains)) / 5)
+        assert table["isi_mean"][unit] == pytest.approx(1000 * intervals.mean())
+        assert table["cv"][unit] == pytest.approx(statistics.cv(intervals))
+        assert table["lv"][unit] == pytest.approx(np.average([statistics.lv(statistics.isi(t)) for t in trains], weights=pairs))
+        counts = [np.histogram(t.magnitude, np.arange(0.5, 0.5 + stop + 1e-9, 0.5))[0] for t, stop in zip(trains, (2, 3))]
+        assert table["fano"][unit] == pytest.approx(np.mean([statistics.fanofactor([np.arange(n) for n in c]) for c in counts]))
+    assert table["cv2_expected"].tolist() == [1.0, 1.0]
+    assert table["fano_expected"].to_numpy() == pytest.approx(np.mean([3 / 4, 5 / 6]))
+
+
+def test_trials_of_a_cell_give_a_fano_factor_over_passes():
+    """The textbook Fano factor: over trials, segment by segment."""
+    rng = np.random.default_rng(0)
+    block, counts = neo.Block(), []
+    for _ in range(30):
+        times = np.sort(rng.uniform(0, 1, rng.poisson(12)))
+        counts.append(times.size)
+        segment = neo.Segment()
+        segment.spiketrains.append(neo.SpikeTrain(times * pq.s, t_stop=1 * pq.s))
+        block.segments.append(segment)
+    table = analyze(block, windows=1 * pq.s, over="passes")
+    assert table["fano"][0] == pytest.approx(np.var(counts) / np.mean(counts))
+    assert table["fano_expected"][0] == pytest.approx(29 / 30)
+
+
+def test_epochs_of_any_source_are_label_windows(cells):
+    """Intervals with labels are windows, wherever they lie; spikes outside of them are not counted."""
+    segment = cells.segments[0]
+    segment.epochs.append(neo.Epoch([0.5, 1.0, 2.0] * pq.s, durations=[0.5, 0.5, 0.25] * pq.s, labels=["a", "b", "a"], name="cue"))
+    table = analyze(segment, windows="cue")
+    assert table.attrs["n_windows"] == 2
+    assert (table.attrs["window_min_ms"], table.attrs["window_max_ms"]) == (500, 750)
+    for unit, train in enumerate(segment.spiketrains):
+        t = train.magnitude
+        a, b = ((t < 1.0) | ((t >= 2.0) & (t < 2.25))).sum(), ((t >= 1.0) & (t < 1.5)).sum()
+        assert table["fano"][unit] == pytest.approx(np.var([a, b]) / np.mean([a, b]))
+
+
+def test_default_windows_of_a_foreign_source(cells):
+    """Without labels and bins, windows last a second; with bins, a hundred of them."""
+    assert analyze(cells).attrs["windows"] == "1000 ms"
+    lattice = neo.SpikeTrain(np.array([3.25, 100.25, 250.25]) * pq.ms, t_stop=300 * pq.ms)
+    table = analyze([lattice], bin_size_ms=1.0)
+    assert table.attrs["windows"] == "100 bins"
+    assert table.attrs["reference"].startswith("Bernoulli")
+    assert table["p_spike"].tolist() == [0.01]
+
+
+def test_trains_of_different_duration_keep_their_own_rates():
+    """Rate is spikes over what was observed of this train."""
+    trains = [neo.SpikeTrain([1, 2, 3] * pq.s, t_stop=stop * pq.s) for stop in (4, 8)]
+    assert analyze(trains, windows=2 * pq.s)["firing_rate"].tolist() == [0.75, 0.375]
+
+
+def test_masks_and_silent_units():
+    """Silent units have a rate of 0 and nothing else; saturated ones no label share."""
+    spikes = np.zeros((40, 4), bool)
+    spikes[:, 1], spikes[::2, 2], spikes[5, 3] = True, True, True
+    table = analyze(ann2neo.from_array(spikes, labels=np.arange(40) % 4))
+    assert table["quality"].tolist() == ["silent", "saturated", "good", "too_few"]
+    assert table["firing_rate"].tolist() == [0.0, 1000.0, 500.0, 25.0]
+    assert table.loc[0, ["isi_mean", "cv", "cv2", "lv", "fano", "label_share"]].isna().all()
+    assert np.isnan(table["label_share"][1])
+    assert table["fano"][1] == 0.0
+    assert table["label_share"][2] == 1.0
+
+
+def test_one_bin_windows_have_no_fano_factor_and_say_why():
+    """Over one-bin windows the Fano factor is 1 - p for every unit."""
+    table = analyze(small_recording(), windows="trial")
+    assert table["fano"].isna().all()
+    assert "1 - p_spike" in table.attrs["masked"]
+
+
+def test_shuffled_inputs_are_warned_of():
+    """A shuffled order has no temporal information: asking for it is answered once, with the reason."""
+    with pytest.warns(Ann2NeoWarning, match="no temporal information"):
+        ann2neo.analyze(small_recording().arrange("shuffled", seed=0), progress=False)
+
+
+def unsorted():
+    return neo.SpikeTrain([3, 1] * pq.s, t_stop=4 * pq.s)
+
+
+def beyond():
+    train = neo.SpikeTrain([1, 3] * pq.s, t_stop=4 * pq.s)
+    train.t_stop = 2 * pq.s
+    return train
+
+
+def uneven():
+    block = neo.Block()
+    for n in (1, 2):
+        segment = neo.Segment()
+        segment.spiketrains.extend([neo.SpikeTrain([1] * pq.s, t_stop=2 * pq.s) for _ in range(n)])
+        block.segments.append(segment)
+    return block
+
+
+def overlapping():
+    segment = neo.Segment()
+    segment.spiketrains.append(neo.SpikeTrain([1] * pq.s, t_stop=4 * pq.s))
+    segment.epochs.append(neo.Epoch([0, 1] * pq.s, durations=[2, 2] * pq.s, labels=["a", "b"], name="trials"))
+    return segment
+
+
+def two_in_a_bin():
+    return [neo.SpikeTrain([1.1, 1.2] * pq.ms, t_stop=4 * pq.ms)]
+
+
+BAD = {
+    "nothing": (list, {}, AnalysisError, "no spike trains"),
+    "numbers": (lambda: [1, 2], {}, AnalysisError, "no spike trains"),
+    "no segments": (neo.Block, {}, AnalysisError, "no segments"),
+    "uneven segments": (uneven, {}, AnalysisError, r"\[1, 2\]"),
+    "unsorted": (lambda: [unsorted()], {}, SpikeTrainError, "not sorted"),
+    "beyond its end": (lambda: [beyond()], {}, SpikeTrainError, "outside"),
+    "overlapping epochs": (overlapping, {}, WindowError, "overlap"),
+    "bins without bins": (two_in_a_bin, {"windows": 100}, WindowError, "no bins"),
+    "two spikes in a bin": (two_in_a_bin, {"bin_size_ms": 1.0, "windows": 2}, AnalysisError, "in one bin"),
+    "no such epoch": (two_in_a_bin, {"windows": "label"}, WindowError, "label"),
+    "too long": (two_in_a_bin, {"windows": 5 * pq.ms}, WindowError, "longest: 4"),
+    "no duration": (two_in_a_bin, {"windows": 0 * pq.ms}, WindowError, "no duration"),
+    "another bin size": (small_recording, {"bin_size_ms": 2.0}, AnalysisError, "cannot be changed"),
+    "half a bin": (small_recording, {"windows": 1.5 * pq.ms}, WindowError, "whole bins"),
+    "no such column": (small_recording, {"windows": "labels"}, WindowError, "Did you mean 'label'"),
+    "one pass": (lambda: small_recording(n_passes=1), {"over": "passes"}, WindowError, "at least two"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_sources_end_in_a_clear_error(case):
+    """Fact and cure, in our own tree of errors."""
+    make, options, error, match = BAD[case]
+    with pytest.raises(error, match=match):
+        analyze(make(), **options)
+
+
+def test_millivolts_are_no_times():
+    """neo accepts trains in any unit; a rate per millivolt is refused."""
+    train = neo.SpikeTrain([1.0] * pq.mV, t_start=0 * pq.mV, t_stop=2 * pq.mV)
+    with pytest.raises(AnalysisError, match="no unit of time"):
+        analyze([train])
