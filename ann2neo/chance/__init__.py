@@ -17,16 +17,18 @@ from ann2neo.chance.continuous import (
     poisson_expected_lv,
     poisson_expected_lvr,
 )
-from ann2neo.chance.dispersion import dispersion_test, dispersion_test_naive, dispersion_test_poisson
-from ann2neo.chance.expectations import (
+from ann2neo.chance.count_expectations import (
     adjust_label_share,
-    expected_cv,
-    expected_cv2,
     expected_fano,
     expected_fano_over_passes,
+    expected_label_share,
+)
+from ann2neo.chance.dispersion import dispersion_test, dispersion_test_naive, dispersion_test_poisson
+from ann2neo.chance.expectations import (
+    expected_cv,
+    expected_cv2,
     expected_isi_mean,
     expected_isi_var,
-    expected_label_share,
     expected_lv,
     expected_lvr,
 )

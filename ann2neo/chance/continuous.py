@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
-from ann2neo.chance.expectations import check_windows
+from ann2neo.chance.count_expectations import check_windows
 from ann2neo.chance.margins import Durations, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.sampled_cv import SAMPLED_UP_TO, sampled_cv
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance

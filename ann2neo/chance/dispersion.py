@@ -117,7 +117,7 @@ def dispersion_test_naive(counts: Int[np.ndarray, "unit window"], window_bins: N
 
     References
     ----------
-    Eden & Kramer 2010, doi:10.1016/j.jneumeth.2010.06.012
+    Eden & Kramer 2010, doi:10.1016/j.jneumeth.2010.04.012
 
     Examples
     --------
@@ -139,7 +139,7 @@ def _dispersion_p(
 ) -> Float[np.ndarray, " case"]:
     """Two-sided p-values of `D`, which for given n is a growing function of ``T = sum c^2 / w``."""
     n, whole = counts.sum(axis=1), sizes.sum()
-    squares = (counts**2 / sizes).sum(axis=1)
+    squares = (counts.astype(float) ** 2 / sizes).sum(axis=1)
     p = np.full(n.shape, np.nan)
     table_end = min(int(np.ceil(_EXPECTED_COUNT * whole / sizes.min())) if sizes.size else 0, _LARGEST_TABLE)
     if lattice:
@@ -177,7 +177,7 @@ def _moments_of_squares(
 
 
 @lru_cache(maxsize=4)
-def _sampled_squares(sizes: tuple[float, ...], n: int, lattice: bool) -> Float[np.ndarray, "n draw"]:
+def _sampled_squares(sizes: tuple[float | int, ...], n: int, lattice: bool) -> Float[np.ndarray, "n draw"]:
     """Sorted draws of ``sum c^2 / w`` for 1 ... n spikes, which are added one by one to the same arrangements."""
     rng = np.random.default_rng((n, len(sizes), lattice))
     w = np.asarray(sizes)

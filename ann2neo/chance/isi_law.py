@@ -220,9 +220,9 @@ def _calibrated(
     """P-values of distances, from the laws sampled at the two numbers of spikes of the grid around the unit's."""
     p = np.full(distances.shape, np.nan)
     known = np.flatnonzero(~np.isnan(distances))
-    isis = np.maximum(n[known] - 1, 0)
+    isis = np.maximum(n[known] - 1, 0).astype(np.int64)
     n_isis = isis.sum(axis=1)
-    mean_n = (n[known] * isis).sum(axis=1) / n_isis
+    mean_n = (n[known] * isis.astype(float)).sum(axis=1) / n_isis
     mean_size = np.round((sizes * isis).sum(axis=1) / n_isis) if lattice else np.zeros(known.size)
     stretches = _coarse(np.minimum((isis > 0).sum(axis=1), np.ceil(_LONGEST / (mean_n - 1))))
     modified = _modified(distances[known], n_isis) ** 2
@@ -258,7 +258,7 @@ def _coarse(count: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
 def _nodes(size: int) -> Int[np.ndarray, " node"]:
     """Numbers of spikes at which laws are sampled: dense where spikes, or empty bins, are few."""
     steps = np.round(2 * 1.3 ** np.arange(np.ceil(np.log(max(size, 2)) / np.log(1.3)))).astype(int)
-    nodes = np.unique(np.concatenate((steps[2 * steps <= size], size - steps[2 * steps <= size], [2])))
+    nodes = np.unique(np.concatenate((steps[2 * steps <= size], size - steps[2 * steps <= size], [2, size - 1, size])))
     return nodes[nodes >= 2]
 
 

@@ -68,7 +68,7 @@ def mean_and_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: 
     """
     whole = size + 1.0 if lattice else size.astype(float)
     room = size - n if lattice else size.astype(float)
-    return whole / (n + 1.0), n * room * whole / ((n + 1.0) ** 2 * (n + 2.0))
+    return whole / (n + 1.0), (1.0 * n) * room * whole / ((n + 1.0) ** 2 * (n + 2.0))
 
 
 def pooled_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: bool) -> PerUnit:

@@ -50,7 +50,7 @@ def stationarity_test(
     check_spikes(n, n_bins)
     defined = (n > 0) & (n < n_bins)
     # Twice the distance from the centre is an integer, and the same for spikes as for empty bins but for its sign.
-    twice = np.abs(2 * bin_sums[defined] - n[defined] * (n_bins - 1))
+    twice = np.abs(2 * bin_sums[defined].astype(np.int64) - n[defined].astype(np.int64) * (n_bins - 1))
     rarer = np.minimum(n[defined], n_bins - n[defined])
     p = np.empty(rarer.shape)
     for one in np.unique(rarer[rarer <= _FEW]):

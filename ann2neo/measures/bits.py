@@ -142,4 +142,5 @@ class SpikeBits:
             window_pass=self.window_pass,
             label_bins=self.label_bins,
             time_unit="ms",
+            stretch_starts=self.stretch_edges[:-1] * self.bin_size_ms,
         )

@@ -34,6 +34,8 @@ class SpikeArrays:
         Class in which each spike is counted for the label share, -1 for none, shape (spike,).
     stretch_durations
         Duration of each stretch in ``time_unit``, shape (stretch,).
+    stretch_starts
+        When each stretch begins on its clock, in ``time_unit``, shape (stretch,); None where all begin at 0.
     stretch_bins
         Number of bins of each stretch, shape (stretch,); None where the source has no lattice.
     window_durations
@@ -60,6 +62,7 @@ class SpikeArrays:
     window_pass: Int[np.ndarray, " window"]
     label_bins: Int[np.ndarray, " class"] | None
     time_unit: str
+    stretch_starts: Float[np.ndarray, " stretch"] | None = None
 
     def __post_init__(self) -> None:
         if self.offsets[0] != 0 or self.offsets[-1] != self.times.size or np.any(np.diff(self.offsets) < 0):

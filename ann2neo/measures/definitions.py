@@ -110,7 +110,7 @@ def fano_is_fixed(window_bins: Int[np.ndarray, " window"] | None) -> bool:
     return window_bins is not None and window_bins.size > 0 and int(window_bins.max()) <= 1
 
 
-def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[Int[np.ndarray, " member"]]:
+def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[Int[np.ndarray, " _"]]:
     """Say over which windows each Fano factor is taken; the factors are then averaged over groups.
 
     Over windows, a group is all windows of a pass. Over passes, a group is one window as it recurs in each pass:

@@ -189,7 +189,7 @@ def _fano(spikes: SpikeArrays, over: Over) -> dict[str, Shaped[np.ndarray, " uni
     return {"fano": fano, "n_windows_empty": np.array(n_empty, np.int64)}
 
 
-def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: list[Int[np.ndarray, " member"]]) -> list[float]:
+def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: list[Int[np.ndarray, " _"]]) -> list[float]:
     """Give Elephant's Fano factor of each group of windows, NaN where the unit is silent in all of them."""
     times, window = _times(spikes, unit), spikes.window[spikes.offsets[unit] : spikes.offsets[unit + 1]]
     fanofactor = _elephant_statistics().fanofactor

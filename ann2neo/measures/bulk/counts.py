@@ -61,7 +61,7 @@ def count_in_stretches(
     return _count_times(spikes, spikes.stretch, spikes.stretch_durations.size, n_threads)
 
 
-def count_labels(spikes: SpikeArrays, *, n_threads: int | None = None) -> Int[np.ndarray, "unit class"]:
+def count_labels(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None) -> Int[np.ndarray, "unit class"]:
     """Count each unit's spikes in the bins of each class, shape (unit, class).
 
     Parameters
@@ -78,6 +78,8 @@ def count_labels(spikes: SpikeArrays, *, n_threads: int | None = None) -> Int[np
     """
     if spikes.label is None or spikes.label_bins is None:
         raise AnalysisError("The spikes have no labels.", "There are no classes to count in.", "Record with labels.")
+    if isinstance(spikes, SpikeBits):
+        return _count_bins(spikes, spikes.label, spikes.label_bins.size, n_threads)
     return _count_times(spikes, spikes.label, spikes.label_bins.size, n_threads)
 
 

@@ -157,14 +157,13 @@ def _rates(
     time_unit: str,
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
     """Give what depends on the number of spikes alone."""
-    return {
-        "n_spikes": n_spikes,
-        "p_spike": spikes_per_bin(n_spikes, stretch_bins),
-        "firing_rate": n_spikes / float(stretch_durations.sum()) * per_second(time_unit),
-    }
+    # Without any time the rate is NaN, as Elephant's.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = n_spikes / float(stretch_durations.sum()) * per_second(time_unit)
+    return {"n_spikes": n_spikes, "p_spike": spikes_per_bin(n_spikes, stretch_bins), "firing_rate": rate}
 
 
-def _counting(ids: Int[np.ndarray, " item"], groups: list[Int[np.ndarray, " member"]]) -> kernels.Counting:
+def _counting(ids: Int[np.ndarray, " item"], groups: list[Int[np.ndarray, " _"]]) -> kernels.Counting:
     """Write groups of windows one after another, with the places where each begins and the end."""
     return kernels.Counting(
         window=as_ids(ids),

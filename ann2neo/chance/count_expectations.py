@@ -1,0 +1,173 @@
+"""What spike counts in windows and labels would be if inputs came in random order, given a unit's spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ann2neo.chance.margins import check_spikes, ratio, weighted_mean
+from ann2neo.errors import AnalysisError
+
+PerUnit = Float[np.ndarray, " unit"]
+
+
+def expected_fano(
+    n: Int[np.ndarray, "unit pass"],
+    window_bins: Int[np.ndarray, " window"],
+    window_pass: Int[np.ndarray, " window"] | None = None,
+) -> PerUnit:
+    """Expect the Fano factor (variance, ddof 0, over mean) of the counts in windows, exactly.
+
+    With N bins in the windows of a pass and the share f of each, it is ``(N - n) / (N - 1) * (1 - sum f^2) + n (sum f^2
+    - 1 / W)``: the second term is what unequal windows add. Passes without spikes are left out of the mean over passes;
+    NaN where none has spikes.
+
+    Parameters
+    ----------
+    n
+        Spikes of each unit inside the windows of each pass, shape (unit, pass).
+    window_bins
+        Bins of each window, shape (window,).
+    window_pass
+        Pass of each window, 0 ... pass - 1, shape (window,); None where there is one pass.
+
+    Raises
+    ------
+    AnalysisError
+        If a unit has more spikes than bins in the windows of a pass, or a window is of no pass.
+
+    Examples
+    --------
+    >>> expected_fano(np.array([[2], [0]]), np.array([2, 2]))  # counts (1,1) in 4 of 6 cases, (2,0) or (0,2) in 2
+    array([0.33333333,        nan])
+    """
+    passes = np.zeros(window_bins.size, int) if window_pass is None else window_pass
+    check_windows(passes, n.shape[1])
+    by_pass = [_fano_of_pass(n[:, one], window_bins[passes == one]) for one in range(n.shape[1])]
+    return weighted_mean(np.stack(by_pass, axis=1) if by_pass else np.empty(n.shape), (n > 0).astype(int))
+
+
+def check_windows(window_pass: Int[np.ndarray, " window"], n_passes: int) -> None:
+    """Refuse windows that belong to no pass.
+
+    Parameters
+    ----------
+    window_pass
+        Pass of each window, shape (window,).
+    n_passes
+        Number of passes.
+
+    Raises
+    ------
+    AnalysisError
+        If a pass lies outside 0 ... n_passes - 1.
+
+    Examples
+    --------
+    >>> check_windows(np.array([0, 0, 1]), 2)
+    """
+    if window_pass.size and not 0 <= window_pass.min() <= window_pass.max() < n_passes:
+        raise AnalysisError(
+            f"Windows lie in passes {window_pass.min()} to {window_pass.max()}, spikes in {n_passes} passes.",
+            "Counts and windows do not belong together.",
+            "Count the spikes inside the windows of every pass.",
+        )
+
+
+def _fano_of_pass(n: Int[np.ndarray, " unit"], window_bins: Int[np.ndarray, " window"]) -> PerUnit:
+    bins = int(window_bins.sum())
+    check_spikes(n, bins)
+    if bins == 0:
+        return np.full(n.size, np.nan)
+    squares = np.sum((window_bins / bins) ** 2)
+    return (bins - n) / max(bins - 1, 1) * (1 - squares) + n * (squares - 1 / window_bins.size)
+
+
+def expected_fano_over_passes(
+    hits: Int[np.ndarray, "unit bin"], window: Int[np.ndarray, " bin"], *, n_passes: int
+) -> PerUnit:
+    """Expect the Fano factor across passes if each bin's passes were drawn independently of all other bins, exactly.
+
+    A bin that spikes in h of R passes has variance (h / R) (1 - h / R) across them whatever the other bins do, so a
+    window of bins has the factor ``1 - sum h^2 / (R sum h)``. Windows without a spike in any pass are left out of the
+    mean over windows; NaN where none has one.
+
+    Parameters
+    ----------
+    hits
+        Number of passes in which each bin of each unit holds a spike, shape (unit, bin).
+    window
+        Window of each bin, -1 for none, shape (bin,).
+    n_passes
+        Number of passes.
+
+    Raises
+    ------
+    AnalysisError
+        If a bin has more hits than passes.
+
+    Examples
+    --------
+    >>> expected_fano_over_passes(np.array([[1, 2, 0], [0, 0, 0]]), np.array([0, 0, 1]), n_passes=2)
+    array([0.16666667,        nan])
+    """
+    check_spikes(hits, n_passes)
+    order = np.argsort(window, kind="stable")
+    order = order[np.searchsorted(window[order], 0) :]
+    if order.size == 0:
+        return np.full(hits.shape[0], np.nan)
+    starts = np.flatnonzero(np.diff(window[order], prepend=-1))
+    sorted_hits = hits[:, order].astype(np.int64)
+    totals = np.add.reduceat(sorted_hits, starts, axis=1)
+    fano = 1 - ratio(np.add.reduceat(sorted_hits**2, starts, axis=1), n_passes * totals)
+    return weighted_mean(fano, (totals > 0).astype(int))
+
+
+def expected_label_share(n: Int[np.ndarray, " unit"], label_bins: Int[np.ndarray, " class"]) -> PerUnit:
+    """Expect the share of a unit's variance that the label explains, exactly: (W - 1) / (N - 1) for W labels on N bins.
+
+    NaN for silent and for saturated units, whose variance is 0.
+
+    Parameters
+    ----------
+    n
+        Spikes of each unit in labelled bins, shape (unit,).
+    label_bins
+        Bins of each label, shape (class,); labels without bins do not count.
+
+    Raises
+    ------
+    AnalysisError
+        If a unit has more spikes than labelled bins.
+
+    Examples
+    --------
+    >>> expected_label_share(np.array([0, 3, 11]), np.array([5, 6]))
+    array([nan, 0.1, nan])
+    """
+    bins = int(label_bins.sum())
+    check_spikes(n, bins)
+    varies = (n > 0) & (n < bins)
+    return np.where(varies, (np.count_nonzero(label_bins) - 1) / max(bins - 1, 1), np.nan)
+
+
+def adjust_label_share(share: PerUnit, expected: PerUnit) -> PerUnit:
+    """Rescale label shares so that chance is 0 and full explanation 1; NaN where chance is already 1.
+
+    Parameters
+    ----------
+    share
+        Share of variance that the label explains, shape (unit,).
+    expected
+        Its expectation by chance, shape (unit,).
+
+    References
+    ----------
+    Kelley 1935, doi:10.1073/pnas.21.9.554
+
+    Examples
+    --------
+    >>> adjust_label_share(np.array([0.1, 0.55, 1.0]), np.array([0.1, 0.1, 0.1]))
+    array([0. , 0.5, 1. ])
+    """
+    return ratio(share - expected, 1 - expected)

@@ -1,0 +1,248 @@
+"""Tests of fit given the number of spikes: SciPy, enumeration, laws, edges."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from ann2neo import chance
+from ann2neo.errors import AnalysisError
+
+
+def mid_p(law, place):
+    """Two-sided mid-p of one place of a law."""
+    return min(1.0, 2 * min(law[:place].sum() + law[place] / 2, law[place + 1 :].sum() + law[place] / 2))
+
+
+@pytest.mark.parametrize(
+    ("n", "bins", "tolerance"), [(10, 20, 1e-12), (300, 1797, 1e-9), (900, 1797, 6e-4), (1000, 5000, 6e-4)]
+)
+def test_runs_follow_the_hypergeometric_law(n, bins, tolerance):
+    """Every p-value is the mid-p of SciPy's hypergeometric law, nearly so in the normal branch."""
+    law = stats.hypergeom.pmf(np.arange(n + 1), bins, bins - n + 1, n)
+    places = np.flatnonzero(law > 1e-9)
+    got = chance.runs_test(places, np.full((places.size, 1), n), np.array([bins]))
+    np.testing.assert_allclose(got, [mid_p(law, place) for place in places], atol=tolerance)
+
+
+def test_runs_of_several_stretches_follow_the_convolution():
+    """Runs summed over stretches follow the convolution of the stretches' laws."""
+    n, bins = np.array([6, 1, 9, 0]), np.array([14, 9, 30, 5])
+    laws = [stats.hypergeom.pmf(np.arange(k + 1), size, size - k + 1, k) for k, size in zip(n, bins)]
+    law = laws[0]
+    for other in laws[1:]:
+        law = np.convolve(law, other)
+    places = np.flatnonzero(law > 1e-12)
+    got = chance.runs_test(places, np.tile(n, (places.size, 1)), bins)
+    np.testing.assert_allclose(got, [mid_p(law, place) for place in places], atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "bins"), [(1, 9), (3, 12), (6, 12), (11, 12)])
+def test_stationarity_is_exact_for_few_spikes(n, bins):
+    """The p-value is the mid-p of the rank sum over all arrangements."""
+    sums = np.array([sum(one) for one in combinations(range(bins), n)])
+    law = np.bincount(sums)
+    law = law / law.sum()
+    places = np.flatnonzero(law)
+    got = chance.stationarity_test(places, np.full(places.size, n), n_bins=bins)
+    np.testing.assert_allclose(got, [mid_p(law, place) for place in places], atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [25, 500, 1775])
+def test_stationarity_agrees_with_scipy(n):
+    """For many spikes the p-value is that of SciPy's Mann-Whitney test but for its continuity correction."""
+    rng = np.random.default_rng(n)
+    for _ in range(5):
+        spikes = rng.random(1797).argsort()[:n]
+        others = np.setdiff1d(np.arange(1797), spikes)
+        truth = stats.mannwhitneyu(spikes, others, use_continuity=False, method="asymptotic").pvalue
+        got = chance.stationarity_test(np.array([spikes.sum()]), np.array([n]), n_bins=1797)[0]
+        assert got == pytest.approx(truth, abs=3e-3)
+
+
+def test_few_spikes_on_many_bins_are_nearly_continuous():
+    """The law on many bins, exact or continuous, is that of a sum of uniform numbers."""
+    n, away = np.array([1, 3, 8, 20]), np.array([0.3, 0.9, 1.1, 3.0])
+    continuous = chance.stationarity_test_poisson(n / 2 - away, n, duration=1.0)
+    for bins in (10_000, 1_000_000):
+        sums = np.round((n / 2 - away) * bins - n / 2).astype(int)
+        np.testing.assert_allclose(chance.stationarity_test(sums, n, n_bins=bins), continuous, rtol=0.01)
+
+
+def test_laplace_test_joins_its_two_branches():
+    """Exact (20 spikes) and series (21) p-values of equal standardized distance are close."""
+    n = np.array([20, 21])
+    for z in (0.5, 2.0, 3.0):
+        p = chance.stationarity_test_poisson(n / 2 - z * np.sqrt(n / 12), n, duration=1.0)
+        assert p[0] == pytest.approx(p[1], rel=0.03)
+
+
+def dispersion(counts, sizes, n):
+    bins = sizes.sum()
+    expected = sizes * n / bins
+    return np.sum((counts - expected) ** 2 / (expected * (bins - n) / (bins - 1)), axis=-1)
+
+
+def test_dispersion_of_full_windows_is_nearly_chi_squared():
+    """Where windows expect many spikes the p-value is close to the two-sided chi-squared one."""
+    rng, sizes = np.random.default_rng(0), np.array([150, 210, 180, 260])
+    counts = rng.multivariate_hypergeometric(sizes, 300, size=50)
+    law = stats.chi2(3)
+    statistic = dispersion(counts, sizes, 300)
+    truth = 2 * np.minimum(law.cdf(statistic), law.sf(statistic))
+    np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_dispersion_of_sparse_windows_is_the_law_over_all_arrangements(n):
+    """Where windows expect few spikes, or few empty bins, the p-value is the mid-p over every arrangement."""
+    sizes = np.array([3, 4, 4])
+    window = np.repeat(np.arange(3), sizes)
+    counts = np.array([np.bincount(window[list(one)], minlength=3) for one in combinations(range(11), n)])
+    statistic = dispersion(counts, sizes, n).round(9)
+    _, place, weight = np.unique(statistic, return_inverse=True, return_counts=True)
+    truth = np.array([mid_p(weight / weight.sum(), one) for one in place])
+    np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=0.03)
+
+
+def test_dispersion_without_bins_is_nearly_chi_squared():
+    """Where windows expect many spikes the Poisson p-value is SciPy's chi-squared one, two-sided."""
+    counts = np.array([[20, 31, 24, 25], [40, 22, 24, 14]])
+    upper = stats.chisquare(counts, axis=1).pvalue
+    truth = 2 * np.minimum(upper, 1 - upper)
+    np.testing.assert_allclose(chance.dispersion_test_poisson(counts, np.ones(4)), truth, atol=0.01)
+    np.testing.assert_allclose(chance.dispersion_test_naive(counts, np.full(4, 50)), truth, atol=1e-12)
+
+
+def test_dispersion_finds_extremes_beyond_its_draws():
+    """A sparse unit that spikes in one window only has a p-value far below one over the number of draws."""
+    counts = np.zeros((1, 40), int)
+    counts[0, 0] = 20
+    assert chance.dispersion_test(counts, np.full(40, 25))[0] < 1e-8
+
+
+def test_exponential_test_is_scipys():
+    """The naive interval test is SciPy's exact Kolmogorov-Smirnov test with the mean taken from the data."""
+    isis = np.random.default_rng(0).geometric(0.05, 80)
+    truth = stats.kstest(isis, stats.expon(scale=isis.mean()).cdf, method="exact").pvalue
+    got = chance.isi_law_test_exponential_naive(isis, np.array([0, 80]))[0]
+    assert got == pytest.approx(truth, rel=1e-9)
+
+
+def test_interval_law_is_that_of_all_arrangements():
+    """Over all arrangements of 3 spikes on 6 bins the p-value of the interval test is uniform."""
+    trains = np.array(list(combinations(range(6), 3)) * 100)
+    units = len(trains)
+    isis = np.diff(trains, axis=1).ravel()
+    p = chance.isi_law_test(
+        isis, np.arange(units + 1) * 2, np.full((units, 1), 3), np.array([6]), keys=np.arange(units)
+    )
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_false_discovery_is_scipys_without_undefined_units():
+    """Undefined p-values stay NaN and do not count."""
+    p = np.array([0.01, np.nan, 0.2, 0.03, np.nan])
+    for method in ("bh", "by"):
+        got = chance.false_discovery(p, method=method)
+        np.testing.assert_array_equal(got[[0, 2, 3]], stats.false_discovery_control(p[[0, 2, 3]], method=method))
+        assert np.isnan(got[[1, 4]]).all()
+    assert np.isnan(chance.false_discovery(np.full(3, np.nan))).all()
+
+
+def p_values_of(spikes, keys):
+    """All p-values of units in one stretch, shape (test, unit)."""
+    n_bins = spikes.shape[1]
+    n, bins, windows = spikes.sum(axis=1), np.array([n_bins]), np.array([n_bins // 2, n_bins - n_bins // 2])
+    counts = np.stack([spikes[:, : windows[0]].sum(axis=1), spikes[:, windows[0] :].sum(axis=1)], axis=1)
+    isis = np.concatenate([np.diff(np.flatnonzero(unit)) for unit in spikes] + [np.zeros(0, int)])
+    offsets = np.concatenate(([0], np.cumsum(np.maximum(n - 1, 0))))
+    n_runs = np.diff(spikes.astype(int), axis=1, prepend=0).clip(min=0).sum(axis=1)
+    return np.stack(
+        [
+            chance.dispersion_test(counts, windows),
+            chance.dispersion_test_poisson(counts, windows.astype(float)),
+            chance.dispersion_test_naive(counts, windows),
+            chance.runs_test(n_runs, n[:, None], bins),
+            chance.isi_law_test(isis, offsets, n[:, None], bins, keys=keys),
+            chance.isi_law_test_poisson(isis.astype(float), offsets, n[:, None], bins.astype(float)),
+            chance.isi_law_test_exponential_naive(isis, offsets),
+            chance.stationarity_test(spikes @ np.arange(n_bins), n, n_bins=n_bins),
+            chance.stationarity_test_poisson(spikes @ np.arange(n_bins) + 0.5 * n, n, duration=float(n_bins)),
+        ]
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 8))
+def test_chunks_and_order_of_units_do_not_change_a_bit(seed, cut):
+    """Any chunking and any order of units gives the same p-values, bit for bit; all lie in 0 ... 1 or are NaN."""
+    rng = np.random.default_rng(seed)
+    spikes = rng.random((8, 40)) < rng.choice([0.0, 0.02, 0.3, 0.9, 1.0], (8, 1))
+    keys = rng.integers(-(2**63), 2**63 - 1, 8)
+    whole = p_values_of(spikes, keys)
+    np.testing.assert_array_equal(
+        whole, np.concatenate([p_values_of(spikes[:cut], keys[:cut]), p_values_of(spikes[cut:], keys[cut:])], axis=1)
+    )
+    order = rng.permutation(8)
+    np.testing.assert_array_equal(whole[:, order], p_values_of(spikes[order], keys[order]))
+    assert np.all(np.isnan(whole) | ((whole >= 0) & (whole <= 1)))
+
+
+def test_undefined_units_are_nan():
+    """Silent units have no test, saturated ones none on bins, and one spike has neither runs nor intervals to test."""
+    spikes = np.zeros((3, 40), bool)
+    spikes[1] = True
+    spikes[2, 7] = True
+    undefined = np.isnan(p_values_of(spikes, np.arange(3)))
+    assert undefined[:, 0].all()
+    np.testing.assert_array_equal(undefined[:, 1], [True, False, False, True, True, False, False, True, False])
+    np.testing.assert_array_equal(undefined[:, 2], [False, False, False, True, True, True, True, False, False])
+
+
+def test_no_units_give_no_p_values():
+    """A layer without units is no error."""
+    assert p_values_of(np.zeros((0, 40), bool), np.zeros(0, int)).shape == (9, 0)
+
+
+def test_narrow_integers_do_not_overflow():
+    """Counts of a million bins in 32-bit integers give the p-values of 64-bit ones."""
+    n, bins = np.array([[300_000], [999_000]]), np.array([1_000_000])
+    counts, windows = np.array([[150_500, 149_500], [499_400, 499_600]]), np.array([500_000, 500_000])
+    narrow = np.int32
+    np.testing.assert_array_equal(
+        chance.runs_test(np.array([210_100, 999], narrow), n.astype(narrow), bins.astype(narrow)),
+        chance.runs_test(np.array([210_100, 999]), n, bins),
+    )
+    np.testing.assert_array_equal(
+        chance.dispersion_test(counts.astype(narrow), windows.astype(narrow)), chance.dispersion_test(counts, windows)
+    )
+    sums = np.array([150_000_000_000, 499_500_000_000])
+    np.testing.assert_array_equal(
+        chance.stationarity_test(sums, n[:, 0].astype(narrow), n_bins=1_000_000),
+        chance.stationarity_test(sums, n[:, 0], n_bins=1_000_000),
+    )
+    for expected in (chance.expected_isi_mean, chance.expected_isi_var, chance.expected_cv, chance.expected_lv):
+        np.testing.assert_array_equal(expected(n.astype(narrow), bins.astype(narrow)), expected(n, bins))
+    np.testing.assert_array_equal(
+        chance.expected_fano(n.astype(narrow), windows.astype(narrow)), chance.expected_fano(n, windows)
+    )
+
+
+def test_the_key_decides_the_randomness():
+    """The randomised interval test repeats itself with the same key and differs with another."""
+    isis = np.random.default_rng(0).geometric(0.3, 40)
+    n, bins = np.full((3, 1), 41), np.array([1000])
+    p = chance.isi_law_test(np.tile(isis, 3), np.arange(4) * 40, n, bins, keys=np.array([5, 5, 6]))
+    assert p[0] == p[1] != p[2]
+
+
+def test_intervals_that_do_not_fit_are_refused():
+    """Intervals of other trains than the counted ones end in an error that says what fits."""
+    with pytest.raises(AnalysisError, match="Give n - 1 intervals"):
+        chance.isi_law_test(np.array([1, 2]), np.array([0, 2]), np.array([[5]]), np.array([9]), keys=np.array([0]))
+    with pytest.raises(AnalysisError, match="more spikes than bins"):
+        chance.dispersion_test(np.array([[3, 1]]), np.array([2, 2]))
