@@ -303,3 +303,56 @@ def test_millivolts_are_no_times():
     train = neo.SpikeTrain([1.0] * pq.mV, t_start=0 * pq.mV, t_stop=2 * pq.mV)
     with pytest.raises(AnalysisError, match="no unit of time"):
         analyze([train])
+
+
+def test_tests_are_those_of_the_chance_room():
+    """Each p value is what the test gives for plain arrays made of the raster by hand; corrected ones count good units only."""
+    from ann2neo import chance
+
+    rng = np.random.default_rng(1)
+    spikes = rng.random((400, 30)) < np.linspace(0, 1, 30)
+    labels = np.arange(400) % 8
+    table = analyze(ann2neo.from_array(spikes, labels=labels), tests=True)
+    n = spikes.sum(axis=0)
+    counts = np.array([spikes[labels == c].sum(axis=0) for c in range(8)]).T
+    runs = (spikes & ~np.vstack([np.zeros(30, bool), spikes[:-1]])).sum(axis=0)
+    bins = [np.flatnonzero(column) for column in spikes.T]
+    expected = {
+        "dispersion_p": chance.dispersion_test(counts, np.full(8, 50)),
+        "runs_p": chance.runs_test(runs, n[:, None], np.array([400])),
+        "stationarity_p": chance.stationarity_test(np.array([b.sum() for b in bins]), n, n_bins=400),
+    }
+    for name, values in expected.items():
+        assert np.array_equal(table[name], values, equal_nan=True), name
+    assert (table["isi_law_p"].notna() == (table["n_spikes"].between(2, 399))).all()
+    good = table["quality"] == "good"
+    assert table.loc[~good, "runs_p_corrected"].isna().all()
+    assert np.array_equal(table.loc[good, "runs_p_corrected"], chance.false_discovery(table.loc[good, "runs_p"].to_numpy()))
+
+
+def test_tests_do_not_depend_on_chunks_units_or_further_passes(monkeypatch):
+    """The randomness of a unit is its own, and repeated inputs are no new evidence."""
+    recording = small_recording(n_units=20, n_trials=200, n_passes=2)
+    whole = analyze(recording, tests=True, seed=4)
+    monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1)
+    assert_same(analyze(recording, tests=True, seed=4), whole)
+    few = analyze(recording.select(units=[5, 2]), tests=True, seed=4)
+    assert few["isi_law_p"].tolist()[:2] == [whole["isi_law_p"][5], whole["isi_law_p"][2]]
+    assert analyze(recording, tests=True, seed=5)["isi_law_p"].tolist() != whole["isi_law_p"].tolist()
+
+
+def test_a_cell_is_tested_against_poisson(cells):
+    """Without bins the references are those of continuous time, and runs are undefined."""
+    from ann2neo import chance
+
+    table = analyze(cells, windows=500 * pq.ms, tests=True)
+    assert table["runs_p"].isna().all()
+    counts, sums = [], []
+    for unit in range(2):
+        a, b = (segment.spiketrains[unit].magnitude - 0.5 for segment in cells.segments)
+        counts.append([*np.histogram(a, np.arange(0, 2.1, 0.5))[0], *np.histogram(b, np.arange(0, 3.1, 0.5))[0]])
+        sums.append(a.sum() + (b + 2).sum())
+    n = table["n_spikes"].to_numpy()
+    assert table["dispersion_p"].to_numpy() == pytest.approx(chance.dispersion_test_poisson(np.array(counts), np.full(10, 0.5)))
+    assert table["stationarity_p"].to_numpy() == pytest.approx(chance.stationarity_test_poisson(np.array(sums), n, duration=5.0))
+    assert table["isi_law_p"].between(0, 1).all()

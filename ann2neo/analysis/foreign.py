@@ -172,6 +172,7 @@ def _arrays(trains: list[list[Any]], borders: Borders, cut: Cut, bin_size_ms: fl
         window_pass=of_pass,
         label_bins=window_bins.reshape(-1, len(cut.names)).sum(axis=0) if by_label and window_bins is not None else None,
         time_unit=borders.time_unit,
+        stretch_starts=start,
     )
     if bin_size_ms is not None:
         _check_lattice(arrays, start, bin_size_ms)

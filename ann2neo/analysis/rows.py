@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from ann2neo import chance
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_in_stretches, count_in_windows
+from ann2neo.measures.bulk import count_in_stretches, count_in_windows, count_labels
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import Over, fano_is_fixed, milliseconds_per
 from ann2neo.measures.registry import Engine, measure
@@ -57,7 +57,7 @@ def _on_lattice(spikes: Spikes, n: Int[np.ndarray, "unit stretch"], over: Over) 
         "cv2_expected": chance.expected_cv2(n, bins),
         "lv_expected": chance.expected_lv(n, bins),
         "fano_expected": _fano_on_lattice(spikes, over),
-        "label_share_expected": _label_share(spikes, n),
+        "label_share_expected": _label_share(spikes),
     }
 
 
@@ -107,11 +107,7 @@ def _by_pass(spikes: Spikes) -> Int[np.ndarray, "unit pass"]:
     return count_in_windows(spikes) @ member.astype(np.int64)
 
 
-def _label_share(spikes: Spikes, n: Int[np.ndarray, "unit stretch"]) -> Float[np.ndarray, " unit"]:
+def _label_share(spikes: Spikes) -> Float[np.ndarray, " unit"]:
     if spikes.label is None or spikes.label_bins is None:
         return np.full(spikes.n_units, np.nan)
-    if spikes.label_bins.sum() == spikes.stretch_bins.sum():
-        return chance.expected_label_share(n.sum(axis=1), spikes.label_bins)
-    arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
-    in_labels = np.bincount(arrays.unit_of_spike[arrays.label >= 0], minlength=arrays.n_units)
-    return chance.expected_label_share(in_labels, spikes.label_bins)
+    return chance.expected_label_share(count_labels(spikes).sum(axis=1), spikes.label_bins)

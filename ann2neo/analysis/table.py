@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ann2neo.analysis.foreign import neo_source
+from ann2neo.analysis.goodness import corrected, p_values
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import rows_of
 from ann2neo.analysis.source import IDENTITY, Source
@@ -32,6 +33,9 @@ def analyze(
     engine: Engine = "auto",
     bin_size_ms: float | None = None,
     min_spikes: int = 10,
+    tests: bool = False,
+    method: Literal["bh", "by"] = "bh",
+    seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Measure every unit's spike train, and say beside each measure what chance predicts.
@@ -54,6 +58,14 @@ def analyze(
         Bin size of neo spike trains that lie on a lattice; without it their references are those of continuous time.
     min_spikes
         Units with fewer spikes get the quality "too_few".
+    tests
+        Whether to add p values: of the counts in windows (``dispersion_p``; over label windows a test of label tuning), of runs (``runs_p``), of the law of
+        intervals (``isi_law_p``) and of a trend (``stationarity_p``), all given the unit's number of spikes; ``..._corrected`` bounds the false
+        discovery rate over the good units of a layer.
+    method
+        "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence).
+    seed
+        Seed of the randomness in ``isi_law_p``, which is drawn for each unit by itself.
     progress
         Whether to show a progress bar.
 
@@ -87,10 +99,12 @@ def analyze(
     parts = []
     with tqdm(total=source.n_units, unit="unit", disable=not progress) as bar:
         for chunk in source.chunks:
-            parts.append(rows_of(chunk, engine=used, over=over, min_spikes=min_spikes))
-            bar.update(len(parts[-1]))
-    table = _in_order(pd.concat(parts, ignore_index=True))
-    table.attrs = _attributes(source, used, over, min_spikes)
+            rows = rows_of(chunk, engine=used, over=over, min_spikes=min_spikes)
+            parts.append(rows.assign(**p_values(chunk, seed=seed)) if tests else rows)
+            bar.update(len(rows))
+    table = pd.concat(parts, ignore_index=True)
+    table = _in_order(corrected(table, method) if tests else table)
+    table.attrs = _attributes(source, used, over, min_spikes) | ({"correction": method, "seed": seed} if tests else {})
     return table
 
 

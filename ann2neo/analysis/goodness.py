@@ -1,0 +1,127 @@
+"""p values of each unit: is its train what chance predicts, given its number of spikes?"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from ann2neo import chance
+from ann2neo.analysis.source import Chunk
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.bulk import count_in_stretches, count_in_windows, count_runs
+from ann2neo.measures.csr import SpikeArrays
+from ann2neo.measures.definitions import fano_is_fixed
+
+TESTS = ("dispersion_p", "runs_p", "isi_law_p", "stationarity_p")
+
+
+def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]]:
+    """Test the counts in windows, the runs, the law of intervals and the trend of each unit; NaN where a test is undefined.
+
+    Every test is conditioned on the unit's number of spikes. Over label windows the test of dispersion is one of label tuning. Of a recording with several
+    passes the first is tested: the same inputs return in the others, which are no new evidence.
+    """
+    spikes = first_pass(chunk.spikes) if isinstance(chunk.spikes, SpikeBits) else chunk.spikes
+    arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
+    n, counts = count_in_stretches(spikes), count_in_windows(spikes)
+    undefined = np.full(len(n), np.nan)
+    isis, offsets = _intervals(arrays)
+    if arrays.stretch_bins is None:
+        return {
+            "dispersion_p": chance.dispersion_test_poisson(counts, spikes.window_durations),
+            "runs_p": undefined,
+            "isi_law_p": chance.isi_law_test_poisson(isis, offsets, n, arrays.stretch_durations),
+            "stationarity_p": chance.stationarity_test_poisson(
+                _sums(arrays, _since_beginning(arrays)), n.sum(axis=1), duration=float(arrays.stretch_durations.sum())
+            ),
+        }
+    bins, size = arrays.stretch_bins, _bin_size(arrays)
+    in_bins = np.rint(isis / size).astype(np.int64)
+    places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
+    return {
+        "dispersion_p": undefined if fano_is_fixed(spikes.window_bins) else chance.dispersion_test(counts, spikes.window_bins),
+        "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),
+        "isi_law_p": chance.isi_law_test(in_bins, offsets, n, bins, keys=unit_keys(chunk.units, seed)),
+        "stationarity_p": chance.stationarity_test(
+            _sums(arrays, places).astype(np.int64), n.sum(axis=1), n_bins=int(bins.sum())
+        ),
+    }
+
+
+def first_pass(spikes: SpikeBits) -> SpikeBits:
+    """View the first pass of a recording.
+
+    Examples
+    --------
+    >>> one = SpikeBits(
+    ...     bits=np.zeros((2, 1, 1), np.uint8), pass_bins=4, bin_size_ms=1.0, stretch_edges=np.array([0, 4, 8]),
+    ...     window=np.array([0, 0, 1, 1, 2, 2, 3, 3]), window_pass=np.array([0, 0, 1, 1]),
+    ... )
+    >>> first_pass(one).window, first_pass(one).stretch_edges
+    (array([0, 0, 1, 1]), array([0, 4]))
+    """
+    if spikes.bits.shape[0] == 1:
+        return spikes
+    n = spikes.pass_bins
+    return replace(
+        spikes,
+        bits=spikes.bits[:1],
+        stretch_edges=spikes.stretch_edges[spikes.stretch_edges <= n],
+        window=spikes.window[:n],
+        window_pass=spikes.window_pass[spikes.window_pass == 0],
+        label=None if spikes.label is None else spikes.label[:n],
+    )
+
+
+def corrected(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Correct each test for the number of good units of a layer; other units do not count as tests and have no corrected value."""
+    columns = {f"{name}_corrected": pd.Series(np.nan, index=table.index) for name in TESTS}
+    for _, units in table[table["quality"] == "good"].groupby("layer", sort=False):
+        for name in TESTS:
+            columns[f"{name}_corrected"].loc[units.index] = chance.false_discovery(units[name].to_numpy(np.float64), method=method)
+    return table.assign(**columns)
+
+
+def unit_keys(units: pd.DataFrame, seed: int) -> Int[np.ndarray, " unit"]:
+    """Give each unit a number of its own, from which its randomness follows whatever the chunk it is in.
+
+    Examples
+    --------
+    >>> units = pd.DataFrame({"layer": ["a", "b"], "unit": [3, 3]})
+    >>> bool((unit_keys(units, 0)[::-1] == unit_keys(units.iloc[::-1], 0)).all())
+    True
+    """
+    keys = {name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in units["layer"].unique()}
+    base = np.array([int.from_bytes(keys[name], "little") for name in units["layer"]], np.uint64)
+    mixed = base + units["unit"].to_numpy(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed >> np.uint64(1)).astype(np.int64)
+
+
+def _intervals(arrays: SpikeArrays) -> tuple[Float[np.ndarray, " isi"], Int[np.ndarray, " unit_plus_one"]]:
+    """List the intervals of each unit, none across the border of a stretch."""
+    unit = arrays.unit_of_spike
+    inside = (np.diff(unit) == 0) & (np.diff(arrays.stretch) == 0)
+    per_unit = np.bincount(unit[1:][inside], minlength=arrays.n_units)
+    return np.diff(arrays.times)[inside], np.concatenate([[0], np.cumsum(per_unit)]).astype(np.int64)
+
+
+def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:
+    """Put all stretches on one clock, one after another from 0."""
+    starts = 0.0 if arrays.stretch_starts is None else arrays.stretch_starts
+    shift = np.cumsum(arrays.stretch_durations) - arrays.stretch_durations - starts
+    return arrays.times + shift[arrays.stretch]
+
+
+def _sums(arrays: SpikeArrays, values: np.ndarray) -> Float[np.ndarray, " unit"]:
+    return np.bincount(arrays.unit_of_spike, weights=values, minlength=arrays.n_units).astype(np.float64)
+
+
+def _bin_size(arrays: SpikeArrays) -> float:
+    """Size of a bin in the source's own unit of time."""
+    return float(arrays.stretch_durations.sum() / arrays.stretch_bins.sum())
+
+

@@ -1,0 +1,84 @@
+"""The rules of the house: names, light import, order of imports, where each library may be used."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import ann2neo
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_all_equals_the_namespace():
+    """What `__all__` promises is there, and every public name is promised."""
+    for name in ann2neo.__all__:
+        assert getattr(ann2neo, name) is not None
+    assert set(ann2neo.__all__) == set(dir(ann2neo)) - {"__version__"}
+    assert list(ann2neo.__all__) == sorted(ann2neo.__all__)
+
+
+def test_public_functions_are_never_hidden_by_modules():
+    """Importing a module does not replace a public function of the same name."""
+    code = "import ann2neo.analysis, ann2neo.comparison, ann2neo.sharing, ann2neo.capture.recorder, ann2neo.cli, ann2neo\n"
+    code += "assert all(callable(getattr(ann2neo, n)) for n in ann2neo.__all__ if n != 'figures')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_is_light():
+    """`import ann2neo` and the command line load none of the heavy libraries."""
+    heavy = ["torch", "elephant", "neo", "matplotlib", "pynwb", "zarr", "numba", "pandas", "dask"]
+    code = f"import sys, ann2neo, ann2neo.cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_analysis_needs_no_torch():
+    """A neuroscientist's half of the house runs without torch."""
+    code = "import sys, numpy, ann2neo\nr = ann2neo.from_array(numpy.eye(20, dtype=bool), labels=[0, 1] * 10)\n"
+    code += "ann2neo.summarize(ann2neo.analyze(r, engine='elephant', progress=False)); ann2neo.figures.raster(r)\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_elephant_leaves_the_warning_filters_alone():
+    """Elephant changes the process-wide warning filters when it is imported; a user of ours does not notice."""
+    code = "import warnings, numpy, scipy.sparse, scipy.special, numba, neo, ann2neo\nbefore = list(warnings.filters)\nr = ann2neo.from_array(numpy.eye(20, dtype=bool))\n"
+    code += "ann2neo.analyze(r, windows=5, engine='elephant', progress=False)\nassert [f for f in warnings.filters if f not in before] == []"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_is_the_one_of_the_package():
+    """One version, wherever it is asked for."""
+    text = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{ann2neo.__version__}"' in text
+    assert f"version: {ann2neo.__version__}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_nothing_lies_beside_the_top_level_names():
+    """A newcomer sees the whole house at a glance."""
+    allowed = {"pyproject.toml", "README.md", "ann2neo", "analyses", "tests", "tutorials"}
+    allowed |= {"LICENSE", "CITATION.cff", "CHANGELOG.md", "constraints.txt", ".gitignore", ".ci"}
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        assert {line.split("/")[0] for line in done.stdout.splitlines()} <= allowed
+
+
+def test_no_file_is_a_corridor():
+    """A file that outgrows 300 lines of code becomes a folder of the same name (docstrings make some slack)."""
+    long = {str(path): n for path in (ROOT / "ann2neo").rglob("*.py") if (n := len(path.read_text().splitlines())) > 450}
+    assert not long
+
+
+def test_every_module_says_what_it_is():
+    """The first line of each file tells a newcomer whether they are right here."""
+    for path in (ROOT / "ann2neo").rglob("*.py"):
+        assert re.match(r'(r)?"""\S', path.read_text()), path
+
+
+def test_every_public_function_has_a_docstring_with_its_sources():
+    """Public names explain themselves; what does science cites it."""
+    for name in ann2neo.__all__:
+        assert getattr(ann2neo, name).__doc__, name
+    for name in ("analyze", "record", "summarize", "compare"):
+        assert "doi:" in getattr(ann2neo, name).__doc__, name
