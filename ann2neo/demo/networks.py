@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from ann2neo.errors import Ann2NeoError
 
 N_CLASSES = 10
+STATES = ("random", "generalizing", "memorizing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,23 @@ class Digits:
 
     images: Float[torch.Tensor, "input 1 row col"]
     labels: Int[np.ndarray, " input"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network of the demo in one state: what it was trained on, for how long, and how well it does."""
+
+    architecture: str
+    state: str
+    model: nn.Module
+    target: Int[np.ndarray, " input"]
+    epochs: int
+    accuracies: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """Name of its files."""
+        return f"{self.architecture}-{self.state}"
 
 
 def load_digits() -> Digits:
@@ -48,17 +67,34 @@ def permuted(labels: Int[np.ndarray, " input"], *, seed: int) -> Int[np.ndarray,
 
 def make_mlp() -> nn.Module:
     """Make a perceptron with three hidden layers of 128 units."""
-    sizes = [64, 128, 128, 128]
-    hidden = [part for a, b in zip(sizes, sizes[1:]) for part in (nn.Linear(a, b), nn.ReLU())]
-    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(128, N_CLASSES))
+    return nn.Sequential(
+        OrderedDict(
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(64, 128),
+            relu1=nn.ReLU(),
+            fc2=nn.Linear(128, 128),
+            relu2=nn.ReLU(),
+            fc3=nn.Linear(128, 128),
+            relu3=nn.ReLU(),
+            out=nn.Linear(128, N_CLASSES),
+        )
+    )
 
 
 def make_cnn() -> nn.Module:
     """Make a convolutional network: 8 and 16 channels, then 64 units."""
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
-        nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, N_CLASSES),
-    )  # fmt: skip
+        OrderedDict(
+            conv1=nn.Conv2d(1, 8, 3, padding=1),
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            relu2=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(256, 64),
+            relu3=nn.ReLU(),
+            out=nn.Linear(64, N_CLASSES),
+        )
+    )
 
 
 ARCHITECTURES = {"mlp": make_mlp, "cnn": make_cnn}

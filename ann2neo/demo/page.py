@@ -1,0 +1,191 @@
+"""What the demo prints and shows: accuracies, the paper's four indicators, figures and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ann2neo import figures
+from ann2neo.demo.networks import Network
+from ann2neo.recording import Recording
+from ann2neo.report import Picture, Section, Table, write_report
+from ann2neo.results import HOW_TO_READ, REPORT, describe, save_picture
+from ann2neo.summary import NETWORK, summarize
+
+COLUMNS = {
+    "n_units": "units",
+    "n_silent": "silent",
+    "firing_rate_mean": "rate mean (Hz)",
+    "firing_rate_var": "rate var (Hz^2)",
+    "p_spike_mean": "p(spike)",
+    "fano_mean": "Fano mean",
+    "fano_var": "Fano var",
+    "fano_expected_mean": "Fano chance",
+    "label_share_mean": "eta",
+    "label_share_expected_mean": "eta chance",
+}
+BY_TARGET = ("fano_mean", "fano_var", "fano_expected_mean", "label_share_mean", "label_share_expected_mean")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyzed:
+    """A network with its recording and its tables, by the labels that made the windows."""
+
+    network: Network
+    recording: Recording
+    tables: dict[str, pd.DataFrame]
+
+
+def accuracies(networks: Sequence[Network]) -> pd.DataFrame:
+    """Say how well each network does on what it was trained on, on the true labels, and on images it never saw."""
+    return pd.DataFrame(
+        [
+            {"network": network.name, "epochs": network.epochs} | {k: f"{v:.1%}" for k, v in network.accuracies.items()}
+            for network in networks
+        ]
+    )
+
+
+def indicators(analyzed: Sequence[Analyzed], labels: str) -> pd.DataFrame:
+    """Put the indicators of networks side by side, layer by layer, all units.
+
+    With windows by target label, networks that were trained on true labels are those by label, and the random network has none.
+    """
+    rows = []
+    for each in analyzed:
+        if labels == "target_label" and each.network.state == "random":
+            continue
+        summary = summarize(each.tables.get(labels, each.tables["label"]))
+        summary = summary[summary["population"] == "all"]
+        rows.append(summary.assign(network=each.network.architecture, state=each.network.state))
+    table = pd.concat(rows, ignore_index=True)
+    layers = list(dict.fromkeys(table["layer"]))
+    order = table.assign(place=table["layer"].map(layers.index)).sort_values(["place"], kind="stable")
+    return order[["layer", "state", *COLUMNS]].reset_index(drop=True)
+
+
+def printed(analyzed: Sequence[Analyzed]) -> str:
+    """Lay the indicators of all networks out for a terminal, with their order, windows and references."""
+    parts = []
+    for architecture, group in _by_architecture(analyzed).items():
+        by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
+        parts += [
+            f"{architecture}: the paper's four indicators, over windows of one true label each\n({describe(group[0].tables['label'])})",
+            _text(by_true),
+            f"\n{architecture}: the same by target label (what the network was trained on)",
+            _text(by_target[["layer", "state", *BY_TARGET]]),
+            "",
+            *told_apart(by_true, by_target),
+            "",
+        ]
+    return "\n".join([*parts, CAUTION])
+
+
+CAUTION = (
+    "One network of each kind was trained: these are differences between networks, not yet between kinds of networks.\n"
+    "`ann2neo.compare` takes several networks of each kind and says which differences chance would not explain."
+)
+
+
+def told_apart(by_true: pd.DataFrame, by_target: pd.DataFrame) -> list[str]:
+    """Say per layer in which direction the memorizing network differs from the generalizing one.
+
+    Examples
+    --------
+    >>> values = {"layer": ["1", "1"], "state": ["generalizing", "memorizing"], "firing_rate_mean": [400.0, 100.0]}
+    >>> table = pd.DataFrame({**values, "fano_mean": [20.0, 5.0]})
+    >>> told_apart(table, table)
+    ['layer 1: the memorizing network fires at 0.25 x the rate of the generalizing one; Fano factor by true label 0.25 x, by target label 0.25 x.']
+    """
+    lines = []
+    for layer in dict.fromkeys(by_true["layer"]):
+        rate = _ratio(by_true, layer, "firing_rate_mean")
+        by = {name: _ratio(table, layer, "fano_mean") for name, table in (("true", by_true), ("target", by_target))}
+        who = "all layers together" if layer == NETWORK else f"layer {layer}"
+        lines.append(
+            f"{who}: the memorizing network fires at {rate:.2f} x the rate of the generalizing one; "
+            f"Fano factor by true label {by['true']:.2f} x, by target label {by['target']:.2f} x."
+        )
+    return lines
+
+
+def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int) -> None:
+    """Draw all figures and write the page."""
+    (folder / "figures").mkdir()
+    networks = [each.network for each in analyzed]
+    sections = [
+        Section(
+            heading="Networks",
+            paragraphs=[
+                "Every network was recorded over the same training images. A memorizing network has learnt a random permutation of the labels; a "
+                "generalizing one the true labels; a random one has learnt nothing."
+            ],
+            tables=[Table(frame=accuracies(networks), caption="Accuracy on the target labels, the true labels, and images held out.")],
+        ),
+        *[_section(name, group, folder / "figures") for name, group in _by_architecture(analyzed).items()],
+        Section(heading="How to go on", paragraphs=[CAUTION.replace("\n", " "), FILES]),
+    ]
+    write_report(
+        folder / REPORT,
+        title="Memorizing and generalizing networks as spike trains",
+        lead=[HOW_TO_READ],
+        sections=sections,
+        provenance={"seed": seed, **analyzed[0].recording.provenance},
+    )
+
+
+FILES = (
+    "Beside this page: a .nwb file per network with all units, a .nix file with a sample of them, a table per network and kind of windows (.csv), "
+    "the figures, and bundle/, one recording as it can be published."
+)
+
+
+def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Section:
+    by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
+    return Section(
+        heading=architecture.upper(),
+        paragraphs=[describe(group[0].tables["label"]) + ".", *told_apart(by_true, by_target)],
+        figures=list(_pictures(architecture, group, folder)),
+        tables=[
+            Table(frame=by_true.rename(columns=COLUMNS), caption="Indicators over windows of one true label each; all units; variances over units."),
+            Table(
+                frame=by_target[["layer", "state", *BY_TARGET]].rename(columns=COLUMNS),
+                caption="The same over windows of one target label each; networks trained on true labels have the same windows as above.",
+            ),
+        ],
+    )
+
+
+def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> list[Picture]:
+    """Indicators of all states, then rasters and distributions of each."""
+    summaries = {each.network.state: summarize(each.tables["label"]) for each in group}
+    panels = figures.indicators(summaries)
+    drawn = [("indicators", panels[0].figure, "The paper's four indicators by layer and state, over windows of one true label each.")]
+    for each in group:
+        state, shown = each.network.state, each.recording.arrange("label")
+        drawn += [
+            (f"{state}-raster", figures.raster(shown), f"{state}: spikes of all layers, inputs sorted by true label."),
+            (f"{state}-fano", figures.fano(each.tables["label"]), f"{state}: Fano factors over windows of one true label each."),
+        ]
+    last = group[-1]
+    drawn.append(
+        ("memorizing-fano-rate", figures.fano_against_rate(last.tables["label"]), f"{last.network.state}: Fano factor against firing, beside chance.")
+    )
+    return [save_picture(ax, folder / f"{architecture}-{name}.png", f"{architecture}, {caption}") for name, ax, caption in drawn]
+
+
+def _by_architecture(analyzed: Sequence[Analyzed]) -> dict[str, list[Analyzed]]:
+    names = dict.fromkeys(each.network.architecture for each in analyzed)
+    return {name: [each for each in analyzed if each.network.architecture == name] for name in names}
+
+
+def _ratio(table: pd.DataFrame, layer: str, column: str) -> float:
+    rows = table[table["layer"] == layer].set_index("state")[column]
+    return float(rows["memorizing"] / rows["generalizing"])
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.rename(columns=COLUMNS).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")

@@ -1,0 +1,157 @@
+"""Train, export, analyze, share: the whole way from real images to a page of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ann2neo.analysis import analyze
+from ann2neo.atomic import complete_or_absent
+from ann2neo.capture import Inputs, export
+from ann2neo.demo import page
+from ann2neo.demo.networks import ARCHITECTURES, STATES, Digits, Network, accuracy_of, load_digits, permuted, train
+from ann2neo.formats import save
+from ann2neo.recording import Recording
+from ann2neo.results import REPORT
+from ann2neo.sharing import share
+
+N_HELD_OUT = 300
+NIX_UNITS = 100
+
+
+def run_demo(
+    out: Path, *, seed: int = 0, overwrite: bool = False, progress: bool = True, say: Callable[[str], None] = print
+) -> Path:
+    """Train six small networks on real digits, export their activations, analyze the files with Elephant, and share one.
+
+    Networks: a perceptron and a convolutional network, each with random weights, generalizing (trained on true labels until all training images are right)
+    and memorizing (trained on a permutation of the labels until all are). All are recorded over the training images in presented order. Every number is
+    computed by Elephant from the NWB files as neo reads them.
+
+    Parameters
+    ----------
+    out
+        Name of the folder; it appears when everything is done.
+    seed
+        Seed of the split, the weights, the permutation and the order of training.
+    overwrite
+        Whether the folder of an earlier demo may be replaced.
+    progress
+        Whether to show progress bars.
+    say
+        Called with each line that a person should read.
+
+    Raises
+    ------
+    OutputExists
+        If there is such a folder and it may not be replaced.
+    """
+    with complete_or_absent(out, overwrite=overwrite, marker=REPORT) as part, _few_threads():
+        digits = load_digits()
+        train_set, held_out = _split(digits, seed)
+        say(f"{len(digits.labels)} digits of scikit-learn: {len(train_set.labels)} to train on and to record, {N_HELD_OUT} held out")
+        part.mkdir()
+        networks = _train_all(train_set, held_out, seed, progress)
+        say("\naccuracy\n" + page.accuracies(networks).to_string(index=False))
+        recordings = [_export(network, train_set, part, progress) for network in networks]
+        say(f"\nexported {len(recordings)} networks to NWB, and up to {NIX_UNITS} units of each to NIX")
+        analyzed = [_analyze(n, r, part, progress) for n, r in zip(networks, recordings)]
+        say("\n" + page.printed(analyzed))
+        bundle = share(part / "mlp-memorizing.nwb", part / "bundle")
+        say(f"\nshared mlp-memorizing.nwb as {bundle.name}/ with data card, checksums and the inspector's verdict")
+        page.write(analyzed, part, seed=seed)
+    say(f"\n{out / REPORT} shows it all.")
+    return out
+
+
+def _split(digits: Digits, seed: int) -> tuple[Digits, Digits]:
+    """Hold some images out, drawn by chance; the others keep their order."""
+    held = np.sort(np.random.default_rng(seed).permutation(len(digits.labels))[:N_HELD_OUT])
+    kept = np.setdiff1d(np.arange(len(digits.labels)), held)
+    parts = [Digits(images=digits.images[torch.tensor(ids)], labels=digits.labels[ids]) for ids in (kept, held)]
+    return parts[0], parts[1]
+
+
+def _train_all(train_set: Digits, held_out: Digits, seed: int, progress: bool) -> list[Network]:
+    random_labels = permuted(train_set.labels, seed=seed)
+    networks = []
+    wanted = [(architecture, state) for architecture in ARCHITECTURES for state in STATES]
+    for architecture, state in tqdm(wanted, desc="training", unit="network", disable=not progress):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = ARCHITECTURES[architecture]()
+        target = random_labels if state == "memorizing" else train_set.labels
+        epochs = 0
+        if state != "random":
+            epochs = train(model, train_set.images, target, seed=seed, name=f"{architecture}, {state}", progress=progress)
+        accuracies = {
+            "target": accuracy_of(model, train_set.images, target),
+            "true": accuracy_of(model, train_set.images, train_set.labels),
+            "held out": accuracy_of(model, held_out.images, held_out.labels),
+        }
+        networks.append(
+            Network(architecture=architecture, state=state, model=model, target=target, epochs=epochs, accuracies=accuracies)
+        )
+    return networks
+
+
+def _export(network: Network, train_set: Digits, folder: Path, progress: bool) -> Recording:
+    """Write all units to NWB and some to NIX."""
+    columns = {"label": train_set.labels}
+    if network.state != "random":
+        columns["target_label"] = network.target
+    inputs = Inputs(train_set.images, labels=columns, dataset="scikit-learn digits", dataset_split="train")
+    recording = export(network.model, inputs, folder / f"{network.name}.nwb", progress=progress)
+    save(evenly_spaced(recording, NIX_UNITS), folder / f"{network.name}.nix")
+    return recording
+
+
+def evenly_spaced(recording: Recording, n_units: int) -> Recording:
+    """View at most so many units, spread evenly over each layer in proportion to its size.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> evenly_spaced(ann2neo.from_array(np.zeros((2, 10), bool)), 5).layers[0].units
+    array([0, 2, 4, 6, 8])
+    """
+    share_of_units = min(1.0, n_units / recording.n_units)
+    chosen = {}
+    for layer in recording.layers:
+        n = max(1, int(layer.n_units * share_of_units))
+        chosen[layer.name] = (np.arange(n) * layer.n_units // n).tolist()
+    return recording.select(units=chosen)
+
+
+def _analyze(network: Network, recording: Recording, folder: Path, progress: bool) -> page.Analyzed:
+    """Read the file as any user of neo would, and have Elephant measure it."""
+    import neo
+
+    path = folder / f"{network.name}.nwb"
+    block = neo.io.NWBIO(str(path), "r").read_block()
+    kinds = ["label"] + (["target_label"] if network.state == "memorizing" else [])
+    tables = {
+        kind: analyze(block, windows=kind, engine="elephant", bin_size_ms=recording.bin_size_ms, progress=progress) for kind in kinds
+    }
+    for kind, table in tables.items():
+        # neo's reader does not know in which order the inputs were presented; we do.
+        table.attrs["order"] = recording.provenance["input_order"]
+        table.to_csv(folder / f"{network.name}-by-{kind}.csv", index=False)
+    return page.Analyzed(network=network, recording=recording, tables=tables)
+
+
+@contextmanager
+def _few_threads() -> Iterator[None]:
+    """Train such small networks on one thread: on several they only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
