@@ -17,7 +17,7 @@ HDF5_FAILED = "write failed"
 
 
 @contextmanager
-def complete_or_absent(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def complete_or_absent(path: Path, *, overwrite: bool = False, marker: str | None = None) -> Iterator[Path]:
     """Give a temporary name beside ``path`` to write to, and give it its final name when everything went well.
 
     If writing fails or is interrupted, whatever was under ``path`` before is still there. A folder that is overwritten is missing for the moment
@@ -29,6 +29,8 @@ def complete_or_absent(path: Path, *, overwrite: bool = False) -> Iterator[Path]
         Final name of the file or folder.
     overwrite
         Whether something that has this name may be replaced.
+    marker
+        Name of a file by which a folder that may be replaced is known; a folder that holds other things is never replaced.
 
     Raises
     ------
@@ -46,11 +48,11 @@ def complete_or_absent(path: Path, *, overwrite: bool = False) -> Iterator[Path]
     >>> target.read_text()
     'done'
     """
-    check_target(path, overwrite)
+    check_target(path, overwrite, marker=marker)
     part = path.with_name(f".{uuid4().hex[:12]}.part{path.suffix}")
     try:
         yield part
-        check_target(path, overwrite)
+        check_target(path, overwrite, marker=marker)
         _put(part, path)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and HDF5_FAILED not in str(error):
@@ -88,7 +90,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check_target(path: Path, overwrite: bool) -> None:
+def check_target(path: Path, overwrite: bool, *, marker: str | None = None) -> None:
     """Refuse a name that is taken or whose folder does not exist, before any work is done.
 
     Raises
@@ -101,6 +103,12 @@ def check_target(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise OutputExists(
             f"{path} exists already.", "Nothing was written.", "Choose another name, or allow overwriting it."
+        )
+    if path.is_dir() and any(path.iterdir()) and (marker is None or not (path / marker).exists()):
+        raise OutputExists(
+            f"the folder {path} holds other things than ann2neo writes under such a name.",
+            "It would be lost: nothing was written.",
+            "Choose another name, or remove the folder yourself.",
         )
     if not path.parent.is_dir():
         raise FormatError(f"there is no folder {path.parent}.", "Nothing was written.", "Make the folder first.")

@@ -144,7 +144,7 @@ def time_axis(recording: Recording) -> str:
     >>> time_axis(ann2neo.from_array(np.eye(2, dtype=bool)))
     'pseudo-time: 1 bin = 1 input (1.0 ms)'
     """
-    length = recording.trials["stop_bin"] - recording.trials["start_bin"]
+    length = recording.trials["stop_bin"].to_numpy() - recording.trials["start_bin"].to_numpy()
     what = "input" if (length == 1).all() else "step of an input"
     return f"pseudo-time: 1 bin = 1 {what} ({recording.bin_size_ms} ms)"
 

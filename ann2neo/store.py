@@ -24,12 +24,14 @@ from ann2neo.recording import Layer, Recording
 
 CHUNK_BINS_IN_BYTES = 1 << 13
 CHUNK_BYTES = 1 << 20
+# Every group of format 2 holds this file: only such a folder is ever replaced.
+MARKER = ".zgroup"
 
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     """Write a recording to a new store, some units at a time; see `ann2neo.formats.save`."""
     outline = outline_of(recording)
-    with complete_or_absent(path, overwrite=overwrite) as part:
+    with complete_or_absent(path, overwrite=overwrite, marker=MARKER) as part:
         root = _new_group(part)
         root.attrs.update(outline | {"n_bins": recording.n_bins})
         for number, layer in enumerate(recording.layers):
@@ -59,7 +61,7 @@ def load(path: Path) -> Recording:
         ) from error
 
 
-def _recording(root: zarr.Group, path: Path) -> Recording:
+def _recording(root: Any, path: Path) -> Recording:
     outline = dict(root.attrs)
     if "schema" not in outline:
         raise FormatError(
@@ -69,16 +71,14 @@ def _recording(root: zarr.Group, path: Path) -> Recording:
     columns = {name: root[f"trials/{i}"][:].tolist() for i, name in enumerate(trial_column_names(outline))}
     n_bins = int(outline["n_bins"]) // int(outline["n_passes"])
     return Recording(
-        layers=tuple(
-            _layer(root, f"layers/{i}", entry, n_bins, path) for i, entry in enumerate(outline["layers"])
-        ),
+        layers=tuple(_layer(root, f"layers/{i}", entry, n_bins, path) for i, entry in enumerate(outline["layers"])),
         trials=restore_trials(columns, outline),
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
     )
 
 
-def _layer(root: zarr.Group, place: str, entry: dict[str, Any], n_bins: int, path: Path) -> Layer:
+def _layer(root: Any, place: str, entry: dict[str, Any], n_bins: int, path: Path) -> Layer:
     bits = root[f"{place}/bits"]
     # A chunk that is not there reads as zeros, which would be silence.
     if bits.nchunks_initialized != bits.nchunks:
@@ -97,7 +97,7 @@ def _layer(root: zarr.Group, place: str, entry: dict[str, Any], n_bins: int, pat
     )
 
 
-def _write_layer(root: zarr.Group, place: str, layer: Layer) -> None:
+def _write_layer(root: Any, place: str, layer: Layer) -> None:
     raster = layer.raster
     n_bytes = -(-raster.n_bins // 8)
     n_units = max(1, CHUNK_BYTES // min(n_bytes, CHUNK_BINS_IN_BYTES))
@@ -115,18 +115,18 @@ def _whole_chunks(raster: Raster, step: int) -> Iterator[slice]:
         yield slice(first, min(first + step, raster.n_units))
 
 
-def _write(root: zarr.Group, name: str, values: Shaped[np.ndarray, " value"]) -> None:
+def _write(root: Any, name: str, values: Shaped[np.ndarray, " value"]) -> None:
     chunk = max(1, min(values.size, CHUNK_BYTES // values.dtype.itemsize))
     _new_array(root, name, values.shape, (chunk,), values.dtype)[:] = values
 
 
-def _new_group(path: Path) -> zarr.Group:
-    if zarr.__version__.startswith("2."):
-        return zarr.open_group(str(path), mode="w")
-    return zarr.open_group(str(path), mode="w", zarr_format=2)
+def _new_group(path: Path) -> Any:
+    # Zarr 2 writes format 2 and knows no such parameter.
+    chosen: dict[str, Any] = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
+    return zarr.open_group(str(path), mode="w", **chosen)
 
 
-def _new_array(root: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> Any:
+def _new_array(root: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> Any:
     compressor = numcodecs.Zstd(level=1)
     if zarr.__version__.startswith("2."):
         return root.create_dataset(

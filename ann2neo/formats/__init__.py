@@ -83,7 +83,7 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
         If there is such a file and it may not be replaced.
     """
     _home(Path(path))
-    check_target(Path(path), overwrite)
+    check_target(Path(path), overwrite, marker=".zgroup")
 
 
 def _home(path: Path) -> ModuleType:

@@ -58,7 +58,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     ['README.md', 'SHA256SUMS', 'inspection.txt', 'rec.nwb']
     """
     source, folder = Path(path), Path(out)
-    with complete_or_absent(folder, overwrite=overwrite) as part:
+    with complete_or_absent(folder, overwrite=overwrite, marker="SHA256SUMS") as part:
         recording = load(source)
         part.mkdir()
         nwb = part / (NO_FILE_NAME.sub("_", source.stem) + ".nwb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import jinja2
@@ -149,7 +150,11 @@ def data_card(recording: Recording, file: str) -> str:
         columns=", ".join(f"`{column}`" for column in recording.trials.columns),
         labels=_labels(recording),
         provenance=[(_cell(key), _cell(value)) for key, value in recording.provenance.items()],
-        license=_cell(recording.provenance.get("license", "not stated; ask who gave you the file, or state one before you publish it")),
+        license=_cell(
+            recording.provenance.get(
+                "license", "not stated; ask who gave you the file, or state one before you publish it"
+            )
+        ),
     )
 
 
@@ -171,9 +176,9 @@ def _labels(recording: Recording) -> str:
     trials = recording.trials
     if "label" not in trials.columns:
         return ""
-    shown = trials["label_name"] if "label_name" in trials.columns else trials["label"]
-    counts = shown[trials["pass"] == 0].value_counts().sort_index()
-    return ", ".join(f"{_cell(name)} ({count})" for name, count in counts.items())
+    shown = trials["label_name" if "label_name" in trials.columns else "label"].to_numpy()
+    counts = Counter(shown[trials["pass"].to_numpy() == 0].tolist())
+    return ", ".join(f"{_cell(name)} ({counts[name]})" for name in sorted(counts))
 
 
 def _cell(value: Any) -> str:

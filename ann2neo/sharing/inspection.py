@@ -46,7 +46,7 @@ def inspect(path: Path) -> list[Finding]:
     return [
         Finding(
             importance=message.importance.name,
-            check=message.check_function_name,
+            check=str(message.check_function_name),
             place=f"{message.object_type} '{message.object_name}' at {message.location or '/'}",
             message=message.message,
         )
@@ -65,7 +65,9 @@ def report(findings: list[Finding], name: str) -> str:
     """
     counts = [sum(finding.critical for finding in findings)]
     counts += [sum(f.importance == kind for f in findings) for kind in _LESSER]
-    ordered = sorted(findings, key=lambda finding: (not finding.critical, finding.importance != _LESSER[0], finding.check))
+    ordered = sorted(
+        findings, key=lambda finding: (not finding.critical, finding.importance != _LESSER[0], finding.check)
+    )
     return "\n".join(
         [
             f"{name}: {counts[0]} critical, {counts[1]} violations of best practice, {counts[2]} suggestions",

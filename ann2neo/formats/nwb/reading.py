@@ -1,0 +1,92 @@
+"""An NWB file becomes a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ann2neo.errors import Ann2NeoError, ForeignFile, FormatError
+from ann2neo.formats.nwb.clock import MS_PER_S
+from ann2neo.formats.nwb.outline_tables import read_outline_tables, values_of
+from ann2neo.outline import restore_trials, trial_column_names
+from ann2neo.pseudotime import PseudoTime
+from ann2neo.raster import CHUNK_BYTES, Raster
+from ann2neo.recording import Layer, Recording
+
+MODULE = "processing/ann2neo"
+
+
+def load(path: Path) -> Recording:
+    """Read a recording from an NWB file that ann2neo wrote; see `ann2neo.formats.load`."""
+    try:
+        with h5py.File(path, "r") as file:
+            return _recording(file, path)
+    except Ann2NeoError:
+        raise
+    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+        raise FormatError(
+            f"{path} cannot be read as NWB ({type(error).__name__}: {error}).",
+            "It is no NWB file, or it is truncated or damaged.",
+            "Get the file again, or record anew.",
+        ) from error
+
+
+def _recording(file: Any, path: Path) -> Recording:
+    if MODULE not in file:
+        raise ForeignFile(
+            f"{path} was not written by ann2neo.",
+            "Its spike times have no bins of inputs.",
+            "Open it with neo (`neo.io.NWBIO(path, 'r').read_block()`) and give the Block to `ann2neo.analyze`.",
+        )
+    outline = read_outline_tables(file[MODULE], path)
+    trials = restore_trials(
+        {name: values_of(file["intervals/trials"][name]) for name in trial_column_names(outline)}, outline
+    )
+    axis = PseudoTime(n_bins=int(trials["stop_bin"].iloc[-1]), bin_size_ms=outline["bin_size_ms"])
+    sizes = [entry["n_units"] for entry in outline["layers"]]
+    first = np.cumsum([0, *sizes])
+    if first[-1] != file["units/id"].shape[0]:
+        raise FormatError(
+            f"{path} names {first[-1]} units, but its table has {file['units/id'].shape[0]}.",
+            "It was changed after ann2neo wrote it.",
+            "Get the file again, or open it with neo and give the Block to `ann2neo.analyze`.",
+        )
+    return Recording(
+        layers=tuple(
+            _layer(file["units"], entry, slice(first[i], first[i + 1]), axis, outline["n_passes"])
+            for i, entry in enumerate(outline["layers"])
+        ),
+        trials=trials,
+        bin_size_ms=outline["bin_size_ms"],
+        provenance=outline["provenance"],
+    )
+
+
+def _layer(units: Any, entry: dict[str, Any], rows: slice, axis: PseudoTime, n_passes: int) -> Layer:
+    return Layer(
+        name=entry["name"],
+        shape=tuple(entry["shape"]),
+        dtype=entry["dtype"],
+        units=units["node_id"][rows].astype(entry["units_dtype"]),
+        thresholds=units["threshold"][rows].astype(entry["thresholds_dtype"]),
+        raster=_raster(units, rows, axis, n_passes),
+    )
+
+
+def _raster(units: Any, rows: slice, axis: PseudoTime, n_passes: int) -> Raster:
+    """Turn times into bits, some units at a time."""
+    ends = units["spike_times_index"][: rows.stop].astype(np.int64)
+    begins = np.concatenate([[0], ends])
+    n_bins = axis.n_bins // n_passes
+    packed = np.zeros((n_passes, rows.stop - rows.start, -(-n_bins // 8)), np.uint8)
+    step = max(1, CHUNK_BYTES // max(axis.n_bins, 1))
+    for unit in range(rows.start, rows.stop, step):
+        last = min(unit + step, rows.stop)
+        bins = axis.bins_of(units["spike_times"][begins[unit] : begins[last]] * MS_PER_S)
+        dense = np.zeros((last - unit, axis.n_bins), np.bool_)
+        dense[np.repeat(np.arange(last - unit), np.diff(begins[unit : last + 1])), bins] = True
+        packed[:, unit - rows.start : last - rows.start] = Raster.from_dense(dense, n_passes=n_passes).packed
+    return Raster(packed=packed, n_bins=n_bins)

@@ -1,0 +1,98 @@
+"""A recording becomes an NWB file."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pynwb
+from pynwb.file import Subject
+
+from ann2neo.atomic import complete_or_absent, reserve
+from ann2neo.errors import RecordingError
+from ann2neo.formats.nwb.outline_tables import outline_tables
+from ann2neo.formats.nwb.trial_tables import epochs_table, trials_table
+from ann2neo.formats.nwb.units_table import units_table
+from ann2neo.outline import outline_of, time_axis
+from ann2neo.recording import Recording
+
+NOT_AN_ORGANISM = "not an organism: an artificial neural network, whose units are entries of its layers' activations"
+PAPER = "doi:10.1016/j.neucom.2024.128473"
+
+
+def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
+    """Write a recording as NWB, spikes chunk by chunk; see `ann2neo.formats.save`.
+
+    Raises
+    ------
+    RecordingError
+        If there are no units: a table of NWB cannot be empty.
+    """
+    outline = outline_of(recording)
+    if recording.n_units == 0:
+        raise RecordingError("the recording has no units.", "NWB has no empty tables.", "Select at least one unit.")
+    with complete_or_absent(path, overwrite=overwrite) as part, warnings.catch_warnings():
+        # pynwb declares tags as lists and warns of plain strings, which the format itself allows.
+        warnings.filterwarnings("ignore", category=UserWarning, module="hdmf|pynwb")
+        nwbfile = _nwbfile(recording, outline)
+        reserve(part, _most_bytes(recording))
+        _write(nwbfile, part)
+
+
+def _nwbfile(recording: Recording, outline: dict[str, Any]) -> pynwb.NWBFile:
+    nwbfile: Any = pynwb.NWBFile(
+        session_description=f"Activations above threshold of an artificial neural network; {time_axis(recording)}.",
+        identifier=str(uuid4()),
+        session_start_time=_created(recording),
+        experiment_description=(
+            "Each unit of the network has a spike in each bin of pseudo-time in which its activation exceeds its threshold. "
+            "Inputs take no time: rates per second and intervals in seconds follow from the chosen size of a bin."
+        ),
+        related_publications=(PAPER,),
+        subject=Subject(
+            subject_id="network",
+            description=NOT_AN_ORGANISM,
+            species="http://purl.obolibrary.org/obo/NCBITaxon_32644",
+            sex="U",
+            age="P0D",
+        ),
+        units=units_table(recording),
+        epochs=epochs_table(recording),
+        trials=trials_table(recording),
+    )
+    module = nwbfile.create_processing_module("ann2neo", "how the spikes came about")
+    for table in outline_tables(outline):
+        module.add(table)
+    return nwbfile
+
+
+def _created(recording: Recording) -> datetime:
+    try:
+        created = datetime.fromisoformat(str(recording.provenance["created"]))
+    except (KeyError, ValueError):
+        created = datetime.now(UTC)
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
+
+
+def _most_bytes(recording: Recording) -> int:
+    """Estimate the size of the file, rather too high than too low."""
+    n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
+    names = sum(len(layer.name.encode()) * layer.n_units for layer in recording.layers)
+    n_rows = recording.n_units + 2 * len(recording.trials)
+    return 8 * n_spikes + 4 * names + 600 * n_rows + 1_000_000
+
+
+def _write(nwbfile: pynwb.NWBFile, part: Path) -> None:
+    io = pynwb.NWBHDF5IO(path=str(part), mode="w")
+    try:
+        io.write(container=nwbfile)
+    # Closing a file after a failed write crashes the process: then it stays open until the end of the process.
+    except OSError:
+        raise
+    except BaseException:
+        io.close()
+        raise
+    io.close()

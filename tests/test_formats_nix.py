@@ -1,0 +1,53 @@
+"""NIX files, as neo reads them."""
+
+import neo
+import pytest
+from strategies import small_recording
+
+import ann2neo
+from ann2neo.errors import Ann2NeoWarning, FormatError
+from ann2neo.formats import nix
+
+
+def test_neo_reads_the_whole_block(tmp_path):
+    """Segments, names, annotations, Epochs with their columns, and Groups are there for a person who has only neo."""
+    recording = small_recording(2, 12)
+    ann2neo.save(recording, tmp_path / "a.nix")
+    with neo.NixIO(str(tmp_path / "a.nix"), "ro") as io:
+        block = io.read_block()
+    ours = ann2neo.to_block(recording)
+    assert block.annotations["model_class"] == "Sequential"
+    assert [segment.name for segment in block.segments] == ["pass 0", "pass 1"]
+    for read, made in zip(block.segments, ours.segments):
+        for theirs, mine in zip(read.spiketrains, made.spiketrains):
+            assert (theirs.name, theirs.times.tolist()) == (mine.name, mine.times.tolist())
+            assert (theirs.t_start, theirs.t_stop) == (mine.t_start, mine.t_stop)
+            assert {key: theirs.annotations[key] for key in mine.annotations} == mine.annotations
+        assert read.epochs[0].labels.tolist() == made.epochs[0].labels.tolist()
+        assert read.epochs[0].array_annotations["target_label"].tolist() == (
+            made.epochs[0].array_annotations["target_label"].tolist()
+        )
+    assert [(group.name, len(group.spiketrains)) for group in block.groups] == [("features.3", 4), ("fc/relu:1", 4)]
+
+
+def test_a_block_that_neo_wrote_is_read(tmp_path):
+    """It does not matter who wrote our Block."""
+    recording = small_recording(2, 12)
+    with neo.NixIO(str(tmp_path / "a.nix"), "ow") as io:
+        io.write_block(ann2neo.to_block(recording))
+    assert ann2neo.load(tmp_path / "a.nix").identical(recording)
+
+
+def test_segments_by_label_in_a_file_are_refused(tmp_path):
+    """The refusal is that of the Block."""
+    with neo.NixIO(str(tmp_path / "a.nix"), "ow") as io:
+        io.write_block(ann2neo.to_block(small_recording(2, 6), segment_by="label"))
+    with pytest.raises(FormatError, match="segmented by label"):
+        ann2neo.load(tmp_path / "a.nix")
+
+
+def test_many_trains_are_announced(monkeypatch, tmp_path):
+    """Before a long write there is a warning with its time and size."""
+    monkeypatch.setattr(nix, "MANY_TRAINS", 7)
+    with pytest.warns(Ann2NeoWarning, match=r"8 spike trains take about 0 s and 0 MB(?s:.*)\.nwb"):
+        ann2neo.save(small_recording(2, 12), tmp_path / "a.nix")

@@ -1,0 +1,109 @@
+"""The store on disk."""
+
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+from strategies import small_recording
+
+import ann2neo
+from ann2neo import store
+from ann2neo.errors import FormatError, OutputExists, StoreError
+
+
+def _files(path):
+    return {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+
+
+def test_only_the_units_that_are_looked_at_are_read(monkeypatch, tmp_path):
+    """With every other chunk removed from under it, an open recording still gives the units whose chunks are there."""
+    monkeypatch.setattr(store, "CHUNK_BYTES", 40)
+    recording = small_recording(40, 80, n_passes=1)
+    ann2neo.save(recording, tmp_path / "a.zarr")
+    opened = ann2neo.load(tmp_path / "a.zarr")
+    chunks = opened.layers[1].raster.packed.chunks
+    assert chunks == (1, 4, 10)
+    for chunk in range(1, 10):
+        (tmp_path / f"a.zarr/layers/1/bits/0.{chunk}.0").unlink()
+    expected = recording.raster("fc/relu:1")
+    assert np.array_equal(opened.layers[1].raster.dense(slice(0, 4)), expected[:4])
+    assert np.array_equal(opened.select(units=[2, 0]).raster("fc/relu:1"), expected[[2, 0]])
+    assert not opened.layers[1].raster.dense(slice(4, 8)).any()
+
+
+def test_silent_units_are_on_the_disk(tmp_path):
+    """Chunks without a spike are written, so that a lost chunk can be told from silence."""
+    ann2neo.save(ann2neo.from_array(np.zeros((9, 3), bool)), tmp_path / "a.zarr")
+    assert "layers/0/bits/0.0.0" in _files(tmp_path / "a.zarr")
+    assert ann2neo.load(tmp_path / "a.zarr").raster("array").sum() == 0
+
+
+def test_a_lost_chunk_is_noticed(monkeypatch, tmp_path):
+    """A store that lacks a chunk is refused and not read as silence."""
+    monkeypatch.setattr(store, "CHUNK_BYTES", 40)
+    ann2neo.save(small_recording(40, 80), tmp_path / "a.zarr")
+    (tmp_path / "a.zarr/layers/1/bits/1.2.0").unlink()
+    with pytest.raises(StoreError, match="lacks 1 of 20 chunks of layer 'fc/relu:1'"):
+        ann2neo.load(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("lost", ["layers/1", "trials", ".zattrs", "layers/0/thresholds/.zarray"])
+def test_a_damaged_store_is_refused(lost, tmp_path):
+    """Whatever is missing, the error is one of ours."""
+    path = tmp_path / "a.zarr"
+    ann2neo.save(small_recording(), path)
+    if (path / lost).is_dir():
+        shutil.rmtree(path / lost)
+    else:
+        (path / lost).unlink()
+    with pytest.raises(FormatError):
+        ann2neo.load(path)
+
+
+def test_it_is_plain_zarr_of_format_2(tmp_path):
+    """Without ann2neo the bits, units and thresholds are there under numbers, and the names are values."""
+    recording = small_recording()
+    ann2neo.save(recording, tmp_path / "a.zarr")
+    root = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
+    assert [layer["name"] for layer in root.attrs["layers"]] == ["features.3", "fc/relu:1"]
+    assert (root.attrs["schema"], root.attrs["bin_size_ms"], root.attrs["n_bins"]) == ("ann2neo/1", 1.0, 120)
+    assert root.attrs["provenance"]["model_class"] == "Sequential"
+    bits = np.unpackbits(root["layers/1/bits"][:], axis=2, count=60)
+    assert np.array_equal(np.concatenate(list(bits), axis=1), recording.raster("fc/relu:1"))
+    assert {".zgroup", ".zattrs", "layers/0/bits/.zarray"} <= _files(tmp_path / "a.zarr")
+    assert not any("zarr.json" in name for name in _files(tmp_path / "a.zarr"))
+
+
+def test_a_store_of_many_bins_has_several_chunks_of_bins(monkeypatch, tmp_path):
+    """Chunks of bins are put together in order."""
+    monkeypatch.setattr(store, "CHUNK_BINS_IN_BYTES", 4)
+    recording = small_recording(4, 100)
+    ann2neo.save(recording, tmp_path / "a.zarr")
+    opened = ann2neo.load(tmp_path / "a.zarr")
+    assert opened.layers[0].raster.packed.chunks[2] == 4
+    assert opened.identical(recording)
+
+
+def test_a_folder_of_other_things_is_never_replaced(tmp_path):
+    """Only a store is replaced by a store, and an empty folder."""
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="holds other things"):
+        ann2neo.save(small_recording(), tmp_path / "a.zarr", overwrite=True)
+    (tmp_path / "a.zarr" / "mine.txt").unlink()
+    ann2neo.save(small_recording(), tmp_path / "a.zarr", overwrite=True)
+    assert ann2neo.load(tmp_path / "a.zarr").identical(small_recording())
+
+
+def test_a_stored_view_is_viewed_again(tmp_path):
+    """Selecting and arranging an open store gives what it gives in memory, and can be stored in its turn."""
+    recording = small_recording()
+    ann2neo.save(recording, tmp_path / "a.zarr")
+    opened = ann2neo.load(tmp_path / "a.zarr").select(layers="fc*", units=[5, 1, 1]).arrange("shuffled", seed=1)
+    expected = recording.select(layers="fc*", units=[5, 1, 1]).arrange("shuffled", seed=1)
+    assert opened.identical(expected)
+    ann2neo.save(opened, tmp_path / "b.zarr")
+    assert ann2neo.load(tmp_path / "b.zarr").identical(expected)
+    ann2neo.save(opened, tmp_path / "a.zarr", overwrite=True)
+    assert ann2neo.load(tmp_path / "a.zarr").identical(expected)
