@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from ann2neo.atomic import check_target, complete_or_absent
+from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import InputsError
 from ann2neo.versions import software
 
@@ -50,7 +49,8 @@ footer dl { display: grid; grid-template-columns: minmax(8rem, max-content) 1fr;
 footer dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 30rem) { footer dl { display: block; } footer dt { margin-top: .4rem; font-weight: 600; } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } nav { display: none; } .wide { overflow: visible; }
-  table { font-size: 7.5pt; } th, td { padding: .15rem .3rem; white-space: normal; } figure, tr { break-inside: avoid; } h2 { break-after: avoid; } }
+  table { font-size: 7.5pt; } table.many { font-size: 5pt; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; }
+  table.many th { overflow-wrap: anywhere; } table.many td { white-space: nowrap; } figure, tr { break-inside: avoid; } h2 { break-after: avoid; } }
 </style>
 </head>
 <body>
@@ -73,7 +73,7 @@ footer dd { margin: 0; overflow-wrap: anywhere; }
 {% endfor %}
 {% for table in section.tables %}
 <div class="wide" role="region" tabindex="0" aria-label="{{ table.caption }}">
-<table>
+<table{% if table.frame.columns|length > 14 %} class="many"{% endif %}>
 <caption>{{ table.caption }}</caption>
 <thead><tr>{% for name, numeric in heads(table) %}<th scope="col"{% if numeric %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
@@ -119,7 +119,9 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not self.png.startswith(b"\x89PNG"):
-            raise InputsError("a picture is no PNG image.", "Nothing was written.", "Render it with `ann2neo.figures.png(ax)`.")
+            raise InputsError(
+                "a picture is no PNG image.", "Nothing was written.", "Render it with `ann2neo.figures.png(ax)`."
+            )
         if not self.alt.strip():
             raise InputsError(
                 f"the picture {self.caption!r} has no alternative text.",
@@ -216,7 +218,6 @@ def write_report(
     (True, True)
     """
     path = Path(path)
-    check_target(path, overwrite)
     page = _template().render(
         title=title,
         lead=lead,
@@ -259,6 +260,23 @@ def _format_float(value: float) -> str:
     return f"{value:.3g}"
 
 
+def unit_of(column: str, units: Mapping[str, str]) -> str:
+    """Give the unit of measure of a column, also of the mean or variance of one; empty where it has none.
+
+    Examples
+    --------
+    >>> units = {"firing_rate": "Hz", "fano": "1"}
+    >>> [unit_of(c, units) for c in ("firing_rate", "firing_rate_mean", "firing_rate_var", "fano_mean", "n")]
+    ['Hz', 'Hz', 'Hz²', '', '']
+    """
+    base, _, statistic = column.rpartition("_")
+    own, of_base = units.get(column, ""), units.get(base, "") if statistic in ("mean", "var") else ""
+    unit = own if own else of_base
+    if unit in ("", "1"):
+        return ""
+    return f"{unit}²" if statistic == "var" and not own else unit.replace("^2", "²")
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE)
@@ -267,7 +285,7 @@ def _template() -> jinja2.Template:
 def _heads(table: Table) -> list[tuple[str, bool]]:
     frame = table.frame
     units = frame.attrs.get("units", {})
-    names = [f"{c} ({units[c]})" if units.get(c) else str(c) for c in frame.columns]
+    names = [f"{c} ({unit})" if (unit := unit_of(str(c), units)) else str(c) for c in frame.columns]
     return [(name.replace("_", " "), _is_number(frame.iloc[:, i])) for i, name in enumerate(names)]
 
 
@@ -292,7 +310,7 @@ def _half_width(png: bytes) -> int:
 def _provenance(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     own = {
         "report made by": software("numpy", "scipy", "pandas", "matplotlib"),
-        "report made at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "report made at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return [(name.replace("_", " "), _in_words(value)) for name, value in (dict(given) | own).items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
@@ -112,8 +113,8 @@ def auc(
     def outside(theta: float) -> float:
         return (value - theta) ** 2 - z * z * _auc_variance(theta, first.size, second.size)
 
-    low = 0.0 if value == 0 else float(optimize.brentq(outside, 0.0, value - 1e-12))
-    high = 1.0 if value == 1 else float(optimize.brentq(outside, value + 1e-12, 1.0))
+    low = 0.0 if value == 0 else _root(outside, 0.0, value - 1e-12)
+    high = 1.0 if value == 1 else _root(outside, value + 1e-12, 1.0)
     return Estimate(value, low, high)
 
 
@@ -195,7 +196,9 @@ def check_confidence(confidence: float) -> None:
         If it is not strictly between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise AnalysisError(f"A confidence of {confidence} is no probability.", "Nothing was compared.", "Use 0.95, for instance.")
+        raise AnalysisError(
+            f"A confidence of {confidence} is no probability.", "Nothing was compared.", "Use 0.95, for instance."
+        )
 
 
 def _noncentrality(t: float, m: int, level: float) -> float:
@@ -209,7 +212,11 @@ def _noncentrality(t: float, m: int, level: float) -> float:
         below_t = float(stats.nct.cdf(t, m, shift))  # NaN from SciPy far in the tails
         return (float(shift < t) if math.isnan(below_t) else below_t) - level
 
-    return float(optimize.brentq(above, float(stats.norm.ppf(1 - level)) - 1e-3, 10 + 6 * t, xtol=1e-10))
+    return _root(above, float(stats.norm.ppf(1 - level)) - 1e-3, 10 + 6 * t)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(optimize.root_scalar(function, bracket=(low, high), method="brentq", xtol=1e-10).root)
 
 
 def _auc_variance(theta: float, n_first: int, n_second: int) -> float:

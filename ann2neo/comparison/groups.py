@@ -31,6 +31,7 @@ SAME_IN_ALL = (
     "n_windows",
     "over",
     "reference",
+    "n_passes",
     "n_bins",
     "bin_size_ms",
     "min_spikes",
@@ -86,6 +87,13 @@ def compare(
     References
     ----------
     Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
+    >>> compare({"mine": table}).attrs["verdicts"]
+    ['No verdict is possible: there are no two known groups to compare with (mine: 1 network).']
     """
     check_confidence(confidence)
     check_confidence(alpha)
@@ -107,7 +115,7 @@ def compare(
     result = pd.DataFrame(rows)
     result["p_corrected"] = _corrected(result["p"].to_numpy(float))
     sizes = {name: len(of_group) for name, of_group in tables.items()}
-    result.attrs = shared | {
+    attrs = shared | {
         "schema": SCHEMA,
         "n_networks": sizes,
         "contrast": list(contrast),
@@ -119,6 +127,7 @@ def compare(
         **_test_attrs(sizes, contrast if possible else (), result["p"].notna().sum(), alpha),
     }
     result = result[_column_order(result)]
+    result.attrs.update(attrs)
     result.attrs["verdicts"] = verdicts(result)
     return result
 
@@ -170,9 +179,12 @@ def _prediction_z(where: float, n_new: int, known: Float[np.ndarray, " network"]
 
 
 def _fits(inside: Sequence[bool | None], contrast: tuple[str, ...]) -> str:
-    if None in inside:
+    first, second = inside
+    if first is None or second is None:
         return ""
-    return {(True, True): "both", (False, False): "neither", (True, False): contrast[0]}.get(tuple(map(bool, inside)), contrast[1])
+    if first == second:
+        return "both" if first else "neither"
+    return contrast[0] if first else contrast[1]
 
 
 def _values(summaries: Mapping[str, list[pd.DataFrame]], layer: str, population: str, indicator: str) -> Values:
@@ -218,7 +230,9 @@ def _corrected(p: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
     return corrected
 
 
-def _test_attrs(sizes: Mapping[str, int], contrast: tuple[str, ...], n_cells: int | np.integer, alpha: float) -> dict[str, Any]:
+def _test_attrs(
+    sizes: Mapping[str, int], contrast: tuple[str, ...], n_cells: int | np.integer, alpha: float
+) -> dict[str, Any]:
     """Describe the test: its kind, the smallest p there is, and how many cells have to reach that for any to survive the correction."""
     if not contrast:
         return {"test": "none", "n_cells": 0, "smallest_p": math.nan, "cells_needed": 0}
@@ -256,7 +270,9 @@ def _check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: S
                 "Use columns of `ann2neo.summarize(table)`.",
             )
     if not indicators:
-        raise AnalysisError("no indicator was named.", "There is nothing to compare.", "Leave `indicators` out for the usual ones.")
+        raise AnalysisError(
+            "no indicator was named.", "There is nothing to compare.", "Leave `indicators` out for the usual ones."
+        )
 
 
 def _shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def _placing(name: str, clear: pd.DataFrame, attrs: dict) -> str:
         contradiction = f"only {first} networks on {counts[first]} and only {second} ones on {counts[second]} of {len(fits)} of these"
         return f"{who} fits {contradiction}{rest}, so that it cannot be told which it is"
     kind, other = (first, second) if counts[first] else (second, first)
-    return f"{who} fits only {kind} networks on {counts[kind]} of {len(fits)} of these and only {other} ones on none{rest}"
+    return (
+        f"{who} fits only {kind} networks on {counts[kind]} of {len(fits)} of these and only {other} ones on none{rest}"
+    )
 
 
 def _rest(counts: dict[str, int]) -> str:

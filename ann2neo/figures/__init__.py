@@ -7,9 +7,10 @@ stay legible.
 
 from ann2neo.figures.canvas import png
 from ann2neo.figures.distributions import fano, firing_rate
+from ann2neo.figures.intervals import isi_law
 from ann2neo.figures.networks import indicators, layer_table, learning
 from ann2neo.figures.rasters import label_rates, raster
-from ann2neo.figures.references import cv_against_expected, fano_against_rate, isi_law, p_values
+from ann2neo.figures.references import cv_against_expected, fano_against_rate, p_values
 
 __all__ = [
     "cv_against_expected",

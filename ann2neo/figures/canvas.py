@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ann2neo.errors import AnalysisError
 
 Population = Literal["all", "good"]
 
@@ -53,10 +57,26 @@ def png(drawn: Axes | Figure, *, dpi: int = 160) -> bytes:
     >>> png(canvas(None), dpi=20)[1:4]
     b'PNG'
     """
-    figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+    figure = drawn if isinstance(drawn, Figure) else figure_of(drawn)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Find the figure that axes lie in.
+
+    Raises
+    ------
+    AnalysisError
+        If they were removed from theirs.
+    """
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise AnalysisError(
+            "the axes belong to no figure.", "Nothing can be drawn on them.", "Leave `ax` out for a figure of its own."
+        )
+    return figure
 
 
 def tidy(ax: Axes) -> Axes:
@@ -101,10 +121,25 @@ def with_words(label: str, words: str) -> str:
     return f"{label}\n({words})" if words else label
 
 
+def boxed_legend(ax: Axes, place: Literal["lower left", "upper left", "upper right"]) -> None:
+    """Name the marks, on white so that data below do not disturb."""
+    ax.legend(fontsize="small", loc=place, edgecolor="none", facecolor="white", framealpha=0.85)
+
+
+def plain_log(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, 1, 2 and 5 of every decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def name_layers(ax: Axes, names: list[str]) -> None:
     """Write the names of layers below an axis at 0, 1, 2, ..., slanted where they would not fit side by side."""
     at = range(len(names))
-    if sum(max(map(len, name.split("\n"))) for name in names) * 0.09 > ax.get_figure(root=True).get_figwidth() * ax.get_position().width:
+    if (
+        sum(max(map(len, name.split("\n"))) for name in names) * 0.09
+        > figure_of(ax).get_figwidth() * ax.get_position().width
+    ):
         lines = [name.replace("\n", ", ") for name in names]
         ax.set_xticks(at, lines, rotation=40, ha="right", rotation_mode="anchor", fontsize="small")
     else:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, Population, canvas, name_layers, pick, say, tidy, window_words, with_words
+from ann2neo.figures.canvas import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    SKY,
+    Population,
+    canvas,
+    name_layers,
+    pick,
+    plain_log,
+    say,
+    tidy,
+    window_words,
+    with_words,
+)
 
 MAX_WIDTH = 11.0
 # Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
@@ -29,6 +44,13 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
         Where to draw; None for a figure of its own.
     population
         All units, or those of good quality.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
+    >>> firing_rate(table).get_ylabel()
+    'firing rate (Hz, in pseudo-time)'
     """
     names = list(dict.fromkeys(table["layer"]))
     ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
@@ -41,7 +63,9 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     name_layers(ax, [_with_counts(name, units, values[name].size) for name, units in chosen.items()])
     if _has_bins(table):
         per_bin = float((table["p_spike"] / table["firing_rate"]).median())
-        right = ax.secondary_yaxis("right", functions=(lambda rate: rate * per_bin, lambda p: p / per_bin))
+        right = ax.secondary_yaxis(
+            "right", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin))
+        )
         right.set_ylabel("spikes per bin")
     _legend(ax, chance=False)
     return ax
@@ -61,6 +85,13 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
         Where to draw; None for a figure of its own.
     population
         All units, or those of good quality.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
+    >>> fano(table).get_ylabel()
+    'Fano factor\\n(windows: 5 bins)'
     """
     names = list(dict.fromkeys(table["layer"]))
     ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
@@ -75,23 +106,24 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
         return say(ax, "no unit has a Fano factor")
     low, high = every.min() / 1.15, every.max() * 1.15
     ax.set_yscale("log")
-    _bodies(ax, shown, np.geomspace(low, high, _n_bins(shown) + 1), means=[v.mean() if v.size else np.nan for v in values.values()])
+    _bodies(
+        ax,
+        shown,
+        np.geomspace(low, high, _n_bins(shown) + 1),
+        means=[v.mean() if v.size else np.nan for v in values.values()],
+    )
     ax.hlines(chance, np.arange(len(names)) - 0.42, np.arange(len(names)) + 0.42, color=ORANGE, linewidth=2, zorder=3)
     ax.set_ylim(low, high)
-    plain_log(ax)
+    plain_log(ax.yaxis)
     _legend(ax, chance=True)
     return ax
 
 
-def plain_log(ax: Axes) -> None:
-    """Write the ticks of a logarithmic y axis as plain numbers, 1, 2 and 5 of every decade."""
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
 def _bodies(
-    ax: Axes, values: dict[str, Float[np.ndarray, " unit"]], edges: Float[np.ndarray, " edge"], means: list[float] | None = None
+    ax: Axes,
+    values: dict[str, Float[np.ndarray, " unit"]],
+    edges: Float[np.ndarray, " edge"],
+    means: list[float] | None = None,
 ) -> None:
     """Draw a histogram standing on both sides of each layer's place, scaled to its own tallest bin, with mean and median."""
     for place, sample in enumerate(values.values()):

@@ -13,11 +13,36 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ann2neo.errors import AnalysisError
-from ann2neo.figures.canvas import BLACK, COUNTS, CYCLE, MARKERS, NAMES, Population, canvas, name_layers, tidy
+from ann2neo.figures.canvas import (
+    BLACK,
+    COUNTS,
+    CYCLE,
+    MARKERS,
+    NAMES,
+    Population,
+    canvas,
+    figure_of,
+    name_layers,
+    tidy,
+)
 
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var")
-CHANCE = {"fano_mean": "fano_expected_mean", "cv_mean": "cv_expected_mean", "label_share_mean": "label_share_expected_mean"}
-COLUMNS = ("n_units", "firing_rate_mean", "firing_rate_var", "p_spike_mean", "fano_mean", "fano_var", "cv_mean", "lv_mean", "label_share_mean")
+CHANCE = {
+    "fano_mean": "fano_expected_mean",
+    "cv_mean": "cv_expected_mean",
+    "label_share_mean": "label_share_expected_mean",
+}
+COLUMNS = (
+    "n_units",
+    "firing_rate_mean",
+    "firing_rate_var",
+    "p_spike_mean",
+    "fano_mean",
+    "fano_var",
+    "cv_mean",
+    "lv_mean",
+    "label_share_mean",
+)
 LINES = ("-", "--", ":", "-.")
 
 
@@ -43,6 +68,13 @@ def indicators(
         Columns of `ann2neo.summarize`.
     population
         All units, or those of good quality.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
+    >>> [ax.get_title() for ax in indicators({"mine": ann2neo.summarize(table)}, shown=["fano_mean"])]
+    ['mean Fano factor']
     """
     tables = {name: [given] if isinstance(given, pd.DataFrame) else list(given) for name, given in states.items()}
     layers = list(dict.fromkeys(layer for each in tables.values() for table in each for layer in table["layer"]))
@@ -51,7 +83,9 @@ def indicators(
     for ax, indicator in zip(panels, shown):
         for i, each in enumerate(tables.values()):
             rows = [_by_layer(table, layers, indicator, population) for table in each]
-            _marks(ax, np.array(rows).reshape(-1, len(layers)), spread[i], i, joined=len(layers) - ("network" in layers))
+            _marks(
+                ax, np.array(rows).reshape(-1, len(layers)), spread[i], i, joined=len(layers) - ("network" in layers)
+            )
             if indicator in CHANCE and all(CHANCE[indicator] in table for table in each):
                 chance = [_by_layer(table, layers, CHANCE[indicator], population) for table in each]
                 _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
@@ -81,13 +115,24 @@ def learning(
     ------
     AnalysisError
         If a column is missing.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [0, 1], "layer": "fc1", "fano_mean": [0.8, 1.4]})
+    >>> learning(history, shown=["fano_mean"])[0].lines[0].get_ydata().tolist()
+    [0.8, 1.4]
     """
     missing = [c for c in ("epoch", "layer", *shown) if c not in history]
     if missing:
         raise AnalysisError(
-            f"the history lacks {', '.join(map(repr, missing))}.", "Nothing was drawn.", "Concatenate the summaries of the epochs, with a column 'epoch'."
+            f"the history lacks {', '.join(map(repr, missing))}.",
+            "Nothing was drawn.",
+            "Concatenate the summaries of the epochs, with a column 'epoch'.",
         )
-    layers, states = list(dict.fromkeys(history["layer"])), list(dict.fromkeys(history["state"])) if "state" in history else [""]
+    layers, states = (
+        list(dict.fromkeys(history["layer"])),
+        list(dict.fromkeys(history["state"])) if "state" in history else [""],
+    )
     colours = dict(zip(layers, colormaps["viridis"](np.linspace(0.1, 0.9, len(layers))))) | {"network": BLACK}
     panels = _panels(axes, shown, width=4.2)
     for ax, indicator in zip(panels, shown):
@@ -96,18 +141,31 @@ def learning(
             for layer, rows in of_state.groupby("layer", sort=False):
                 by_epoch = rows.groupby("epoch")[indicator]
                 mean, low, high = by_epoch.mean(), by_epoch.min(), by_epoch.max()
-                ax.plot(mean.index, mean, LINES[i % len(LINES)], color=colours[layer], linewidth=1.6, marker="." if len(mean) < 30 else "")
+                ax.plot(
+                    mean.index,
+                    mean,
+                    LINES[i % len(LINES)],
+                    color=colours[layer],
+                    linewidth=1.6,
+                    marker="." if len(mean) < 30 else "",
+                )
                 ax.fill_between(mean.index, low, high, color=colours[layer], alpha=0.2, linewidth=0)
         ax.set_title(NAMES.get(indicator, indicator))
         ax.set_xlabel("training epoch")
         _from_zero(ax)
     handles = [Line2D([], [], color=colours[layer], linewidth=2, label=str(layer)) for layer in layers]
-    handles += [Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=str(state)) for i, state in enumerate(states) if len(states) > 1]
+    handles += [
+        Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=str(state))
+        for i, state in enumerate(states)
+        if len(states) > 1
+    ]
     _legend_above(panels, handles)
     return panels
 
 
-def layer_table(summary: pd.DataFrame, ax: Axes | None = None, *, shown: Sequence[str] = COLUMNS, population: Population = "all") -> Axes:
+def layer_table(
+    summary: pd.DataFrame, ax: Axes | None = None, *, shown: Sequence[str] = COLUMNS, population: Population = "all"
+) -> Axes:
     """Draw a summary as a heat map of layers by indicators, every number written in its cell.
 
     Colours compare layers within one indicator: from its smallest to its largest value over layers. The network row pools all units and is not coloured.
@@ -122,6 +180,13 @@ def layer_table(summary: pd.DataFrame, ax: Axes | None = None, *, shown: Sequenc
         Columns to draw.
     population
         All units, or those of good quality.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
+    >>> layer_table(ann2neo.summarize(table), shown=["n_units"]).texts[0].get_text()
+    '20'
     """
     rows = summary[summary["population"] == population].set_index("layer")
     columns = [c for c in shown if c in rows and rows[c].notna().any()]
@@ -146,7 +211,11 @@ def _panels(axes: Sequence[Axes] | None, shown: Sequence[str], width: float) -> 
     """Take the axes given, or make two columns of panels."""
     if axes is not None:
         if len(axes) < len(shown):
-            raise AnalysisError(f"{len(shown)} indicators were to be drawn on {len(axes)} axes.", "Some would have no place.", "Give one axes each.")
+            raise AnalysisError(
+                f"{len(shown)} indicators were to be drawn on {len(axes)} axes.",
+                "Some would have no place.",
+                "Give one axes each.",
+            )
         return [tidy(ax) for ax in list(axes)[: len(shown)]]
     n_rows, n_columns = -(-len(shown) // 2), min(2, len(shown))
     figure = Figure(figsize=(width * n_columns, 2.9 * n_rows + 0.5), layout="constrained")
@@ -166,7 +235,9 @@ def _marks(ax: Axes, values: Float[np.ndarray, "network layer"], shift: float, i
     colour, marker = CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]
     with np.errstate(invalid="ignore"):
         known = np.isfinite(values)
-        mean = np.where(known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+        mean = np.where(
+            known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
+        )
     ax.plot(x[:joined], mean[:joined], color=colour, linewidth=1.2, alpha=0.7)
     if len(values) > 1:
         ax.hlines(mean[joined:], x[joined:] - 0.09, x[joined:] + 0.09, color=colour, linewidth=1.2)
@@ -201,8 +272,9 @@ def _state_legend(panels: Sequence[Axes], tables: Mapping[str, list[pd.DataFrame
 
 
 def _legend_above(panels: Sequence[Axes], handles: list[Line2D]) -> None:
-    figure = panels[0].get_figure(root=False)
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False, fontsize="small")
+    figure_of(panels[0]).legend(
+        handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False, fontsize="small"
+    )
 
 
 def _scaled(values: Float[np.ndarray, "layer indicator"], coloured: np.ndarray) -> Float[np.ndarray, "layer indicator"]:

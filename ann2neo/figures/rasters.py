@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from ann2neo.figures.canvas import COUNTS, VERMILLION, canvas
+from ann2neo.figures.canvas import COUNTS, VERMILLION, canvas, figure_of
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
 from ann2neo.windows import column_of
@@ -48,7 +48,7 @@ def raster(recording: Recording, ax: Axes | None = None, *, layer: str | None = 
     top = max((float(image.max()) for image in images if image.size), default=0.0)
     drawn = _stack(ax, layers, images, recording.n_bins, top or 1.0)
     block = _block_words([each.n_units for each in layers], images, recording.n_bins)
-    ax.get_figure(root=True).colorbar(drawn, ax=ax, label=f"spikes per bin{block}", pad=0.02)
+    figure_of(ax).colorbar(drawn, ax=ax, label=f"spikes per bin{block}", pad=0.02)
     ax.set_xlabel(_pseudotime_label(recording))
     _mark_borders(ax, recording)
     return ax
@@ -98,7 +98,7 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None) -> Axe
     ax.set_xlabel("unit, sorted by the label for which it spikes most")
     ax.set_ylabel("label")
     ax.set_title(layer)
-    ax.get_figure(root=True).colorbar(drawn, ax=ax, label="spikes per bin", pad=0.02)
+    figure_of(ax).colorbar(drawn, ax=ax, label="spikes per bin", pad=0.02)
     return ax
 
 
@@ -180,7 +180,7 @@ def _mark_borders(ax: Axes, recording: Recording) -> None:
     runs = _label_runs(trials)
     if runs is not None and len(runs) <= MAX_BORDERS:
         for row in runs[1:]:
-            ax.axvline(starts[row], color="white", linewidth=0.8)
+            ax.axvline(float(starts[row]), color="white", linewidth=0.8)
         if len(runs) <= MAX_NAMES:
             _name_runs(ax, trials, runs, recording.n_bins)
     for start in starts[new_pass]:

@@ -1,0 +1,145 @@
+"""The report: one page, complete, self-contained, escaped."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from unit_tables import network
+
+import ann2neo
+from ann2neo import figures
+from ann2neo.errors import FormatError, InputsError, OutputExists
+from ann2neo.report import MAX_ROWS, Picture, Section, Table, write_report
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; a tag that is closed out of turn is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.words = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.words.append(data.strip())
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def picture() -> bytes:
+    return figures.png(figures.firing_rate(network(0)), dpi=100)
+
+
+@pytest.fixture
+def page(tmp_path, picture) -> Page:
+    sections = [
+        Section(
+            heading="Rates",
+            paragraphs=["Where they lie."],
+            figures=[Picture(png=picture, caption="Rates <by> layer", alt='Three "violins" & means')],
+        ),
+        Section(heading="Summary", tables=[Table(frame=ann2neo.summarize(network(0)), caption="Indicators")]),
+        Section(heading="<script>alert(1)</script>", paragraphs=["a < b & c"]),
+    ]
+    path = write_report(
+        tmp_path / "r.html",
+        title="Fire & rate",
+        sections=sections,
+        lead=["In short."],
+        provenance={"weights_sha256": "ab" * 32, "layers": ["fc1", "fc2"]},
+    )
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_nothing_comes_from_elsewhere(page):
+    """No script, no link but into the page, no image but inside it: the page works from a disconnected disk."""
+    assert not page.all("script")
+    assert not page.all("link")
+    assert all(a["href"].startswith("#section-") for a in page.all("a"))
+    assert all(i["src"].startswith("data:image/png;base64,") for i in page.all("img"))
+    assert "http" not in str([attrs for _, attrs in page.tags])
+
+
+def test_figures_are_inside_bit_by_bit_with_their_words(page, picture):
+    """The image decodes to the PNG that was given; it has its alternative text and half its width."""
+    (image,) = page.all("img")
+    assert base64.b64decode(image["src"].split(",")[1]) == picture
+    assert image["alt"] == 'Three "violins" & means'
+    assert int(image["width"]) == pytest.approx(figures.firing_rate(network(0)).figure.get_figwidth() * 50, abs=1)
+    assert "Rates <by> layer" in page.words
+
+
+def test_text_is_escaped_and_never_run(page):
+    """Markup in a heading or paragraph is text."""
+    assert "<script>alert(1)</script>" in page.words
+    assert "a < b & c" in page.words
+    assert page.words.count("Fire & rate") == 1
+
+
+def test_tables_scroll_and_have_heads_with_units(page):
+    """Each table lies in a region that scrolls; heads carry units of measure, also of means and variances; there is one cell per value."""
+    assert any(div.get("class") == "wide" and div.get("aria-label") == "Indicators" for div in page.all("div"))
+    summary = ann2neo.summarize(network(0))
+    assert len(page.all("td")) == summary.size
+    assert {"firing rate mean (Hz)", "firing rate var (Hz²)", "fano mean"} <= set(page.words)
+    assert f"{summary['fano_mean'].iloc[0]:.3g}" in page.words
+
+
+def test_provenance_is_in_the_footer(page):
+    """What was given, the versions and the time."""
+    assert {"weights sha256", "ab" * 32, "fc1, fc2", "report made by", "report made at"} <= set(page.words)
+
+
+def test_undefined_numbers_and_long_tables(tmp_path):
+    """NaN and None are dashes, whole numbers have no decimals, and rows beyond the limit are counted, not shown."""
+    frame = pd.DataFrame({"n": [1, 1234], "x": [np.nan, 1e-7], "ok": [True, False], "s": [None, "a<b"]})
+    long = pd.DataFrame({"i": range(MAX_ROWS + 1500)})
+    path = write_report(
+        tmp_path / "r.html",
+        title="t",
+        sections=[Section(heading="h", tables=[Table(frame=frame, caption="c"), Table(frame=long, caption="long")])],
+    )
+    page = Page(path.read_text(encoding="utf-8"))
+    assert {"–", "1,234", "1e-07", "yes", "no", "a<b", "1,500 more rows are not shown."} <= set(page.words)
+    assert len(page.all("td")) == 8 + MAX_ROWS
+    assert "nan" not in page.words
+
+
+def test_an_existing_page_is_kept(tmp_path):
+    """Nothing is overwritten unless allowed, and no partial file is left."""
+    path = tmp_path / "r.html"
+    path.write_text("mine")
+    with pytest.raises(OutputExists):
+        write_report(path, title="t", sections=[])
+    assert path.read_text() == "mine"
+    write_report(path, title="t", sections=[], overwrite=True)
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+    with pytest.raises(FormatError, match="no folder"):
+        write_report(tmp_path / "none" / "r.html", title="t", sections=[])
+
+
+def test_a_picture_needs_an_image_and_words():
+    """No alternative text, or no PNG: refused when the picture is made."""
+    with pytest.raises(InputsError, match="no PNG"):
+        Picture(png=b"GIF89a", caption="c", alt="a")
+    with pytest.raises(InputsError, match="no alternative text"):
+        Picture(png=b"\x89PNG....", caption="c", alt=" ")
