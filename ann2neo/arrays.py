@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -51,11 +52,19 @@ def from_array(
     Recording(3 units in 1 layer, 3 bins of 1.0 ms, 3 trials in presented order)
     """
     if spikes.size == 0:
-        raise InputsError(f"an array of shape {spikes.shape} holds no bins or no units.", "There is nothing to record.", "Give (bin, unit).")
+        raise InputsError(
+            f"an array of shape {spikes.shape} holds no bins or no units.",
+            "There is nothing to record.",
+            "Give (bin, unit).",
+        )
     n_bins, n_units = spikes.shape
     if labels is not None and len(labels) != n_bins:
-        raise InputsError(f"there are {len(labels)} labels for {n_bins} bins.", "It is unclear which label belongs to which bin.", "Give one label for each bin.")
-    columns = {} if labels is None else {"label": np.asarray(labels, np.int64)}
+        raise InputsError(
+            f"there are {len(labels)} labels for {n_bins} bins.",
+            "It is unclear which label belongs to which bin.",
+            "Give one label for each bin.",
+        )
+    columns: dict[str, Any] = {} if labels is None else {"label": np.asarray(labels, np.int64)}
     ids = np.arange(n_bins)
     return Recording(
         layers=(
@@ -75,7 +84,7 @@ def from_array(
             "input_order": "presented",
             "input_order_sha256": order_sha256(ids),
             "software": software("numpy"),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **(provenance or {}),
         },
     )

@@ -58,10 +58,14 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 @click.argument("model")
 @click.argument("inputs")
 @click.option("-o", "--output", type=OUTPUT, required=True, help="File to write: .nwb, .nix or .zarr.")
-@click.option("--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function.")
+@click.option(
+    "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
+)
 @click.option("--threshold", type=float, help="Threshold; default: the activation's value at pre-activation 0.")
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict to load into the model (never unpickled).")
-@click.option("--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches.")
+@click.option(
+    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
+)
 @click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
@@ -192,7 +196,9 @@ def _windows(text: str | None) -> Any:
 
         return float(number) * pq.Quantity(1.0, text[len(number) :].strip())
     except (ValueError, LookupError) as error:
-        raise click.BadParameter(f"{text!r} is no name, number of bins or duration such as 500ms.", param_hint="--windows") from error
+        raise click.BadParameter(
+            f"{text!r} is no name, number of bins or duration such as 500ms.", param_hint="--windows"
+        ) from error
 
 
 def _load_object(reference: str, what: str) -> Any:
@@ -200,11 +206,15 @@ def _load_object(reference: str, what: str) -> Any:
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
         raise InputsError(
-            f"{what} {reference!r} is not of the form package.module:name or file.py:name.", "Nothing was loaded.", "Write it so."
+            f"{what} {reference!r} is not of the form package.module:name or file.py:name.",
+            "Nothing was loaded.",
+            "Write it so.",
         )
     module = _import(place)
     if not hasattr(module, name):
-        raise InputsError(f"{place} has no {name!r}.", "Nothing was loaded.", f"Define the {what} there under this name.")
+        raise InputsError(
+            f"{place} has no {name!r}.", "Nothing was loaded.", f"Define the {what} there under this name."
+        )
     found = getattr(module, name)
     return found() if _is_factory(found) else found
 
@@ -213,7 +223,9 @@ def _is_factory(found: Any) -> bool:
     """Whether it is a function or class to be called, rather than the model or the data themselves."""
     import torch
 
-    return isinstance(found, type) or (isinstance(found, Callable) and not isinstance(found, torch.nn.Module) and not hasattr(found, "__iter__"))
+    return isinstance(found, type) or (
+        isinstance(found, Callable) and not isinstance(found, torch.nn.Module) and not hasattr(found, "__iter__")
+    )
 
 
 def _import(place: str) -> Any:
@@ -222,7 +234,11 @@ def _import(place: str) -> Any:
         try:
             return importlib.import_module(place)
         except ModuleNotFoundError as error:
-            raise InputsError(f"there is no module {place!r} ({error}).", "Nothing was loaded.", "Check the name, or give file.py:name.") from error
+            raise InputsError(
+                f"there is no module {place!r} ({error}).",
+                "Nothing was loaded.",
+                "Check the name, or give file.py:name.",
+            ) from error
         finally:
             sys.path.pop(0)
     path = Path(place)
@@ -253,6 +269,8 @@ def _with_weights(model: Any, weights: Path | None) -> Any:
     except Exception as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{weights} does not fit {type(model).__name__}: {first_line}", "The model has no weights.", "Give a state dict of this model."
+            f"{weights} does not fit {type(model).__name__}: {first_line}",
+            "The model has no weights.",
+            "Give a state dict of this model.",
         ) from error
     return model

@@ -52,7 +52,9 @@ class PseudoTime:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bin_size_ms) and self.bin_size_ms > 0):
             raise PseudoTimeError(
-                f"A bin of {self.bin_size_ms} ms has no duration.", "Nothing was done.", "Use a positive bin size, such as 1.0."
+                f"A bin of {self.bin_size_ms} ms has no duration.",
+                "Nothing was done.",
+                "Use a positive bin size, such as 1.0.",
             )
         numerator, _ = float(self.bin_size_ms).as_integer_ratio()
         odd_part = numerator // (numerator & -numerator)

@@ -77,9 +77,7 @@ class Layer:
 
     def take(self, units: Int[np.ndarray, " unit"]) -> Layer:
         """View some of the units, by their position among the recorded ones."""
-        return replace(
-            self, units=self.units[units], thresholds=self.thresholds[units], raster=self.raster.take(units)
-        )
+        return replace(self, units=self.units[units], thresholds=self.thresholds[units], raster=self.raster.take(units))
 
     def identical(self, other: Layer) -> bool:
         """Whether name, shape, type, units, thresholds and bits are the same."""
@@ -204,7 +202,9 @@ class Recording:
         >>> ann2neo.from_array(np.eye(4, dtype=bool)).select(units=[0, 3]).n_units
         2
         """
-        kept = self.layers if layers is None else _matching(self.layers, [layers] if isinstance(layers, str) else layers)
+        kept = (
+            self.layers if layers is None else _matching(self.layers, [layers] if isinstance(layers, str) else layers)
+        )
         return replace(self, layers=tuple(_take(layer, units) for layer in kept))
 
     def arrange(self, by: Order, *, seed: int | None = None) -> Recording:
@@ -325,7 +325,9 @@ def _check_trials(trials: pd.DataFrame) -> None:
         )
     steps = np.diff(trials["pass"].to_numpy())
     if trials["pass"].iloc[0] != 0 or ((steps != 0) & (steps != 1)).any():
-        raise RecordingError("passes are not numbered from 0 in the order of the rows.", "", "Put the rows of a pass together.")
+        raise RecordingError(
+            "passes are not numbered from 0 in the order of the rows.", "", "Put the rows of a pass together."
+        )
 
 
 def _check_layers(layers: tuple[Layer, ...], n_bins: int) -> None:

@@ -87,12 +87,16 @@ def analyze_files(
     """
     names = [path.stem for path in files]
     if len(set(names)) != len(names):
-        raise AnalysisError(f"several files are called {sorted(names)}.", "Their results would overwrite one another.", "Rename them.")
+        raise AnalysisError(
+            f"several files are called {sorted(names)}.", "Their results would overwrite one another.", "Rename them."
+        )
     with complete_or_absent(out, overwrite=overwrite, marker=REPORT) as part:
         results = []
         for path in files:
             say(f"analyzing {path}")
-            results += _analyze_file(path, order, windows=windows, engine=engine, bin_size_ms=bin_size_ms, progress=progress)
+            results += _analyze_file(
+                path, order, windows=windows, engine=engine, bin_size_ms=bin_size_ms, progress=progress
+            )
         part.mkdir()
         sections = [write_result(result, part) for result in results]
         for result in results:
@@ -153,11 +157,22 @@ def pictures(result: Result, folder: Path) -> list[Picture]:
         ("rates", figures.firing_rate(table), "Firing rates of the units of each layer."),
         ("fano", figures.fano(table), f"Fano factors of the units of each layer ({words})."),
         ("fano-rate", figures.fano_against_rate(table), "Fano factors against firing, with what chance predicts."),
-        ("cv", figures.cv_against_expected(table), "Coefficient of variation of the intervals against its expectation by chance."),
+        (
+            "cv",
+            figures.cv_against_expected(table),
+            "Coefficient of variation of the intervals against its expectation by chance.",
+        ),
     ]
     if result.recording is not None:
         shown = result.recording.arrange("label") if "label" in result.recording.trials.columns else result.recording
-        drawn.insert(0, ("raster", figures.raster(shown), "Spikes of all layers, each at equal height; inputs sorted by label where there are labels."))
+        drawn.insert(
+            0,
+            (
+                "raster",
+                figures.raster(shown),
+                "Spikes of all layers, each at equal height; inputs sorted by label where there are labels.",
+            ),
+        )
     return [save_picture(ax, folder / f"{result.name}-{name}.png", caption) for name, ax, caption in drawn]
 
 
@@ -175,7 +190,9 @@ def _analyze_file(path: Path, order: Any, **options: Any) -> list[Result]:
         return [Result(name=path.stem, table=analyze(recording, **options), recording=recording)]
     if order is not None:
         raise AnalysisError(
-            f"{path} is not ours: its trials cannot be arranged.", "Its order is that of its spike times.", "Leave --order out."
+            f"{path} is not ours: its trials cannot be arranged.",
+            "Its order is that of its spike times.",
+            "Leave --order out.",
         )
     names = [path.stem] if len(found) == 1 else [f"{path.stem}-block{number}" for number in range(len(found))]
     return [Result(name=name, table=analyze(block, **options)) for name, block in zip(names, found)]

@@ -57,7 +57,9 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     """
     missing = [name for name in ("layer", "quality", "firing_rate", "fano") if name not in table]
     if missing:
-        raise AnalysisError(f"the table lacks the columns {missing}.", "It cannot be summarized.", "Give a table that `analyze` made.")
+        raise AnalysisError(
+            f"the table lacks the columns {missing}.", "It cannot be summarized.", "Give a table that `analyze` made."
+        )
     groups = [(str(layer), table[table["layer"] == layer]) for layer in table["layer"].unique()] + [(NETWORK, table)]
     rows = [
         _row(layer, population, choose(units)) for layer, units in groups for population, choose in POPULATIONS.items()
@@ -73,7 +75,11 @@ def _row(layer: str, population: str, units: pd.DataFrame) -> dict[str, object]:
     row |= {f"n_{quality}": int((units["quality"] == quality).sum()) for quality in ("silent", "saturated", "too_few")}
     for name in ("firing_rate", "p_spike"):
         row |= {f"{name}_mean": _mean(units[name]), f"{name}_var": _var(units[name])}
-    row |= {"fano_n": int(units["fano"].notna().sum()), "fano_mean": _mean(units["fano"]), "fano_var": _var(units["fano"])}
+    row |= {
+        "fano_n": int(units["fano"].notna().sum()),
+        "fano_mean": _mean(units["fano"]),
+        "fano_var": _var(units["fano"]),
+    }
     row["fano_expected_mean"] = _mean(units["fano_expected"])
     for name in ("cv", "cv2", "lv", "label_share"):
         row |= {f"{name}_mean": _mean(units[name]), f"{name}_expected_mean": _mean(units[f"{name}_expected"])}

@@ -192,7 +192,9 @@ def make_windows(trials: pd.DataFrame, windows: str | int | None) -> Windows:
     return windows_of_length(trials, windows)
 
 
-def _windows_of_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], names: tuple[str, ...], kind: str) -> Windows:
+def _windows_of_trials(
+    trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], names: tuple[str, ...], kind: str
+) -> Windows:
     """Give every bin of a trial the trial's code, numbered anew in each pass."""
     passes = trials["pass"].to_numpy(np.int64)
     length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
@@ -202,7 +204,9 @@ def _windows_of_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], n
     return Windows(
         kind=kind,
         ids=np.repeat(of_trial, length).astype(np.int64),
-        n_bins=np.bincount(of_trial[counted], weights=length[counted], minlength=n_passes * len(names)).astype(np.int64),
+        n_bins=np.bincount(of_trial[counted], weights=length[counted], minlength=n_passes * len(names)).astype(
+            np.int64
+        ),
         of_pass=np.repeat(np.arange(n_passes), len(names)),
         names=names * n_passes,
     )

@@ -1,5 +1,6 @@
 """One table from any source: the same numbers by either engine, from a recording, its files, or neo objects of others."""
 
+import itertools
 import warnings
 
 import neo
@@ -16,7 +17,9 @@ from torch import nn
 import ann2neo
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError, WindowError
 
-slow = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+slow = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 def analyze(spikes, **options):
@@ -57,7 +60,9 @@ def test_a_permutation_of_units_permutes_the_table(recording, random):
         return
     permuted = analyze(recording.select(units={layer.name: order}), windows="trial")
     own = table[table["layer"] == layer.name].reset_index(drop=True)
-    assert_same(permuted[permuted["layer"] == layer.name].reset_index(drop=True), own.iloc[order].reset_index(drop=True))
+    assert_same(
+        permuted[permuted["layer"] == layer.name].reset_index(drop=True), own.iloc[order].reset_index(drop=True)
+    )
 
 
 @pytest.mark.parametrize("suffix", [".nwb", ".nix", ".zarr"])
@@ -93,8 +98,8 @@ def test_the_order_of_trials_matters_for_intervals_and_not_for_label_windows():
 def raw_measures(active, labels):
     """Measures of one unit by a plain loop over its raw activations; no ann2neo, no neo, no Elephant."""
     bins = [k for k, spike in enumerate(active) if spike]
-    gaps = [float(b - a) for a, b in zip(bins, bins[1:])]
-    pairs = list(zip(gaps, gaps[1:]))
+    gaps = [float(b - a) for a, b in itertools.pairwise(bins)]
+    pairs = list(itertools.pairwise(gaps))
     counts = [sum(spike for spike, label in zip(active, labels) if label == c) for c in sorted(set(labels))]
     mean, mean_count = sum(gaps) / len(gaps) if gaps else np.nan, sum(counts) / len(counts)
     variance = sum((g - mean) ** 2 for g in gaps) / len(gaps) if gaps else np.nan
@@ -163,9 +168,15 @@ def test_foreign_blocks_are_analyzed_by_their_own_times(cells, engine):
         assert table["firing_rate"][unit] == pytest.approx(sum(map(len, trains)) / 5)
         assert table["isi_mean"][unit] == pytest.approx(1000 * intervals.mean())
         assert table["cv"][unit] == pytest.approx(statistics.cv(intervals))
-        assert table["lv"][unit] == pytest.approx(np.average([statistics.lv(statistics.isi(t)) for t in trains], weights=pairs))
-        counts = [np.histogram(t.magnitude, np.arange(0.5, 0.5 + stop + 1e-9, 0.5))[0] for t, stop in zip(trains, (2, 3))]
-        assert table["fano"][unit] == pytest.approx(np.mean([statistics.fanofactor([np.arange(n) for n in c]) for c in counts]))
+        assert table["lv"][unit] == pytest.approx(
+            np.average([statistics.lv(statistics.isi(t)) for t in trains], weights=pairs)
+        )
+        counts = [
+            np.histogram(t.magnitude, np.arange(0.5, 0.5 + stop + 1e-9, 0.5))[0] for t, stop in zip(trains, (2, 3))
+        ]
+        assert table["fano"][unit] == pytest.approx(
+            np.mean([statistics.fanofactor([np.arange(n) for n in c]) for c in counts])
+        )
     assert table["cv2_expected"].tolist() == [1.0, 1.0]
     assert table["fano_expected"].to_numpy() == pytest.approx(np.mean([3 / 4, 5 / 6]))
 
@@ -188,7 +199,9 @@ def test_trials_of_a_cell_give_a_fano_factor_over_passes():
 def test_epochs_of_any_source_are_label_windows(cells):
     """Intervals with labels are windows, wherever they lie; spikes outside of them are not counted."""
     segment = cells.segments[0]
-    segment.epochs.append(neo.Epoch([0.5, 1.0, 2.0] * pq.s, durations=[0.5, 0.5, 0.25] * pq.s, labels=["a", "b", "a"], name="cue"))
+    segment.epochs.append(
+        neo.Epoch([0.5, 1.0, 2.0] * pq.s, durations=[0.5, 0.5, 0.25] * pq.s, labels=["a", "b", "a"], name="cue")
+    )
     table = analyze(segment, windows="cue")
     assert table.attrs["n_windows"] == 2
     assert (table.attrs["window_min_ms"], table.attrs["window_max_ms"]) == (500, 750)
@@ -327,7 +340,9 @@ def test_tests_are_those_of_the_chance_room():
     assert (table["isi_law_p"].notna() == (table["n_spikes"].between(2, 399))).all()
     good = table["quality"] == "good"
     assert table.loc[~good, "runs_p_corrected"].isna().all()
-    assert np.array_equal(table.loc[good, "runs_p_corrected"], chance.false_discovery(table.loc[good, "runs_p"].to_numpy()))
+    assert np.array_equal(
+        table.loc[good, "runs_p_corrected"], chance.false_discovery(table.loc[good, "runs_p"].to_numpy())
+    )
 
 
 def test_tests_do_not_depend_on_chunks_units_or_further_passes(monkeypatch):
@@ -353,6 +368,10 @@ def test_a_cell_is_tested_against_poisson(cells):
         counts.append([*np.histogram(a, np.arange(0, 2.1, 0.5))[0], *np.histogram(b, np.arange(0, 3.1, 0.5))[0]])
         sums.append(a.sum() + (b + 2).sum())
     n = table["n_spikes"].to_numpy()
-    assert table["dispersion_p"].to_numpy() == pytest.approx(chance.dispersion_test_poisson(np.array(counts), np.full(10, 0.5)))
-    assert table["stationarity_p"].to_numpy() == pytest.approx(chance.stationarity_test_poisson(np.array(sums), n, duration=5.0))
+    assert table["dispersion_p"].to_numpy() == pytest.approx(
+        chance.dispersion_test_poisson(np.array(counts), np.full(10, 0.5))
+    )
+    assert table["stationarity_p"].to_numpy() == pytest.approx(
+        chance.stationarity_test_poisson(np.array(sums), n, duration=5.0)
+    )
     assert table["isi_law_p"].between(0, 1).all()

@@ -7,7 +7,16 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ann2neo
-from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, LayerNeverRan, LayerNotFound, ModelError, OutputExists, ThresholdError
+from ann2neo.errors import (
+    ActivationError,
+    Ann2NeoWarning,
+    InputsError,
+    LayerNeverRan,
+    LayerNotFound,
+    ModelError,
+    OutputExists,
+    ThresholdError,
+)
 
 X = torch.randn(37, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(37) % 3
@@ -116,7 +125,8 @@ def test_the_model_is_found_as_before(mlp):
     def look():
         modes = [module.training for module in model.modules()]
         hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
-        return modes, hooks, torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), torch.is_grad_enabled()
+        numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002
+        return modes, hooks, torch.get_rng_state().tolist(), numpy_state, torch.is_grad_enabled()
 
     before = look()
     record(model, DataLoader(TensorDataset(X), batch_size=5, shuffle=True))
@@ -172,7 +182,9 @@ def test_all_forms_of_inputs_give_the_same_recording(mlp, form):
 
 def test_a_shuffling_loader_is_recorded_in_its_own_order(mlp):
     """The indices that the sampler drew are the stimulus ids, so that each bin can be traced to its input."""
-    recording = record(mlp, DataLoader(TensorDataset(X, Y), batch_size=10, shuffle=True, generator=torch.Generator().manual_seed(3)))
+    recording = record(
+        mlp, DataLoader(TensorDataset(X, Y), batch_size=10, shuffle=True, generator=torch.Generator().manual_seed(3))
+    )
     ids = recording.trials["stimulus_id"].to_numpy()
     assert sorted(ids) == list(range(37))
     assert ids.tolist() != list(range(37))
@@ -200,7 +212,9 @@ def test_mappings_are_keyword_arguments(mlp):
 def test_custom_forward_and_prediction(mlp):
     """Batches of any form go through the user's own call."""
     batches = [{"a": {"b": X[:20]}}, {"a": {"b": X[20:]}}]
-    inputs = ann2neo.Inputs(batches, forward=lambda model, batch: model(batch["a"]["b"]), predict=lambda output: output.argmin(1))
+    inputs = ann2neo.Inputs(
+        batches, forward=lambda model, batch: model(batch["a"]["b"]), predict=lambda output: output.argmin(1)
+    )
     recording = record(mlp, inputs)
     assert (recording.raster("1") == record(mlp).raster("1")).all()
     assert recording.trials["predicted_label"].tolist() == mlp(X).argmin(1).tolist()

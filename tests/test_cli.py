@@ -32,7 +32,9 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments, code=0):
-    done = subprocess.run([sys.executable, "-m", "ann2neo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "ann2neo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -49,7 +51,12 @@ def test_export_analyze_info_share(folder):
     table = pd.read_csv(folder / "results" / "rec.csv")
     expected = ann2neo.analyze(recording, progress=False)
     assert np.allclose(table["fano"], expected["fano"], equal_nan=True)
-    assert {path.name for path in (folder / "results").glob("rec*")} >= {"rec.csv", "rec-summary.csv", "rec.json", "rec-raster.png"}
+    assert {path.name for path in (folder / "results").glob("rec*")} >= {
+        "rec.csv",
+        "rec-summary.csv",
+        "rec.json",
+        "rec-raster.png",
+    }
     assert (folder / "results" / "report.html").stat().st_size > 10000
     run(folder, "share", "rec.nwb", "-o", "bundle")
     subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder / "bundle", check=True, capture_output=True)
@@ -59,8 +66,28 @@ def test_export_options(folder):
     """Layers, thresholds, weights, bin size and module names arrive where they belong."""
     import torch
 
-    torch.save({"0.weight": torch.ones(6, 4), "0.bias": torch.zeros(6), "2.weight": torch.ones(3, 6), "2.bias": torch.zeros(3)}, folder / "w.pt")
-    options = ("--layers", "0", "--threshold", "0.5", "--weights", "w.pt", "--bin-size-ms", "2", "--batch-size", "7", "--quiet")
+    torch.save(
+        {
+            "0.weight": torch.ones(6, 4),
+            "0.bias": torch.zeros(6),
+            "2.weight": torch.ones(3, 6),
+            "2.bias": torch.zeros(3),
+        },
+        folder / "w.pt",
+    )
+    options = (
+        "--layers",
+        "0",
+        "--threshold",
+        "0.5",
+        "--weights",
+        "w.pt",
+        "--bin-size-ms",
+        "2",
+        "--batch-size",
+        "7",
+        "--quiet",
+    )
     run(folder, "export", "nets:model", "nets:noise", "-o", "rec.zarr", *options)
     recording = ann2neo.load(folder / "rec.zarr")
     x = torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
@@ -101,10 +128,16 @@ BAD = {
     "no module": (["export", "nothing.py:model", "nets.py:inputs", "-o", "out.nwb"], "no file"),
     "no name": (["export", "nets.py:modle", "nets.py:inputs", "-o", "out.nwb"], "modle"),
     "no colon": (["export", "nets.py", "nets.py:inputs", "-o", "out.nwb"], "file.py:name"),
-    "unknown layer": (["export", "nets.py:model", "nets.py:inputs", "-o", "out.nwb", "--layers", "7"], "no layer matches"),
+    "unknown layer": (
+        ["export", "nets.py:model", "nets.py:inputs", "-o", "out.nwb", "--layers", "7"],
+        "no layer matches",
+    ),
     "unknown suffix": (["export", "nets.py:model", "nets.py:inputs", "-o", "out.csv"], "suffix"),
     "no folder": (["export", "nets.py:model", "nets.py:inputs", "-o", "a/b/out.nwb"], "no folder"),
-    "foreign weights": (["export", "nets.py:model", "nets.py:inputs", "-o", "out.nwb", "--weights", "nets.py"], "state dict"),
+    "foreign weights": (
+        ["export", "nets.py:model", "nets.py:inputs", "-o", "out.nwb", "--weights", "nets.py"],
+        "state dict",
+    ),
     "bad windows": (["analyze", "nets.py", "-o", "out", "--windows", "5 apples"], "--windows"),
     "existing folder": (["analyze", "nets.py", "-o", "taken", "--overwrite"], "holds other things"),
     "shares nothing": (["share", "nets.py", "-o", "out"], "suffix"),

@@ -48,14 +48,33 @@ def test_its_tables_are_those_of_the_recordings(demo):
     for kind in ("label", "target_label"):
         written = pd.read_csv(folder / f"cnn-memorizing-by-{kind}.csv")
         table = ann2neo.analyze(recording, windows=kind, progress=False)
-        for column in ("n_spikes", "firing_rate", "isi_mean", "cv", "cv2", "lv", "fano", "fano_expected", "label_share"):
+        for column in (
+            "n_spikes",
+            "firing_rate",
+            "isi_mean",
+            "cv",
+            "cv2",
+            "lv",
+            "fano",
+            "fano_expected",
+            "label_share",
+        ):
             assert np.allclose(written[column], table[column], rtol=1e-9, equal_nan=True), column
 
 
 def test_it_prints_what_it_found(demo):
     """Accuracies, the four indicators by true and by target label with their windows and references, and what they do not show."""
     _, out = demo
-    for text in ("100.0%", "rate mean (Hz)", "Fano mean", "Fano chance", "by target label", "order: presented", "10 windows by label", "not yet between kinds"):
+    for text in (
+        "100.0%",
+        "rate mean (Hz)",
+        "Fano mean",
+        "Fano chance",
+        "by target label",
+        "order: presented",
+        "10 windows by label",
+        "not yet between kinds",
+    ):
         assert text in out
 
 
@@ -83,7 +102,9 @@ def test_it_overwrites_nothing(demo):
     """A second run refuses, at once."""
     folder, _ = demo
     before = (folder / "report.html").stat().st_mtime
-    done = subprocess.run([sys.executable, "-m", "ann2neo", "demo", "-o", folder], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "ann2neo", "demo", "-o", folder], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2
     assert "exists already" in done.stderr
     assert (folder / "report.html").stat().st_mtime == before
@@ -101,4 +122,6 @@ def test_networks_that_do_not_learn_are_an_error():
 def test_samples_are_spread_over_layers():
     """Each layer keeps its share of units, at least one."""
     assert evenly_spaced(ann2neo.from_array(np.zeros((2, 7), bool)), 100).n_units == 7
-    assert evenly_spaced(ann2neo.from_array(np.zeros((2, 1000), bool)), 100).layers[0].units.tolist() == list(range(0, 1000, 10))
+    assert evenly_spaced(ann2neo.from_array(np.zeros((2, 1000), bool)), 100).layers[0].units.tolist() == list(
+        range(0, 1000, 10)
+    )

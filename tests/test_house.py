@@ -20,7 +20,9 @@ def test_all_equals_the_namespace():
 
 def test_public_functions_are_never_hidden_by_modules():
     """Importing a module does not replace a public function of the same name."""
-    code = "import ann2neo.analysis, ann2neo.comparison, ann2neo.sharing, ann2neo.capture.recorder, ann2neo.cli, ann2neo\n"
+    code = (
+        "import ann2neo.analysis, ann2neo.comparison, ann2neo.sharing, ann2neo.capture.recorder, ann2neo.cli, ann2neo\n"
+    )
     code += "assert all(callable(getattr(ann2neo, n)) for n in ann2neo.__all__ if n != 'figures')"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -66,7 +68,9 @@ def test_nothing_lies_beside_the_top_level_names():
 
 def test_no_file_is_a_corridor():
     """A file that outgrows 300 lines of code becomes a folder of the same name (docstrings make some slack)."""
-    long = {str(path): n for path in (ROOT / "ann2neo").rglob("*.py") if (n := len(path.read_text().splitlines())) > 450}
+    long = {
+        str(path): n for path in (ROOT / "ann2neo").rglob("*.py") if (n := len(path.read_text().splitlines())) > 450
+    }
     assert not long
 
 

@@ -1,5 +1,7 @@
 """Packed bits are the boolean array they came from, whatever view is taken."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,7 +28,9 @@ def test_views_agree_with_the_dense_array(one_pass, n_passes, seed):
     assert (view.n_spikes() == expected.sum(axis=1)).all()
     assert view.identical(Raster.from_dense(expected, n_passes=n_passes))
     bins, offsets = view.spike_bins()
-    assert [bins[a:b].tolist() for a, b in zip(offsets, offsets[1:])] == [np.flatnonzero(row).tolist() for row in expected]
+    assert [bins[a:b].tolist() for a, b in itertools.pairwise(offsets)] == [
+        np.flatnonzero(row).tolist() for row in expected
+    ]
 
 
 @given(DENSE, st.integers(0, 2**32 - 1))

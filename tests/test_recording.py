@@ -62,7 +62,11 @@ def test_select_keeps_names_places_and_bits(recording):
     """Units keep who they are when others are left out."""
     view = recording.select(layers="conv", units=[11, 0])
     assert view.layers[0].unit_names == ["conv[1,2,1]", "conv[0,0,0]"]
-    assert {k: v.tolist() for k, v in view.layers[0].coordinates.items()} == {"channel": [1, 0], "row": [2, 0], "col": [1, 0]}
+    assert {k: v.tolist() for k, v in view.layers[0].coordinates.items()} == {
+        "channel": [1, 0],
+        "row": [2, 0],
+        "col": [1, 0],
+    }
     assert (view.raster("conv") == recording.raster("conv")[[11, 0]]).all()
     assert view.layers[0].thresholds.tolist() == [1.0, 0.0]
     by_name = recording.select(units={"fc": [1]})

@@ -19,6 +19,10 @@ def test_tutorial_runs(script, tmp_path):
 
 def test_the_first_tutorial_draws_a_raster_in_ten_lines():
     """The promise of the README: ten lines of code from a model to a raster."""
-    code = [line for line in TUTORIALS[0].read_text().split("# That was it.")[0].splitlines() if line and not line.startswith('"""')]
+    code = [
+        line
+        for line in TUTORIALS[0].read_text().split("# That was it.")[0].splitlines()
+        if line and not line.startswith('"""')
+    ]
     assert len(code) <= 10
     assert "raster" in code[-1]

@@ -1,6 +1,7 @@
 """Orders, stretches and windows are what a slow loop over trials says."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def test_fixed_windows_never_cross_a_stretch(trials, length):
     windows = windows_of_length(trials, length)
     expected = np.full(edges[-1], -1)
     number = 0
-    for a, b in zip(edges, edges[1:]):
+    for a, b in itertools.pairwise(edges):
         for first in range(a, b - length + 1, length):
             expected[first : first + length] = number
             number += 1
@@ -79,7 +80,8 @@ def test_orders():
 
 
 @pytest.mark.parametrize(
-    ("by", "seed", "match"), [("shuffled", None, "seed"), ("label", 0, "seed"), ("colour", None, "no order"), ("label", None, "'label'")]
+    ("by", "seed", "match"),
+    [("shuffled", None, "seed"), ("label", 0, "seed"), ("colour", None, "no order"), ("label", None, "'label'")],
 )
 def test_impossible_orders_are_refused(by, seed, match):
     """A shuffle needs its seed, others refuse one; unknown orders and missing labels are named."""

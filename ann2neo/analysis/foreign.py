@@ -102,7 +102,9 @@ def _segments(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
             "Give a Recording, a neo.Block, a neo.Segment or a list of neo.SpikeTrain.",
         )
     if not spikes:
-        raise AnalysisError("the Block has no segments.", "There is nothing to analyze.", "Give a Block with spike trains.")
+        raise AnalysisError(
+            "the Block has no segments.", "There is nothing to analyze.", "Give a Block with spike trains."
+        )
     trains = [list(getattr(segment, "spiketrains", segment)) for segment in spikes]
     return trains, [list(getattr(segment, "epochs", [])) for segment in spikes]
 
@@ -128,13 +130,15 @@ def _identity(train: Any) -> tuple[str, int, int, int, int]:
     found = NAME.match(train.name or "")
     layer = train.annotations.get("layer", found["layer"] if found else "units")
     place = [int(part) for part in found["place"].split(",")] if found else []
-    place = (place + [-1, -1, -1])[:3]
+    place = ([*place, -1, -1, -1])[:3]
     axes = [int(train.annotations.get(axis, value)) for axis, value in zip(IDENTITY[2:], place)]
     return str(layer), int(train.annotations.get("source_index", -1)), axes[0], axes[1], axes[2]
 
 
 def _times(train: Any, unit: str, start: float, stop: float) -> np.ndarray:
-    times = np.asarray(train.magnitude if train.units.dimensionality.string == unit else train.rescale(unit).magnitude, np.float64)
+    times = np.asarray(
+        train.magnitude if train.units.dimensionality.string == unit else train.rescale(unit).magnitude, np.float64
+    )
     if times.size and not (np.isfinite(times).all() and times.min() >= start and times.max() <= stop):
         raise SpikeTrainError(
             f"train {train.name!r} has spikes from {times.min()} to {times.max()} {unit}, outside its borders {start} to {stop}.",
@@ -170,7 +174,9 @@ def _arrays(trains: list[list[Any]], borders: Borders, cut: Cut, bin_size_ms: fl
         window_durations=window_ms / ms,
         window_bins=window_bins,
         window_pass=of_pass,
-        label_bins=window_bins.reshape(-1, len(cut.names)).sum(axis=0) if by_label and window_bins is not None else None,
+        label_bins=window_bins.reshape(-1, len(cut.names)).sum(axis=0)
+        if by_label and window_bins is not None
+        else None,
         time_unit=borders.time_unit,
         stretch_starts=start,
     )
@@ -201,7 +207,9 @@ def _windows(
         found = np.searchsorted(intervals.start, times[here] * ms, side="right") - 1
         inside = (found >= 0) & (times[here] * ms < intervals.stop[np.maximum(found, 0)])
         ids[here] = np.where(inside, intervals.labels[np.maximum(found, 0)] + number * len(cut.names), -1)
-        durations.append(np.bincount(intervals.labels, weights=intervals.stop - intervals.start, minlength=len(cut.names)))
+        durations.append(
+            np.bincount(intervals.labels, weights=intervals.stop - intervals.start, minlength=len(cut.names))
+        )
     return ids, np.concatenate(durations), np.repeat(np.arange(start.size), len(cut.names))
 
 
@@ -225,7 +233,9 @@ def _cut(windows: Any, epochs: list[list[Any]], bin_size_ms: float | None) -> Cu
     else:
         width = windows * bin_size_ms
     if not width > 0:
-        raise WindowError(f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration.")
+        raise WindowError(
+            f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration."
+        )
     kind = f"{width:g} ms" if bin_size_ms is None else f"{width / bin_size_ms:g} bins"
     return Cut(kind=kind, width_ms=width, names=(), labelled=())
 
@@ -235,7 +245,9 @@ def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
     for segment in epochs:
         found = [(epoch, labels) for epoch in segment if (labels := _labels_of(epoch, name)) is not None]
         if not found:
-            known = sorted({str(epoch.name) for epoch in segment} | {key for epoch in segment for key in epoch.array_annotations})
+            known = sorted(
+                {str(epoch.name) for epoch in segment} | {key for epoch in segment for key in epoch.array_annotations}
+            )
             raise WindowError(
                 f"a segment has no Epoch that gives {name!r} (names and columns: {', '.join(map(repr, known)) or 'none'})."
                 + suggestion(name, known),
@@ -244,7 +256,12 @@ def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
             )
         chosen.append(found[0])
     names = tuple(np.unique(np.concatenate([labels for _, labels in chosen])).tolist())
-    return Cut(kind=name, width_ms=None, names=names, labelled=tuple(_intervals(e, np.searchsorted(names, x)) for e, x in chosen))
+    return Cut(
+        kind=name,
+        width_ms=None,
+        names=names,
+        labelled=tuple(_intervals(e, np.searchsorted(names, x)) for e, x in chosen),
+    )
 
 
 def _labels_of(epoch: Any, name: str) -> np.ndarray | None:
@@ -264,7 +281,11 @@ def _intervals(epoch: Any, labels: np.ndarray) -> Labelled:
     # A stop that is computed may pass the next start by rounding; that is no overlap.
     later = np.append(start[order][1:], np.inf)
     if (stop[order] > later * (1 + 1e-9) + 1e-9).any():
-        raise WindowError(f"intervals of Epoch {epoch.name!r} overlap.", "A spike would be counted twice.", "Give intervals that do not.")
+        raise WindowError(
+            f"intervals of Epoch {epoch.name!r} overlap.",
+            "A spike would be counted twice.",
+            "Give intervals that do not.",
+        )
     return Labelled(start=start[order], stop=np.minimum(stop[order], later), labels=labels[order].astype(np.int64))
 
 
@@ -287,7 +308,9 @@ def _facts(chunks: list[Chunk], cut: Cut, n_passes: int, bin_size_ms: float | No
     ms = milliseconds_per(first.time_unit)
     on_lattice = first.stretch_bins is not None
     sizes = first.window_bins if first.window_bins is not None else first.window_durations * ms
-    lattice = {"n_bins": int(first.stretch_bins.sum()), "bin_size_ms": bin_size_ms} if first.stretch_bins is not None else {}
+    lattice = (
+        {"n_bins": int(first.stretch_bins.sum()), "bin_size_ms": bin_size_ms} if first.stretch_bins is not None else {}
+    )
     return {
         "source": "neo",
         "order": "as in the source",

@@ -30,20 +30,22 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
     n, counts = count_in_stretches(spikes), count_in_windows(spikes)
     undefined = np.full(len(n), np.nan)
     isis, offsets = _intervals(arrays)
-    if arrays.stretch_bins is None:
+    if arrays.stretch_bins is None or arrays.window_bins is None:
         return {
-            "dispersion_p": chance.dispersion_test_poisson(counts, spikes.window_durations),
+            "dispersion_p": chance.dispersion_test_poisson(counts, arrays.window_durations),
             "runs_p": undefined,
             "isi_law_p": chance.isi_law_test_poisson(isis, offsets, n, arrays.stretch_durations),
             "stationarity_p": chance.stationarity_test_poisson(
                 _sums(arrays, _since_beginning(arrays)), n.sum(axis=1), duration=float(arrays.stretch_durations.sum())
             ),
         }
-    bins, size = arrays.stretch_bins, _bin_size(arrays)
+    bins = arrays.stretch_bins
+    size = float(arrays.stretch_durations.sum() / bins.sum())
     in_bins = np.rint(isis / size).astype(np.int64)
     places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
+    dispersion = undefined if fano_is_fixed(arrays.window_bins) else chance.dispersion_test(counts, arrays.window_bins)
     return {
-        "dispersion_p": undefined if fano_is_fixed(spikes.window_bins) else chance.dispersion_test(counts, spikes.window_bins),
+        "dispersion_p": dispersion,
         "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),
         "isi_law_p": chance.isi_law_test(in_bins, offsets, n, bins, keys=unit_keys(chunk.units, seed)),
         "stationarity_p": chance.stationarity_test(
@@ -82,7 +84,9 @@ def corrected(table: pd.DataFrame, method: str) -> pd.DataFrame:
     columns = {f"{name}_corrected": pd.Series(np.nan, index=table.index) for name in TESTS}
     for _, units in table[table["quality"] == "good"].groupby("layer", sort=False):
         for name in TESTS:
-            columns[f"{name}_corrected"].loc[units.index] = chance.false_discovery(units[name].to_numpy(np.float64), method=method)
+            columns[f"{name}_corrected"].loc[units.index] = chance.false_discovery(
+                units[name].to_numpy(np.float64), method=method
+            )
     return table.assign(**columns)
 
 
@@ -95,7 +99,9 @@ def unit_keys(units: pd.DataFrame, seed: int) -> Int[np.ndarray, " unit"]:
     >>> bool((unit_keys(units, 0)[::-1] == unit_keys(units.iloc[::-1], 0)).all())
     True
     """
-    keys = {name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in units["layer"].unique()}
+    keys = {
+        name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in units["layer"].unique()
+    }
     base = np.array([int.from_bytes(keys[name], "little") for name in units["layer"]], np.uint64)
     mixed = base + units["unit"].to_numpy(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (mixed >> np.uint64(1)).astype(np.int64)
@@ -118,10 +124,3 @@ def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:
 
 def _sums(arrays: SpikeArrays, values: np.ndarray) -> Float[np.ndarray, " unit"]:
     return np.bincount(arrays.unit_of_spike, weights=values, minlength=arrays.n_units).astype(np.float64)
-
-
-def _bin_size(arrays: SpikeArrays) -> float:
-    """Size of a bin in the source's own unit of time."""
-    return float(arrays.stretch_durations.sum() / arrays.stretch_bins.sum())
-
-

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ann2neo import chance
+from ann2neo.analysis.expectation import expectations
 from ann2neo.analysis.source import Chunk
-from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_in_stretches, count_in_windows, count_labels
-from ann2neo.measures.csr import SpikeArrays
-from ann2neo.measures.definitions import Over, fano_is_fixed, milliseconds_per
+from ann2neo.measures.bulk import count_in_stretches
+from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import Engine, measure
-
-Spikes = SpikeBits | SpikeArrays
 
 
 def rows_of(chunk: Chunk, *, engine: Engine, over: Over, min_spikes: int) -> pd.DataFrame:
@@ -22,8 +19,10 @@ def rows_of(chunk: Chunk, *, engine: Engine, over: Over, min_spikes: int) -> pd.
     spikes = chunk.spikes
     n = count_in_stretches(spikes)
     columns = measure(spikes, engine=engine, over=over)
-    expected = _on_lattice(spikes, n, over) if spikes.stretch_bins is not None else _in_continuous_time(spikes, n, over)
-    columns["label_share_adjusted"] = chance.adjust_label_share(columns["label_share"], expected["label_share_expected"])
+    expected = expectations(spikes, n, over)
+    columns["label_share_adjusted"] = chance.adjust_label_share(
+        columns["label_share"], expected["label_share_expected"]
+    )
     quality = quality_of(n, spikes.stretch_bins, min_spikes)
     return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
 
@@ -41,73 +40,3 @@ def quality_of(
     total = n.sum(axis=1)
     full = np.zeros(total.size, bool) if stretch_bins is None else total == stretch_bins.sum()
     return np.select([total == 0, full, total < min_spikes], ["silent", "saturated", "too_few"], "good")
-
-
-def _on_lattice(spikes: Spikes, n: Int[np.ndarray, "unit stretch"], over: Over) -> dict[str, np.ndarray]:
-    """Expect each measure for spikes that lie in the bins of each stretch in uniformly random arrangement."""
-    bins = spikes.stretch_bins
-    if isinstance(spikes, SpikeBits):
-        ms = spikes.bin_size_ms
-    else:
-        ms = float(spikes.stretch_durations.sum() / bins.sum()) * milliseconds_per(spikes.time_unit)
-    return {
-        "isi_mean_expected": chance.expected_isi_mean(n, bins) * ms,
-        "isi_var_expected": chance.expected_isi_var(n, bins) * ms**2,
-        "cv_expected": chance.expected_cv(n, bins),
-        "cv2_expected": chance.expected_cv2(n, bins),
-        "lv_expected": chance.expected_lv(n, bins),
-        "fano_expected": _fano_on_lattice(spikes, over),
-        "label_share_expected": _label_share(spikes),
-    }
-
-
-def _in_continuous_time(spikes: Spikes, n: Int[np.ndarray, "unit stretch"], over: Over) -> dict[str, np.ndarray]:
-    """Expect each measure for spikes that lie uniformly at random in the time of each stretch."""
-    ms, durations = milliseconds_per(spikes.time_unit), spikes.stretch_durations
-    return {
-        "isi_mean_expected": chance.poisson_expected_isi_mean(n, durations) * ms,
-        "isi_var_expected": chance.poisson_expected_isi_var(n, durations) * ms**2,
-        "cv_expected": chance.poisson_expected_cv(n, durations),
-        "cv2_expected": chance.poisson_expected_cv2(n),
-        "lv_expected": chance.poisson_expected_lv(n),
-        "fano_expected": _fano_in_continuous_time(spikes, over),
-        "label_share_expected": np.full(len(n), np.nan),
-    }
-
-
-def _fano_on_lattice(spikes: Spikes, over: Over) -> Float[np.ndarray, " unit"]:
-    if fano_is_fixed(spikes.window_bins):
-        return np.full(spikes.n_units, np.nan)
-    if over == "passes":
-        return _fano_over_passes(spikes)
-    return chance.expected_fano(_by_pass(spikes), spikes.window_bins, spikes.window_pass)
-
-
-def _fano_over_passes(spikes: Spikes) -> Float[np.ndarray, " unit"]:
-    """Expect it where passes are permuted in each bin; without the bins of a network's passes it is unknown."""
-    if not isinstance(spikes, SpikeBits):
-        return np.full(spikes.n_units, np.nan)
-    n_passes = spikes.bits.shape[0]
-    hits = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins).sum(axis=0, dtype=np.int64)
-    return chance.expected_fano_over_passes(hits, spikes.window[: spikes.pass_bins], n_passes=n_passes)
-
-
-def _fano_in_continuous_time(spikes: Spikes, over: Over) -> Float[np.ndarray, " unit"]:
-    if over == "windows":
-        return chance.poisson_expected_fano(_by_pass(spikes), spikes.window_durations, spikes.window_pass)
-    # Given its number in a window of all passes, a spike falls into each pass with equal probability.
-    n_passes = int(spikes.window_pass.max()) + 1
-    return np.where(count_in_windows(spikes).any(axis=1), 1 - 1 / n_passes, np.nan)
-
-
-def _by_pass(spikes: Spikes) -> Int[np.ndarray, "unit pass"]:
-    """Count the spikes inside the windows of each pass."""
-    n_passes = int(spikes.window_pass.max()) + 1
-    member = spikes.window_pass[:, None] == np.arange(n_passes)
-    return count_in_windows(spikes) @ member.astype(np.int64)
-
-
-def _label_share(spikes: Spikes) -> Float[np.ndarray, " unit"]:
-    if spikes.label is None or spikes.label_bins is None:
-        return np.full(spikes.n_units, np.nan)
-    return chance.expected_label_share(count_labels(spikes).sum(axis=1), spikes.label_bins)

@@ -93,7 +93,9 @@ def analyze(
     1  array     1         1        250.0  0.500          0.500
     """
     if engine not in ("auto", "elephant", "bulk"):
-        raise AnalysisError(f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'auto', 'elephant' or 'bulk'.")
+        raise AnalysisError(
+            f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'auto', 'elephant' or 'bulk'."
+        )
     source = _source(spikes, windows, bin_size_ms)
     used = "elephant" if engine == "elephant" else "bulk"
     parts = []
@@ -165,8 +167,7 @@ def _attributes(source: Source, engine: str, over: Over, min_spikes: int) -> dic
         **{key: value for key, value in source.facts.items() if value is not None},
         "reference": "Bernoulli, given the number of spikes" if on_lattice else "Poisson, given the number of spikes",
         "min_spikes": min_spikes,
-        "masked": masked + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else ""),
+        "masked": masked
+        + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else ""),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},
     }
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,7 +111,7 @@ def open_source(inputs: Inputs) -> Source:
             "Nothing was recorded.",
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
-    n_batches = len(data) if hasattr(data, "__len__") else None
+    n_batches = len(data) if isinstance(data, Sized) else None
     return Source(batches=data, n_batches=n_batches, n_inputs=None, stimulus_ids=None)
 
 
@@ -199,7 +199,9 @@ def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int)
 def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
     if data.ndim == 0 or data.shape[0] == 0:
         raise InputsError(
-            f"the inputs are empty (shape {tuple(data.shape)}).", "There is nothing to record.", "Give at least one input."
+            f"the inputs are empty (shape {tuple(data.shape)}).",
+            "There is nothing to record.",
+            "Give at least one input.",
         )
     n_inputs = data.shape[0]
     return Source(
@@ -216,7 +218,9 @@ def _loader_source(loader: DataLoader) -> Source:
         return Source(batches=loader, n_batches=None, n_inputs=None, stimulus_ids=None)
     drawn = [list(batch) for batch in loader.batch_sampler]
     if not drawn:
-        raise InputsError("the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last).")
+        raise InputsError(
+            "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
+        )
     fixed = DataLoader(
         loader.dataset,
         batch_sampler=drawn,

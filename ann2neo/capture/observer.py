@@ -118,7 +118,9 @@ def observing(
 
     handles = [model.register_forward_pre_hook(reset)]
     try:
-        handles += [module.register_forward_hook(hook(name or type(module).__name__)) for name, module in modules.items()]
+        handles += [
+            module.register_forward_hook(hook(name or type(module).__name__)) for name, module in modules.items()
+        ]
         yield
     finally:
         for handle in handles:

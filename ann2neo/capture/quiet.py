@@ -28,7 +28,9 @@ def original_module(model: Any) -> torch.nn.Module:
     ):
         model = inner
     if not isinstance(model, torch.nn.Module):
-        raise ModelError(f"a {type(model).__name__} is no torch module.", "It cannot be recorded.", "Give a torch.nn.Module.")
+        raise ModelError(
+            f"a {type(model).__name__} is no torch module.", "It cannot be recorded.", "Give a torch.nn.Module."
+        )
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
             f"{type(model).__name__} is a scripted model.",

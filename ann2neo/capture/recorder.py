@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from os import PathLike
 from typing import Any, TypedDict, Unpack
 
@@ -19,7 +19,7 @@ from ann2neo.capture.inputs import Batch, Inputs, as_inputs, open_source, read_b
 from ann2neo.capture.layers import check_all_ran, select_modules
 from ann2neo.capture.observer import ObservedLayer, Observer, UnitChoice, observing
 from ann2neo.capture.quiet import evaluation_mode, original_module, weights_sha256
-from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+from ann2neo.errors import ActivationError, Ann2NeoWarning
 from ann2neo.formats import check_output, save
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
@@ -106,9 +106,15 @@ def record(
         selected = select_modules(module, layers)
         source = open_source(wrapped)
         with observing(module, selected, layers, observer):
-            for batch in tqdm(read_batches(source, wrapped), total=source.n_batches, unit="batch", disable=not progress):
+            for batch in tqdm(
+                read_batches(source, wrapped), total=source.n_batches, unit="batch", disable=not progress
+            ):
                 output = _run(module, wrapped, batch)
-                seen.append(SeenBatch(n_inputs=batch.n_inputs, labels=batch.labels, predicted=_predictions(output, batch, wrapped)))
+                seen.append(
+                    SeenBatch(
+                        n_inputs=batch.n_inputs, labels=batch.labels, predicted=_predictions(output, batch, wrapped)
+                    )
+                )
                 check_all_ran(module, layers, list(observer.layers))
                 _check_bins(observer, sum(batch.n_inputs for batch in seen))
     if weights_sha256(module) != weights:
@@ -119,7 +125,8 @@ def record(
         layers=tuple(_layer(layer) for layer in observer.layers.values()),
         trials=make_trials(ids.size, stimulus_id=ids, **_trial_columns(wrapped, seen)),
         bin_size_ms=bin_size_ms,
-        provenance=_provenance(module, wrapped, observer, seen) | {
+        provenance=_provenance(module, wrapped, observer, seen)
+        | {
             "weights_sha256": weights,
             "threshold_rule": describe(threshold),
             "input_order_sha256": order_sha256(ids),
@@ -230,7 +237,7 @@ def _predictions(output: Any, batch: Batch, inputs: Inputs) -> np.ndarray | None
     return logits.argmax(dim=1).cpu().numpy() if logits.shape[0] == batch.n_inputs and logits.shape[1] > 1 else None
 
 
-def _trial_columns(inputs: Inputs, seen: Sequence[SeenBatch]) -> dict[str, np.ndarray]:
+def _trial_columns(inputs: Inputs, seen: Sequence[SeenBatch]) -> dict[str, Any]:
     """Gather labels and predictions, as far as all batches have them."""
     columns = trial_columns(inputs, [batch.labels for batch in seen], sum(batch.n_inputs for batch in seen))
     predicted = [batch.predicted for batch in seen if batch.predicted is not None]
@@ -269,5 +276,5 @@ def _provenance(module: nn.Module, inputs: Inputs, observer: Observer, seen: Seq
         "autocast": torch.is_autocast_enabled(device.type),
         "torch_threads": torch.get_num_threads(),
         "software": software("torch", "numpy"),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

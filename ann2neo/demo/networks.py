@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,8 +57,10 @@ def load_digits() -> Digits:
         raise Ann2NeoError(
             "scikit-learn is not installed.", "The demo has no data.", "Install it with `pip install 'ann2neo[demo]'`."
         ) from error
-    data = read()
-    return Digits(images=torch.tensor(data.images[:, None] / 16.0, dtype=torch.float32), labels=data.target.astype(np.int64))
+    data: Any = read()
+    return Digits(
+        images=torch.tensor(data.images[:, None] / 16.0, dtype=torch.float32), labels=data.target.astype(np.int64)
+    )
 
 
 def permuted(labels: Int[np.ndarray, " input"], *, seed: int) -> Int[np.ndarray, " input"]:

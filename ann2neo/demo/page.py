@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -123,7 +124,12 @@ def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int) -> None:
                 "Every network was recorded over the same training images. A memorizing network has learnt a random permutation of the labels; a "
                 "generalizing one the true labels; a random one has learnt nothing."
             ],
-            tables=[Table(frame=accuracies(networks), caption="Accuracy on the target labels, the true labels, and images held out.")],
+            tables=[
+                Table(
+                    frame=accuracies(networks),
+                    caption="Accuracy on the target labels, the true labels, and images held out.",
+                )
+            ],
         ),
         *[_section(name, group, folder / "figures") for name, group in _by_architecture(analyzed).items()],
         Section(heading="How to go on", paragraphs=[CAUTION.replace("\n", " "), FILES]),
@@ -150,7 +156,10 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Sect
         paragraphs=[describe(group[0].tables["label"]) + ".", *told_apart(by_true, by_target)],
         figures=list(_pictures(architecture, group, folder)),
         tables=[
-            Table(frame=by_true.rename(columns=COLUMNS), caption="Indicators over windows of one true label each; all units; variances over units."),
+            Table(
+                frame=by_true.rename(columns=COLUMNS),
+                caption="Indicators over windows of one true label each; all units; variances over units.",
+            ),
             Table(
                 frame=by_target[["layer", "state", *BY_TARGET]].rename(columns=COLUMNS),
                 caption="The same over windows of one target label each; networks trained on true labels have the same windows as above.",
@@ -163,18 +172,35 @@ def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> lis
     """Indicators of all states, then rasters and distributions of each."""
     summaries = {each.network.state: summarize(each.tables["label"]) for each in group}
     panels = figures.indicators(summaries)
-    drawn = [("indicators", panels[0].figure, "The paper's four indicators by layer and state, over windows of one true label each.")]
+    drawn: list[tuple[str, Any, str]] = [
+        (
+            "indicators",
+            panels[0].figure,
+            "The paper's four indicators by layer and state, over windows of one true label each.",
+        )
+    ]
     for each in group:
         state, shown = each.network.state, each.recording.arrange("label")
         drawn += [
             (f"{state}-raster", figures.raster(shown), f"{state}: spikes of all layers, inputs sorted by true label."),
-            (f"{state}-fano", figures.fano(each.tables["label"]), f"{state}: Fano factors over windows of one true label each."),
+            (
+                f"{state}-fano",
+                figures.fano(each.tables["label"]),
+                f"{state}: Fano factors over windows of one true label each.",
+            ),
         ]
     last = group[-1]
     drawn.append(
-        ("memorizing-fano-rate", figures.fano_against_rate(last.tables["label"]), f"{last.network.state}: Fano factor against firing, beside chance.")
+        (
+            "memorizing-fano-rate",
+            figures.fano_against_rate(last.tables["label"]),
+            f"{last.network.state}: Fano factor against firing, beside chance.",
+        )
     )
-    return [save_picture(ax, folder / f"{architecture}-{name}.png", f"{architecture}, {caption}") for name, ax, caption in drawn]
+    return [
+        save_picture(ax, folder / f"{architecture}-{name}.png", f"{architecture}, {caption}")
+        for name, ax, caption in drawn
+    ]
 
 
 def _by_architecture(analyzed: Sequence[Analyzed]) -> dict[str, list[Analyzed]]:

@@ -54,7 +54,9 @@ def run_demo(
     with complete_or_absent(out, overwrite=overwrite, marker=REPORT) as part, _few_threads():
         digits = load_digits()
         train_set, held_out = _split(digits, seed)
-        say(f"{len(digits.labels)} digits of scikit-learn: {len(train_set.labels)} to train on and to record, {N_HELD_OUT} held out")
+        say(
+            f"{len(digits.labels)} digits of scikit-learn: {len(train_set.labels)} to train on and to record, {N_HELD_OUT} held out"
+        )
         part.mkdir()
         networks = _train_all(train_set, held_out, seed, progress)
         say("\naccuracy\n" + page.accuracies(networks).to_string(index=False))
@@ -88,14 +90,18 @@ def _train_all(train_set: Digits, held_out: Digits, seed: int, progress: bool) -
         target = random_labels if state == "memorizing" else train_set.labels
         epochs = 0
         if state != "random":
-            epochs = train(model, train_set.images, target, seed=seed, name=f"{architecture}, {state}", progress=progress)
+            epochs = train(
+                model, train_set.images, target, seed=seed, name=f"{architecture}, {state}", progress=progress
+            )
         accuracies = {
             "target": accuracy_of(model, train_set.images, target),
             "true": accuracy_of(model, train_set.images, train_set.labels),
             "held out": accuracy_of(model, held_out.images, held_out.labels),
         }
         networks.append(
-            Network(architecture=architecture, state=state, model=model, target=target, epochs=epochs, accuracies=accuracies)
+            Network(
+                architecture=architecture, state=state, model=model, target=target, epochs=epochs, accuracies=accuracies
+            )
         )
     return networks
 
@@ -130,13 +136,14 @@ def evenly_spaced(recording: Recording, n_units: int) -> Recording:
 
 def _analyze(network: Network, recording: Recording, folder: Path, progress: bool) -> page.Analyzed:
     """Read the file as any user of neo would, and have Elephant measure it."""
-    import neo
+    from neo.io import NWBIO
 
     path = folder / f"{network.name}.nwb"
-    block = neo.io.NWBIO(str(path), "r").read_block()
+    block = NWBIO(str(path), "r").read_block()
     kinds = ["label"] + (["target_label"] if network.state == "memorizing" else [])
     tables = {
-        kind: analyze(block, windows=kind, engine="elephant", bin_size_ms=recording.bin_size_ms, progress=progress) for kind in kinds
+        kind: analyze(block, windows=kind, engine="elephant", bin_size_ms=recording.bin_size_ms, progress=progress)
+        for kind in kinds
     }
     for kind, table in tables.items():
         # neo's reader does not know in which order the inputs were presented; we do.
@@ -154,4 +161,3 @@ def _few_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
