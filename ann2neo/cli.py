@@ -107,6 +107,10 @@ def export(
 @click.option("--order", type=click.Choice(["presented", "label"]), help="Order of trials, for our recordings.")
 @click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
 @click.option("--bin-size-ms", type=float, help="Bin size of foreign spike trains that lie on a lattice.")
+@click.option("--tests", is_flag=True, help="Add p values of dispersion, runs, intervals and trend.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier analysis.")
 @click.option("--quiet", is_flag=True, help="Show no progress bars.")
 def analyze(
@@ -116,6 +120,8 @@ def analyze(
     order: str | None,
     engine: str,
     bin_size_ms: float | None,
+    tests: bool,
+    scheduler: str | None,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -129,6 +135,8 @@ def analyze(
         order=order,
         engine=engine,
         bin_size_ms=bin_size_ms,
+        tests=tests,
+        scheduler=scheduler,
         overwrite=overwrite,
         progress=not quiet,
         say=click.echo,

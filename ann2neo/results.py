@@ -20,6 +20,7 @@ from ann2neo.report import Picture, Section, Table, write_report
 from ann2neo.summary import summarize
 
 REPORT = "report.html"
+ALL = "all-sources"
 SHOWN = (
     "layer", "population", "n_units", "n_silent", "firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "fano_expected_mean",
     "label_share_mean", "label_share_expected_mean",
@@ -53,6 +54,8 @@ def analyze_files(
     order: str | None = None,
     engine: str = "auto",
     bin_size_ms: float | None = None,
+    tests: bool = False,
+    scheduler: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
@@ -62,10 +65,11 @@ def analyze_files(
     Parameters
     ----------
     files
-        Each becomes ``<name>.csv`` (a row per unit), ``<name>-summary.csv`` (a row per layer) and ``<name>.json`` (units of measure, order, windows).
+        Each becomes ``<name>.csv`` (a row per unit), ``<name>-summary.csv`` (a row per layer) and ``<name>.json`` (units of measure, order, windows);
+        several become ``all-sources.csv`` and one figure besides.
     out
         Name of the folder; it appears when everything is done.
-    windows, engine, bin_size_ms
+    windows, engine, bin_size_ms, tests, scheduler
         As for `ann2neo.analyze`.
     order
         In which order the trials of our recordings are read; None for as stored.
@@ -85,6 +89,7 @@ def analyze_files(
     AnalysisError
         If two files have one name.
     """
+    options = {"windows": windows, "engine": engine, "bin_size_ms": bin_size_ms, "tests": tests, "scheduler": scheduler}
     names = [path.stem for path in files]
     if len(set(names)) != len(names):
         raise AnalysisError(
@@ -94,11 +99,11 @@ def analyze_files(
         results = []
         for path in files:
             say(f"analyzing {path}")
-            results += _analyze_file(
-                path, order, windows=windows, engine=engine, bin_size_ms=bin_size_ms, progress=progress
-            )
+            results += _analyze_file(path, order, progress=progress, **options)
         part.mkdir()
         sections = [write_result(result, part) for result in results]
+        if len(results) > 1:
+            sections.insert(0, _together(results, part))
         for result in results:
             say(f"\n{result.name}: {describe(result.table)}\n{printed(summarize(result.table))}")
         write_report(
@@ -163,6 +168,9 @@ def pictures(result: Result, folder: Path) -> list[Picture]:
             "Coefficient of variation of the intervals against its expectation by chance.",
         ),
     ]
+    if "dispersion_p" in table:
+        words = "p values of each test against the uniform distribution that they have by chance."
+        drawn.append(("p-values", figures.p_values(table), words))
     if result.recording is not None:
         shown = result.recording.arrange("label") if "label" in result.recording.trials.columns else result.recording
         drawn.insert(
@@ -181,6 +189,25 @@ def save_picture(drawn: Any, path: Path, caption: str) -> Picture:
     image = figures.png(drawn)
     path.write_bytes(image)
     return Picture(png=image, caption=caption, alt=caption)
+
+
+def _together(results: Sequence[Result], folder: Path) -> Section:
+    """Put all units in one table and one figure, each source beside its own reference."""
+    tables = {result.name: result.table for result in results}
+    everything = pd.concat(
+        [
+            table.assign(source=name, reference=table.attrs["reference"], windows=table.attrs["windows"])
+            for name, table in tables.items()
+        ],
+        ignore_index=True,
+    )
+    everything.to_csv(folder / f"{ALL}.csv", index=False)
+    caption = "All sources side by side, each beside what chance predicts for its own units."
+    return Section(
+        heading="All sources",
+        paragraphs=[f"{name}: {describe(table)}" for name, table in tables.items()],
+        figures=[save_picture(figures.beside_chance(tables)[0].figure, folder / f"{ALL}.png", caption)],
+    )
 
 
 def _analyze_file(path: Path, order: Any, **options: Any) -> list[Result]:

@@ -222,9 +222,11 @@ def test_default_windows_of_a_foreign_source(cells):
 
 
 def test_trains_of_different_duration_keep_their_own_rates():
-    """Rate is spikes over what was observed of this train."""
-    trains = [neo.SpikeTrain([1, 2, 3] * pq.s, t_stop=stop * pq.s) for stop in (4, 8)]
-    assert analyze(trains, windows=2 * pq.s)["firing_rate"].tolist() == [0.75, 0.375]
+    """Rate is spikes over what was observed of this train; units stay in their order."""
+    trains = [neo.SpikeTrain([1, 2, 3] * pq.s, t_stop=stop * pq.s) for stop in (4, 8, 4)]
+    table = analyze(trains, windows=2 * pq.s)
+    assert table["firing_rate"].tolist() == [0.75, 0.375, 0.75]
+    assert table["unit"].tolist() == [0, 1, 2]
 
 
 def test_masks_and_silent_units():

@@ -163,3 +163,32 @@ def test_an_existing_output_is_kept(folder):
     assert (folder / "rec.nwb").read_text() == "mine"
     run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.nwb", "--overwrite", "--quiet")
     assert ann2neo.load(folder / "rec.nwb").n_units == 6
+
+
+def test_a_biological_recording_beside_a_network(folder):
+    """Real receptor neurons and a network: one table, one figure, each held against its own reference."""
+    from pathlib import Path
+
+    import neo
+    import nitime
+    import quantities as pq
+
+    block = neo.Block()
+    block.segments.append(neo.Segment())
+    times = np.loadtxt(Path(nitime.__file__).parent / "data" / "grasshopper_spike_times1.txt")
+    block.segments[0].spiketrains.append(neo.SpikeTrain(times * pq.us, t_stop=1e7 * pq.us, name="receptor"))
+    with neo.NixIO(str(folder / "cell.nix"), "ow") as io:
+        io.write_block(block)
+    run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "network.nwb", "--quiet")
+    run(folder, "analyze", "cell.nix", "network.nwb", "-o", "results", "--tests", "--quiet")
+    table = pd.read_csv(folder / "results" / "all-sources.csv").set_index("source")
+    cell, network = table.loc["cell"], table.loc["network"]
+    assert cell["reference"].startswith("Poisson")
+    assert network["reference"].str.startswith("Bernoulli").all()
+    assert cell["firing_rate"] == pytest.approx(len(times) / 10)
+    assert cell["cv2_expected"] == 1.0
+    assert (network["cv2_expected"].dropna() < 1).all()
+    # A receptor neuron is far more regular than a Poisson process: its refractory period alone says so.
+    assert cell["cv2"] < 0.6
+    assert cell["isi_law_p"] < 1e-6
+    assert (folder / "results" / "all-sources.png").stat().st_size > 5000

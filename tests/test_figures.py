@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy import stats
 from unit_tables import bernoulli, network, unit_table
@@ -329,3 +330,18 @@ def test_tables_differ_by_windows_in_their_labels():
     other.attrs["windows"] = "100 bins"
     other.attrs["window_min_bins"] = other.attrs["window_max_bins"] = 100
     assert figures.fano(other).get_ylabel() == "Fano factor\n(windows: 100 bins)"
+
+
+def test_sources_stand_beside_their_own_reference():
+    """Each unit of each source is drawn, many as a box, and the bar is the mean expectation of the source's own units."""
+    rng = np.random.default_rng(0)
+    few = ann2neo.analyze(ann2neo.from_array(rng.random((300, 5)) < 0.3), windows=30, progress=False)
+    many = ann2neo.analyze(ann2neo.from_array(rng.random((300, 200)) < 0.6), windows=30, progress=False)
+    panels = figures.beside_chance({"few": few, "many": many})
+    assert [ax.get_title() for ax in panels] == ["CV of ISIs", "CV2", "Lv", "Fano factor"]
+    for ax, name in zip(panels, ("cv", "cv2", "lv", "fano")):
+        assert sorted(ax.lines[0].get_ydata()) == sorted(few[name])
+        lines = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_linewidth()[0] == 2.5]
+        bars = [line.get_segments()[0][0, 1] for line in lines]
+        assert bars == pytest.approx([few[f"{name}_expected"].mean(), many[f"{name}_expected"].mean()])
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["few", "many"]

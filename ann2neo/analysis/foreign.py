@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,16 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
         )
         for borders, units in groups.items()
     ]
-    return Source(chunks=chunks, n_units=n_units, facts=_facts(chunks, cut, len(segments), bin_size_ms))
+    return Source(
+        chunks=[partial(_same, chunk) for chunk in chunks],
+        n_units=n_units,
+        rows=np.argsort(np.concatenate(list(groups.values()))),
+        facts=_facts(chunks, cut, len(segments), bin_size_ms),
+    )
+
+
+def _same(chunk: Chunk) -> Chunk:
+    return chunk
 
 
 def _segments(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Int
 
 from ann2neo.analysis.source import Chunk, Source, identity
 from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
+from ann2neo.raster import Raster
 from ann2neo.recording import Recording
 from ann2neo.windows import Windows, make_windows, windows_by_column
 
@@ -27,7 +32,7 @@ def recording_source(recording: Recording, windows: Any) -> Source:
     provenance = recording.provenance
     order = {key.removeprefix("input_"): provenance[key] for key in _ORDER if key in provenance}
     return Source(
-        chunks=_Chunks(recording, made, classes),
+        chunks=list(_readers(recording, made, classes)),
         n_units=recording.n_units,
         facts={
             "source": "ann2neo recording",
@@ -46,28 +51,52 @@ def recording_source(recording: Recording, windows: Any) -> Source:
 _ORDER = ("input_order", "input_order_sha256", "input_order_seed")
 
 
-class _Chunks:
-    """The units of all layers in chunks of bounded size; can be gone through several times."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What all units of a recording share: the size of a bin, and the stretch, window and class of each."""
 
-    def __init__(self, recording: Recording, windows: Windows, classes: Windows | None) -> None:
-        self._recording, self._windows, self._classes = recording, windows, classes
+    bin_size_ms: float
+    stretch_edges: Int[np.ndarray, " edge"]
+    window: Int[np.ndarray, " bin"]
+    window_pass: Int[np.ndarray, " window"]
+    label: Int[np.ndarray, " bin"] | None
 
-    def __iter__(self) -> Iterator[Chunk]:
-        recording = self._recording
-        label = None if self._classes is None else _over_passes(self._classes)
-        for layer in recording.layers:
-            table = identity(layer.name, layer.units, layer.coordinates)
-            for units in layer.raster.chunks():
-                spikes = SpikeBits(
-                    bits=layer.raster.bits(units),
-                    pass_bins=layer.raster.n_bins,
-                    bin_size_ms=float(recording.bin_size_ms),
-                    stretch_edges=recording.stretches,
-                    window=self._windows.ids,
-                    window_pass=self._windows.of_pass,
-                    label=label,
-                )
-                yield Chunk(units=table.iloc[units].reset_index(drop=True), spikes=spikes)
+
+def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) -> Chunk:
+    """Read the bits of some units."""
+    spikes = SpikeBits(
+        bits=raster.bits(units),
+        pass_bins=raster.n_bins,
+        bin_size_ms=marks.bin_size_ms,
+        stretch_edges=marks.stretch_edges,
+        window=marks.window,
+        window_pass=marks.window_pass,
+        label=marks.label,
+    )
+    return Chunk(units=table, spikes=spikes)
+
+
+def _readers(recording: Recording, windows: Windows, classes: Windows | None) -> Iterator[Callable[[], Chunk]]:
+    """Cut all layers into chunks of bounded size, each of which can be read by itself, here or elsewhere."""
+    marks = Marks(
+        bin_size_ms=float(recording.bin_size_ms),
+        stretch_edges=recording.stretches,
+        window=windows.ids,
+        window_pass=windows.of_pass,
+        label=None if classes is None else _over_passes(classes),
+    )
+    for layer in recording.layers:
+        table = identity(layer.name, layer.units, layer.coordinates)
+        for units in layer.raster.chunks():
+            rows = table.iloc[units].reset_index(drop=True)
+            yield partial(read_chunk, rows, *_part(layer.raster, units), marks)
+
+
+def _part(raster: Raster, units: slice) -> tuple[Raster, slice]:
+    """Leave out the other units of bits in memory, lest they travel to another process; bits in a store stay where they are."""
+    if isinstance(raster.packed, np.ndarray) and raster.rows is None:
+        return replace(raster, packed=raster.packed[:, units]), slice(None)
+    return raster, units
 
 
 def window_facts(kind: str, sizes: np.ndarray, unit: str) -> dict[str, Any]:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
 from ann2neo import chance
 from ann2neo.analysis.expectation import expectations
+from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import Engine, measure
 
 
-def rows_of(chunk: Chunk, *, engine: Engine, over: Over, min_spikes: int) -> pd.DataFrame:
-    """Measure the units of a chunk, with the expectation of each measure given the unit's number of spikes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How units are measured; see `ann2neo.analyze`."""
+
+    engine: Engine
+    over: Over
+    min_spikes: int
+    tests: bool
+    seed: int
+
+
+def rows_of(read: Callable[[], Chunk], settings: Settings) -> pd.DataFrame:
+    """Read a chunk and measure its units, each with what chance predicts given its number of spikes."""
+    chunk = read()
+    rows = _measured(chunk, settings.engine, settings.over, settings.min_spikes)
+    return rows.assign(**p_values(chunk, seed=settings.seed)) if settings.tests else rows
+
+
+def _measured(chunk: Chunk, engine: Engine, over: Over, min_spikes: int) -> pd.DataFrame:
     spikes = chunk.spikes
     n = count_in_stretches(spikes)
     columns = measure(spikes, engine=engine, over=over)

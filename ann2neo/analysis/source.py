@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,21 +25,24 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Chunks of units that share windows and stretches.
+    """Units that share windows and stretches.
 
     Parameters
     ----------
     chunks
-        The units, made when they are asked for.
+        Functions that read a chunk of units each, here or on another machine.
     n_units
         Number of units in all chunks.
     facts
         What the table says of its source: order, windows, bins.
+    rows
+        Row of the chunks, one after another, that comes first, second, ... in the table, shape (unit,); None where that is their own order.
     """
 
-    chunks: Iterable[Chunk]
+    chunks: Sequence[Callable[[], Chunk]]
     n_units: int
     facts: dict[str, Any]
+    rows: np.ndarray | None = None
 
 
 def identity(layer: str, units: np.ndarray, coordinates: dict[str, np.ndarray]) -> pd.DataFrame:

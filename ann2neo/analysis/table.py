@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pandas as pd
 from tqdm import tqdm
 
 from ann2neo.analysis.foreign import neo_source
-from ann2neo.analysis.goodness import corrected, p_values
+from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
-from ann2neo.analysis.rows import rows_of
+from ann2neo.analysis.rows import Settings, rows_of
 from ann2neo.analysis.source import IDENTITY, Source
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
@@ -36,6 +37,7 @@ def analyze(
     tests: bool = False,
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Measure every unit's spike train, and say beside each measure what chance predicts.
@@ -66,6 +68,8 @@ def analyze(
         "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence).
     seed
         Seed of the randomness in ``isi_law_p``, which is drawn for each unit by itself.
+    scheduler
+        Address of a Dask scheduler (``tcp://...``) whose workers measure the chunks; None for the threads of this process. The table is the same.
     progress
         Whether to show a progress bar.
 
@@ -98,16 +102,33 @@ def analyze(
         )
     source = _source(spikes, windows, bin_size_ms)
     used = "elephant" if engine == "elephant" else "bulk"
-    parts = []
-    with tqdm(total=source.n_units, unit="unit", disable=not progress) as bar:
-        for chunk in source.chunks:
-            rows = rows_of(chunk, engine=used, over=over, min_spikes=min_spikes)
-            parts.append(rows.assign(**p_values(chunk, seed=seed)) if tests else rows)
-            bar.update(len(rows))
-    table = pd.concat(parts, ignore_index=True)
+    settings = Settings(engine=used, over=over, min_spikes=min_spikes, tests=tests, seed=seed)
+    table = pd.concat(_all_rows(source, settings, scheduler, progress), ignore_index=True)
+    table = table if source.rows is None else table.iloc[source.rows].reset_index(drop=True)
     table = _in_order(corrected(table, method) if tests else table)
     table.attrs = _attributes(source, used, over, min_spikes) | ({"correction": method, "seed": seed} if tests else {})
     return table
+
+
+def _all_rows(source: Source, settings: Settings, scheduler: str | None, progress: bool) -> list[pd.DataFrame]:
+    """Measure all chunks, here or on a cluster, and put them in their order."""
+    parts: dict[int, pd.DataFrame] = {}
+    with tqdm(total=source.n_units, unit="unit", disable=not progress) as bar:
+        for place, rows in _results(source, settings, scheduler):
+            parts[place] = rows
+            bar.update(len(rows))
+    return [parts[place] for place in sorted(parts)]
+
+
+def _results(source: Source, settings: Settings, scheduler: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
+    if scheduler is None:
+        for place, read in enumerate(source.chunks):
+            yield place, rows_of(read, settings)
+        return
+    # Dask takes more than a second to load.
+    from ann2neo.analysis.cluster import map_on_cluster
+
+    yield from map_on_cluster(rows_of, source.chunks, scheduler, settings)
 
 
 def _source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:

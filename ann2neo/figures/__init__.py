@@ -11,8 +11,10 @@ from ann2neo.figures.intervals import isi_law
 from ann2neo.figures.networks import indicators, layer_table, learning
 from ann2neo.figures.rasters import label_rates, raster
 from ann2neo.figures.references import cv_against_expected, fano_against_rate, p_values
+from ann2neo.figures.sources import beside_chance
 
 __all__ = [
+    "beside_chance",
     "cv_against_expected",
     "fano",
     "fano_against_rate",

@@ -1,0 +1,80 @@
+"""Several sources side by side: networks and cells, each beside its own reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, tidy
+
+MEASURES = {"cv": "CV of ISIs", "cv2": "CV2", "lv": "Lv", "fano": "Fano factor"}
+MAX_DOTS = 100
+
+
+def beside_chance(
+    tables: Mapping[str, pd.DataFrame], axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = tuple(MEASURES)
+) -> list[Axes]:
+    """Draw measures of several sources, one panel each, beside the mean that chance predicts for the units of each source.
+
+    A recording of a network is held against spikes in uniformly random bins, one of a cell against a Poisson process, both given the number of spikes: the
+    orange bars of two sources differ where their references do. Few units are dots; of many, a box holds the middle half, a line the middle 90 %.
+
+    Parameters
+    ----------
+    tables
+        Tables of `ann2neo.analyze` by name of the source.
+    axes
+        One axes for each measure; None for a figure of their own.
+    shown
+        Columns with an expectation.
+    """
+    panels = list(axes) if axes is not None else _panels(len(shown), len(tables))
+    for ax, measure in zip(panels, shown):
+        for place, table in enumerate(tables.values()):
+            known = table[table[measure].notna()]
+            _values(ax, place, known[measure].to_numpy(float))
+            expected = known[f"{measure}_expected"].mean()
+            ax.hlines(expected, place - 0.35, place + 0.35, color=ORANGE, linewidth=2.5, zorder=5)
+        ax.set_title(MEASURES.get(measure, measure))
+        ax.set_xticks(range(len(tables)), list(tables), rotation=25 if len(tables) > 2 else 0)
+        ax.set_xlim(-0.6, len(tables) - 0.4)
+        ax.set_ylim(bottom=0)
+        tidy(ax)
+    handles = [Line2D([], [], color=ORANGE, linewidth=2.5, label="mean expected by chance"), *_marks(tables)]
+    panels[0].get_figure(root=True).legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    return panels
+
+
+def _values(ax: Axes, place: int, values: Float[np.ndarray, " unit"]) -> None:
+    if values.size <= MAX_DOTS:
+        # Spread evenly by rank, so that the figure is the same every time.
+        spread = np.linspace(-0.2, 0.2, values.size) if values.size > 1 else np.zeros(values.size)
+        ax.plot(place + spread, values, "o", color=BLUE, markersize=5, alpha=0.8)
+        return
+    low, first, median, third, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    ax.vlines(place, low, high, color=BLUE, linewidth=1.2)
+    ax.fill_between([place - 0.22, place + 0.22], first, third, color=SKY, edgecolor=BLUE)
+    ax.hlines(median, place - 0.22, place + 0.22, color=BLACK, linewidth=1.5)
+
+
+def _marks(tables: Mapping[str, pd.DataFrame]) -> list[Line2D]:
+    """Explain what is drawn, and nothing else."""
+    dots = [Line2D([], [], color=BLUE, marker="o", linestyle="", label="a unit")]
+    box = [
+        Line2D([], [], color=SKY, linewidth=8, label="middle half of the units"),
+        Line2D([], [], color=BLACK, label="median"),
+    ]
+    few = [len(table) <= MAX_DOTS for table in tables.values()]
+    return (dots if any(few) else []) + ([] if all(few) else box)
+
+
+def _panels(n_panels: int, n_sources: int) -> list[Axes]:
+    width = max(2.4, 1.1 + 0.6 * n_sources)
+    figure = Figure(figsize=(width * n_panels, 3.6), layout="constrained")
+    return list(np.atleast_1d(figure.subplots(1, n_panels)))

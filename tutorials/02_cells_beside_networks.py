@@ -1,0 +1,46 @@
+"""Tutorial 2: a biological recording and a network, by the same code, each beside its own reference.
+
+The cells are auditory receptor neurons of a grasshopper, recorded while a sound of random amplitude was played for ten seconds; their spike times ship with
+nitime. Nothing of ann2neo made them: any file that neo reads goes the same way.
+"""
+
+from pathlib import Path
+
+import neo
+import nitime
+import numpy as np
+import pandas as pd
+import quantities as pq
+import torch
+from sklearn.datasets import load_digits
+
+import ann2neo
+
+# Two cells as their own laboratory would keep them: spike times in microseconds, in a NIX file.
+block = neo.Block(name="grasshopper receptors")
+segment = neo.Segment()
+for number in (1, 2):
+    path = Path(nitime.__file__).parent / "data" / f"grasshopper_spike_times{number}.txt"
+    times = np.loadtxt(path) * pq.us
+    segment.spiketrains.append(neo.SpikeTrain(times, t_stop=1e7 * pq.us, name=f"receptor {number}"))
+block.segments.append(segment)
+with neo.NixIO("cells.nix", "ow") as file:
+    file.write_block(block)
+
+# A network on real images, as a neuroscientist would get it: an NWB file.
+digits = load_digits()
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(64, 50), torch.nn.ReLU(), torch.nn.Linear(50, 10))
+inputs = ann2neo.Inputs(torch.tensor(digits.data / 16, dtype=torch.float32), labels=digits.target)
+ann2neo.export(model, inputs, "network.nwb", overwrite=True)
+
+# One call for both. A cell has no bins: its reference is a Poisson process. A unit spikes once per bin at most: its reference is Bernoulli.
+cells = ann2neo.analyze(neo.NixIO("cells.nix", "ro").read_block(), windows=500 * pq.ms, tests=True)
+units = ann2neo.analyze(ann2neo.load("network.nwb"), windows=100, tests=True)
+columns = ["firing_rate", "cv", "cv_expected", "lv", "lv_expected", "fano", "fano_expected", "isi_law_p", "quality"]
+together = pd.concat({"cells": cells, "network": units}, names=["source"])[columns]
+print(together.groupby("source").head(3).round(3).to_string())
+together.to_csv("cells-and-network.csv")
+ann2neo.figures.beside_chance({"cells": cells, "network": units})[0].figure.savefig("cells-and-network.png", dpi=160)
+
+# The command line does the same: ann2neo analyze cells.nix network.nwb -o results
