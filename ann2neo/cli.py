@@ -158,9 +158,14 @@ def share(file: Path, output: Path, overwrite: bool) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--model", help="Instead of a file: a model whose layers are listed, as for `export`.")
 @click.option("--inputs", help="Inputs for --model.")
-def info(file: Path | None, model: str | None, inputs: str | None) -> None:
-    """Say what is in FILE, or what `export` would record of a model."""
-    if file is not None:
+@click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
+def info(file: Path | None, model: str | None, inputs: str | None, columns: bool) -> None:
+    """Say what is in FILE, what `export` would record of a model, or what a column of a table is."""
+    if columns:
+        from ann2neo.analysis.columns import handbook
+
+        click.echo(handbook())
+    elif file is not None:
         from ann2neo.formats.foreign import read_spikes
 
         click.echo(_describe(read_spikes(file)))
@@ -171,7 +176,7 @@ def info(file: Path | None, model: str | None, inputs: str | None) -> None:
         click.echo(table.to_string(index=False))
         click.echo(f"{table['units'].sum()} units, {table['bytes'].sum():,.0f} bytes as bits")
     else:
-        raise click.UsageError("Give a FILE, or --model and --inputs.")
+        raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
 
 
 def _describe(found: Recording | list[Any]) -> str:

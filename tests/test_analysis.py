@@ -377,3 +377,44 @@ def test_a_cell_is_tested_against_poisson(cells):
         chance.stationarity_test_poisson(np.array(sums), n, duration=5.0)
     )
     assert table["isi_law_p"].between(0, 1).all()
+
+
+def test_lvr_needs_bins_on_a_lattice():
+    """On bins the column comes with R > 0 only; R = 0 would be Lv again."""
+    recording = small_recording()
+    assert "lvr" not in analyze(recording)
+    table, elephant = (analyze(recording, refractoriness=2, engine=engine) for engine in ("bulk", "elephant"))
+    assert_same(table, elephant)
+    assert table.columns.tolist().index("lvr") == table.columns.tolist().index("lv") + 1
+    assert table.attrs["refractoriness_ms"] == 2.0
+    for wrong in (0, -1, 5 * pq.ms):
+        with pytest.raises(AnalysisError, match="number of bins"):
+            analyze(recording, refractoriness=wrong)
+
+
+def test_lvr_of_cells_is_elephants(cells):
+    """Without bins R is Elephant's 5 ms, or what the caller says."""
+    from elephant import statistics
+
+    segment = cells.segments[0]
+    for options, period in (({}, 5.0 * pq.ms), ({"refractoriness": 0.002 * pq.s}, 2.0 * pq.ms)):
+        table = analyze(segment, windows=500 * pq.ms, **options)
+        expected = [statistics.lvr(statistics.isi(train), R=period) for train in segment.spiketrains]
+        assert table["lvr"].to_numpy() == pytest.approx(np.array(expected))
+        rates = np.array([len(train) for train in segment.spiketrains]) / 2
+        assert table["lvr_expected"].to_numpy() == pytest.approx(1 + 4 * float(period.rescale("s")) * rates)
+    with pytest.raises(AnalysisError, match="duration"):
+        analyze(segment, refractoriness=2)
+
+
+def test_every_column_is_defined():
+    """No number without its definition, and no measure without its source."""
+    from ann2neo.analysis import define
+
+    table = analyze(small_recording(), tests=True, refractoriness=1, over="passes")
+    for column in table.columns:
+        assert len(define(column).definition) > 20, column
+        if column in ("cv", "cv2", "lv", "lvr", "fano", "isi_law_p", "runs_p"):
+            assert define(column).doi.startswith("10."), column
+    with pytest.raises(AnalysisError, match="Did you mean 'fano'"):
+        define("fanoo")

@@ -192,3 +192,19 @@ def test_a_biological_recording_beside_a_network(folder):
     assert cell["cv2"] < 0.6
     assert cell["isi_law_p"] < 1e-6
     assert (folder / "results" / "all-sources.png").stat().st_size > 5000
+
+
+def test_columns_are_explained(folder):
+    """The definitions are one command away."""
+    assert "doi:10.1103/PhysRev.72.26" in run(folder, "info", "--columns")
+
+
+def test_analyze_on_a_cluster(folder):
+    """The same command on the workers of a Dask cluster writes the same table."""
+    from dask.distributed import LocalCluster
+
+    run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.zarr", "--quiet")
+    run(folder, "analyze", "rec.zarr", "-o", "here", "--tests", "--quiet")
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        run(folder, "analyze", "rec.zarr", "-o", "there", "--tests", "--quiet", "--scheduler", cluster.scheduler_address)
+    assert (folder / "there" / "rec.csv").read_text() == (folder / "here" / "rec.csv").read_text()

@@ -15,42 +15,53 @@ Spikes = SpikeBits | SpikeArrays
 Expectations = dict[str, Float[np.ndarray, " unit"]]
 
 
-def expectations(spikes: Spikes, n: Int[np.ndarray, "unit stretch"], over: Over) -> Expectations:
-    """Expect each measure given the spikes of each unit in each stretch: over the bins of a lattice, or over continuous time where there is none."""
+def expectations(
+    spikes: Spikes, n: Int[np.ndarray, "unit stretch"], over: Over, refractory_period: float | None = None
+) -> Expectations:
+    """Expect each measure given the spikes of each unit in each stretch: over the bins of a lattice, or over continuous time where there is none.
+
+    LvR is only expected with a refractory period, in the unit of time of the spikes.
+    """
     if spikes.stretch_bins is not None:
-        return _on_lattice(spikes, n, spikes.stretch_bins, over)
+        return _on_lattice(spikes, n, spikes.stretch_bins, over, refractory_period)
     arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
-    return _in_continuous_time(arrays, n, over)
+    return _in_continuous_time(arrays, n, over, refractory_period)
 
 
 def _on_lattice(
-    spikes: Spikes, n: Int[np.ndarray, "unit stretch"], bins: Int[np.ndarray, " stretch"], over: Over
+    spikes: Spikes, n: Int[np.ndarray, "unit stretch"], bins: Int[np.ndarray, " stretch"], over: Over, period: float | None
 ) -> Expectations:
     """Expect each measure for spikes that lie in the bins of each stretch in uniformly random arrangement."""
     if isinstance(spikes, SpikeBits):
-        ms = spikes.bin_size_ms
+        bin_size, ms = spikes.bin_size_ms, 1.0
     else:
-        ms = float(spikes.stretch_durations.sum() / bins.sum()) * milliseconds_per(spikes.time_unit)
+        bin_size, ms = float(spikes.stretch_durations.sum() / bins.sum()), milliseconds_per(spikes.time_unit)
+    lvr = {} if period is None else {"lvr_expected": chance.expected_lvr(n, bins, refractoriness_bins=period / bin_size)}
     return {
-        "isi_mean_expected": chance.expected_isi_mean(n, bins) * ms,
-        "isi_var_expected": chance.expected_isi_var(n, bins) * ms**2,
+        "isi_mean_expected": chance.expected_isi_mean(n, bins) * (bin_size * ms),
+        "isi_var_expected": chance.expected_isi_var(n, bins) * (bin_size * ms) ** 2,
         "cv_expected": chance.expected_cv(n, bins),
         "cv2_expected": chance.expected_cv2(n, bins),
         "lv_expected": chance.expected_lv(n, bins),
+        **lvr,
         "fano_expected": _fano_on_lattice(spikes, over),
         "label_share_expected": _label_share(spikes),
     }
 
 
-def _in_continuous_time(spikes: SpikeArrays, n: Int[np.ndarray, "unit stretch"], over: Over) -> Expectations:
+def _in_continuous_time(
+    spikes: SpikeArrays, n: Int[np.ndarray, "unit stretch"], over: Over, period: float | None
+) -> Expectations:
     """Expect each measure for spikes that lie uniformly at random in the time of each stretch."""
     ms, durations = milliseconds_per(spikes.time_unit), spikes.stretch_durations
+    lvr = {} if period is None else {"lvr_expected": chance.poisson_expected_lvr(n, durations, refractoriness=period)}
     return {
         "isi_mean_expected": chance.poisson_expected_isi_mean(n, durations) * ms,
         "isi_var_expected": chance.poisson_expected_isi_var(n, durations) * ms**2,
         "cv_expected": chance.poisson_expected_cv(n, durations),
         "cv2_expected": chance.poisson_expected_cv2(n),
         "lv_expected": chance.poisson_expected_lv(n),
+        **lvr,
         "fano_expected": _fano_in_continuous_time(spikes, over),
         "label_share_expected": np.full(len(n), np.nan),
     }

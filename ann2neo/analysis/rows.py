@@ -14,7 +14,8 @@ from ann2neo.analysis.expectation import expectations
 from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
-from ann2neo.measures.definitions import Over
+from ann2neo.measures.csr import SpikeArrays
+from ann2neo.measures.definitions import Over, milliseconds_per
 from ann2neo.measures.registry import Engine, measure
 
 
@@ -25,6 +26,7 @@ class Settings:
     engine: Engine
     over: Over
     min_spikes: int
+    refractoriness_ms: float | None
     tests: bool
     seed: int
 
@@ -32,19 +34,21 @@ class Settings:
 def rows_of(read: Callable[[], Chunk], settings: Settings) -> pd.DataFrame:
     """Read a chunk and measure its units, each with what chance predicts given its number of spikes."""
     chunk = read()
-    rows = _measured(chunk, settings.engine, settings.over, settings.min_spikes)
+    rows = _measured(chunk, settings)
     return rows.assign(**p_values(chunk, seed=settings.seed)) if settings.tests else rows
 
 
-def _measured(chunk: Chunk, engine: Engine, over: Over, min_spikes: int) -> pd.DataFrame:
-    spikes = chunk.spikes
+def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
+    spikes, over = chunk.spikes, settings.over
+    unit_ms = milliseconds_per(spikes.time_unit) if isinstance(spikes, SpikeArrays) else 1.0
+    period = None if settings.refractoriness_ms is None else settings.refractoriness_ms / unit_ms
     n = count_in_stretches(spikes)
-    columns = measure(spikes, engine=engine, over=over)
-    expected = expectations(spikes, n, over)
+    columns = measure(spikes, engine=settings.engine, over=over, refractory_period=period)
+    expected = expectations(spikes, n, over, period)
     columns["label_share_adjusted"] = chance.adjust_label_share(
         columns["label_share"], expected["label_share_expected"]
     )
-    quality = quality_of(n, spikes.stretch_bins, min_spikes)
+    quality = quality_of(n, spikes.stretch_bins, settings.min_spikes)
     return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
 
 

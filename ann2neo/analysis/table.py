@@ -16,13 +16,14 @@ from ann2neo.analysis.rows import Settings, rows_of
 from ann2neo.analysis.source import IDENTITY, Source
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
-from ann2neo.measures.registry import MEASURES
+from ann2neo.measures.registry import LVR, MEASURES
 from ann2neo.recording import Recording
 from ann2neo.versions import software
 
 Engine = Literal["auto", "elephant", "bulk"]
 
 TABLE_SCHEMA = "ann2neo-table/1"
+ELEPHANTS_REFRACTORINESS_MS = 5.0
 _BEHIND = ("label_share_adjusted",)
 
 
@@ -34,6 +35,7 @@ def analyze(
     engine: Engine = "auto",
     bin_size_ms: float | None = None,
     min_spikes: int = 10,
+    refractoriness: Any = None,
     tests: bool = False,
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
@@ -43,7 +45,7 @@ def analyze(
     """Measure every unit's spike train, and say beside each measure what chance predicts.
 
     Chance is the same number of spikes in uniformly random arrangement: over the bins of a recording, or over continuous time where the source has no
-    bins. A measure that is undefined for a unit is NaN; `ann2neo.measures.registry.MEASURES` holds all definitions.
+    bins. A measure that is undefined for a unit is NaN; `ann2neo.analysis.define` gives the definition of every column.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def analyze(
         Bin size of neo spike trains that lie on a lattice; without it their references are those of continuous time.
     min_spikes
         Units with fewer spikes get the quality "too_few".
+    refractoriness
+        R of LvR: a number of bins where there are bins (without it there is no column ``lvr``, which would equal ``lv``), else a duration; None is then
+        Elephant's 5 ms.
     tests
         Whether to add p values: of the counts in windows (``dispersion_p``; over label windows a test of label tuning), of runs (``runs_p``), of the law of
         intervals (``isi_law_p``) and of a trend (``stationarity_p``), all given the unit's number of spikes; ``..._corrected`` bounds the false
@@ -102,11 +107,14 @@ def analyze(
         )
     source = _source(spikes, windows, bin_size_ms)
     used = "elephant" if engine == "elephant" else "bulk"
-    settings = Settings(engine=used, over=over, min_spikes=min_spikes, tests=tests, seed=seed)
+    refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
+    settings = Settings(
+        engine=used, over=over, min_spikes=min_spikes, refractoriness_ms=refractoriness_ms, tests=tests, seed=seed
+    )
     table = pd.concat(_all_rows(source, settings, scheduler, progress), ignore_index=True)
     table = table if source.rows is None else table.iloc[source.rows].reset_index(drop=True)
     table = _in_order(corrected(table, method) if tests else table)
-    table.attrs = _attributes(source, used, over, min_spikes) | ({"correction": method, "seed": seed} if tests else {})
+    table.attrs = _attributes(source, settings) | ({"correction": method, "seed": seed} if tests else {})
     return table
 
 
@@ -147,6 +155,27 @@ def _source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
     return neo_source(spikes, windows, bin_size_ms)
 
 
+def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
+    """Give R of LvR in milliseconds: bins on a lattice, a duration elsewhere; None leaves the column out."""
+    if bin_size_ms is None:
+        if given is not None and not hasattr(given, "rescale"):
+            raise AnalysisError(
+                f"refractoriness={given} is a number of bins, but these spike trains have no bins.",
+                "LvR cannot be computed.",
+                "Give a duration such as 5 * pq.ms.",
+            )
+        return ELEPHANTS_REFRACTORINESS_MS if given is None else float(given.rescale("ms"))
+    if given is None:
+        return None
+    if hasattr(given, "rescale") or given <= 0:
+        raise AnalysisError(
+            f"refractoriness={given} is no positive number of bins.",
+            "On bins LvR with R = 0 is Lv, and milliseconds of pseudo-time mean nothing.",
+            "Give a number of bins, or leave it out.",
+        )
+    return float(given) * bin_size_ms
+
+
 def _ours(spikes: Any) -> Recording | None:
     """Turn a Block that ann2neo made, pass by pass, back into a recording: bits are analyzed faster than times, with the same result."""
     annotations = getattr(spikes, "annotations", {})
@@ -169,25 +198,28 @@ def _warn_if_shuffled(recording: Recording) -> None:
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Put identity, measures, expectations and quality in this order."""
-    measures = [name for name in [*MEASURES, *_BEHIND] if name in table]
+    known = [*MEASURES, *_BEHIND]
+    known.insert(known.index("lv") + 1, "lvr")
+    measures = [name for name in known if name in table]
     expected = [name for name in table if str(name).endswith("_expected")]
     rest = [name for name in table if name not in {*IDENTITY, *measures, *expected}]
     return table[[*IDENTITY, *measures, *expected, *rest]]
 
 
-def _attributes(source: Source, engine: str, over: Over, min_spikes: int) -> dict[str, Any]:
+def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
     on_lattice = "n_bins" in source.facts
     fixed = on_lattice and source.facts["window_max_bins"] <= 1
     masked = "Undefined measures are NaN: intervals need 2 spikes, CV2 and Lv 3, the Fano factor 1 in a window."
-    units = {name: found.unit for name, found in MEASURES.items()}
+    units = {name: found.unit for name, found in {**MEASURES, "lvr": LVR}.items()}
     return {
         "schema": TABLE_SCHEMA,
         "software": software("elephant", "neo", "numpy"),
-        "engine": engine,
-        "over": over,
+        "engine": settings.engine,
+        "over": settings.over,
         **{key: value for key, value in source.facts.items() if value is not None},
         "reference": "Bernoulli, given the number of spikes" if on_lattice else "Poisson, given the number of spikes",
-        "min_spikes": min_spikes,
+        "min_spikes": settings.min_spikes,
+        **({} if settings.refractoriness_ms is None else {"refractoriness_ms": settings.refractoriness_ms}),
         "masked": masked
         + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else ""),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},

@@ -9,12 +9,15 @@ from ann2neo.figures.canvas import png
 from ann2neo.figures.distributions import fano, firing_rate
 from ann2neo.figures.intervals import isi_law
 from ann2neo.figures.networks import indicators, layer_table, learning
+from ann2neo.figures.population import correlation_matrix, trajectories
 from ann2neo.figures.rasters import label_rates, raster
 from ann2neo.figures.references import cv_against_expected, fano_against_rate, p_values
 from ann2neo.figures.sources import beside_chance
+from ann2neo.figures.surrogates import null_band
 
 __all__ = [
     "beside_chance",
+    "correlation_matrix",
     "cv_against_expected",
     "fano",
     "fano_against_rate",
@@ -24,7 +27,9 @@ __all__ = [
     "label_rates",
     "layer_table",
     "learning",
+    "null_band",
     "p_values",
     "png",
     "raster",
+    "trajectories",
 ]

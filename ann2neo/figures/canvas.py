@@ -145,3 +145,4 @@ def name_layers(ax: Axes, names: list[str]) -> None:
     else:
         ax.set_xticks(at, names)
     ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.set_xlabel("layer")

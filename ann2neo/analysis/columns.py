@@ -1,0 +1,96 @@
+"""What each column of the table is, so that two people would compute the same number."""
+
+from __future__ import annotations
+
+from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.measures.registry import LVR, MEASURES, Measure
+
+_OTHERS = (
+    Measure(name="layer", unit="", definition="Name of the layer; of foreign trains, what stands before the brackets of the name, else 'units'."),
+    Measure(name="unit", unit="", definition="Place of the unit in the flattened activation; of foreign trains, its number within its layer."),
+    Measure(name="channel", unit="", definition="Place along the first axis of the activation; -1 where there is none."),
+    Measure(name="row", unit="", definition="Place along the second axis of the activation; -1 where there is none."),
+    Measure(name="col", unit="", definition="Place along the third axis of the activation; -1 where there is none."),
+    Measure(
+        name="label_share_adjusted",
+        unit="1",
+        definition="(label_share - e) / (1 - e) with e its expectation: 0 at chance, 1 where the label explains everything.",
+        doi="10.1073/pnas.21.9.554",
+    ),
+    Measure(
+        name="dispersion_p",
+        unit="1",
+        definition=(
+            "p value of the counts in windows, two-sided, given the unit's number of spikes (hypergeometric; multinomial without bins). Over label windows "
+            "a test of label tuning. NaN for silent and saturated units and over one-bin windows. First pass only."
+        ),
+    ),
+    Measure(
+        name="runs_p",
+        unit="1",
+        definition="p value of the number of runs of spikes, two-sided, mid-p, given the number of spikes. NaN without bins. First pass only.",
+        doi="10.1214/aoms/1177731909",
+    ),
+    Measure(
+        name="isi_law_p",
+        unit="1",
+        definition=(
+            "p value of the Kolmogorov-Smirnov distance of the intervals from their law by chance given the number of spikes (nearly geometric; nearly "
+            "exponential without bins), by a probability integral transform that is randomized within bins, and calibrated by simulation. First pass only."
+        ),
+        doi="10.1162/NECO_a_00015",
+    ),
+    Measure(
+        name="stationarity_p",
+        unit="1",
+        definition="p value of the rank sum of bins with a spike against empty bins (without bins: of the mean spike time), two-sided. First pass only.",
+        doi="10.2307/3001968",
+    ),
+    Measure(name="n_windows_empty", unit="1", definition="With over='passes': windows left out because the unit is silent there in every pass."),
+    Measure(
+        name="quality",
+        unit="",
+        definition="silent: no spike; saturated: one in every bin; too_few: fewer than min_spikes (attrs, 10); else good.",
+    ),
+)  # fmt: skip
+
+COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), LVR, *_OTHERS)}
+
+
+def define(column: str) -> Measure:
+    """Say what a column of the table is: its unit of measure, its definition with edge cases, its source.
+
+    Raises
+    ------
+    AnalysisError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> define("lv").doi
+    '10.1162/089976603322518759'
+    >>> define("lv_expected").definition
+    "Expectation of lv for the unit's number of spikes in each stretch in uniformly random arrangement."
+    """
+    name, _, ending = column.rpartition("_")
+    if column in COLUMNS:
+        return COLUMNS[column]
+    if ending == "expected" and name in COLUMNS:
+        text = f"Expectation of {name} for the unit's number of spikes in each stretch in uniformly random arrangement."
+        return Measure(name=column, unit=COLUMNS[name].unit, definition=text)
+    if ending == "corrected" and name in COLUMNS:
+        text = f"{name}, adjusted such that a threshold on it bounds the false discovery rate over the good units of the layer."
+        return Measure(name=column, unit="1", definition=text, doi="10.1111/j.2517-6161.1995.tb02031.x")
+    raise AnalysisError(f"no column is called {column!r}.{suggestion(column, COLUMNS)}", "", f"Columns are {', '.join(COLUMNS)}.")
+
+
+def handbook() -> str:
+    """Write all definitions down, a paragraph each."""
+    known = [*COLUMNS, "cv_expected", "runs_p_corrected"]
+    return "\n\n".join(_paragraph(define(name)) for name in known)
+
+
+def _paragraph(measure: Measure) -> str:
+    unit = f" ({measure.unit})" if measure.unit not in ("", "1") else ""
+    source = f" doi:{measure.doi}" if measure.doi else ""
+    return f"{measure.name}{unit}\n    {measure.definition}{source}"
