@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ann2neo import figures
     from ann2neo.analysis import analyze
     from ann2neo.arrays import from_array
-    from ann2neo.capture import Inputs, export, plan, record
+    from ann2neo.capture import Inputs, Passes, Steps, export, plan, record
     from ann2neo.comparison import compare
     from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
     from ann2neo.formats import load, save
@@ -29,7 +29,9 @@ _HOME = {
     "Ann2NeoWarning": "errors",
     "Inputs": "capture",
     "Layer": "recording",
+    "Passes": "capture",
     "Recording": "recording",
+    "Steps": "capture",
     "analyze": "analysis",
     "compare": "comparison",
     "export": "capture",
@@ -50,7 +52,9 @@ __all__ = [
     "Ann2NeoWarning",
     "Inputs",
     "Layer",
+    "Passes",
     "Recording",
+    "Steps",
     "analyze",
     "compare",
     "export",

@@ -1,6 +1,8 @@
 """From a torch model and its inputs to packed spikes."""
 
 from ann2neo.capture.inputs import Inputs
+from ann2neo.capture.passes import Passes
 from ann2neo.capture.recorder import RecordOptions, export, plan, record
+from ann2neo.capture.steps import Steps
 
-__all__ = ["Inputs", "RecordOptions", "export", "plan", "record"]
+__all__ = ["Inputs", "Passes", "RecordOptions", "Steps", "export", "plan", "record"]

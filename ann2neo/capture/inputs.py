@@ -62,9 +62,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All batches, in the order that was drawn once."""
+    """All batches, in the order that was drawn once; ``batches()`` begins anew."""
 
-    batches: Iterable[Any]
+    batches: Callable[[], Iterable[Any]]
     n_batches: int | None
     n_inputs: int | None
     stimulus_ids: np.ndarray | None
@@ -103,16 +103,33 @@ def open_source(inputs: Inputs) -> Source:
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
         return _loader_source(data)
-    if callable(data) and not isinstance(data, Iterable):
-        data = data()
-    if not isinstance(data, Iterable):
+    again = data if callable(data) and not isinstance(data, Iterable) else lambda: data
+    if isinstance(data, Iterator):
+        again = _once(data)
+    elif not isinstance(data, Iterable) and not callable(data):
         raise InputsError(
             f"inputs of type {type(data).__name__} cannot be read batch by batch.",
             "Nothing was recorded.",
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
     n_batches = len(data) if isinstance(data, Sized) else None
-    return Source(batches=data, n_batches=n_batches, n_inputs=None, stimulus_ids=None)
+    return Source(batches=again, n_batches=n_batches, n_inputs=None, stimulus_ids=None)
+
+
+def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
+    """Let a generator be read one time."""
+    fresh = [batches]
+
+    def begin() -> Iterator[Any]:
+        if not fresh:
+            raise InputsError(
+                "the inputs are a generator, which was read to its end.",
+                "They cannot be read a second time, as several passes need.",
+                "Give a function without arguments that returns a fresh generator.",
+            )
+        return fresh.pop()
+
+    return begin
 
 
 def read_batches(source: Source, inputs: Inputs) -> Iterator[Batch]:
@@ -124,7 +141,7 @@ def read_batches(source: Source, inputs: Inputs) -> Iterator[Batch]:
         If there is no batch, or one is of no known form.
     """
     n_seen = 0
-    for raw in source.batches:
+    for raw in source.batches():
         batch = split_batch(raw, any_form=inputs.forward is not None)
         n_seen += batch.n_inputs
         yield replace(batch, labels=None) if inputs.labels is not None else batch
@@ -205,7 +222,7 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
         )
     n_inputs = data.shape[0]
     return Source(
-        batches=(data[first : first + batch_size] for first in range(0, n_inputs, batch_size)),
+        batches=lambda: (data[first : first + batch_size] for first in range(0, n_inputs, batch_size)),
         n_batches=-(-n_inputs // batch_size),
         n_inputs=n_inputs,
         stimulus_ids=np.arange(n_inputs),
@@ -215,7 +232,7 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
 def _loader_source(loader: DataLoader) -> Source:
     """Draw a map-style loader's order once, so that it is known whatever sampler made it."""
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
-        return Source(batches=loader, n_batches=None, n_inputs=None, stimulus_ids=None)
+        return Source(batches=lambda: loader, n_batches=None, n_inputs=None, stimulus_ids=None)
     drawn = [list(batch) for batch in loader.batch_sampler]
     if not drawn:
         raise InputsError(
@@ -235,7 +252,7 @@ def _loader_source(loader: DataLoader) -> Source:
     ids = [index for batch in drawn for index in batch]
     known = all(isinstance(index, (int, np.integer)) for index in ids)
     return Source(
-        batches=fixed,
+        batches=lambda: fixed,
         n_batches=len(drawn),
         n_inputs=len(ids),
         stimulus_ids=np.asarray(ids, np.int64) if known else None,

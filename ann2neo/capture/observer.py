@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import nn
 
 from ann2neo.capture.layers import value_at_zero, wanted
-from ann2neo.capture.packing import BytePlanes
+from ann2neo.capture.packing import Planes, pack, pack_above
+from ann2neo.capture.steps import Steps, positions_as_bins
 from ann2neo.errors import ActivationError
 from ann2neo.recording import matches
 from ann2neo.thresholds import Rule, rule_for
@@ -24,49 +26,90 @@ Observe = Callable[[str, nn.Module, torch.Tensor], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedLayer:
-    """One call of a module, as the first batch showed it, and what is collected of it."""
+    """One call of a module, as the first batch showed it.
+
+    Parameters
+    ----------
+    name, kind
+        Name of the layer and of the module's class.
+    shape
+        Shape of the activation without the axes of inputs and steps.
+    dtype
+        Floating-point type of the activation.
+    units
+        Places in the flattened activation of the units that are recorded, shape (unit,).
+    threshold
+        Threshold in the type and place of the activation: one for all units or one each, shape () or (unit,).
+    """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     dtype: str
-    units: np.ndarray
+    units: Int[np.ndarray, " unit"]
     threshold: torch.Tensor
-    planes: BytePlanes
+
+    @property
+    def thresholds(self) -> Float[np.ndarray, " unit"]:
+        """Threshold of each unit, as rounded to the activation's type, shape (unit,)."""
+        return np.broadcast_to(self.threshold.detach().cpu().double().numpy(), self.units.shape).copy()
 
 
 class Observer:
-    """Collects the spikes of every call of the selected modules."""
+    """Thresholds and packs every activation that it is shown, batch by batch."""
 
-    def __init__(self, *, threshold: Rule, units: UnitChoice) -> None:
+    def __init__(self, *, threshold: Rule, units: UnitChoice, steps: Steps | None = None) -> None:
         self.layers: dict[str, ObservedLayer] = {}
-        self._threshold, self._units = threshold, units
+        self._threshold, self._units, self._steps = threshold, units, steps
+        self._lengths: Int[np.ndarray, " input"] | None = None
+        self._planes: dict[str, Planes] = {}
+        self._calls: dict[str, list[torch.Tensor]] = {}
+
+    def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
+        """Forget whatever was seen of an unfinished batch; the inputs of the next one have these numbers of positions."""
+        self._lengths, self._planes, self._calls = lengths, {}, {}
 
     def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
-        """Threshold and pack an activation before a later in-place module can change it."""
+        """Threshold an activation before a later in-place module can change it."""
         layer = self.layers.get(name)
         if layer is None:
             layer = self.layers[name] = self._first_sight(name, module, output)
-        _check_activation(layer, output)
-        flat = output.reshape(output.shape[0], -1)
-        if layer.units.size < flat.shape[1]:
-            flat = flat[:, torch.as_tensor(layer.units, device=flat.device)]
-        layer.planes.add((flat > layer.threshold).cpu().numpy())
+        _check_finite(layer, output)
+        if self._steps is not None and self._steps.axis != "calls":
+            output = positions_as_bins(name, output, self._steps.axis, self._lengths)
+        _check_shape(layer, output)
+        values = output.reshape(output.shape[0], -1)
+        if layer.units.size < values.shape[1]:
+            values = values[:, torch.as_tensor(layer.units, device=values.device)]
+        if self._steps is not None and self._steps.axis == "calls":
+            self._calls.setdefault(name, []).append(values > layer.threshold)
+        elif name in self._planes:
+            raise ActivationError(
+                f"layer {name!r} was called twice under one name.", "Its spikes would be mixed up.", "Report this."
+            )
+        else:
+            self._planes[name] = pack_above(values, layer.threshold)
+
+    def end(self) -> dict[str, Planes]:
+        """Give the spikes of the batch by layer."""
+        for name, calls in self._calls.items():
+            bins = positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths)
+            self._planes[name] = pack(bins.cpu().numpy())
+        return self._planes
 
     def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:
         value = rule_for(name, self._threshold)
         if value is None:
             value = value_at_zero(name, module, output)
-        units = choose_units(name, int(np.prod(output.shape[1:])), self._units)
+        shape = _unit_shape(output, self._steps)
         return ObservedLayer(
             name=name,
             kind=type(module).__name__,
-            shape=tuple(output.shape[1:]) or (1,),
+            shape=shape,
             dtype=str(output.dtype).removeprefix("torch."),
-            units=units,
+            units=choose_units(name, int(np.prod(shape)), self._units),
             # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
             threshold=torch.tensor(value, dtype=output.dtype, device=output.device),
-            planes=BytePlanes(units.size),
         )
 
 
@@ -95,17 +138,22 @@ def choose_units(layer: str, n_units: int, units: UnitChoice) -> np.ndarray:
 
 @contextmanager
 def observing(
-    model: nn.Module, modules: Mapping[str, nn.Module], layers: str | Sequence[str] | None, observe: Observe
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    layers: str | Sequence[str] | None,
+    observe: Observe,
+    *,
+    count_calls: bool = True,
 ) -> Iterator[None]:
     """Call ``observe(name, module, output)`` for every call of the modules; hooks are removed whatever happens.
 
-    The second call of a module in one forward pass is named ``name:1``, and so on.
+    The second call of a module in one forward pass is named ``name:1``, and so on, unless calls are not to be counted.
     """
     calls: Counter[str] = Counter()
 
     def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def after_call(module: nn.Module, _args: Any, output: Any) -> None:
-            call = calls[name]
+            call = calls[name] if count_calls else 0
             calls[name] += 1
             full_name = f"{name}:{call}" if call else name
             if wanted(full_name, layers):
@@ -138,18 +186,27 @@ def _tensor(name: str, output: Any) -> torch.Tensor:
     )
 
 
-def _check_activation(layer: ObservedLayer, output: torch.Tensor) -> None:
+def _unit_shape(output: torch.Tensor, steps: Steps | None) -> tuple[int, ...]:
+    """Leave out the axes of inputs and steps."""
+    left_out = {0} if steps is None or steps.axis == "calls" else {0, steps.axis}
+    return tuple(size for axis, size in enumerate(output.shape) if axis not in left_out) or (1,)
+
+
+def _check_shape(layer: ObservedLayer, output: torch.Tensor) -> None:
     if (tuple(output.shape[1:]) or (1,)) != layer.shape:
         raise ActivationError(
             f"layer {layer.name!r} had shape {layer.shape} in the first batch and now has {tuple(output.shape[1:])}.",
             "Its units are not the same from input to input.",
             "Give inputs of one shape.",
         )
+
+
+def _check_finite(layer: ObservedLayer, output: torch.Tensor) -> None:
     # A sum is several times cheaper than isfinite; only a suspicious one needs the second look.
     if not torch.isfinite(output.sum(dtype=torch.float32)) and not torch.isfinite(output).all():
         bad = int((~torch.isfinite(output)).sum())
         raise ActivationError(
-            f"layer {layer.name!r} has {bad} activations that are NaN or infinite (first seen at input {layer.planes.n_bins} or soon after).",
+            f"layer {layer.name!r} has {bad} activations in a batch that are NaN or infinite.",
             "They are neither above nor below a threshold.",
             "Check the inputs and the weights; the layers before it show where it begins.",
         )

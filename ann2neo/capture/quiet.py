@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,13 +41,15 @@ def original_module(model: Any) -> torch.nn.Module:
 
 
 @contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Put every module in eval mode without gradients; restore each one's flag and all random states."""
+def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module] = ()) -> Iterator[None]:
+    """Put every module but the stochastic ones in eval mode without gradients; restore each one's flag and all random states."""
     flags = [(module, module.training) for module in model.modules()]
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         model.eval()
+        for module in stochastic:
+            module.training = True
         # Not inference_mode: tensors that a model caches there break later training.
         with torch.no_grad():
             yield

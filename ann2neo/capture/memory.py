@@ -1,0 +1,61 @@
+"""Where bits go while a model runs: memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int
+
+from ann2neo.capture.packing import PlaneBuffer, Planes
+from ann2neo.raster import Raster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenBatch:
+    """What is kept of a batch.
+
+    Parameters
+    ----------
+    planes
+        Spikes by layer.
+    lengths
+        Bins of each input, shape (input,).
+    labels, predicted
+        Label and predicted class of each input, where they are known, shape (input,).
+    """
+
+    planes: Mapping[str, Planes]
+    lengths: Int[np.ndarray, " input"]
+    labels: Int[np.ndarray, " input"] | None
+    predicted: Int[np.ndarray, " input"] | None
+
+
+@dataclass(slots=True)
+class Memory:
+    """Batches of several passes, kept as packed bits."""
+
+    passes: list[dict[str, PlaneBuffer]] = field(default_factory=list)
+    batches: list[list[SeenBatch]] = field(default_factory=list)
+
+    def begin_pass(self) -> None:
+        """Begin the next pass."""
+        self.passes.append({})
+        self.batches.append([])
+
+    def add(self, batch: SeenBatch) -> None:
+        """Keep a batch of the pass that was begun last."""
+        buffers = self.passes[-1]
+        for name, planes in batch.planes.items():
+            if name not in buffers:
+                buffers[name] = PlaneBuffer(planes.bits.shape[1])
+            buffers[name].add(planes)
+        self.batches[-1].append(
+            SeenBatch(planes={}, lengths=batch.lengths, labels=batch.labels, predicted=batch.predicted)
+        )
+
+    def raster(self, layer: str) -> Raster:
+        """Give the spikes of a layer; they are not kept any longer."""
+        n_bins = self.passes[0][layer].n_bins
+        return Raster(packed=np.stack([buffers[layer].pop() for buffers in self.passes]), n_bins=n_bins)

@@ -1,0 +1,113 @@
+"""Running a model batch by batch while its activations are observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import nn
+from tqdm import tqdm
+
+from ann2neo.capture.inputs import Batch, Inputs, Source, read_batches, to_model
+from ann2neo.capture.layers import check_all_ran, select_modules
+from ann2neo.capture.memory import SeenBatch
+from ann2neo.capture.observer import Observer, observing
+from ann2neo.capture.packing import Planes
+from ann2neo.capture.passes import Passes, seed_batch
+from ann2neo.capture.steps import Steps, lengths_of_batch
+from ann2neo.errors import ActivationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Which model is run over which inputs, and what is observed; see `ann2neo.record`."""
+
+    module: nn.Module
+    inputs: Inputs
+    observer: Observer
+    layers: str | Sequence[str] | None
+    steps: Steps | None = None
+    passes: Passes | None = None
+
+    @property
+    def n_passes(self) -> int:
+        """Number of runs through all inputs."""
+        return 1 if self.passes is None else self.passes.n
+
+
+def watching(job: Job) -> AbstractContextManager[None]:
+    """Observe the layers of a job for as long as the context lasts."""
+    by_call = job.steps is None or job.steps.axis != "calls"
+    modules = select_modules(job.module, job.layers)
+    return observing(job.module, modules, job.layers, job.observer, count_calls=by_call)
+
+
+def run_pass(job: Job, source: Source, number: int, *, progress: bool) -> Iterator[SeenBatch]:
+    """Run one pass through all inputs, batch by batch."""
+    n_seen = 0
+    title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
+    bar = tqdm(read_batches(source, job.inputs), total=source.n_batches, desc=title, unit="batch", disable=not progress)
+    for place, batch in enumerate(bar):
+        if job.passes is not None:
+            seed_batch(job.passes, number, place)
+        yield run_batch(job, batch, n_seen)
+        n_seen += batch.n_inputs
+
+
+def run_batch(job: Job, batch: Batch, n_before: int) -> SeenBatch:
+    """Run one batch, which comes behind so many inputs."""
+    lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
+    job.observer.begin(lengths)
+    predicted = _predictions(call_model(job, batch), batch, job.inputs)
+    planes = job.observer.end()
+    check_all_ran(job.module, job.layers, list(job.observer.layers))
+    lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
+    return SeenBatch(planes=planes, lengths=lengths, labels=batch.labels, predicted=predicted)
+
+
+def call_model(job: Job, batch: Batch) -> Any:
+    """Call the model as the user said, or as its batch suggests."""
+    x = to_model(batch.x, job.module)
+    if job.inputs.forward is not None:
+        return job.inputs.forward(job.module, x)
+    return job.module(**x) if isinstance(x, dict) else job.module(x)
+
+
+def _bins_of_inputs(
+    job: Job, planes: Mapping[str, Planes], n_inputs: int, lengths: Int[np.ndarray, " input"] | None
+) -> Int[np.ndarray, " input"]:
+    """Say how many bins each input of a batch has, the same in all layers.
+
+    Raises
+    ------
+    ActivationError
+        If layers differ, or some inputs passed a layer twice or not at all.
+    """
+    bins = {name: planes[name].n_bins if name in planes else 0 for name in job.observer.layers}
+    if lengths is None:
+        per_input = 1 if job.steps is None else max(bins.values()) // n_inputs
+        lengths = np.full(n_inputs, per_input, np.int64)
+    wrong = {name: n for name, n in bins.items() if n != lengths.sum()}
+    if wrong:
+        raise ActivationError(
+            f"{n_inputs} inputs have {lengths.sum()} bins, but these layers have another number: {wrong}.",
+            "Their first axis is not one entry per input, some inputs did not reach them, or they have another number of steps: "
+            "there is no common pseudo-time axis.",
+            "Record layers that every input passes once (layers=...), with the same steps.",
+        )
+    return lengths
+
+
+def _predictions(output: Any, batch: Batch, inputs: Inputs) -> np.ndarray | None:
+    """Class that the model predicts for each input, or None where its output does not say."""
+    if inputs.predict is not None:
+        return torch.as_tensor(inputs.predict(output)).detach().cpu().numpy().astype(np.int64)
+    logits = getattr(output, "logits", output)
+    if not (isinstance(logits, torch.Tensor) and logits.is_floating_point() and logits.ndim == 2):
+        return None
+    return logits.argmax(dim=1).cpu().numpy() if logits.shape[0] == batch.n_inputs and logits.shape[1] > 1 else None
