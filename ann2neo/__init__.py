@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ann2neo import figures
+    from ann2neo import figures, population, surrogates
     from ann2neo.analysis import analyze
     from ann2neo.arrays import from_array
     from ann2neo.capture import Inputs, Passes, Steps, export, plan, record
@@ -40,10 +40,12 @@ _HOME = {
     "from_block": "trains",
     "load": "formats",
     "plan": "capture",
+    "population": "",
     "record": "capture",
     "save": "formats",
     "share": "sharing",
     "summarize": "summary",
+    "surrogates": "",
     "to_block": "trains",
 }
 
@@ -63,10 +65,12 @@ __all__ = [
     "from_block",
     "load",
     "plan",
+    "population",
     "record",
     "save",
     "share",
     "summarize",
+    "surrogates",
     "to_block",
 ]
 

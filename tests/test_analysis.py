@@ -418,3 +418,14 @@ def test_every_column_is_defined():
             assert define(column).doi.startswith("10."), column
     with pytest.raises(AnalysisError, match="Did you mean 'fano'"):
         define("fanoo")
+
+
+def test_the_label_share_pools_passes():
+    """Over several passes a class is one class: eta squared is that of all bins of a label, by hand."""
+    recording = small_recording(n_units=8, n_passes=2)
+    table = analyze(recording)
+    label = recording.trials["label"].to_numpy()
+    for unit, spikes in enumerate(recording.raster("fc/relu:1").astype(float)):
+        between = sum((label == c).mean() * (spikes[label == c].mean() - spikes.mean()) ** 2 for c in set(label))
+        expected = between / spikes.var() if 0 < spikes.mean() < 1 else np.nan
+        assert table["label_share"][8 + unit] == pytest.approx(expected, nan_ok=True)

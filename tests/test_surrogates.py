@@ -65,7 +65,7 @@ def quietly(function, *args, **options):
         return function(*args, **options, progress=False)
 
 
-@pytest.fixture()
+@pytest.fixture
 def simulation():
     """Thousands of small measurements: their signatures are checked by all other tests."""
     jaxtyping.config.update("jaxtyping_disable", True)
@@ -77,7 +77,7 @@ def simulation():
 
 
 @given(recordings(), st.sampled_from(["jointly", "per_unit"]), st.integers(0, 5))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_trials_move_whole_and_nothing_else_changes(recording, how, seed):
     """Each unit has the same trials, each whole and of all passes, in another order; the table of trials is untouched."""
     lengths = trials_of(recording).eval("stop_bin - start_bin")
@@ -130,11 +130,11 @@ def test_a_unit_is_permuted_alike_in_any_company(monkeypatch):
 
 
 def test_all_orders_are_equally_likely(simulation):
-    """Over 2400 permutations of 4 inputs each of the 24 orders comes as often as chance has it."""
+    """Over 1200 permutations of 4 inputs each of the 24 orders comes as often as chance has it."""
     recording = ann2neo.from_array(np.eye(4, dtype=bool))
     for how in ("jointly", "per_unit"):
         orders = []
-        for number in range(2400):
+        for number in range(1200):
             moved = permute(recording, how=how, seed=0, number=number, progress=False).raster("array")
             orders.append(tuple(np.argmax(moved, axis=1)) if how == "jointly" else (int(np.argmax(moved[1])),))
         _, counts = np.unique(orders, axis=0, return_counts=True)
@@ -177,10 +177,12 @@ def test_bands_are_those_of_permuted_recordings(windows, monkeypatch):
     recording = small_recording(n_units=14, n_trials=60)
     names = ["fano_mean", "fano_var", "cv_mean", "lv_mean", "label_share_adjusted_mean"]
     monkeypatch.setattr(raster_module, "CHUNK_BYTES", 600)
-    bands = null_bands(recording, windows=windows, indicators=names, n_permutations=39, seed=5, progress=False)
+    bands = null_bands(
+        recording, windows=windows, indicators=names, n_permutations=19, confidence=0.9, seed=5, progress=False
+    )
     summaries = [
         ann2neo.summarize(ann2neo.analyze(permute(recording, seed=5, number=i), windows=windows, progress=False))
-        for i in range(39)
+        for i in range(19)
     ]
     slow = pd.concat(summaries)
     for row in bands.itertuples():
@@ -189,8 +191,8 @@ def test_bands_are_those_of_permuted_recordings(windows, monkeypatch):
         assert [row.null_mean, row.null_sd, row.null_low, row.null_high] == pytest.approx(
             [null.mean(), null.std(ddof=1), null.min(), null.max()], rel=1e-9
         )
-        assert row.p_greater == (1 + np.sum(null >= row.value - 1e-12)) / 40
-        assert row.p_less == (1 + np.sum(null <= row.value + 1e-12)) / 40
+        assert row.p_greater == (1 + np.sum(null >= row.value - 1e-12)) / 20
+        assert row.p_less == (1 + np.sum(null <= row.value + 1e-12)) / 20
         assert row.p == min(1, 2 * min(row.p_greater, row.p_less))
 
 
@@ -235,9 +237,9 @@ def test_p_is_uniform_where_inputs_mean_nothing(simulation):
     rng = np.random.default_rng(0)
     found = {"fano_mean": [], "lv_mean": []}
     z = []
-    for _ in range(200):
-        recording = shared_noise(rng, 120, 12, labels=rng.permutation(np.arange(120) % 4))
-        bands = null_bands(recording, indicators=list(found), n_permutations=39, progress=False)
+    for _ in range(60):
+        recording = shared_noise(rng, 120, 30, labels=rng.permutation(np.arange(120) % 4))
+        bands = null_bands(recording, indicators=list(found), n_permutations=19, confidence=0.9, progress=False)
         for name in found:
             row = bands[(bands["indicator"] == name) & (bands["layer"] == "array") & (bands["population"] == "all")]
             found[name].append(row["p_greater"].item())
@@ -245,9 +247,9 @@ def test_p_is_uniform_where_inputs_mean_nothing(simulation):
         gap = table["fano"] - table["fano_expected"]
         z.append(gap.mean() / (gap.std() / np.sqrt(len(gap))))
     for name, p in found.items():
-        counts = np.bincount(np.ceil(np.array(p) * 8 - 1e-9).astype(int) - 1, minlength=8)
+        counts = np.bincount(np.ceil(np.array(p) * 5 - 1e-9).astype(int) - 1, minlength=5)
         assert stats.chisquare(counts).pvalue > 0.001, name
-    assert np.mean(np.abs(z) > 1.96) > 0.25  # what sd / sqrt(units) would have called significant at 5 %
+    assert np.mean(np.abs(z) > 1.96) > 0.2  # what sd / sqrt(units) would have called significant at 5 %
 
 
 def test_what_no_permutation_changes_has_no_band():
@@ -329,15 +331,15 @@ def test_intervals_hold_the_truth_where_units_share_their_noise(simulation):
     labels = np.arange(160) % 4
     truth = 0.5 * (stats.norm.cdf(np.linspace(-1, 1, 4))).mean()
     covered, naive = [], []
-    for _ in range(300):
+    for _ in range(100):
         shared = rng.random(160) < 0.5
         rate = shared[:, None] * stats.norm.cdf(np.linspace(-1, 1, 4))[labels][:, None] * np.ones(40)
         recording = ann2neo.from_array(rng.random((160, 40)) < rate, labels=labels)
-        row = jackknife(recording, indicators=["p_spike_mean"], progress=False).iloc[0]
+        row = jackknife(recording, indicators=["p_spike_mean"], n_groups=10, progress=False).iloc[0]
         covered.append(row["low"] <= truth <= row["high"])
         units = recording.raster("array").mean(axis=1)
         naive.append(abs(units.mean() - truth) <= stats.t.isf(0.025, 39) * units.std(ddof=1) / np.sqrt(40))
-    assert 0.91 <= np.mean(covered) <= 0.98
+    assert 0.9 <= np.mean(covered) <= 0.99
     assert np.mean(naive) < 0.5
 
 
@@ -347,16 +349,18 @@ def test_intervals_of_other_indicators_hold_what_they_estimate(simulation):
     names, labels = ["fano_mean", "label_share_mean", "lv_mean"], np.arange(300) % 5
     rng.shuffle(labels)
     drawn = []
-    for _ in range(120):
+    for _ in range(40):
         recording = shared_noise(rng, 300, 10, tuning=0.9, labels=labels, shared=0.3)
         drawn.append(
-            jackknife(recording, indicators=names, progress=False).iloc[:3][["value", "low", "high"]].to_numpy()
+            jackknife(recording, indicators=names, n_groups=12, progress=False)
+            .iloc[:3][["value", "low", "high"]]
+            .to_numpy()
         )
     value, low, high = np.moveaxis(np.array(drawn), 2, 0)
     truth = value.mean(axis=0)
     held = ((low <= truth) & (truth <= high)).mean(axis=0)
-    assert (held >= 0.9).all()
-    assert ((high - low).mean(axis=0) / 2 < 1.5 * stats.t.isf(0.025, 19) * value.std(axis=0)).all()
+    assert (held >= 0.85).all()
+    assert ((high - low).mean(axis=0) / 2 < 1.5 * stats.t.isf(0.025, 11) * value.std(axis=0)).all()
 
 
 @pytest.mark.parametrize("lengths", [[6] * 14, [4, 6, 5, 6, 4, 5, 7, 9, 3, 4]])

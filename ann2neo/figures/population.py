@@ -17,8 +17,8 @@ MAX_TRIALS, MAX_NAMES = 200, 14
 def correlation_matrix(found: Correlations, ax: Axes | None = None) -> Axes:
     """Draw signal correlations below and noise correlations above the diagonal.
 
-    Units are in the order given; grey marks undefined pairs (silent units, and units that do not differ between labels or within them). Values that chance alone
-    would give are told below: signal correlation over few labels is wide even without tuning.
+    Units are in the order given; grey marks undefined pairs (silent units, and units that do not differ between labels or within them). Values that
+    chance alone would give are told below: signal correlation over few labels is wide even without tuning.
 
     Parameters
     ----------
@@ -130,4 +130,4 @@ def _chance_words(found: Correlations) -> str:
         parts.insert(
             0, f"signal {np.median(found.signal_null_mean[known]):.2f} ± {np.median(found.signal_null_sd[known]):.2f}"
         )
-    return f"\nby chance (median pair, mean ± sd): {', '.join(parts)}" if parts else ""
+    return f"\nchance, median pair: {', '.join(parts)}" if parts else ""

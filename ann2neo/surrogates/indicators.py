@@ -1,0 +1,235 @@
+"""Indicators of each layer, for a recording and for many variants of it, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, UInt8
+from tqdm import tqdm
+
+from ann2neo import chance
+from ann2neo.analysis.lattice import recording_source
+from ann2neo.analysis.rows import quality_of
+from ann2neo.analysis.source import Chunk
+from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.bulk import count_labels, measure_bits
+from ann2neo.measures.definitions import Over
+from ann2neo.measures.registry import MEASURES
+from ann2neo.recording import Recording
+from ann2neo.summary import NETWORK
+
+INDICATORS = (
+    "firing_rate_mean",
+    "firing_rate_var",
+    "p_spike_mean",
+    "p_spike_var",
+    "fano_mean",
+    "fano_var",
+    "cv_mean",
+    "cv2_mean",
+    "lv_mean",
+    "label_share_mean",
+    "label_share_adjusted_mean",
+)
+"""What can be asked for: columns of `ann2neo.summarize` that are means or variances of a measure over units."""
+
+POPULATIONS = ("all", "good")
+
+# Relative size below which two sums that differ in the order of additions count as equal.
+ROUNDING = 1e-12
+
+Variant = Callable[[SpikeBits, UInt8[np.ndarray, "pass unit bin"]], SpikeBits]
+"""Makes other spikes of the spikes of a chunk, which it gets packed and unpacked."""
+
+
+class Moments(NamedTuple):
+    """Number, mean and sum of squared deviations of the values of some units, each of shape (variant, measure)."""
+
+    n: Float[np.ndarray, "variant measure"]
+    mean: Float[np.ndarray, "variant measure"]
+    squares: Float[np.ndarray, "variant measure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Indicators of a recording and its variants.
+
+    Parameters
+    ----------
+    rows
+        Layer, population and indicator of each row.
+    observed
+        Value of the recording itself, shape (row,).
+    variants
+        Value of each variant, shape (row, variant).
+    tolerance
+        Difference below which two values are the same but for rounding, shape (row,).
+    facts
+        What is to be said of windows and order.
+    """
+
+    rows: pd.DataFrame
+    observed: Float[np.ndarray, " row"]
+    variants: Float[np.ndarray, "row variant"]
+    tolerance: Float[np.ndarray, " row"]
+    facts: Mapping[str, Any]
+
+
+def indicator_values(
+    recording: Recording,
+    variants: Sequence[Variant],
+    *,
+    windows: Any,
+    over: Over,
+    indicators: Sequence[str],
+    min_spikes: int,
+    progress: bool,
+) -> Values:
+    """Compute each indicator of each layer and of the network, for the recording and for its variants.
+
+    Silent units and all others count as in `ann2neo.summarize`. Which units are good is decided by the recording itself.
+    Memory is that of one chunk of units and of three numbers per variant and measure.
+
+    Raises
+    ------
+    AnalysisError
+        If an indicator is unknown, or none is given.
+    """
+    check_indicators(indicators, INDICATORS)
+    measures = tuple(dict.fromkeys(name.rpartition("_")[0] for name in indicators))
+    source = recording_source(recording, windows)
+    found: dict[tuple[str, str], list[Moments]] = {}
+    with tqdm(total=source.n_units * (len(variants) + 1), unit="unit", disable=not progress) as bar:
+        for chunk in (read() for read in source.chunks):
+            layer = str(chunk.units["layer"].iloc[0])
+            for population, moments in _of_chunk(chunk, variants, measures, over, min_spikes, bar).items():
+                found.setdefault((layer, population), []).append(moments)
+    merged = {key: reduce(_merge, parts) for key, parts in found.items()}
+    merged |= {(NETWORK, p): reduce(_merge, [m for (_, q), m in merged.items() if p == q]) for p in POPULATIONS}
+    return _values(merged, measures, indicators, {**source.facts, "over": over, "min_spikes": min_spikes})
+
+
+def check_indicators(indicators: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse indicators that are unknown, or none.
+
+    Raises
+    ------
+    AnalysisError
+        If one is unknown; the message suggests the nearest.
+    """
+    for name in indicators:
+        if name not in known:
+            raise AnalysisError(
+                f"there is no indicator {name!r} (indicators: {', '.join(known)}).{suggestion(name, known)}",
+                "Nothing was computed.",
+                "Use some of these, or leave `indicators` out for the usual ones.",
+            )
+    if not indicators:
+        raise AnalysisError(
+            "no indicator was named.", "Nothing was computed.", "Leave `indicators` out for the usual ones."
+        )
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is no probability.
+
+    Raises
+    ------
+    AnalysisError
+        If it is not strictly between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise AnalysisError(
+            f"A confidence of {confidence} is no probability.", "Nothing was computed.", "Use 0.95, for instance."
+        )
+
+
+def indicator_unit(indicator: str) -> str:
+    """Give the unit of measure of an indicator.
+
+    Examples
+    --------
+    >>> indicator_unit("firing_rate_mean"), indicator_unit("firing_rate_var"), indicator_unit("fano_var")
+    ('Hz', 'Hz^2', '1')
+    """
+    measure, _, moment = indicator.rpartition("_")
+    unit = MEASURES[measure].unit if measure in MEASURES else "1"
+    return f"{unit}^2" if moment == "var" and unit != "1" else unit
+
+
+def _of_chunk(
+    chunk: Chunk, variants: Sequence[Variant], measures: tuple[str, ...], over: Over, min_spikes: int, bar: tqdm
+) -> dict[str, Moments]:
+    """Take the moments over the units of a chunk, for the chunk itself (first) and for its variants."""
+    # Chunks of a recording are bits.
+    spikes = cast(SpikeBits, chunk.spikes)
+    dense = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins)
+    n = dense.sum(axis=(0, 2), dtype=np.int64)[:, None]
+    good = quality_of(n, np.array([spikes.n_bins]), min_spikes) == "good"
+    members = {"all": np.ones(good.size, bool), "good": good}
+    parts: dict[str, list[Any]] = {population: [] for population in POPULATIONS}
+    for variant in [None, *variants]:
+        measured = _measured(spikes if variant is None else variant(spikes, dense), measures, over)
+        for population, chosen in members.items():
+            parts[population].append([_moments(measured[name], chosen) for name in measures])
+        bar.update(good.size)
+    return {population: Moments(*np.moveaxis(np.array(part, float), 2, 0)) for population, part in parts.items()}
+
+
+def _measured(spikes: SpikeBits, measures: tuple[str, ...], over: Over) -> dict[str, np.ndarray]:
+    found = measure_bits(spikes, over=over)
+    if "label_share_adjusted" in measures:
+        expected = np.full(spikes.n_units, np.nan)
+        if spikes.label is not None and spikes.label_bins is not None:
+            expected = chance.expected_label_share(count_labels(spikes).sum(axis=1), spikes.label_bins)
+        found["label_share_adjusted"] = chance.adjust_label_share(found["label_share"], expected)
+    return found
+
+
+def _moments(values: Float[np.ndarray, " unit"], chosen: Bool[np.ndarray, " unit"]) -> tuple[float, float, float]:
+    known = values[chosen & ~np.isnan(values)]
+    if known.size == 0:
+        return 0.0, 0.0, 0.0
+    mean = known.mean()
+    return float(known.size), float(mean), float(np.square(known - mean).sum())
+
+
+def _merge(a: Moments, b: Moments) -> Moments:
+    """Join two sets of units (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115)."""
+    n = a.n + b.n
+    share = b.n / np.maximum(n, 1)
+    gap = b.mean - a.mean
+    return Moments(n, a.mean + gap * share, a.squares + b.squares + gap**2 * a.n * share)
+
+
+def _values(
+    moments: Mapping[tuple[str, str], Moments],
+    measures: tuple[str, ...],
+    indicators: Sequence[str],
+    facts: Mapping[str, Any],
+) -> Values:
+    """Read the indicators off the moments."""
+    rows, values, tolerance = [], [], []
+    for (layer, population), found in moments.items():
+        for indicator in indicators:
+            measure, _, moment = indicator.rpartition("_")
+            column = measures.index(measure)
+            n, mean, squares = (part[:, column] for part in found)
+            value = mean if moment == "mean" else squares / np.maximum(n, 1)
+            rows.append({"layer": layer, "population": population, "indicator": indicator})
+            values.append(np.where(n > 0, value, np.nan))
+            tolerance.append(ROUNDING * (abs(mean[0]) if moment == "mean" else mean[0] ** 2 + value[0]))
+    table = np.array(values)
+    return Values(
+        rows=pd.DataFrame(rows),
+        observed=table[:, 0],
+        variants=table[:, 1:],
+        tolerance=np.array(tolerance, float),
+        facts={key: value for key, value in facts.items() if value is not None},
+    )

@@ -1,0 +1,230 @@
+"""jackknife: what other inputs of the same kind would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy import stats
+
+from ann2neo.analysis.lattice import recording_source
+from ann2neo.errors import AnalysisError
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.definitions import Over
+from ann2neo.recording import Recording, with_bins
+from ann2neo.surrogates.indicators import (
+    INDICATORS,
+    Values,
+    check_confidence,
+    indicator_unit,
+    indicator_values,
+)
+from ann2neo.surrogates.permutations import trial_lengths
+from ann2neo.windows import stretch_edges
+
+SCHEMA = "ann2neo-jackknife/1"
+OF_INTERVALS = ("cv_mean", "cv2_mean", "lv_mean")
+
+
+def jackknife(
+    recording: Recording,
+    *,
+    windows: Any = None,
+    over: Over = "windows",
+    indicators: Sequence[str] = INDICATORS,
+    n_groups: int = 20,
+    confidence: float = 0.95,
+    min_spikes: int = 10,
+    progress: bool = True,
+) -> pd.DataFrame:
+    r"""Estimate how far each indicator of each layer would move with other inputs, by leaving out inputs.
+
+    The inputs of each window (of each label, with label windows) are cut into :math:`G` successive groups of equal
+    size; the g-th groups of all windows are left out together, from all units, layers and passes, and their bins are
+    cut out of windows and time. With :math:`T_g` the indicator of what is left,
+
+    .. math:: s^2 = \frac{G-1}{G} \sum_g (T_g - \bar T)^2, \qquad T \pm t_{G-1} s .
+
+    Units move together with the inputs that they share, which sd / sqrt(units) overlooks. The interval is about inputs
+    drawn anew for the same labels and one trained network; for other seeds see `across_networks`. Inputs are taken to
+    be drawn independently of each other (or to depend on near ones only, which groups of successive ones allow for).
+
+    Indicators of intervals (CV, CV2, Lv) depend on the order of inputs: for them groups are blocks of successive inputs
+    of all labels, and only where inputs lie label by label, of each label. Where windows lie inside trials, inputs are
+    grouped within labels if there are any, else among all. Fewer inputs than ``n_groups`` in a window make the interval
+    wider than need be.
+
+    A Fano factor is proportional to the size of the windows wherever these matter, and leaving out inputs shrinks them:
+    the estimate is not corrected for bias, and its interval is up to the share 1 / G too narrow. Where inputs have no
+    relation to windows at all, squares of counts have no linear part, and the interval is too wide, never too narrow in
+    expectation: by sqrt(2) for mean Fano factors and label shares, by more for their variance. Test chance with
+    `null_bands`.
+
+    Parameters
+    ----------
+    recording
+        Spikes of several trials.
+    windows
+        As in `ann2neo.analyze`.
+    over
+        As in `ann2neo.analyze`.
+    indicators
+        Columns of `ann2neo.summarize`.
+    n_groups
+        Number G of groups; as many as there are inputs is the delete-one jackknife.
+    confidence
+        Probability that an interval covers, approximately.
+    min_spikes
+        Units with fewer spikes, in the whole recording, are not "good".
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer, population ("all", "good") and indicator, the network last: ``value``, ``standard_error``,
+        ``low``, ``high``.
+
+    Raises
+    ------
+    AnalysisError
+        If an indicator is unknown, or there are fewer than 2 groups or more than trials.
+    WindowError
+        If the recording does not support the windows.
+
+    References
+    ----------
+    Efron and Stein (1981), doi:10.1214/aos/1176345462. Shao and Wu (1989), doi:10.1214/aos/1176347263. Künsch (1989),
+    doi:10.1214/aos/1176347265.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> together = np.tile(np.random.default_rng(0).random((40, 1)) < 0.5, 1000)  # all units do the same
+    >>> rate = jackknife(ann2neo.from_array(together), windows=10, indicators=["p_spike_mean"], progress=False)
+    >>> bool(0.05 < rate["standard_error"][0] < 0.12)  # that of one unit is sqrt(0.25 / 40) = 0.079
+    True
+    """
+    check_confidence(confidence)
+    lengths = trial_lengths(recording)
+    if not 2 <= n_groups <= lengths.size:
+        raise AnalysisError(
+            f"{lengths.size} trials cannot be dealt to {n_groups} groups.",
+            "Nothing was estimated.",
+            f"Use n_groups from 2 to {lengths.size}.",
+        )
+    by_window, by_time = _strata(recording, windows, lengths)
+    of_intervals = any(name in OF_INTERVALS for name in indicators)
+    cuts = [_cut(strata, n_groups) for strata in ([by_window, by_time] if of_intervals else [by_window])]
+    values = indicator_values(
+        recording,
+        [_leaving_out(cut == group, recording, lengths) for cut in cuts for group in range(n_groups)],
+        windows=windows,
+        over=over,
+        indicators=indicators,
+        min_spikes=min_spikes,
+        progress=progress,
+    )
+    result = values.rows.assign(value=values.observed, **_interval(values, n_groups, confidence))
+    result.attrs = {
+        "schema": SCHEMA,
+        **values.facts,
+        "replicate": "input",
+        "n_groups": n_groups,
+        "confidence": confidence,
+        "units": {name: indicator_unit(name) for name in indicators},
+    }
+    return result
+
+
+def without(
+    spikes: SpikeBits,
+    dense: UInt8[np.ndarray, "pass unit bin"],
+    *,
+    kept: Int[np.ndarray, " kept"],
+    edges: Int[np.ndarray, " edge"],
+) -> SpikeBits:
+    """Keep some bins of every pass; windows that lose all their bins are no more.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    dense
+        Their bits, unpacked, shape (pass, unit, bin).
+    kept
+        Bins of a pass that are kept, ascending, shape (kept,).
+    edges
+        Bins at which stretches of the kept bins begin, over all passes, and the end, shape (edge,).
+
+    Examples
+    --------
+    >>> spikes = SpikeBits(
+    ...     bits=np.packbits(np.array([[[1, 0, 1, 1]]], bool), axis=2), pass_bins=4, bin_size_ms=1.0,
+    ...     stretch_edges=np.array([0, 4]), window=np.array([0, 1, 2, 2]), window_pass=np.array([0, 0, 0]),
+    ... )
+    >>> dense = np.unpackbits(spikes.bits, axis=2, count=4)
+    >>> without(spikes, dense, kept=np.array([0, 2]), edges=np.array([0, 2])).window
+    array([0, 1])
+    """
+    window = spikes.window.reshape(-1, spikes.pass_bins)[:, kept].ravel()
+    left = np.unique(window[window >= 0])
+    return replace(
+        spikes,
+        bits=np.packbits(dense[:, :, kept], axis=2),
+        pass_bins=kept.size,
+        stretch_edges=edges,
+        window=np.where(window >= 0, np.searchsorted(left, window), -1),
+        window_pass=spikes.window_pass[left],
+        label=None if spikes.label is None else spikes.label.reshape(-1, spikes.pass_bins)[:, kept].ravel(),
+    )
+
+
+def _leaving_out(
+    left_out: Bool[np.ndarray, " trial"], recording: Recording, lengths: Int[np.ndarray, " trial"]
+) -> partial[SpikeBits]:
+    trials = recording.trials[np.tile(~left_out, recording.n_passes)]
+    return partial(without, kept=np.flatnonzero(np.repeat(~left_out, lengths)), edges=stretch_edges(with_bins(trials)))
+
+
+def _strata(
+    recording: Recording, windows: Any, lengths: Int[np.ndarray, " trial"]
+) -> tuple[Int[np.ndarray, " trial"], Int[np.ndarray, " trial"]]:
+    """Say within which sets of inputs groups are cut, for indicators of counts and for those of intervals."""
+    spikes = recording_source(recording, windows).chunks[0]().spikes
+    first_bins = np.cumsum(lengths) - lengths
+    of_window = spikes.window[first_bins]
+    label = np.zeros(lengths.size, np.int64) if spikes.label is None else spikes.label[first_bins]
+    several_inputs = np.bincount(of_window + 1)[1:].max(initial=0) > 1
+    # An interval leaves no trial of several bins, and none but a few leave a label where inputs lie label by label.
+    lies_by_label = np.count_nonzero(np.diff(label)) == np.unique(label).size - 1
+    by_time = label if lengths.max() > 1 or lies_by_label else np.zeros_like(label)
+    return of_window if several_inputs else label, by_time
+
+
+def _cut(strata: Int[np.ndarray, " trial"], n_groups: int) -> Int[np.ndarray, " trial"]:
+    """Cut the inputs of each stratum into successive groups of equal size, or nearly.
+
+    Where they do not divide evenly, strata begin at different fractions of an input, so that the larger shares fall to
+    other groups in each and groups as a whole remain alike.
+    """
+    groups = np.empty(strata.size, np.int64)
+    known = np.unique(strata)
+    for number, stratum in enumerate(known):
+        members = np.flatnonzero(strata == stratum)
+        groups[members] = (np.arange(members.size) + (number + 0.5) / known.size) * n_groups // members.size
+    return groups
+
+
+def _interval(values: Values, n_groups: int, confidence: float) -> dict[str, Float[np.ndarray, " row"]]:
+    of_intervals = values.rows["indicator"].isin(OF_INTERVALS).to_numpy()
+    kept = np.where(of_intervals[:, None], values.variants[:, -n_groups:], values.variants[:, :n_groups])
+    error = math.sqrt(n_groups - 1) * kept.std(axis=1)
+    reach = float(stats.t.isf((1 - confidence) / 2, n_groups - 1)) * error
+    return {"standard_error": error, "low": values.observed - reach, "high": values.observed + reach}
