@@ -22,7 +22,7 @@ from ann2neo.errors import AnalysisError, Ann2NeoWarning, LayerNotFound, SpikeTr
 with warnings.catch_warnings():
     from elephant import kernels, statistics
 
-quiet = pytest.mark.filterwarnings("ignore:::elephant")
+quiet = pytest.mark.filterwarnings("ignore:::elephant.*")
 pytestmark = quiet
 
 
@@ -214,9 +214,7 @@ def test_our_blocks_give_what_the_recording_gives(segment_by):
     expected, found = population.tuning(recording), population.tuning(block)
     assert found["label"].astype(str).tolist() == expected["label"].astype(str).tolist()
     np.testing.assert_allclose(found[["rate_hz", "chance_sd"]], expected[["rate_hz", "chance_sd"]], atol=1e-6)
-    np.testing.assert_array_equal(
-        population.complexity(block)["n_bins"], population.complexity(recording)["n_bins"]
-    )
+    np.testing.assert_array_equal(population.complexity(block)["n_bins"], population.complexity(recording)["n_bins"])
     assert population.time_histogram(block, layer="b")["n_spikes"].sum() == recording.raster("b").sum()
 
 
@@ -310,3 +308,19 @@ def test_elephant_is_imported_late_and_leaves_no_trace():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
     assert done.stderr == ""
+
+
+def test_psth_of_single_bins_is_the_tuning():
+    """Where a trial is one bin long, the histogram of one bin has the mean, the expectation and the chance of the tuning, per 1 ms."""
+    recording = random_network(n_passes=2)
+    tuned, found = population.tuning(recording), population.psth(recording)
+    np.testing.assert_allclose(found["mean"], tuned["spikes_per_bin"])
+    np.testing.assert_allclose(found[["rate_hz"]], tuned[["rate_hz"]])
+    np.testing.assert_allclose(1000 * found[["expected", "chance_sd"]], tuned[["expected", "chance_sd"]], atol=1e-9)
+
+
+def test_unknown_labels_stay_unknown_in_blocks():
+    """A negative label that became text in a Block cut by trial is still no label."""
+    recording = network([[1, 1, 0, 1]], [0, -1, 1, 0])
+    found = population.tuning(ann2neo.to_block(recording, segment_by="trial"))
+    assert found["n_spikes"].tolist() == population.tuning(recording)["n_spikes"].tolist() == [2, 0]

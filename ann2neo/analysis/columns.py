@@ -81,7 +81,9 @@ def define(column: str) -> Measure:
     if ending == "corrected" and name in COLUMNS:
         text = f"{name}, adjusted such that a threshold on it bounds the false discovery rate over the good units of the layer."
         return Measure(name=column, unit="1", definition=text, doi="10.1111/j.2517-6161.1995.tb02031.x")
-    raise AnalysisError(f"no column is called {column!r}.{suggestion(column, COLUMNS)}", "", f"Columns are {', '.join(COLUMNS)}.")
+    raise AnalysisError(
+        f"no column is called {column!r}.{suggestion(column, COLUMNS)}", "", f"Columns are {', '.join(COLUMNS)}."
+    )
 
 
 def handbook() -> str:

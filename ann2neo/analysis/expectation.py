@@ -29,14 +29,20 @@ def expectations(
 
 
 def _on_lattice(
-    spikes: Spikes, n: Int[np.ndarray, "unit stretch"], bins: Int[np.ndarray, " stretch"], over: Over, period: float | None
+    spikes: Spikes,
+    n: Int[np.ndarray, "unit stretch"],
+    bins: Int[np.ndarray, " stretch"],
+    over: Over,
+    period: float | None,
 ) -> Expectations:
     """Expect each measure for spikes that lie in the bins of each stretch in uniformly random arrangement."""
     if isinstance(spikes, SpikeBits):
         bin_size, ms = spikes.bin_size_ms, 1.0
     else:
         bin_size, ms = float(spikes.stretch_durations.sum() / bins.sum()), milliseconds_per(spikes.time_unit)
-    lvr = {} if period is None else {"lvr_expected": chance.expected_lvr(n, bins, refractoriness_bins=period / bin_size)}
+    lvr = (
+        {} if period is None else {"lvr_expected": chance.expected_lvr(n, bins, refractoriness_bins=period / bin_size)}
+    )
     return {
         "isi_mean_expected": chance.expected_isi_mean(n, bins) * (bin_size * ms),
         "isi_var_expected": chance.expected_isi_var(n, bins) * (bin_size * ms) ** 2,

@@ -61,7 +61,7 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
     WindowError
         If there are no labels to count by, or no complete window.
     """
-    segments, epochs = _segments(spikes)
+    segments, epochs = trains_and_epochs(spikes)
     n_units = len(segments[0])
     if n_units == 0 or any(len(segment) != n_units for segment in segments):
         raise AnalysisError(
@@ -73,7 +73,7 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
     groups: dict[Borders, list[int]] = {}
     for unit in range(n_units):
         groups.setdefault(_borders([segment[unit] for segment in segments]), []).append(unit)
-    identities = _identities(segments[0])
+    identities = unit_identities(segments[0])
     chunks = [
         Chunk(
             units=identities.iloc[units].reset_index(drop=True),
@@ -93,7 +93,7 @@ def _same(chunk: Chunk) -> Chunk:
     return chunk
 
 
-def _segments(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
+def trains_and_epochs(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
     """Give the trains and the epochs of each segment."""
     import neo
 
@@ -129,7 +129,7 @@ def _borders(trains: list[Any]) -> Borders:
     )
 
 
-def _identities(trains: list[Any]) -> pd.DataFrame:
+def unit_identities(trains: list[Any]) -> pd.DataFrame:
     """Say who the units are; units without a number of their own are numbered within their layer."""
     table = pd.DataFrame([_identity(train) for train in trains], columns=list(IDENTITY))
     return table.assign(unit=table["unit"].where(table["unit"] >= 0, table.groupby("layer").cumcount()))
@@ -226,7 +226,7 @@ def _windows(
 def _cut(windows: Any, epochs: list[list[Any]], bin_size_ms: float | None) -> Cut:
     """Decide how to cut: by label where epochs have labels, else 100 bins, else 1 s, unless the caller said."""
     if windows is None:
-        found = any(_labels_of(epoch, "label") is not None for segment in epochs for epoch in segment)
+        found = any(epoch_labels(epoch, "label") is not None for segment in epochs for epoch in segment)
         windows = "label" if found else None
     if isinstance(windows, str):
         return _labelled_cut(windows, epochs)
@@ -253,7 +253,7 @@ def _cut(windows: Any, epochs: list[list[Any]], bin_size_ms: float | None) -> Cu
 def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
     chosen = []
     for segment in epochs:
-        found = [(epoch, labels) for epoch in segment if (labels := _labels_of(epoch, name)) is not None]
+        found = [(epoch, labels) for epoch in segment if (labels := epoch_labels(epoch, name)) is not None]
         if not found:
             known = sorted(
                 {str(epoch.name) for epoch in segment} | {key for epoch in segment for key in epoch.array_annotations}
@@ -274,7 +274,7 @@ def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
     )
 
 
-def _labels_of(epoch: Any, name: str) -> np.ndarray | None:
+def epoch_labels(epoch: Any, name: str) -> np.ndarray | None:
     """Find labels: a column of that name, an Epoch of that name, or, for "label", the labels of the Epoch of trials."""
     if name in epoch.array_annotations:
         return np.asarray(epoch.array_annotations[name]).astype(str)

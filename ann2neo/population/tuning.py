@@ -1,0 +1,271 @@
+"""How the activity of each unit depends on the label of a trial, as a whole and over the time of the trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import quantities as pq
+from jaxtyping import Float, Int
+
+from ann2neo.errors import AnalysisError
+from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
+from ann2neo.population.sizes import MAX_BYTES, say_size
+from ann2neo.population.trials import LabelledTrials, labelled_trials, trial_counts
+
+BYTES_PER_ROW = 100
+
+
+def tuning(
+    spikes: Any,
+    *,
+    by: str = "label",
+    layer: str | None = None,
+    units: Choice = None,
+    seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+) -> pd.DataFrame:
+    """Average the activity of each unit over the trials of each label.
+
+    ``expected`` is the unit's rate over all trials, and ``chance_sd`` the standard deviation of a label's rate when labels are permuted over trials:
+    ``sqrt(var (M - m) / (m (M - 1)))`` for ``m`` of ``M`` trials and the variance (ddof 0) of the unit's trials. It is exact for trials of equal
+    duration; for unequal ones the variance is that of the counts around rate times duration. In trials of one bin it is the hypergeometric one, given
+    the number of spikes. Units share one permutation, so that deviations of different units are not independent; a preferred label exists by chance
+    too: of ``K`` labels the largest deviation of an untuned unit is near ``sqrt(2 ln K)`` standard deviations.
+
+    Trials without a label (negative, or empty text) are left out. A silent unit has rate 0 and standard deviation 0.
+
+    Parameters
+    ----------
+    spikes
+        A `Recording`, a neo.Block, a neo.Segment or a list of neo.SpikeTrain. In neo objects of others a trial is an interval of an Epoch, else a
+        segment that carries its label as an annotation.
+    by
+        Column of the trials table (also "stimulus_id"), name of an Epoch or of an array annotation, or annotation of segments.
+    layer
+        Name of a layer; None for all.
+    units
+        How many units to draw at random, or their positions; None for all.
+    seed
+        Seed of the draw.
+    max_bytes
+        Memory that may be used.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per unit and label: ``layer``, ``unit``, ``label``, ``n_trials``, ``n_spikes``, ``mean`` (spikes per trial), ``spikes_per_bin`` (of
+        recordings), ``rate_hz``, ``expected`` and ``chance_sd`` of ``rate_hz``.
+
+    Raises
+    ------
+    WindowError
+        If there are no such labels.
+    AnalysisError
+        If the table is larger than allowed.
+
+    References
+    ----------
+    Georgopoulos, Kalaska, Caminiti, Massey (1982), doi:10.1523/JNEUROSCI.02-11-01527.1982.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.array([[1], [1], [0], [0]], bool), labels=[3, 3, 8, 8])
+    >>> tuning(recording)[["label", "n_spikes", "rate_hz", "expected", "chance_sd"]].round(1)
+       label  n_spikes  rate_hz  expected  chance_sd
+    0      3         2   1000.0     500.0      288.7
+    1      8         0      0.0     500.0      288.7
+    """
+    chosen = choose(spikes, layer, units, seed)
+    trials = labelled_trials(chosen, by)
+    _say_rows(chosen.n_units * len(trials.names), max_bytes)
+    per_unit = 8 * (2 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
+    parts = [_tuning_of(part, trials) for part in chunks(chosen, per_unit)]
+    table = pd.concat(parts, ignore_index=True)
+    measured_in = {
+        "n_spikes": "spikes",
+        "mean": "spikes per trial",
+        "spikes_per_bin": "spikes per bin",
+        "rate_hz": "Hz",
+        "expected": "Hz",
+        "chance_sd": "Hz",
+    }
+    table.attrs = facts(chosen, by=by, units=measured_in, chance="labels permuted over trials")
+    return table
+
+
+def psth(
+    spikes: Any,
+    *,
+    bin_size: pq.Quantity | None = None,
+    by: str = "label",
+    layer: str | None = None,
+    units: Choice = None,
+    seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+) -> pd.DataFrame:
+    """Average the spikes of each unit over the trials of each label, in bins that are counted from the beginning of a trial (peri-stimulus time histogram).
+
+    Bin ``i`` holds the times ``i b <= t < (i + 1) b`` after a trial begins. Trials of unequal duration are averaged as long as they last (see
+    ``n_trials``); an incomplete last bin is dropped. ``expected`` is the mean over all trials that last so long, and ``chance_sd`` the exact standard
+    deviation of a label's mean when labels are permuted over these trials, ``sqrt(var (M - m) / (m (M - 1)))`` for ``m`` of ``M`` trials, var with
+    ddof 0.
+
+    Trials of a network that are one bin long have a histogram of one bin: use `tuning`.
+
+    Parameters
+    ----------
+    spikes
+        A `Recording`, a neo.Block, a neo.Segment or a list of neo.SpikeTrain. In neo objects of others a trial is an interval of an Epoch, else a
+        segment that carries its label as an annotation.
+    bin_size
+        Width of a bin; on a recording its own bin if not given, else a whole multiple of it.
+    by
+        Column of the trials table (also "stimulus_id"), name of an Epoch or of an array annotation, or annotation of segments.
+    layer
+        Name of a layer; None for all.
+    units
+        How many units to draw at random, or their positions; None for all.
+    seed
+        Seed of the draw.
+    max_bytes
+        Memory that may be used.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per unit, label and bin: ``layer``, ``unit``, ``label``, ``start_ms``, ``n_trials``, ``mean`` (spikes per bin), ``rate_hz``,
+        ``expected`` and ``chance_sd`` of ``mean``. Bins that no trial of a label reaches are left out.
+
+    Raises
+    ------
+    WindowError
+        If there are no such labels.
+    AnalysisError
+        If the table is larger than allowed, or no trial holds a bin.
+
+    References
+    ----------
+    Gerstein, Kiang (1960), doi:10.1016/S0006-3495(60)86872-5.
+
+    Examples
+    --------
+    >>> import ann2neo, neo
+    >>> train = neo.SpikeTrain([0.1, 0.2, 1.7, 2.1, 3.9] * pq.s, t_stop=4.0)
+    >>> segment = neo.Segment()
+    >>> segment.spiketrains.append(train)
+    >>> segment.epochs.append(neo.Epoch([0, 2] * pq.s, [2, 2] * pq.s, labels=["a", "b"], name="trials"))
+    >>> psth(segment, bin_size=1 * pq.s)[["label", "start_ms", "n_trials", "mean", "expected", "chance_sd"]]
+      label  start_ms  n_trials  mean  expected  chance_sd
+    0     a       0.0         1   2.0       1.5        0.5
+    1     a    1000.0         1   1.0       1.0        0.0
+    2     b       0.0         1   1.0       1.5        0.5
+    3     b    1000.0         1   1.0       1.0        0.0
+    """
+    chosen = choose(spikes, layer, units, seed)
+    width = float(bin_size_of(chosen, bin_size))
+    trials = labelled_trials(chosen, by)
+    n_bins = np.floor(trials.durations_ms / width * (1 + 1e-12)).astype(np.int64)
+    if n_bins.max() == 0:
+        raise AnalysisError(
+            f"no trial (longest: {trials.durations_ms.max():g} ms) holds a bin of {width:g} ms.",
+            "There is nothing to count in.",
+            "Use shorter bins.",
+        )
+    _say_rows(chosen.n_units * len(trials.names) * int(n_bins.max()), max_bytes)
+    edges = trials.edges_ms[:, :1] + np.minimum(np.arange(n_bins.max() + 1), n_bins[:, None]) * width
+    per_unit = 8 * (3 * edges.size + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
+    table = pd.concat(
+        [_psth_of(part, trials, n_bins, edges, width) for part in chunks(chosen, per_unit)], ignore_index=True
+    )
+    measured_in = {
+        "start_ms": "ms",
+        "mean": "spikes per bin",
+        "rate_hz": "Hz",
+        "expected": "spikes per bin",
+        "chance_sd": "spikes per bin",
+    }
+    table.attrs = facts(chosen, by=by, bin_size_ms=width, units=measured_in, chance="labels permuted over trials")
+    return table
+
+
+def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
+    counts, durations = trial_counts(part, trials), trials.durations_ms
+    sums, expected, chance_sd = _by_label(counts, durations, trials.codes, len(trials.names))
+    time = np.bincount(trials.codes, weights=durations, minlength=len(trials.names))
+    columns = {
+        "n_trials": np.broadcast_to(trials.n_trials, sums.shape),
+        "n_spikes": sums,
+        "mean": sums / trials.n_trials,
+    }
+    if part.bin_size_ms is not None:
+        columns["spikes_per_bin"] = sums / (time / part.bin_size_ms)
+    columns |= {
+        "rate_hz": sums / time * 1000,
+        "expected": np.broadcast_to(expected[:, None] * 1000, sums.shape),
+        "chance_sd": chance_sd / time * 1000,
+    }
+    return _rows(part, trials, columns)
+
+
+def _psth_of(
+    part: Ensemble,
+    trials: LabelledTrials,
+    n_bins: Int[np.ndarray, " trial"],
+    edges: Float[np.ndarray, "trial edge"],
+    width: float,
+) -> pd.DataFrame:
+    counts = np.diff(part.spikes_before(trials.segment, edges), axis=2)
+    tables = []
+    for number in range(counts.shape[2]):
+        lasting = n_bins > number
+        codes = trials.codes[lasting]
+        n_trials = np.bincount(codes, minlength=len(trials.names))
+        sums, expected, chance_sd = _by_label(counts[:, lasting, number], np.ones(codes.size), codes, len(trials.names))
+        with np.errstate(invalid="ignore"):
+            mean = sums / n_trials
+            columns = {
+                "start_ms": np.full(sums.shape, number * width),
+                "n_trials": np.broadcast_to(n_trials, sums.shape),
+                "mean": mean,
+                "rate_hz": mean * 1000 / width,
+            }
+            columns |= {"expected": np.broadcast_to(expected[:, None], sums.shape), "chance_sd": chance_sd / n_trials}
+        tables.append(_rows(part, trials, columns))
+    # By unit, then label, then bin: the order in which one histogram after the other is read.
+    place = np.arange(tables[0].shape[0])
+    table = pd.concat([table.assign(place=place) for table in tables]).sort_values(["place", "start_ms"], kind="stable")
+    return table[table["n_trials"] > 0].drop(columns="place")
+
+
+def _by_label(
+    counts: Int[np.ndarray, "unit trial"],
+    durations: Float[np.ndarray, " trial"],
+    codes: Int[np.ndarray, " trial"],
+    n_labels: int,
+) -> tuple[Int[np.ndarray, "unit label"], Float[np.ndarray, " unit"], Float[np.ndarray, "unit label"]]:
+    """Add up the counts of each label; give the rate over all trials, and the sd of each sum when labels are permuted over trials."""
+    member = codes[:, None] == np.arange(n_labels)
+    sums = counts @ member.astype(np.int64)
+    rate = counts.sum(axis=1) / durations.sum()
+    variance = (counts - rate[:, None] * durations).var(axis=1)
+    m, n_trials = member.sum(axis=0), codes.size
+    return sums, rate, np.sqrt(variance[:, None] * m * (n_trials - m) / max(n_trials - 1, 1))
+
+
+def _rows(part: Ensemble, trials: LabelledTrials, columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Lay out arrays of shape (unit, label) as rows."""
+    who = (
+        part.units[["layer", "unit"]].loc[np.repeat(np.arange(part.n_units), len(trials.names))].reset_index(drop=True)
+    )
+    return who.assign(
+        label=np.tile(np.array(trials.names), part.n_units),
+        **{name: values.ravel() for name, values in columns.items()},
+    )
+
+
+def _say_rows(n_rows: int, max_bytes: int) -> None:
+    cure = "Use fewer units (units=), larger bins, or allow more with max_bytes."
+    say_size(n_rows * BYTES_PER_ROW * 2, max_bytes, f"a table of {n_rows:,} rows", cure)
