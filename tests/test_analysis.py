@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 
 import neo
 import numpy as np
@@ -326,6 +327,7 @@ def test_tests_are_those_of_the_chance_room():
 
     rng = np.random.default_rng(1)
     spikes = rng.random((400, 30)) < np.linspace(0, 1, 30)
+    spikes[:, 1] = np.arange(400) % 80 == 0  # too few to count as a test, but enough for a p value
     labels = np.arange(400) % 8
     table = analyze(ann2neo.from_array(spikes, labels=labels), tests=True)
     n = spikes.sum(axis=0)
@@ -341,6 +343,7 @@ def test_tests_are_those_of_the_chance_room():
         assert np.array_equal(table[name], values, equal_nan=True), name
     assert (table["isi_law_p"].notna() == (table["n_spikes"].between(2, 399))).all()
     good = table["quality"] == "good"
+    assert table.loc[1, ["quality", "runs_p"]].notna().all()
     assert table.loc[~good, "runs_p_corrected"].isna().all()
     assert np.array_equal(
         table.loc[good, "runs_p_corrected"], chance.false_discovery(table.loc[good, "runs_p"].to_numpy())
@@ -355,6 +358,13 @@ def test_tests_do_not_depend_on_chunks_units_or_further_passes(monkeypatch):
     assert_same(analyze(recording, tests=True, seed=4), whole)
     few = analyze(recording.select(units=[5, 2]), tests=True, seed=4)
     assert few["isi_law_p"].tolist()[:2] == [whole["isi_law_p"][5], whole["isi_law_p"][2]]
+    once = replace(
+        recording,
+        layers=tuple(replace(x, raster=replace(x.raster, packed=x.raster.packed[:1])) for x in recording.layers),
+        trials=recording.trials[recording.trials["pass"] == 0],
+    )
+    for name in ("dispersion_p", "runs_p", "isi_law_p", "stationarity_p"):
+        assert np.array_equal(analyze(once, tests=True, seed=4)[name], whole[name], equal_nan=True)
     assert analyze(recording, tests=True, seed=5)["isi_law_p"].tolist() != whole["isi_law_p"].tolist()
 
 
