@@ -58,6 +58,10 @@ def test_export_analyze_info_share(folder):
         "rec-raster.png",
     }
     assert (folder / "results" / "report.html").stat().st_size > 10000
+    run(folder, "analyze", "rec.nwb", "-o", "by-label", "--order", "label", "--windows", "10", "--quiet")
+    arranged = ann2neo.analyze(recording.arrange("label"), windows=10, progress=False)
+    assert np.allclose(pd.read_csv(folder / "by-label" / "rec.csv")["cv"], arranged["cv"], equal_nan=True)
+    assert not np.allclose(arranged["cv"], expected["cv"], equal_nan=True)
     run(folder, "share", "rec.nwb", "-o", "bundle")
     subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder / "bundle", check=True, capture_output=True)
 
