@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,11 +11,12 @@ import neo
 import numpy as np
 import pandas as pd
 import quantities as pq
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from ann2neo.outline import MIN_SPIKES, outline_of, plain, quality, time_axis, trial_names
+from ann2neo.outline import MIN_SPIKES, outline_of, plain, time_axis, trial_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording import SCHEMA, Layer, Recording
+from ann2neo.trains.lazy import LazySpikeTrainList, UnitTrains, few_enough_to_keep, layer_units
 from ann2neo.windows import column_of
 
 SegmentBy = Literal["label", "trial"]
@@ -72,13 +73,15 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
         description=f"Activations above threshold of an artificial neural network; {time_axis(recording)}",
         **_block_annotations(recording, outline, segment_by),
     )
-    trains = [_trains_of_layer(layer, pieces, recording, first) for layer, first in _numbered(recording)]
-    for number, piece in enumerate(pieces):
+    layers = layer_units(recording)
+    keep = few_enough_to_keep(recording, len(pieces))
+    trains = [[UnitTrains(units, piece.bins, recording.bin_size_ms, keep=keep) for units in layers] for piece in pieces]
+    for number, (piece, of_piece) in enumerate(zip(pieces, trains)):
         segment = neo.Segment(name=piece.name, description=time_axis(recording), index=number, **piece.annotations)
         segment.epochs.extend([_epoch(recording, piece)])
-        segment.spiketrains.extend([train for of_layer in trains for train in of_layer[number]])
+        segment.spiketrains = LazySpikeTrainList([(part, range(len(part))) for part in of_piece], segment)
         block.segments.extend([segment])
-    block.groups.extend([_group(layer, of_layer) for layer, of_layer in zip(recording.layers, trains)])
+    block.groups.extend([_group(layer, of_layer) for layer, of_layer in zip(recording.layers, zip(*trains))])
     return block
 
 
@@ -120,67 +123,6 @@ def _piece(trials: pd.DataFrame, rows: Int[np.ndarray, " trial"], kind: str) -> 
     return _Piece(name=name, annotations=annotations, rows=rows, bins=bins)
 
 
-def _numbered(recording: Recording) -> Iterator[tuple[Layer, int]]:
-    """Go through the layers with the number of units that come before each."""
-    first = 0
-    for layer in recording.layers:
-        yield layer, first
-        first += layer.n_units
-
-
-def _trains_of_layer(
-    layer: Layer, pieces: list[_Piece], recording: Recording, first: int
-) -> list[list[neo.SpikeTrain]]:
-    """Make the trains of all units, one list for each piece."""
-    annotations = _unit_annotations(layer, recording.n_bins, first)
-    names = layer.unit_names
-    trains: list[list[neo.SpikeTrain]] = [[] for _ in pieces]
-    rate = pq.Quantity(1000.0 / recording.bin_size_ms, "Hz")
-    for units in layer.raster.chunks():
-        dense = layer.raster.dense(units)
-        for number, piece in enumerate(pieces):
-            axis = PseudoTime(n_bins=piece.bins.size, bin_size_ms=recording.bin_size_ms)
-            trains[number] += _trains(dense[:, piece.bins], axis, names[units], annotations[units], rate)
-    return trains
-
-
-def _unit_annotations(layer: Layer, n_bins: int, first: int) -> list[dict[str, Any]]:
-    n_spikes = layer.raster.n_spikes()
-    columns: dict[str, list[Any]] = {
-        **{axis: place.tolist() for axis, place in layer.coordinates.items()},
-        "source_index": layer.units.tolist(),
-        "channel_id": list(range(first, first + layer.n_units)),
-        "threshold": [float(value) for value in layer.thresholds],
-        "n_spikes": n_spikes.tolist(),
-        "quality": quality(n_spikes, n_bins),
-    }
-    shared = {"layer": layer.name, "source_population": layer.name}
-    return [shared | dict(zip(columns, values)) for values in zip(*columns.values())]
-
-
-def _trains(
-    dense: Bool[np.ndarray, "unit bin"],
-    axis: PseudoTime,
-    names: list[str],
-    annotations: list[dict[str, Any]],
-    rate: pq.Quantity,
-) -> list[neo.SpikeTrain]:
-    # Quantities of the dtype and unit that the train will have spare neo most of its checks: 0.1 instead of 0.5 ms a train.
-    t_start, t_stop = pq.Quantity(0.0, pq.ms), pq.Quantity(axis.duration_ms, pq.ms)
-    return [
-        neo.SpikeTrain(
-            pq.Quantity(axis.spike_times_ms(np.flatnonzero(row)), pq.ms),
-            t_stop=t_stop,
-            t_start=t_start,
-            units=pq.ms,
-            sampling_rate=rate,
-            name=name,
-            **of_unit,
-        )
-        for row, name, of_unit in zip(dense, names, annotations)
-    ]
-
-
 def _epoch(recording: Recording, piece: _Piece) -> Any:
     rows = recording.trials.iloc[piece.rows]
     length = (rows["stop_bin"] - rows["start_bin"]).to_numpy(np.int64)
@@ -196,7 +138,7 @@ def _epoch(recording: Recording, piece: _Piece) -> Any:
     )
 
 
-def _group(layer: Layer, trains: list[list[neo.SpikeTrain]]) -> neo.Group:
+def _group(layer: Layer, trains: Iterable[UnitTrains]) -> neo.Group:
     group = neo.Group(name=layer.name, layer=layer.name, shape=[int(size) for size in layer.shape], dtype=layer.dtype)
-    group.spiketrains.extend([train for of_piece in trains for train in of_piece])
+    group.spiketrains = LazySpikeTrainList([(part, range(len(part))) for part in trains])
     return group
