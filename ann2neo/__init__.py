@@ -10,16 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ann2neo import figures, population, surrogates
+    from ann2neo import chance, figures, population, surrogates
     from ann2neo.analysis import analyze
     from ann2neo.arrays import from_array
-    from ann2neo.capture import Inputs, Passes, Steps, export, plan, record
+    from ann2neo.capture import Inputs, Passes, Sample, Steps, export, plan, record
     from ann2neo.comparison import compare
     from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
     from ann2neo.formats import load, save
     from ann2neo.recording import Layer, Recording
     from ann2neo.sharing import share
     from ann2neo.summary import summarize
+    from ann2neo.thresholds import MeanPlusSd, Quantile
     from ann2neo.trains import from_block, to_block
 
 __version__ = "0.1.0"
@@ -29,10 +30,14 @@ _HOME = {
     "Ann2NeoWarning": "errors",
     "Inputs": "capture",
     "Layer": "recording",
+    "MeanPlusSd": "thresholds",
     "Passes": "capture",
+    "Quantile": "thresholds",
     "Recording": "recording",
+    "Sample": "capture",
     "Steps": "capture",
     "analyze": "analysis",
+    "chance": "",
     "compare": "comparison",
     "export": "capture",
     "figures": "",
@@ -54,10 +59,14 @@ __all__ = [
     "Ann2NeoWarning",
     "Inputs",
     "Layer",
+    "MeanPlusSd",
     "Passes",
+    "Quantile",
     "Recording",
+    "Sample",
     "Steps",
     "analyze",
+    "chance",
     "compare",
     "export",
     "figures",

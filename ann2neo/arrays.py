@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -16,26 +16,33 @@ from ann2neo.versions import software
 
 
 def from_array(
-    spikes: Bool[np.ndarray, "bin unit"],
+    spikes: Any,
     *,
-    labels: Shaped[np.ndarray, " bin"] | list[int] | None = None,
+    trial_axis: Literal[0, 1] | None = None,
+    labels: Shaped[np.ndarray, " trial"] | list[int] | None = None,
     layer: str = "array",
     shape: tuple[int, ...] | None = None,
     bin_size_ms: float = 1.0,
     provenance: Mapping[str, str | int | float | bool] | None = None,
 ) -> Recording:
-    """Make a recording of spikes that some other source gave, one trial per bin.
+    """Make a recording of spikes that some other source gave.
+
+    A trial is one bin, or, with ``trial_axis``, as many bins as there are steps. Spiking networks in snnTorch, Norse and SpikingJelly give (step, trial, unit):
+    stack the spikes of all steps along the first axis and use ``trial_axis=1``.
 
     Parameters
     ----------
     spikes
-        Whether each unit spiked in each bin, shape (bin, unit).
+        Whether each unit spiked in each bin: shape (bin, unit); with ``trial_axis=1`` (step, trial, unit) and with ``trial_axis=0`` (trial, step, unit). Units may lie along
+        several axes, such as channel, row, col. An array or a torch tensor; numbers have to be 0 or 1.
+    trial_axis
+        Axis along which trials lie, where each has several bins; None where each bin is a trial.
     labels
-        True class of each bin, integers, shape (bin,).
+        True class of each trial, integers, shape (trial,).
     layer
         Name of the population.
     shape
-        How the units are laid out, for instance (channel, row, col); their product is the number of units.
+        How the units are laid out, for instance (channel, row, col); their product is the number of units. None: as in the array.
     bin_size_ms
         Size of a bin in milliseconds.
     provenance
@@ -44,40 +51,39 @@ def from_array(
     Raises
     ------
     InputsError
-        If there is no bin or no unit, or labels and bins differ in number.
+        If there is no bin or no unit, a number is neither 0 nor 1, an axis is missing, or labels and trials differ in number.
 
     Examples
     --------
     >>> from_array(np.eye(3, dtype=bool), labels=[0, 1, 1])
     Recording(3 units in 1 layer, 3 bins of 1.0 ms, 3 trials in presented order)
+    >>> from_array(np.ones((25, 4, 10)), trial_axis=1, labels=[0, 1, 0, 1])
+    Recording(10 units in 1 layer, 100 bins of 1.0 ms, 4 trials in presented order)
     """
-    if spikes.size == 0:
+    by_trial = _trials_first(_as_bool(spikes), trial_axis)
+    n_trials, n_steps = by_trial.shape[:2]
+    if labels is not None and len(labels) != n_trials:
+        noun = "bins" if trial_axis is None else "trials"
         raise InputsError(
-            f"an array of shape {spikes.shape} holds no bins or no units.",
-            "There is nothing to record.",
-            "Give (bin, unit).",
-        )
-    n_bins, n_units = spikes.shape
-    if labels is not None and len(labels) != n_bins:
-        raise InputsError(
-            f"there are {len(labels)} labels for {n_bins} bins.",
-            "It is unclear which label belongs to which bin.",
-            "Give one label for each bin.",
+            f"there are {len(labels)} labels for {n_trials} {noun}.",
+            f"It is unclear which label belongs to which of the {noun}.",
+            f"Give one label for each of the {noun}.",
         )
     columns: dict[str, Any] = {} if labels is None else {"label": np.asarray(labels, np.int64)}
-    ids = np.arange(n_bins)
+    ids = np.arange(n_trials)
+    dense = by_trial.reshape(n_trials * n_steps, -1).T
     return Recording(
         layers=(
             Layer(
                 name=layer,
-                shape=(n_units,) if shape is None else shape,
+                shape=by_trial.shape[2:] if shape is None else shape,
                 dtype="bool",
-                units=np.arange(n_units),
-                thresholds=np.zeros(n_units),
-                raster=Raster.from_dense(np.ascontiguousarray(spikes.T)),
+                units=np.arange(len(dense)),
+                thresholds=np.zeros(len(dense)),
+                raster=Raster.from_dense(np.ascontiguousarray(dense)),
             ),
         ),
-        trials=make_trials(n_bins, stimulus_id=ids, **columns),
+        trials=make_trials(n_trials, lengths=np.full(n_trials, n_steps, np.int64), stimulus_id=ids, **columns),
         bin_size_ms=bin_size_ms,
         provenance={
             "schema": SCHEMA,
@@ -88,3 +94,33 @@ def from_array(
             **(provenance or {}),
         },
     )
+
+
+def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
+    """Read an array, or a tensor of any library that has torch's methods, as truth values."""
+    given = spikes.detach() if hasattr(spikes, "detach") else np.asarray(spikes)
+    ones, zeros = given == 1, given == 0
+    if hasattr(ones, "cpu"):
+        ones, zeros = ones.cpu().numpy(), zeros.cpu().numpy()
+    if not (ones | zeros).all():
+        raise InputsError(
+            f"{int((~(ones | zeros)).sum())} of {ones.size} numbers are neither 0 nor 1.",
+            "It is unclear whether they are spikes.",
+            "Compare them with a threshold first, for instance spikes > 0.",
+        )
+    return ones
+
+
+def _trials_first(
+    spikes: Bool[np.ndarray, " *axis"], trial_axis: Literal[0, 1] | None
+) -> Bool[np.ndarray, "trial step *unit"]:
+    n_axes = 2 if trial_axis is None else 3
+    if spikes.size == 0 or spikes.ndim < n_axes:
+        raise InputsError(
+            f"an array of shape {spikes.shape} holds no bins or no units.",
+            "There is nothing to record.",
+            "Give (bin, unit)." if trial_axis is None else "Give (step, trial, unit) or (trial, step, unit).",
+        )
+    if trial_axis is None:
+        return spikes[:, None]
+    return spikes if trial_axis == 0 else np.swapaxes(spikes, 0, 1)

@@ -26,14 +26,20 @@ def main() -> None:
     try:
         commands(standalone_mode=False)
     except Ann2NeoError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        click.echo("\n".join(filter(None, [f"{type(error).__name__}: {error}", _notes(error)])), err=True)
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted: no unfinished file was left behind.", err=True)
+    except (KeyboardInterrupt, click.Abort) as interruption:
+        kept = _notes(interruption.__cause__ or interruption) or "no unfinished file was left behind."
+        click.echo(f"Interrupted: {kept}", err=True)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _notes(error: BaseException) -> str:
+    """What is said of an error beside its message, such as what a store keeps."""
+    return "\n".join(getattr(error, "__notes__", []))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,9 +87,14 @@ def export(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Record MODEL over INPUTS: each is package.module:name or file.py:name, an object or a function that gives it."""
-    from ann2neo import capture
+    """Record MODEL over INPUTS: each is package.module:name or file.py:name, an object or a function that gives it.
 
+    An interrupted export into a .zarr store goes on with the same command. Several processes share one store: torchrun --nproc-per-node 2 -m ann2neo export ...
+    """
+    from ann2neo import capture
+    from ann2neo.capture.distributed import world
+
+    rank, _ = world()
     network = _with_weights(_load_object(model, "model"), weights)
     data = _load_object(inputs, "inputs")
     data = data if isinstance(data, capture.Inputs) else capture.Inputs(data, batch_size=batch_size)
@@ -95,9 +106,10 @@ def export(
         layers=list(layers) or None,
         threshold=threshold,
         bin_size_ms=bin_size_ms,
-        progress=not quiet,
+        progress=not quiet and rank == 0,
     )
-    click.echo(f"{output}: {recording}")
+    if rank == 0:
+        click.echo(f"{output}: {recording}")
 
 
 @commands.command()
@@ -107,6 +119,14 @@ def export(
 @click.option("--order", type=click.Choice(["presented", "label"]), help="Order of trials, for our recordings.")
 @click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
 @click.option("--bin-size-ms", type=float, help="Bin size of foreign spike trains that lie on a lattice.")
+@click.option(
+    "--over",
+    type=click.Choice(["windows", "passes"]),
+    default="windows",
+    show_default=True,
+    help="Fano factor over what.",
+)
+@click.option("--min-spikes", type=int, default=10, show_default=True, help="Units with fewer are of quality too_few.")
 @click.option("--tests", is_flag=True, help="Add p values of dispersion, runs, intervals and trend.")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
@@ -120,6 +140,8 @@ def analyze(
     order: str | None,
     engine: str,
     bin_size_ms: float | None,
+    over: str,
+    min_spikes: int,
     tests: bool,
     scheduler: str | None,
     overwrite: bool,
@@ -135,6 +157,8 @@ def analyze(
         order=order,
         engine=engine,
         bin_size_ms=bin_size_ms,
+        over=over,
+        min_spikes=min_spikes,
         tests=tests,
         scheduler=scheduler,
         overwrite=overwrite,
@@ -174,7 +198,8 @@ def info(file: Path | None, model: str | None, inputs: str | None, columns: bool
 
         table = plan(_load_object(model, "model"), _load_object(inputs, "inputs"))
         click.echo(table.to_string(index=False))
-        click.echo(f"{table['units'].sum()} units, {table['bytes'].sum():,.0f} bytes as bits")
+        size = "" if table["bytes"].isna().any() else f", {table['bytes'].sum():,.0f} bytes as bits"
+        click.echo(f"{table['units'].sum()} units{size}")
     else:
         raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
 
@@ -277,8 +302,16 @@ def _with_weights(model: Any, weights: Path | None) -> Any:
         raise FormatError(f"there is no file {weights}.", "The model has no weights.", "Check the name and the folder.")
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
+    # A file of anything else fails in as many ways as there are files.
+    except Exception as error:
+        raise FormatError(
+            f"{weights} is no file of weights alone ({type(error).__name__}).",
+            "Whole models and other objects are never unpickled: that would run code of the file.",
+            "Save the weights with torch.save(model.state_dict(), ...) and give that file.",
+        ) from error
+    try:
         model.load_state_dict(state.get("state_dict", state))
-    # torch reports what is wrong with a file of weights with many kinds of exceptions.
+    # torch reports what does not fit with many kinds of exceptions.
     except Exception as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(

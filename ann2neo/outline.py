@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo.errors import AnnotationError, FormatError, RecordingError
-from ann2neo.recording import SCHEMA, Recording
+from ann2neo.recording import SCHEMA, Layer, Provenance, Recording
 
 # Each of these breaks the object of neo or the NIX file that carries it as an annotation.
 RESERVED_KEYS = frozenset(
@@ -39,15 +39,29 @@ def outline_of(recording: Recording) -> dict[str, Any]:
     [{'name': 'relu', 'shape': [2], 'dtype': 'bool', 'n_units': 2, 'units_dtype': 'int64',
       'thresholds_dtype': 'float64'}]
     """
-    check_provenance(recording.provenance)
     _check_columns(recording.trials)
-    for layer in recording.layers:
+    columns = [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.trials.dtypes.items()]
+    known = outline_before_trials(
+        recording.layers,
+        bin_size_ms=recording.bin_size_ms,
+        n_passes=recording.n_passes,
+        provenance=recording.provenance,
+    )
+    return known | {"trial_columns": columns}
+
+
+def outline_before_trials(
+    layers: Sequence[Layer], *, bin_size_ms: float, n_passes: int, provenance: Provenance
+) -> dict[str, Any]:
+    """Write down what is known of a recording before its trials are; see `outline_of`."""
+    check_provenance(provenance)
+    for layer in layers:
         _check_text(layer.name, "the name of a layer")
     return {
         "schema": SCHEMA,
-        "bin_size_ms": float(recording.bin_size_ms),
-        "n_passes": recording.n_passes,
-        "provenance": {key: plain(value) for key, value in recording.provenance.items()},
+        "bin_size_ms": float(bin_size_ms),
+        "n_passes": n_passes,
+        "provenance": {key: plain(value) for key, value in provenance.items()},
         "layers": [
             {
                 "name": layer.name,
@@ -57,9 +71,8 @@ def outline_of(recording: Recording) -> dict[str, Any]:
                 "units_dtype": str(layer.units.dtype),
                 "thresholds_dtype": str(layer.thresholds.dtype),
             }
-            for layer in recording.layers
+            for layer in layers
         ],
-        "trial_columns": [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.trials.dtypes.items()],
     }
 
 

@@ -273,6 +273,48 @@ def make_trials(
     return with_bins(pd.DataFrame(table))
 
 
+def join_passes(
+    passes: Sequence[Mapping[str, Any]],
+    *,
+    lengths: Sequence[np.ndarray],
+    stimulus_ids: Int[np.ndarray, " trial"],
+) -> pd.DataFrame:
+    """Make the table of trials of what each pass knows of its inputs; only predictions differ from pass to pass.
+
+    Parameters
+    ----------
+    passes
+        Columns of each pass; of those but ``predicted_label`` the first pass counts.
+    lengths
+        Number of bins of each input in each pass, each of shape (trial,).
+    stimulus_ids
+        Which input each trial presented, shape (trial,).
+
+    Raises
+    ------
+    RecordingError
+        If passes differ in the number of bins of an input.
+
+    Examples
+    --------
+    >>> one = {"label": np.array([4, 7]), "predicted_label": np.array([4, 4])}
+    >>> join_passes([one], lengths=[np.array([1, 1])], stimulus_ids=np.array([0, 1]))["correct"].tolist()
+    [True, False]
+    """
+    if any(not np.array_equal(other, lengths[0]) for other in lengths[1:]):
+        raise RecordingError(
+            "inputs have another number of bins in a later pass than in the first.",
+            "There is no common pseudo-time axis.",
+            "Give the same inputs, of the same lengths, in every pass.",
+        )
+    columns: dict[str, Any] = {name: values for name, values in passes[0].items() if name != "predicted_label"}
+    if all("predicted_label" in known for known in passes):
+        columns["predicted_label"] = np.concatenate([known["predicted_label"] for known in passes])
+        if "label" in columns:
+            columns["correct"] = columns["predicted_label"] == np.tile(columns["label"], len(passes))
+    return make_trials(lengths[0].size, n_passes=len(passes), lengths=lengths[0], stimulus_id=stimulus_ids, **columns)
+
+
 def _with_order(provenance: Provenance, by: Order, seed: int | None, stimulus_ids: np.ndarray) -> Provenance:
     kept = {k: v for k, v in provenance.items() if k not in ("input_order", "input_order_seed", "input_order_sha256")}
     seeded = {} if seed is None else {"input_order_seed": seed}

@@ -273,7 +273,9 @@ def with_unused():
 
 
 BAD = {
-    "no activation module": (lambda: functional(), X, {}, LayerNotFound, "no activation module"),
+    "no activation function": (lambda: nn.Linear(6, 6), X, {}, LayerNotFound, "no activation function"),
+    "unknown function": (functional, X, {"layers": "relu8"}, LayerNotFound, "relu8"),
+    "uncalled function": (functional, X, {"layers": "gelu"}, LayerNeverRan, "'relu'"),
     "unknown layer": (lambda: nn.Sequential(nn.Linear(6, 6), nn.ReLU()), X, {"layers": "10"}, LayerNotFound, "'1'"),
     "never ran": (with_unused, X, {"layers": "unused"}, LayerNeverRan, "not called"),
     "empty": (lambda: nn.ReLU(), torch.zeros(0, 6), {}, InputsError, "empty"),
@@ -339,3 +341,18 @@ def test_export_writes_what_record_gives(mlp, tmp_path, suffix):
     """One call records and saves."""
     recording = ann2neo.export(mlp, X, tmp_path / f"rec{suffix}", progress=False)
     assert ann2neo.load(tmp_path / f"rec{suffix}").identical(recording)
+
+
+def test_labels_that_contradict_the_batches_are_refused(mlp):
+    """Labels in the order of the data set do not fit a shuffling loader; those of the batches do."""
+    loader = DataLoader(TensorDataset(X, Y), batch_size=10, shuffle=True, generator=torch.Generator().manual_seed(3))
+    with pytest.raises(InputsError, match="shuffling loader"):
+        record(mlp, ann2neo.Inputs(loader, labels=Y))
+    plain = DataLoader(TensorDataset(X, Y), batch_size=10)
+    assert record(mlp, ann2neo.Inputs(plain, labels=Y)).trials["label"].tolist() == Y.tolist()
+
+
+def test_keys_that_the_model_does_not_take_are_named(mlp):
+    """A mapping of a data set's own making needs a forward of its own."""
+    with pytest.raises(InputsError, match=r"\['image', 'target'\].*\['input'\]"):
+        record(mlp, [{"image": X, "target": X}])

@@ -8,8 +8,8 @@ import zarr
 from strategies import small_recording
 
 import ann2neo
-from ann2neo import store
 from ann2neo.errors import FormatError, OutputExists, StoreError
+from ann2neo.store import layout
 
 
 def _files(path):
@@ -18,7 +18,7 @@ def _files(path):
 
 def test_only_the_units_that_are_looked_at_are_read(monkeypatch, tmp_path):
     """With every other chunk removed from under it, an open recording still gives the units whose chunks are there."""
-    monkeypatch.setattr(store, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 40)
     recording = small_recording(40, 80, n_passes=1)
     ann2neo.save(recording, tmp_path / "a.zarr")
     opened = ann2neo.load(tmp_path / "a.zarr")
@@ -41,7 +41,7 @@ def test_silent_units_are_on_the_disk(tmp_path):
 
 def test_a_lost_chunk_is_noticed(monkeypatch, tmp_path):
     """A store that lacks a chunk is refused and not read as silence."""
-    monkeypatch.setattr(store, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 40)
     ann2neo.save(small_recording(40, 80), tmp_path / "a.zarr")
     (tmp_path / "a.zarr/layers/1/bits/1.2.0").unlink()
     with pytest.raises(StoreError, match="lacks 1 of 20 chunks of layer 'fc/relu:1'"):
@@ -77,7 +77,7 @@ def test_it_is_plain_zarr_of_format_2(tmp_path):
 
 def test_a_store_of_many_bins_has_several_chunks_of_bins(monkeypatch, tmp_path):
     """Chunks of bins are put together in order."""
-    monkeypatch.setattr(store, "CHUNK_BINS_IN_BYTES", 4)
+    monkeypatch.setattr(layout, "CHUNK_BINS_IN_BYTES", 4)
     recording = small_recording(4, 100)
     ann2neo.save(recording, tmp_path / "a.zarr")
     opened = ann2neo.load(tmp_path / "a.zarr")

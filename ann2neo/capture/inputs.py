@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,31 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All batches, in the order that was drawn once; ``batches()`` begins anew."""
+    """All batches, in the order that was drawn once.
 
-    batches: Callable[[], Iterable[Any]]
-    n_batches: int | None
-    n_inputs: int | None
-    stimulus_ids: np.ndarray | None
+    Parameters
+    ----------
+    batches
+        Gives the batches from the one of this number on; each call begins anew.
+    n_batches, n_inputs
+        How many there are, where that is known.
+    stimulus_ids
+        Which inputs of a data set they are, shape (input,); None if they are no places in one.
+    batch_sizes
+        Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
+    draw
+        Draws an order anew, batch by batch; None where there is only one.
+    in_order
+        Gives the same inputs in an order that was drawn before, batch by batch.
+    """
+
+    batches: Callable[[int], Iterable[Any]]
+    n_batches: int | None = None
+    n_inputs: int | None = None
+    stimulus_ids: np.ndarray | None = None
+    batch_sizes: np.ndarray | None = None
+    draw: Callable[[], list[list[Any]]] | None = None
+    in_order: Callable[[list[list[Any]]], Source] | None = None
 
 
 def as_inputs(inputs: Any) -> Inputs:
@@ -103,7 +123,9 @@ def open_source(inputs: Inputs) -> Source:
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
         return _loader_source(data)
-    again = data if callable(data) and not isinstance(data, Iterable) else lambda: data
+    if isinstance(data, list) and data:
+        return _list_source(data, any_form=inputs.forward is not None)
+    again: Any = data if callable(data) and not isinstance(data, Iterable) else lambda: data
     if isinstance(data, Iterator):
         again = _once(data)
     elif not isinstance(data, Iterable) and not callable(data):
@@ -113,7 +135,7 @@ def open_source(inputs: Inputs) -> Source:
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
     n_batches = len(data) if isinstance(data, Sized) else None
-    return Source(batches=again, n_batches=n_batches, n_inputs=None, stimulus_ids=None)
+    return Source(batches=lambda first: islice(again(), first, None), n_batches=n_batches)
 
 
 def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
@@ -132,8 +154,8 @@ def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
     return begin
 
 
-def read_batches(source: Source, inputs: Inputs) -> Iterator[Batch]:
-    """Give the batches one after another, split into what the model takes and labels.
+def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
+    """Give the batches from the one of this number on, split into what the model takes and labels.
 
     Raises
     ------
@@ -141,11 +163,11 @@ def read_batches(source: Source, inputs: Inputs) -> Iterator[Batch]:
         If there is no batch, or one is of no known form.
     """
     n_seen = 0
-    for raw in source.batches():
+    for raw in source.batches(first):
         batch = split_batch(raw, any_form=inputs.forward is not None)
         n_seen += batch.n_inputs
         yield replace(batch, labels=None) if inputs.labels is not None else batch
-    if n_seen == 0:
+    if n_seen == 0 and first == 0:
         raise InputsError("the inputs are empty.", "There is nothing to record.", "Give at least one input.")
 
 
@@ -210,7 +232,23 @@ def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int)
         known = [labels for labels in found if labels is not None]
         return {"label": np.concatenate(known)} if known and len(known) == len(found) else {}
     given = inputs.labels if isinstance(inputs.labels, Mapping) else {"label": inputs.labels}
-    return {str(name): _given_column(str(name), values, n_inputs) for name, values in given.items()}
+    columns = {str(name): _given_column(str(name), values, n_inputs) for name, values in given.items()}
+    _check_against_batches(columns, found)
+    return columns
+
+
+def _check_against_batches(columns: dict[str, np.ndarray], found: list[np.ndarray | None]) -> None:
+    """Refuse labels that contradict those in the batches: most likely they are in the order of the data set, and a loader shuffles it."""
+    known = [labels for labels in found if labels is not None]
+    if "label" not in columns or "target_label" in columns or not known or len(known) < len(found):
+        return
+    n_other = int(np.count_nonzero(np.concatenate(known) != columns["label"]))
+    if n_other:
+        raise InputsError(
+            f"{n_other} of {columns['label'].size} labels are not those that come with the batches.",
+            "Labels are given in the order in which inputs are presented, and a shuffling loader presents them in another than the data set's.",
+            "Leave labels out where the batches hold them, or give the loader without shuffling.",
+        )
 
 
 def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
@@ -221,41 +259,67 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
             "Give at least one input.",
         )
     n_inputs = data.shape[0]
+    starts = range(0, n_inputs, batch_size)
     return Source(
-        batches=lambda: (data[first : first + batch_size] for first in range(0, n_inputs, batch_size)),
-        n_batches=-(-n_inputs // batch_size),
+        batches=lambda first: (data[start : start + batch_size] for start in starts[first:]),
+        n_batches=len(starts),
         n_inputs=n_inputs,
         stimulus_ids=np.arange(n_inputs),
+        batch_sizes=np.minimum(batch_size, n_inputs - np.asarray(starts)),
+    )
+
+
+def _list_source(batches: list[Any], *, any_form: bool) -> Source:
+    sizes = [split_batch(raw, any_form=any_form).n_inputs for raw in batches]
+    return Source(
+        batches=lambda first: batches[first:],
+        n_batches=len(batches),
+        n_inputs=sum(sizes),
+        batch_sizes=np.asarray(sizes, np.int64),
     )
 
 
 def _loader_source(loader: DataLoader) -> Source:
     """Draw a map-style loader's order once, so that it is known whatever sampler made it."""
-    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
-        return Source(batches=lambda: loader, n_batches=None, n_inputs=None, stimulus_ids=None)
-    drawn = [list(batch) for batch in loader.batch_sampler]
+    sampler = loader.batch_sampler
+    if isinstance(loader.dataset, IterableDataset) or sampler is None:
+        return Source(batches=lambda first: islice(loader, first, None))
+
+    def draw() -> list[list[Any]]:
+        return [list(batch) for batch in sampler]
+
+    drawn = draw()
     if not drawn:
         raise InputsError(
             "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
         )
-    fixed = DataLoader(
-        loader.dataset,
-        batch_sampler=drawn,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-    )
+    return _drawn_source(loader, drawn, draw)
+
+
+def _drawn_source(loader: DataLoader, drawn: list[list[Any]], draw: Callable[[], list[list[Any]]]) -> Source:
+    def batches(first: int) -> DataLoader:
+        return DataLoader(
+            loader.dataset,
+            batch_sampler=drawn[first:],
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=loader.generator,
+        )
+
     ids = [index for batch in drawn for index in batch]
     known = all(isinstance(index, (int, np.integer)) for index in ids)
     return Source(
-        batches=lambda: fixed,
+        batches=batches,
         n_batches=len(drawn),
         n_inputs=len(ids),
         stimulus_ids=np.asarray(ids, np.int64) if known else None,
+        batch_sizes=np.array([len(batch) for batch in drawn]),
+        draw=draw,
+        in_order=lambda order: _drawn_source(loader, order, draw),
     )
 
 

@@ -34,7 +34,7 @@ class SeenBatch:
 
 @dataclass(slots=True)
 class Memory:
-    """Batches of several passes, kept as packed bits."""
+    """Batches of several passes, kept as packed bits and what is known of their inputs."""
 
     passes: list[dict[str, PlaneBuffer]] = field(default_factory=list)
     batches: list[list[SeenBatch]] = field(default_factory=list)
@@ -55,7 +55,19 @@ class Memory:
             SeenBatch(planes={}, lengths=batch.lengths, labels=batch.labels, predicted=batch.predicted)
         )
 
+    def lengths(self) -> list[Int[np.ndarray, " input"]]:
+        """Give the bins of each input in each pass, shape (input,)."""
+        return [np.concatenate([batch.lengths for batch in batches]) for batches in self.batches]
+
     def raster(self, layer: str) -> Raster:
         """Give the spikes of a layer; they are not kept any longer."""
         n_bins = self.passes[0][layer].n_bins
-        return Raster(packed=np.stack([buffers[layer].pop() for buffers in self.passes]), n_bins=n_bins)
+        # Pass by pass, and without a copy where there is one: the bits may take most of the memory.
+        first = self.passes[0].pop(layer).pop()
+        if len(self.passes) == 1:
+            return Raster(packed=first[None], n_bins=n_bins)
+        packed = np.empty((len(self.passes), *first.shape), np.uint8)
+        packed[0] = first
+        for number, buffers in enumerate(self.passes[1:], 1):
+            packed[number] = buffers.pop(layer).pop()
+        return Raster(packed=packed, n_bins=n_bins)

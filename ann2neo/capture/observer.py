@@ -1,27 +1,23 @@
-"""Hooks that threshold and pack each activation at the moment it exists."""
+"""Thresholding and packing each activation at the moment it exists."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from ann2neo.capture.layers import value_at_zero, wanted
-from ann2neo.capture.packing import Planes, pack, pack_above
+from ann2neo.capture.packing import DevicePlanes, Planes, count_invalid, fetch, pack_on_device, pack_truth
+from ann2neo.capture.populations import UnitChoice, check_patterns, choose_units
 from ann2neo.capture.steps import Steps, positions_as_bins
+from ann2neo.capture.thresholding import threshold_of
 from ann2neo.errors import ActivationError
-from ann2neo.recording import matches
-from ann2neo.thresholds import Rule, rule_for
-
-UnitChoice = slice | Sequence[int] | Mapping[str, Any] | None
-Observe = Callable[[str, nn.Module, torch.Tensor], None]
+from ann2neo.thresholds import Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +34,10 @@ class ObservedLayer:
         Floating-point type of the activation.
     units
         Places in the flattened activation of the units that are recorded, shape (unit,).
+    index
+        The same places as a tensor where the activation is; None if these are all units in their order.
     threshold
-        Threshold in the type and place of the activation: one for all units or one each, shape () or (unit,).
+        Threshold in the type and place of the activation: one for all units or one each, shape () or (unit,); NaN while it is not known.
     """
 
     name: str
@@ -47,6 +45,7 @@ class ObservedLayer:
     shape: tuple[int, ...]
     dtype: str
     units: Int[np.ndarray, " unit"]
+    index: torch.Tensor | None
     threshold: torch.Tensor
 
     @property
@@ -55,14 +54,49 @@ class ObservedLayer:
         return np.broadcast_to(self.threshold.detach().cpu().double().numpy(), self.units.shape).copy()
 
 
-class Observer:
-    """Thresholds and packs every activation that it is shown, batch by batch."""
+@runtime_checkable
+class Observing(Protocol):
+    """What is shown every activation of a batch, layer by layer."""
 
-    def __init__(self, *, threshold: Rule, units: UnitChoice, steps: Steps | None = None) -> None:
+    layers: dict[str, ObservedLayer]
+
+    def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
+        """Begin a batch whose inputs have these numbers of positions."""
+        ...
+
+    def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
+        """Take in the activation of a layer."""
+        ...
+
+    def end(self) -> dict[str, Planes]:
+        """Give the spikes of the batch by layer."""
+        ...
+
+
+class Observer:
+    """Thresholds and packs every activation that it is shown, batch by batch.
+
+    Parameters
+    ----------
+    threshold, units, steps
+        As for `ann2neo.record`.
+    calibrated
+        Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: Rule,
+        units: UnitChoice,
+        steps: Steps | None = None,
+        calibrated: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.layers: dict[str, ObservedLayer] = {}
-        self._threshold, self._units, self._steps = threshold, units, steps
+        self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
+        self._checked = False
         self._lengths: Int[np.ndarray, " input"] | None = None
-        self._planes: dict[str, Planes] = {}
+        self._planes: dict[str, Planes | DevicePlanes] = {}
         self._calls: dict[str, list[torch.Tensor]] = {}
 
     def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
@@ -73,116 +107,99 @@ class Observer:
         """Threshold an activation before a later in-place module can change it."""
         layer = self.layers.get(name)
         if layer is None:
+            if self._checked:
+                _refuse_late(name)
             layer = self.layers[name] = self._first_sight(name, module, output)
-        _check_finite(layer, output)
-        if self._steps is not None and self._steps.axis != "calls":
-            output = positions_as_bins(name, output, self._steps.axis, self._lengths)
-        _check_shape(layer, output)
-        values = output.reshape(output.shape[0], -1)
-        if layer.units.size < values.shape[1]:
-            values = values[:, torch.as_tensor(layer.units, device=values.device)]
         if self._steps is not None and self._steps.axis == "calls":
+            values = recorded_values(layer, output, self._steps, self._lengths)
             self._calls.setdefault(name, []).append(values > layer.threshold)
         elif name in self._planes:
             raise ActivationError(
                 f"layer {name!r} was called twice under one name.", "Its spikes would be mixed up.", "Report this."
             )
         else:
-            self._planes[name] = pack_above(values, layer.threshold)
+            by_bin = _by_bin(layer, output, self._steps, self._lengths)
+            self._planes[name] = pack_on_device(by_bin, layer.threshold, layer.index)
 
     def end(self) -> dict[str, Planes]:
         """Give the spikes of the batch by layer."""
+        if not self._checked:
+            check_patterns("thresholds", self._threshold, list(self.layers))
+            check_patterns("units", self._units, list(self.layers))
+            self._checked = True
         for name, calls in self._calls.items():
             bins = positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths)
-            self._planes[name] = pack(bins.cpu().numpy())
-        return self._planes
+            self._planes[name] = pack_truth(bins)
+        # Only here: within the forward pass, each question to a device would make the model wait for it.
+        planes = {name: fetch(there) for name, there in self._planes.items()}
+        for name, fetched in planes.items():
+            _check_finite(name, fetched.n_invalid)
+        return planes
 
     def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:
-        value = rule_for(name, self._threshold)
-        if value is None:
-            value = value_at_zero(name, module, output)
-        shape = _unit_shape(output, self._steps)
-        return ObservedLayer(
-            name=name,
-            kind=type(module).__name__,
-            shape=shape,
-            dtype=str(output.dtype).removeprefix("torch."),
-            units=choose_units(name, int(np.prod(shape)), self._units),
-            # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
-            threshold=torch.tensor(value, dtype=output.dtype, device=output.device),
+        layer = first_sight(name, module, output, units=self._units, steps=self._steps)
+        threshold = threshold_of(
+            name,
+            module,
+            output,
+            shape=layer.shape,
+            units=layer.units,
+            rule=self._threshold,
+            calibrated=self._calibrated,
         )
+        return replace(layer, threshold=threshold)
 
 
-def choose_units(layer: str, n_units: int, units: UnitChoice) -> np.ndarray:
-    """Find the places, in the flattened activation, of the units to record.
+def first_sight(
+    name: str, module: nn.Module, output: torch.Tensor, *, units: UnitChoice, steps: Steps | None
+) -> ObservedLayer:
+    """Learn from its first activation what a layer is and which of its units are recorded; its threshold is not known yet."""
+    shape = _unit_shape(output, steps)
+    chosen = choose_units(name, math.prod(shape), units)
+    every = np.array_equal(chosen, np.arange(math.prod(shape)))
+    return ObservedLayer(
+        name=name,
+        kind=type(module).__name__,
+        shape=shape,
+        dtype=str(output.dtype).removeprefix("torch."),
+        units=chosen,
+        index=None if every else torch.as_tensor(chosen, device=output.device),
+        threshold=torch.tensor(torch.nan, dtype=output.dtype, device=output.device),
+    )
 
-    Examples
-    --------
-    >>> choose_units("fc", 6, slice(None, None, 2)), choose_units("fc", 6, {"conv*": [0]}), choose_units("fc", 6, [5, 1])
-    (array([0, 2, 4]), array([0, 1, 2, 3, 4, 5]), array([5, 1]))
+
+def recorded_values(
+    layer: ObservedLayer, output: torch.Tensor, steps: Steps | None, lengths: Int[np.ndarray, " input"] | None
+) -> torch.Tensor:
+    """Give the activations of the recorded units, shape (bin, unit).
+
+    Raises
+    ------
+    ActivationError
+        If one of these activations is not finite, or the layer has another shape than before.
     """
-    if isinstance(units, Mapping):
-        units = next((choice for pattern, choice in units.items() if matches(layer, pattern)), None)
-    every = np.arange(n_units)
-    if units is None:
-        return every
-    chosen = every[units] if isinstance(units, slice) else np.asarray(units, np.int64)
-    if chosen.size == 0 or chosen.min() < 0 or chosen.max() >= n_units or np.unique(chosen).size != chosen.size:
-        raise ActivationError(
-            f"layer {layer!r} has {n_units} units, but units {units!r} were asked for.",
-            "None of them, or units that do not exist or come twice, would be recorded.",
-            f"Use different places from 0 to {n_units - 1}, or a slice.",
-        )
-    return chosen
+    by_bin = _by_bin(layer, output, steps, lengths)
+    values = by_bin.reshape(by_bin.shape[0], -1)
+    values = values if layer.index is None else values[:, layer.index]
+    _check_finite(layer.name, count_invalid(values))
+    return values
 
 
-@contextmanager
-def observing(
-    model: nn.Module,
-    modules: Mapping[str, nn.Module],
-    layers: str | Sequence[str] | None,
-    observe: Observe,
-    *,
-    count_calls: bool = True,
-) -> Iterator[None]:
-    """Call ``observe(name, module, output)`` for every call of the modules; hooks are removed whatever happens.
-
-    The second call of a module in one forward pass is named ``name:1``, and so on, unless calls are not to be counted.
-    """
-    calls: Counter[str] = Counter()
-
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def after_call(module: nn.Module, _args: Any, output: Any) -> None:
-            call = calls[name] if count_calls else 0
-            calls[name] += 1
-            full_name = f"{name}:{call}" if call else name
-            if wanted(full_name, layers):
-                observe(full_name, module, _tensor(full_name, output))
-
-        return after_call
-
-    def reset(_module: nn.Module, _args: Any) -> None:
-        calls.clear()
-
-    handles = [model.register_forward_pre_hook(reset)]
-    try:
-        handles += [
-            module.register_forward_hook(hook(name or type(module).__name__)) for name, module in modules.items()
-        ]
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _by_bin(
+    layer: ObservedLayer, output: torch.Tensor, steps: Steps | None, lengths: Int[np.ndarray, " input"] | None
+) -> torch.Tensor:
+    """Give the activations of all units, shape (bin, ...)."""
+    if steps is not None and steps.axis != "calls":
+        output = positions_as_bins(layer.name, output, steps.axis, lengths)
+    _check_shape(layer, output)
+    return output
 
 
-def _tensor(name: str, output: Any) -> torch.Tensor:
-    if isinstance(output, torch.Tensor) and output.is_floating_point() and output.ndim:
-        return output
+def _refuse_late(name: str) -> NoReturn:
     raise ActivationError(
-        f"layer {name!r} gives a {type(output).__name__}"
-        + (f" of {output.dtype}." if isinstance(output, torch.Tensor) else "."),
-        "It is unclear what its activation is.",
-        "Record an activation function inside it, or another layer.",
+        f"layer {name!r} was called by a later batch, but not by the first.",
+        "It has no spikes for the inputs before, which is not the same as being silent.",
+        "Record layers that every input passes (layers=...).",
     )
 
 
@@ -201,12 +218,10 @@ def _check_shape(layer: ObservedLayer, output: torch.Tensor) -> None:
         )
 
 
-def _check_finite(layer: ObservedLayer, output: torch.Tensor) -> None:
-    # A sum is several times cheaper than isfinite; only a suspicious one needs the second look.
-    if not torch.isfinite(output.sum(dtype=torch.float32)) and not torch.isfinite(output).all():
-        bad = int((~torch.isfinite(output)).sum())
+def _check_finite(name: str, n_invalid: int) -> None:
+    if n_invalid:
         raise ActivationError(
-            f"layer {layer.name!r} has {bad} activations in a batch that are NaN or infinite.",
+            f"layer {name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
             "They are neither above nor below a threshold.",
             "Check the inputs and the weights; the layers before it show where it begins.",
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +32,7 @@ def described(job: Job, *, batch_size: int) -> dict[str, Any]:
         "autocast": torch.is_autocast_enabled(device.type),
         "torch_threads": torch.get_num_threads(),
         "software": software("torch", "numpy"),
+        **_commit(type(job.module)),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -41,3 +45,18 @@ def _mode(job: Job) -> dict[str, Any]:
         active = job.passes.active if isinstance(job.passes.active, str) else list(job.passes.active)
         known |= {"module_mode": "eval, some modules stochastic", "passes_active": active, "seed": job.passes.seed}
     return known
+
+
+def _commit(model: type) -> dict[str, Any]:
+    """Give the commit that is checked out where the file of a model's class lies, if git knows the file."""
+    try:
+        file = Path(inspect.getfile(model)).absolute()
+        known = _git(file.parent, "ls-files", "--error-unmatch", file.name)
+        return {"git_commit": _git(file.parent, "rev-parse", "HEAD")} if known else {}
+    except (OSError, TypeError, subprocess.SubprocessError):
+        return {}
+
+
+def _git(folder: Path, *command: str) -> str:
+    done = subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True, text=True, timeout=10)
+    return done.stdout.strip()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,7 @@ def original_module(model: Any) -> torch.nn.Module:
     ModelError
         If it is a scripted model: its hooks never fire.
     """
-    while isinstance(inner := getattr(model, "_orig_mod", None), torch.nn.Module) or (
-        isinstance(model, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel))
-        and isinstance(inner := model.module, torch.nn.Module)
-    ):
+    while (inner := inner_module(model)) is not None:
         model = inner
     if not isinstance(model, torch.nn.Module):
         raise ModelError(
@@ -38,6 +36,37 @@ def original_module(model: Any) -> torch.nn.Module:
             "Give the Python module that it was made from.",
         )
     return model
+
+
+def inner_module(model: Any) -> torch.nn.Module | None:
+    """Find the module that a wrapper calls, or None if the model is no wrapper: compiled, data-parallel, sharded or averaged.
+
+    Examples
+    --------
+    >>> inner_module(torch.nn.DataParallel(torch.nn.ReLU())), inner_module(torch.nn.ReLU())
+    (ReLU(), None)
+    """
+    parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    wrapped = ["_orig_mod", "_fsdp_wrapped_module", *(["module"] if isinstance(model, parallel) else [])]
+    found = (getattr(model, name, None) for name in wrapped)
+    return next((module for module in found if isinstance(module, torch.nn.Module)), None)
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run modules as they were written: no fused attention kernels and no compiled code, which skip the modules within.
+
+    Both would depend on where hooks are; so the numbers are the same whichever layers are recorded.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # torch.compile loads dynamo: where that is not loaded nothing is compiled, and loading it takes seconds.
+    set_stance = getattr(torch.compiler, "set_stance", None) if "torch._dynamo" in sys.modules else None
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with nullcontext() if set_stance is None else set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextmanager

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
+from ann2neo.capture.calibration import Gatherer, calibrate
+from ann2neo.capture.distributed import world
 from ann2neo.capture.inputs import Inputs, as_inputs, open_source, read_batches, trial_columns
 from ann2neo.capture.layers import check_all_ran
-from ann2neo.capture.memory import Memory, SeenBatch
-from ann2neo.capture.observer import ObservedLayer, Observer, UnitChoice
+from ann2neo.capture.memory import Memory
+from ann2neo.capture.observer import ObservedLayer, Observer
 from ann2neo.capture.passes import Passes, stochastic_modules
+from ann2neo.capture.populations import UnitChoice, check_patterns, describe_units
 from ann2neo.capture.provenance import described
 from ann2neo.capture.quiet import evaluation_mode, original_module, weights_sha256
 from ann2neo.capture.running import Job, call_model, run_pass, watching
 from ann2neo.capture.steps import Steps
-from ann2neo.errors import Ann2NeoWarning
+from ann2neo.errors import Ann2NeoWarning, FormatError
 from ann2neo.formats import check_output, save
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Recording, make_trials, order_sha256
-from ann2neo.thresholds import Rule, describe
+from ann2neo.recording import Layer, Recording, join_passes, order_sha256
+from ann2neo.thresholds import Rule
+
+STORE_SUFFIX = ".zarr"
 
 
 class RecordOptions(TypedDict, total=False):
@@ -37,6 +44,7 @@ class RecordOptions(TypedDict, total=False):
     steps: Steps | None
     passes: Passes | None
     bin_size_ms: float
+    store: str | PathLike[str] | None
     progress: bool
 
 
@@ -50,6 +58,7 @@ def record(
     steps: Steps | None = None,
     passes: Passes | None = None,
     bin_size_ms: float = 1.0,
+    store: str | PathLike[str] | None = None,
     progress: bool = True,
 ) -> Recording:
     """Run a model over its inputs and keep, as one bit, whether each unit's activation exceeded its threshold on each input.
@@ -60,27 +69,35 @@ def record(
     Parameters
     ----------
     model
-        Any torch module whose hooks fire.
+        Any torch module. Compiled and data-parallel wrappers are looked beneath; scripted ones are refused.
     inputs
         A tensor or array (inputs along axis 0), a Dataset, a DataLoader, an iterable of batches, or `Inputs`.
     layers
-        Names or patterns; None for every activation module that the first batch calls.
+        Names or patterns; None for every activation function that the first batch calls, as a module or as a function. A function goes by the innermost module
+        that calls it: ``block.relu``. Any module, and any named part of its output, can be asked for by name.
     threshold
-        A number, a mapping from layer patterns to numbers, or None: the value that the activation function takes at pre-activation 0
-        (ReLU 0, Sigmoid 0.5, Softplus ln 2).
+        A number; thresholds of each unit (an array of the layer's shape, or one for each recorded unit); `ann2neo.Quantile` or `ann2neo.MeanPlusSd`, calibrated
+        on inputs of their own; a mapping from layer patterns to these; or None: the value that the activation function takes at pre-activation 0
+        (ReLU 0, Sigmoid 0.5, Softplus ln 2). Thresholds that every unit must always exceed are refused.
     units
-        Units to record of every layer (a slice or places in the flattened activation), or a mapping from layer patterns to these.
+        Units to record of every layer (a slice, places in the flattened activation, a truth value each, or `ann2neo.Sample`), or a mapping from layer patterns
+        to these.
     steps
         Where each input is a sequence: one bin per position, instead of one bin per input.
     passes
         Several runs through all inputs with some modules stochastic; inputs must be readable several times.
     bin_size_ms
         Size of the bin of pseudo-time that an input, or a step, takes.
+    store
+        A ``.zarr`` folder to record into while the model runs, instead of memory. If it holds this recording already, it is opened and nothing is run; if it
+        was interrupted, it is resumed; if it holds another one, it is refused. Under `torchrun` every process makes this call and records a part.
     progress
         Whether to show a progress bar.
 
     Raises
     ------
+    StoreError
+        If the store holds another recording, or cannot be written.
     InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
         Each says what is wrong, what follows, and what helps.
 
@@ -97,41 +114,15 @@ def record(
     array([[1, 1, 0],
            [0, 0, 1]])
     """
-    module, wrapped = original_module(model), as_inputs(inputs)
-    _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
-    observer, memory = Observer(threshold=threshold, units=units, steps=steps), Memory()
-    job = Job(module=module, inputs=wrapped, observer=observer, layers=layers, steps=steps, passes=passes)
-    weights = weights_sha256(module)
-    with evaluation_mode(module, [] if passes is None else stochastic_modules(module, passes)):
-        source = open_source(wrapped)
-        with watching(job):
-            for number in range(job.n_passes):
-                memory.begin_pass()
-                for batch in run_pass(job, source, number, progress=progress):
-                    memory.add(batch)
-    if weights_sha256(module) != weights:
-        text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
-        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
-    lengths = np.concatenate([batch.lengths for batch in memory.batches[0]])
-    ids = np.arange(lengths.size) if source.stimulus_ids is None else source.stimulus_ids
-    trials = make_trials(
-        lengths.size,
-        n_passes=len(memory.passes),
-        lengths=lengths,
-        stimulus_id=ids,
-        **_trial_columns(wrapped, memory.batches),
-    )
-    return Recording(
-        layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in observer.layers.values()),
-        trials=trials,
-        bin_size_ms=bin_size_ms,
-        provenance=described(job, batch_size=memory.batches[0][0].lengths.size)
-        | {
-            "weights_sha256": weights,
-            "threshold_rule": describe(threshold),
-            "input_order_sha256": order_sha256(ids),
-        },
-    )
+    options: RecordOptions = {
+        "layers": layers,
+        "threshold": threshold,
+        "units": units,
+        "steps": steps,
+        "passes": passes,
+    }
+    options |= {"bin_size_ms": bin_size_ms, "store": store, "progress": progress}
+    return _record(model, inputs, options, overwrite=False)
 
 
 def plan(
@@ -150,13 +141,14 @@ def plan(
     0     1  ReLU  (2,)      2     20
     """
     module, wrapped = original_module(model), as_inputs(inputs)
-    observer = Observer(threshold=0.0, units=units)
+    observer = Gatherer(units=units)
     job = Job(module=module, inputs=wrapped, observer=observer, layers=layers)
     with evaluation_mode(module):
         source = open_source(wrapped)
         with watching(job):
             call_model(job, next(read_batches(source, wrapped)))
-    check_all_ran(module, layers, list(observer.layers))
+    check_patterns("units", units, list(observer.layers))
+    check_all_ran(module, layers, list(observer.layers), job.watch.called)
     n_bytes = None if source.n_inputs is None else -(-source.n_inputs // 8)
     return pd.DataFrame(
         [
@@ -183,7 +175,8 @@ def export(
 ) -> Recording:
     """Record a model and save the recording: `record` and `save` in one call.
 
-    The output is checked before the model runs.
+    The output is checked before the model runs. A ``.zarr`` store is recorded into while the model runs, so that an interrupted call can be resumed: see
+    ``store`` of `record`.
 
     Parameters
     ----------
@@ -200,26 +193,107 @@ def export(
     ------
     OutputExists
         If the file is there and may not be replaced.
+    StoreError
+        If the store is there, holds another recording, and may not be replaced.
     FormatError
-        If the suffix is unknown.
+        If the suffix is unknown, or several processes would write one file that is no store.
     """
+    if Path(path).suffix == STORE_SUFFIX:
+        return _record(model, inputs, options | {"store": path}, overwrite=overwrite)
+    if options.get("store") is None and world()[1] > 1:
+        raise FormatError(
+            f"{path} would be written by {world()[1]} processes at once.",
+            "Nothing was recorded.",
+            f"Export into a store ({STORE_SUFFIX}), which takes several processes; then load and save it.",
+        )
     check_output(path, overwrite=overwrite)
     recording = record(model, inputs, **options)
     save(recording, path, overwrite=overwrite)
     return recording
 
 
-def _trial_columns(inputs: Inputs, passes: Sequence[Sequence[SeenBatch]]) -> dict[str, Any]:
-    """Gather labels and predictions, as far as all batches have them; predictions differ from pass to pass."""
-    first = passes[0]
-    n_inputs = sum(batch.lengths.size for batch in first)
-    columns: dict[str, Any] = trial_columns(inputs, [batch.labels for batch in first], n_inputs)
-    predicted = [batch.predicted for batches in passes for batch in batches]
-    if all(values is not None for values in predicted):
-        columns["predicted_label"] = np.concatenate(predicted)
-        if "label" in columns:
-            columns["correct"] = columns["predicted_label"] == np.tile(columns["label"], len(passes))
-    return columns
+def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool) -> Recording:
+    """Calibrate the thresholds, then record into memory or a store."""
+    threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
+    store, bin_size_ms, progress = options.get("store"), options.get("bin_size_ms", 1.0), options.get("progress", True)
+    _check_store(store)
+    module, wrapped = original_module(model), as_inputs(inputs)
+    _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
+    steps, layers = options.get("steps"), options.get("layers")
+    waiting = Job(
+        module=module, inputs=wrapped, observer=Gatherer(units=units), layers=layers, steps=steps, passes=passes
+    )
+    weights = weights_sha256(module)
+    calibration = calibrate(waiting, threshold, units=units, progress=progress)
+    observer = Observer(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
+    job = replace(waiting, observer=observer)
+    known = {"weights_sha256": weights, **calibration.provenance}
+    known |= {} if units is None else {"units_rule": describe_units(units)}
+    if store is None:
+        recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
+    else:
+        from ann2neo.capture.storing import Wanted, record_into
+
+        recording = record_into(
+            Wanted(
+                job=job,
+                path=Path(store),
+                bin_size_ms=bin_size_ms,
+                known=known,
+                threshold_rule=[calibration.provenance["threshold_rule"], dict(calibration.thresholds)],
+                units=units,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        )
+    if weights_sha256(module) != weights:
+        text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+    return recording
+
+
+def _check_store(store: str | PathLike[str] | None) -> None:
+    if store is not None and Path(store).suffix != STORE_SUFFIX:
+        raise FormatError(
+            f"{Path(store).name!r} cannot be recorded into.",
+            "Only a store can grow while a model runs.",
+            f"Give it a name that ends in {STORE_SUFFIX}, or use `export`.",
+        )
+
+
+def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, progress: bool) -> Recording:
+    memory = Memory()
+    with evaluation_mode(job.module, [] if job.passes is None else stochastic_modules(job.module, job.passes)):
+        source = open_source(job.inputs)
+        with watching(job):
+            for number in range(job.n_passes):
+                memory.begin_pass()
+                for batch in run_pass(job, source, number, progress=progress):
+                    memory.add(batch)
+    lengths = memory.lengths()
+    ids = np.arange(lengths[0].size) if source.stimulus_ids is None else source.stimulus_ids
+    trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids)
+    return Recording(
+        layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.observer.layers.values()),
+        trials=trials,
+        bin_size_ms=bin_size_ms,
+        provenance=described(job, batch_size=memory.batches[0][0].lengths.size)
+        | dict(known)
+        | {"input_order_sha256": order_sha256(ids)},
+    )
+
+
+def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:
+    """Gather labels and predictions of each pass, as far as all batches have them."""
+    passes = []
+    for batches in memory.batches:
+        n_inputs = sum(batch.lengths.size for batch in batches)
+        columns: dict[str, Any] = trial_columns(inputs, [batch.labels for batch in batches], n_inputs)
+        predicted = [batch.predicted for batch in batches if batch.predicted is not None]
+        if len(predicted) == len(batches):
+            columns["predicted_label"] = np.concatenate(predicted)
+        passes.append(columns)
+    return passes
 
 
 def _layer(layer: ObservedLayer, raster: Raster) -> Layer:

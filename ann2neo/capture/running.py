@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from torch import nn
 from tqdm import tqdm
 
 from ann2neo.capture.inputs import Batch, Inputs, Source, read_batches, to_model
-from ann2neo.capture.layers import check_all_ran, select_modules
+from ann2neo.capture.layers import check_all_ran
 from ann2neo.capture.memory import SeenBatch
-from ann2neo.capture.observer import Observer, observing
+from ann2neo.capture.observer import Observing
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import Passes, seed_batch
 from ann2neo.capture.steps import Steps, lengths_of_batch
-from ann2neo.errors import ActivationError
+from ann2neo.capture.watch import Watch
+from ann2neo.errors import ActivationError, InputsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +31,15 @@ class Job:
 
     module: nn.Module
     inputs: Inputs
-    observer: Observer
+    observer: Observing
     layers: str | Sequence[str] | None
     steps: Steps | None = None
     passes: Passes | None = None
+    watch: Watch = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_call = self.steps is None or self.steps.axis != "calls"
+        object.__setattr__(self, "watch", Watch(self.module, self.layers, self.observer, count_calls=by_call))
 
     @property
     def n_passes(self) -> int:
@@ -42,21 +49,47 @@ class Job:
 
 def watching(job: Job) -> AbstractContextManager[None]:
     """Observe the layers of a job for as long as the context lasts."""
-    by_call = job.steps is None or job.steps.axis != "calls"
-    modules = select_modules(job.module, job.layers)
-    return observing(job.module, modules, job.layers, job.observer, count_calls=by_call)
+    return job.watch.attached()
 
 
-def run_pass(job: Job, source: Source, number: int, *, progress: bool) -> Iterator[SeenBatch]:
-    """Run one pass through all inputs, batch by batch."""
-    n_seen = 0
+def run_pass(
+    job: Job,
+    source: Source,
+    number: int,
+    *,
+    progress: bool,
+    first: int = 0,
+    n_before: int = 0,
+    look: Callable[[int, Batch], None] | None = None,
+) -> Iterator[SeenBatch]:
+    """Run one pass through all inputs, batch by batch.
+
+    Parameters
+    ----------
+    job, source
+        What is run over what.
+    number
+        Which pass it is.
+    progress
+        Whether to show a progress bar.
+    first, n_before
+        The batch to begin with, and the number of inputs before it. Where batches can only be read one after another, those before are read but not run.
+    look
+        Is shown each batch that is read, with its number, before it is run.
+    """
+    begin = 0 if source.batch_sizes is None else first
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
-    bar = tqdm(read_batches(source, job.inputs), total=source.n_batches, desc=title, unit="batch", disable=not progress)
-    for place, batch in enumerate(bar):
+    batches = read_batches(source, job.inputs, begin)
+    bar = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch", disable=not progress)
+    for place, batch in enumerate(bar, begin):
+        if look is not None:
+            look(place, batch)
+        if place < first:
+            continue
         if job.passes is not None:
             seed_batch(job.passes, number, place)
-        yield run_batch(job, batch, n_seen)
-        n_seen += batch.n_inputs
+        yield run_batch(job, batch, n_before)
+        n_before += batch.n_inputs
 
 
 def run_batch(job: Job, batch: Batch, n_before: int) -> SeenBatch:
@@ -65,7 +98,7 @@ def run_batch(job: Job, batch: Batch, n_before: int) -> SeenBatch:
     job.observer.begin(lengths)
     predicted = _predictions(call_model(job, batch), batch, job.inputs)
     planes = job.observer.end()
-    check_all_ran(job.module, job.layers, list(job.observer.layers))
+    check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
     lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
     return SeenBatch(planes=planes, lengths=lengths, labels=batch.labels, predicted=predicted)
 
@@ -73,9 +106,33 @@ def run_batch(job: Job, batch: Batch, n_before: int) -> SeenBatch:
 def call_model(job: Job, batch: Batch) -> Any:
     """Call the model as the user said, or as its batch suggests."""
     x = to_model(batch.x, job.module)
-    if job.inputs.forward is not None:
-        return job.inputs.forward(job.module, x)
-    return job.module(**x) if isinstance(x, dict) else job.module(x)
+    forward = job.inputs.forward
+    if forward is None and isinstance(x, dict):
+        _check_arguments(job.module, x)
+    if forward is not None:
+        return job.watch.run(lambda: forward(job.module, x))
+    return job.watch.run(lambda: job.module(**x) if isinstance(x, dict) else job.module(x))
+
+
+def _check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
+    """Refuse a mapping whose keys are no arguments of the model.
+
+    Raises
+    ------
+    InputsError
+        If a key is unknown; the message names the arguments.
+    """
+    try:
+        parameters = inspect.signature(module.forward).parameters
+    except (TypeError, ValueError):
+        return
+    unknown = [key for key in batch if key not in parameters]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise InputsError(
+            f"a batch has the keys {sorted(batch)}, but {type(module).__name__} takes {list(parameters)}.",
+            "The model cannot be called with it.",
+            "Say how with Inputs(data, labels=..., forward=lambda model, batch: model(batch['...'])).",
+        )
 
 
 def _bins_of_inputs(

@@ -1,0 +1,112 @@
+"""Which tensor of a module's output is its activation, with inputs along the first axis."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from ann2neo.errors import ActivationError
+
+# What transformer libraries call the hidden states in an output of several parts.
+MAIN_PART = "last_hidden_state"
+
+
+def activation_of(name: str, output: Any) -> torch.Tensor:
+    """Pick the tensor that is a layer's activation.
+
+    A tensor is taken as it is. Of a tuple or list the first floating-point tensor is taken (the outputs of an attention module, the hidden states of
+    all steps of a recurrent one). Of a mapping or dataclass its only floating-point tensor is taken, or its ``last_hidden_state``. A packed
+    sequence is padded with NaN, which `ann2neo.Steps` leaves out if it is given the lengths.
+
+    Raises
+    ------
+    ActivationError
+        If there is no such tensor, or several.
+
+    Examples
+    --------
+    >>> activation_of("attention", (torch.ones(2), None))
+    tensor([1., 1.])
+    >>> activation_of("encoder", {"last_hidden_state": torch.ones(2), "pooled": torch.zeros(1)})
+    tensor([1., 1.])
+    """
+    if isinstance(output, PackedSequence):
+        # NaN, so that padding which no lengths leave out is refused instead of being silent.
+        return pad_packed_sequence(output, batch_first=True, padding_value=math.nan)[0]
+    if isinstance(output, (tuple, list)):
+        first = next((value for value in output if _is_activation(value) or isinstance(value, PackedSequence)), None)
+        return _refuse(name, output) if first is None else activation_of(name, first)
+    parts = parts_of(output)
+    if parts is not None:
+        return _only_part(name, type(output).__name__, parts)
+    return output if _is_activation(output) else _refuse(name, output)
+
+
+def parts_of(output: Any) -> dict[str, Any] | None:
+    """Give the named parts of an output: of a mapping, a dataclass, a named tuple; None if it is none of these.
+
+    Examples
+    --------
+    >>> parts_of({"logits": 1, "loss": 2}), parts_of((1, 2))
+    ({'logits': 1, 'loss': 2}, None)
+    """
+    if isinstance(output, Mapping):
+        return {str(key): value for key, value in output.items()}
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return dict(zip(getattr(output, "_fields"), output))  # noqa: B009
+    return None
+
+
+def step_comes_first(module: nn.Module) -> bool | None:
+    """Whether a module, and all within it, has (step, input, unit) instead of (input, step, unit); None if it does not say.
+
+    Examples
+    --------
+    >>> step_comes_first(nn.LSTM(2, 3)), step_comes_first(nn.LSTM(2, 3, batch_first=True)), step_comes_first(nn.ReLU())
+    (True, False, None)
+    """
+    if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
+        return not module.batch_first
+    if isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+        return not module.self_attn.batch_first
+    if isinstance(module, (nn.TransformerEncoder, nn.TransformerDecoder)):
+        return any(map(step_comes_first, module.layers))
+    return not module.batch_first if isinstance(module, nn.Transformer) else None
+
+
+def inputs_first(activation: torch.Tensor) -> torch.Tensor:
+    """Turn (step, input, ...) into (input, step, ...)."""
+    return activation.transpose(0, 1) if activation.ndim > 2 else activation
+
+
+def _only_part(name: str, kind: str, parts: Mapping[str, Any]) -> torch.Tensor:
+    floating = {key: value for key, value in parts.items() if _is_activation(value)}
+    chosen = next(iter(floating)) if len(floating) == 1 else MAIN_PART
+    if chosen not in floating:
+        raise ActivationError(
+            f"layer {name!r} gives a {kind} of {', '.join(map(repr, parts)) or 'nothing'}.",
+            "It is unclear which of them is its activation.",
+            f"Name one (layers='{name}.{next(iter(floating), 'part')}').",
+        )
+    return floating[chosen]
+
+
+def _is_activation(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 0
+
+
+def _refuse(name: str, output: Any) -> NoReturn:
+    kind = type(output).__name__ + (f" of {output.dtype}" if isinstance(output, torch.Tensor) else "")
+    raise ActivationError(
+        f"layer {name!r} gives a {kind}.",
+        "It is unclear what its activation is.",
+        "Record an activation function inside it, or another layer.",
+    )

@@ -1,0 +1,82 @@
+"""Planes of many batches, one behind another, and their bits unit by unit."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ann2neo.capture.packing.kernels import append_shifted, transpose_bytes
+from ann2neo.capture.packing.planes import Planes
+
+PLANES_PER_TURN = 512
+
+
+class PlaneBuffer:
+    """Planes of one layer that follow one another, of any number of bins each.
+
+    Examples
+    --------
+    >>> from ann2neo.capture.packing import pack
+    >>> buffer = PlaneBuffer(n_units=1)
+    >>> buffer.add(pack(np.ones((3, 1), bool))); buffer.add(pack(np.ones((6, 1), bool)))
+    >>> buffer.n_bins, np.unpackbits(buffer.pop(8)), buffer.n_bins, np.unpackbits(buffer.pop())
+    (9, array([1, 1, 1, 1, 1, 1, 1, 1], dtype=uint8), 1, array([1, 0, 0, 0, 0, 0, 0, 0], dtype=uint8))
+    """
+
+    def __init__(self, n_units: int) -> None:
+        self._whole: deque[np.ndarray] = deque()
+        self._n_whole = 0
+        self._rest = np.zeros((1, n_units), np.uint8)
+        self._n_rest = 0
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins that were added and not taken out."""
+        return 8 * self._n_whole + self._n_rest
+
+    def add(self, planes: Planes) -> None:
+        """Append planes, shifted to where the last bin ended."""
+        n_bins = self._n_rest + planes.n_bins
+        bits = np.ascontiguousarray(planes.bits) if self._n_rest == 0 else self._shifted(planes.bits)
+        n_whole = n_bins // 8
+        if n_whole:
+            self._whole.append(bits[:n_whole])
+            self._n_whole += n_whole
+        self._n_rest = n_bins % 8
+        if self._n_rest:
+            self._rest = bits[n_whole : n_whole + 1].copy()
+
+    def pop(self, n_bins: int | None = None) -> UInt8[np.ndarray, "unit byte"]:
+        """Take the first bins out, unit by unit, shape (unit, byte); a multiple of eight, or all of them with the last byte filled up with zeros."""
+        everything = n_bins is None
+        n_whole = self._n_whole if n_bins is None else min(n_bins // 8, self._n_whole)
+        rows = np.empty((self._rest.shape[1], n_whole + (everything and self._n_rest > 0)), np.uint8)
+        done = 0
+        while done < n_whole:
+            some = self._first(min(PLANES_PER_TURN, n_whole - done))
+            transpose_bytes(some, done, rows)
+            done += len(some)
+        if everything and self._n_rest:
+            rows[:, -1] = self._rest[0]
+            self._n_rest = 0
+        return rows
+
+    def _first(self, n_planes: int) -> UInt8[np.ndarray, "plane unit"]:
+        """Take whole planes out: pieces of a batch are few bytes of a row, and so are joined before they are transposed."""
+        pieces, missing = [], n_planes
+        while missing:
+            piece = self._whole.popleft()
+            if len(piece) > missing:
+                self._whole.appendleft(piece[missing:])
+            pieces.append(piece[:missing])
+            missing -= len(pieces[-1])
+        self._n_whole -= n_planes
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _shifted(self, bits: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane_plus_one unit"]:
+        """Put bits behind those of the unfinished plane."""
+        shifted = np.empty((len(bits) + 1, bits.shape[1]), np.uint8)
+        append_shifted(self._rest[0], self._n_rest, np.ascontiguousarray(bits), shifted)
+        return shifted

@@ -1,0 +1,166 @@
+"""Routes from activations to bits: NumPy's is the definition, the others give the same bits faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+
+from ann2neo.capture.packing.kernels import pack_places, pack_rows
+from ann2neo.capture.packing.layouts import dense_layout, memory_of, places_of
+from ann2neo.capture.packing.planes import Planes, pack
+
+COMPILED = (torch.float32, torch.float64)
+
+Units = Int[torch.Tensor, " unit"]
+Packed = tuple[UInt8[np.ndarray, "plane unit"], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePlanes:
+    """Planes that are still on the activation's device; see `Planes`."""
+
+    bits: UInt8[torch.Tensor, "plane unit"]
+    n_bins: int
+    n_invalid: Int[torch.Tensor, ""]
+
+
+def pack_above(values: Float[torch.Tensor, "bin ..."], thresholds: torch.Tensor, units: Units | None = None) -> Planes:
+    """Pack which values are strictly above the thresholds, compared in their own type.
+
+    NaN is not above anything; it is counted, as infinities are.
+
+    Parameters
+    ----------
+    values
+        Activations, shape (bin, ...); the axes behind the first are flattened in their logical order, whatever their order in memory.
+    thresholds
+        One for all units or one each, of the same type and on the same device, shape () or (unit,).
+    units
+        Places of the units in a flattened bin, on the same device; None for all of them, shape (unit,).
+
+    Examples
+    --------
+    >>> pack_above(torch.tensor([[1.0, 0.0], [2.0, 0.0]]), torch.tensor(0.0)).bits
+    array([[192,   0]], dtype=uint8)
+    """
+    return fetch(pack_on_device(values, thresholds, units))
+
+
+def pack_on_device(
+    values: Float[torch.Tensor, "bin ..."], thresholds: torch.Tensor, units: Units | None = None
+) -> Planes | DevicePlanes:
+    """Pack as `pack_above` does, but leave the bits on the activation's device, without waiting for it.
+
+    The values may be overwritten afterwards.
+    """
+    plain = values.is_cpu and values.layout is torch.strided and not values.is_neg()
+    if plain and values.dtype in COMPILED and 0 not in values.shape:
+        return pack_with_numba(values.detach(), thresholds.detach(), units)
+    packed = pack_with_torch(values.detach(), thresholds.detach(), units)
+    return fetch(packed) if values.is_cpu else packed
+
+
+def fetch(planes: Planes | DevicePlanes) -> Planes:
+    """Copy planes from their device, or give those that are here already."""
+    if isinstance(planes, Planes):
+        return planes
+    return Planes(bits=planes.bits.contiguous().cpu().numpy(), n_bins=planes.n_bins, n_invalid=int(planes.n_invalid))
+
+
+def pack_with_numpy(values: torch.Tensor, thresholds: torch.Tensor, units: Units | None = None) -> Planes:
+    """Pack by torch's comparison and `numpy.packbits`: the definition, which the other routes must give faster.
+
+    Examples
+    --------
+    >>> pack_with_numpy(torch.tensor([[1.0, float("nan")]]), torch.tensor(0.0))
+    Planes(bits=array([[128,   0]], dtype=uint8), n_bins=1, n_invalid=1)
+    """
+    values = chosen(values, units)
+    planes = pack((values > thresholds).cpu().numpy())
+    return Planes(bits=planes.bits, n_bins=planes.n_bins, n_invalid=count_invalid(values))
+
+
+def pack_with_numba(values: torch.Tensor, thresholds: torch.Tensor, units: Units | None = None) -> Planes:
+    """Pack float32 or float64 values on a CPU in one pass over memory, wherever the units lie in it."""
+    # Contiguous, as all that kernels are given: they would be compiled again for other arrays.
+    limits = np.ascontiguousarray(thresholds.numpy()).reshape(-1)
+    if units is None and values.is_contiguous():
+        bits, finite = _pack_contiguous(values.numpy(), limits)
+    elif units is None:
+        bits, finite = _pack_all(values, limits)
+    else:
+        bits, finite = _pack_chosen(values, limits, units.numpy())
+    n_invalid = 0 if finite else count_invalid(chosen(values, units))
+    return Planes(bits=bits, n_bins=values.shape[0], n_invalid=n_invalid)
+
+
+def _pack_contiguous(values: Float[np.ndarray, "bin ..."], limits: Float[np.ndarray, " limit"]) -> Packed:
+    # For small layers each call of torch counts, which costs microseconds amid a model: this way there is but one.
+    n_bins, n_units = len(values), values.size // len(values)
+    bits = np.empty(((n_bins + 7) // 8, n_units), np.uint8)
+    return bits, pack_rows(values.reshape(-1), n_units, n_bins, limits, bits)
+
+
+def _pack_all(values: torch.Tensor, limits: Float[np.ndarray, " limit"]) -> Packed:
+    dense, layout = dense_layout(values)
+    memory, row_stride = memory_of(dense)
+    bits = np.empty((-(-len(values) // 8), prod(layout.shape)), np.uint8)
+    limits = limits if limits.size == 1 else np.ascontiguousarray(layout.to_memory(limits))
+    finite = pack_rows(memory, row_stride, len(values), limits, bits)
+    return layout.to_logical(bits), finite
+
+
+def _pack_chosen(values: torch.Tensor, limits: Float[np.ndarray, " limit"], units: Int[np.ndarray, " unit"]) -> Packed:
+    memory, row_stride = memory_of(values)
+    bits = np.empty((-(-len(values) // 8), units.size), np.uint8)
+    return bits, pack_places(memory, row_stride, len(values), places_of(values, units), limits, bits)
+
+
+def pack_with_torch(values: torch.Tensor, thresholds: torch.Tensor, units: Units | None = None) -> DevicePlanes:
+    """Pack on the device of the values, so that an eighth of a byte per value leaves it."""
+    values = chosen(values, units)
+    packed = pack_truth(values > thresholds)
+    # Not count_invalid: its question whether to look twice would wait for the device.
+    return replace(packed, n_invalid=torch.isfinite(values).logical_not_().sum())
+
+
+def pack_truth(spikes: Bool[torch.Tensor, "bin unit"]) -> DevicePlanes:
+    """Pack truth values on their device, by shifting and adding eight rows at a time.
+
+    Examples
+    --------
+    >>> fetch(pack_truth(torch.tensor([[True, False], [True, True]]))).bits
+    array([[192,  64]], dtype=uint8)
+    """
+    n_bins, n_units = spikes.shape
+    if n_bins % 8:
+        spikes = torch.nn.functional.pad(spikes, (0, 0, 0, -n_bins % 8))
+    eights = spikes.reshape(-(-n_bins // 8), 8, n_units)
+    bits = eights[:, 0].to(torch.uint8)
+    for place in range(1, 8):
+        bits = torch.add(eights[:, place], bits, alpha=2)
+    return DevicePlanes(bits=bits, n_bins=n_bins, n_invalid=torch.zeros((), dtype=torch.int64))
+
+
+def chosen(values: torch.Tensor, units: Units | None) -> torch.Tensor:
+    """Flatten bins in their logical order and keep some units, shape (bin, unit)."""
+    values = values.reshape(len(values), prod(values.shape[1:]))
+    return values if units is None else values.index_select(1, units)
+
+
+def count_invalid(values: torch.Tensor) -> int:
+    """Count values that are NaN or infinite.
+
+    Examples
+    --------
+    >>> count_invalid(torch.tensor([1.0, float("inf"), float("nan")]))
+    2
+    """
+    # A sum is several times cheaper than isfinite; only a suspicious one needs the second look.
+    if torch.isfinite(values.sum(dtype=torch.float32)):
+        return 0
+    return int((~torch.isfinite(values)).sum())

@@ -1,0 +1,370 @@
+"""Recording into a store: column by column, resumed where it stopped, dealt to several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ann2neo.atomic import check_target
+from ann2neo.capture.columns import ColumnWriter, Known, Layout, layout_of
+from ann2neo.capture.distributed import Processes, deal, joined
+from ann2neo.capture.identity import batch_crc32, check_same, identity_of, order_facts
+from ann2neo.capture.inputs import Batch, Source, open_source, read_batches
+from ann2neo.capture.memory import SeenBatch
+from ann2neo.capture.passes import stochastic_modules
+from ann2neo.capture.provenance import described
+from ann2neo.capture.quiet import evaluation_mode
+from ann2neo.capture.running import Job, run_pass, watching
+from ann2neo.errors import InputsError, StoreError
+from ann2neo.recording import Layer, Recording
+from ann2neo.store.complete import load
+from ann2neo.store.growing import Growing, Order, bare, create, finish, is_complete, missing_columns, open_growing
+from ann2neo.store.layout import MARKER, column_bins
+from ann2neo.store.log import Column, Start, is_whole, prefix, read_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Columns that follow one another in a pass, from the first to before the last; None if the pass ends where the inputs end."""
+
+    pass_number: int
+    first: int
+    stop: int | None
+    start: Start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A recording that is to be in a store.
+
+    Parameters
+    ----------
+    job
+        What is run.
+    path
+        The store.
+    bin_size_ms
+        Size of a bin.
+    known
+        What the provenance says beside what the job shows.
+    threshold_rule, units
+        Which thresholds and units were asked for.
+    overwrite
+        Whether another store of that name may be replaced.
+    progress
+        Whether to show a progress bar.
+    """
+
+    job: Job
+    path: Path
+    bin_size_ms: float
+    known: Mapping[str, Any]
+    threshold_rule: Any
+    units: Any
+    overwrite: bool
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the first process found: the facts of the recording, the order of its inputs, and how far the store is."""
+
+    facts: Mapping[str, Any]
+    drawn: list[list[Any]] | None
+    growing: Growing | None
+    complete: bool
+
+
+def record_into(wanted: Wanted) -> Recording:
+    """Record into a store what it lacks, and open it.
+
+    An identical complete store is opened and nothing is run; an incomplete one is resumed. Of several processes each records columns of its own.
+
+    Raises
+    ------
+    StoreError
+        If the store holds another recording, or cannot be written.
+    InputsError
+        If there are several processes and the number of bins is not known before the inputs are read.
+    """
+    job = wanted.job
+    with joined() as processes, evaluation_mode(job.module, _stochastic(job)):
+        source = open_source(job.inputs)
+        found = processes.from_first(lambda: _look(wanted, source))
+        if processes.rank > 0:
+            source = _in_order(source, found.drawn)
+            check_same(wanted.path, found.facts, _facts(wanted, source))
+        elif found.drawn is not None:
+            source = _in_order(source, found.drawn)
+        if not found.complete:
+            with _kept(wanted.path):
+                _Recorder(wanted, source, processes, found).run()
+    return load(wanted.path)
+
+
+class _Recorder:
+    """Runs what a store lacks."""
+
+    def __init__(self, wanted: Wanted, source: Source, processes: Processes, found: Found) -> None:
+        self._wanted, self._source, self._processes, self._found = wanted, source, processes, found
+        self._job, self._layout = wanted.job, layout_of(wanted.job, source)
+        self._known = Known(wanted.job, source)
+        self._begun: Iterator[SeenBatch] | None = None
+        self._checked = False
+        self._crc: dict[tuple[int, int], int] = {}
+        if processes.n > 1 and self._layout is None:
+            raise InputsError(
+                "the number of bins shows only when the inputs are read, but there are several processes.",
+                "It is unclear which of them records what.",
+                "Give a tensor, an array, a map-style data set or loader, or a list of batches; with steps, their lengths as an array.",
+            )
+
+    def run(self) -> None:
+        """Record every column that is missing, then finish the store."""
+        with watching(self._job):
+            growing = self._found.growing
+            if growing is None:
+                growing = self._processes.from_first(self._create)
+            log = read_log(growing.path)
+            self._crc |= {(p, number): crc for (p, _), c in log.items() for number, crc in c.batches.items()}
+            if self._layout is None:
+                self._run_passes(growing, log)
+            else:
+                todo = self._processes.from_first(lambda: missing_columns(growing, log)) or []
+                self._run_spans(growing, deal(_spans(todo, growing, self._layout, self._processes.n), self._processes))
+        self._processes.wait()
+        self._processes.from_first(lambda: finish(growing))
+
+    def _create(self) -> Growing:
+        """Run the first batch, which shows the layers, and make the store."""
+        stream = self._batches(0, Start(), progress=self._layout is None and self._wanted.progress)
+        first = next(stream)
+        self._begun = chain([first], stream)
+        wanted, layers = self._wanted, _bare_layers(self._job)
+        n_bins = None if self._layout is None else self._layout.n_bins
+        n_units = sum(layer.n_units for layer in layers)
+        growing = Growing(
+            path=wanted.path,
+            identity=self._found.facts,
+            column_bins=column_bins(n_units, n_bins, n_processes=self._processes.n),
+            n_bins=n_bins,
+            n_passes=self._job.n_passes,
+            layers=layers,
+            order=_order(self._source),
+        )
+        provenance = described(self._job, batch_size=first.lengths.size) | dict(wanted.known)
+        create(growing, bin_size_ms=wanted.bin_size_ms, provenance=provenance, overwrite=wanted.overwrite)
+        return growing
+
+    def _run_passes(self, growing: Growing, log: Mapping[tuple[int, int], Column]) -> None:
+        """Record pass after pass to where the inputs end."""
+        for number in range(growing.n_passes):
+            columns = prefix(log, number)
+            if not is_whole(columns):
+                start = columns[-1].after if columns else Start()
+                self._run_span(growing, Span(pass_number=number, first=len(columns), stop=None, start=start), None)
+
+    def _run_spans(self, growing: Growing, spans: Sequence[Span]) -> None:
+        shown = self._wanted.progress and self._processes.rank == 0
+        with tqdm(
+            total=sum(_n_columns(span) for span in spans), desc="recording", unit="column", disable=not shown
+        ) as bar:
+            for span in spans:
+                self._run_span(growing, span, bar.update)
+
+    def _run_span(self, growing: Growing, span: Span, committed: Callable[[int], Any] | None) -> None:
+        whole = committed is None and self._wanted.progress
+        batches = self._begun if self._begun is not None and span.start == Start() and span.pass_number == 0 else None
+        self._begun = None
+        writer = ColumnWriter(
+            growing, span.pass_number, first=span.first, stop=span.stop, start=span.start, committed=committed
+        )
+        for batch in batches or self._batches(span.pass_number, span.start, progress=whole):
+            if not self._checked:
+                _check_layers(growing, self._job)
+                self._checked = True
+            self._check_place(batch, writer)
+            number, n_before = writer.next_batch.batch, writer.next_batch.first_input
+            writer.add(batch, self._known.of(batch, n_before, span.pass_number), self._crc[span.pass_number, number])
+            if writer.done:
+                return
+        self._known.check_number(writer.next_batch.first_input)
+        writer.end()
+
+    def _batches(self, pass_number: int, start: Start, *, progress: bool) -> Iterator[SeenBatch]:
+        def look(number: int, batch: Batch) -> None:
+            crc, place = batch_crc32(batch.x), (pass_number, number)
+            if self._crc.setdefault(place, crc) != crc:
+                raise _other_inputs(self._wanted.path, number)
+
+        return run_pass(
+            self._job,
+            self._source,
+            pass_number,
+            progress=progress,
+            first=start.batch,
+            n_before=start.first_input,
+            look=look,
+        )
+
+    def _check_place(self, batch: SeenBatch, writer: ColumnWriter) -> None:
+        """Refuse a batch that is not as long as was known before."""
+        if self._layout is None:
+            return
+        place = writer.next_batch
+        n_inputs, n_bins = self._layout.of(place.batch)
+        if (batch.lengths.size, batch.lengths.sum()) != (n_inputs, n_bins):
+            raise InputsError(
+                f"batch {place.batch} has {batch.lengths.size} inputs and {batch.lengths.sum()} bins, "
+                f"but {n_inputs} inputs and {n_bins} bins were drawn.",
+                "The inputs after it would lie in wrong places.",
+                "Mind what collates the batches; each input that was drawn must be there.",
+            )
+
+
+def _look(wanted: Wanted, source: Source) -> Found:
+    """Find out how far the store is, and in which order its inputs were drawn."""
+    facts = _facts(wanted, source)
+    if not wanted.path.exists() or wanted.overwrite:
+        check_target(wanted.path, wanted.overwrite, marker=MARKER)
+        return Found(facts=facts, drawn=_drawn(source), growing=None, complete=False)
+    growing = open_growing(wanted.path)
+    if growing.identity != facts and _drawn_at_random(source):
+        source = _in_order(source, _drawn_before(growing))
+        facts = _facts(wanted, source)
+    check_same(wanted.path, growing.identity, facts)
+    complete = is_complete(wanted.path)
+    _check_inputs(wanted, source, read_log(wanted.path), every=complete)
+    return Found(facts=facts, drawn=_drawn(source), growing=growing, complete=complete)
+
+
+def _check_inputs(wanted: Wanted, source: Source, log: Mapping[tuple[int, int], Column], *, every: bool) -> None:
+    """Refuse inputs that are not those from which the store was recorded.
+
+    Where their order is known, the first batch stands for all; else all are compared, at once if nothing will be run and as they come if something will.
+    """
+    crc = {number: crc for (p, _), column in log.items() if p == 0 for number, crc in column.batches.items()}
+    if not crc or (source.batch_sizes is None and not every):
+        return
+    n_seen = 0
+    for number, batch in enumerate(read_batches(source, wanted.job.inputs)):
+        if crc.get(number, None if every else batch_crc32(batch.x)) != batch_crc32(batch.x):
+            raise _other_inputs(wanted.path, number)
+        n_seen += 1
+        if source.batch_sizes is not None:
+            return
+    if n_seen != len(crc):
+        raise _other_inputs(wanted.path, n_seen)
+
+
+def _other_inputs(path: Path, batch: int) -> StoreError:
+    return StoreError(
+        f"batch {batch} is not the one that was recorded into {path}.",
+        "The inputs, or what changes them at random, are not the same; nothing more was recorded.",
+        "Give the same inputs in the same order, or record into another store.",
+    )
+
+
+def _facts(wanted: Wanted, source: Source) -> dict[str, Any]:
+    known = identity_of(
+        wanted.job,
+        bin_size_ms=wanted.bin_size_ms,
+        weights=wanted.known["weights_sha256"],
+        threshold_rule=wanted.threshold_rule,
+        units=wanted.units,
+    )
+    return known | order_facts(source, wanted.job.inputs.batch_size)
+
+
+def _spans(todo: Sequence[tuple[int, int]], growing: Growing, layout: Layout, n_processes: int) -> list[Span]:
+    """Put columns together that begin and end with a batch, or, where these are too few to be dealt, as many as each process gets."""
+    most = len(todo) if n_processes == 1 else max(1, -(-len(todo) // n_processes))
+    together = min(layout.columns_until_aligned(growing.column_bins), most) if n_processes > 1 else most
+    spans: list[Span] = []
+    for pass_number, column in todo:
+        last = spans[-1] if spans else None
+        if last is not None and (last.pass_number, last.stop) == (pass_number, column) and _n_columns(last) < together:
+            spans[-1] = Span(pass_number=pass_number, first=last.first, stop=column + 1, start=last.start)
+        else:
+            start = layout.start_of(column * growing.column_bins)
+            spans.append(Span(pass_number=pass_number, first=column, stop=column + 1, start=start))
+    return spans
+
+
+def _n_columns(span: Span) -> int:
+    return 0 if span.stop is None else span.stop - span.first
+
+
+def _check_layers(growing: Growing, job: Job) -> None:
+    """Refuse to go on with layers that are not those of the store."""
+    here = _bare_layers(job)
+    if len(here) != len(growing.layers) or not all(a.identical(b) for a, b in zip(here, growing.layers)):
+        raise StoreError(
+            f"the layers in {growing.path} are {[layer.name for layer in growing.layers]}; now they are {[layer.name for layer in here]}, "
+            "or their shapes, types, units or thresholds are others.",
+            "Their bits would not fit together; nothing more was recorded.",
+            "Record with the same model and options, or into another store.",
+        )
+
+
+def _bare_layers(job: Job) -> tuple[Layer, ...]:
+    return tuple(
+        bare(name=one.name, shape=one.shape, dtype=one.dtype, units=one.units, thresholds=one.thresholds)
+        for one in job.observer.layers.values()
+    )
+
+
+def _stochastic(job: Job) -> list[Any]:
+    return [] if job.passes is None else stochastic_modules(job.module, job.passes)
+
+
+def _order(source: Source) -> Order | None:
+    if source.stimulus_ids is None or source.batch_sizes is None:
+        return None
+    return Order(stimulus_ids=source.stimulus_ids, batch_sizes=source.batch_sizes)
+
+
+def _drawn(source: Source) -> list[list[Any]] | None:
+    """Give the order of a data set's inputs, batch by batch."""
+    if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
+        return None
+    return _cut(source.stimulus_ids, source.batch_sizes)
+
+
+def _drawn_before(growing: Growing) -> list[list[Any]] | None:
+    return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
+
+
+def _cut(ids: np.ndarray, sizes: np.ndarray) -> list[list[Any]]:
+    return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]
+
+
+def _in_order(source: Source, drawn: list[list[Any]] | None) -> Source:
+    return source if drawn is None or source.in_order is None else source.in_order(drawn)
+
+
+def _drawn_at_random(source: Source) -> bool:
+    """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
+    drawn = _drawn(source)
+    return drawn is not None and source.draw is not None and any(source.draw() != drawn for _ in range(4))
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Say of whatever goes wrong while a store grows that nothing is lost."""
+    try:
+        yield
+    except BaseException as error:
+        if path.exists() and not isinstance(error, StoreError):
+            n_columns = len(read_log(path))
+            error.add_note(
+                f"{path} keeps the {n_columns} columns that were recorded; the same call goes on with the rest."
+            )
+        raise

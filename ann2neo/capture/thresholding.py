@@ -1,0 +1,128 @@
+"""The threshold of a layer: from its rule and the first sight of its activation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import nn
+
+from ann2neo.capture.layers import value_at_zero
+from ann2neo.errors import Ann2NeoWarning, ThresholdError
+from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, floor_of, rule_for
+from ann2neo.thresholds.floors import NO_FLOOR
+
+
+def threshold_of(
+    name: str,
+    module: nn.Module,
+    output: torch.Tensor,
+    *,
+    shape: tuple[int, ...],
+    units: Int[np.ndarray, " unit"],
+    rule: Rule,
+    calibrated: Mapping[str, np.ndarray],
+) -> torch.Tensor:
+    """Find the threshold of the recorded units of a layer, in the type and place of its activation, shape () or (unit,).
+
+    Parameters
+    ----------
+    name, module, output
+        The layer, and its activation on the first batch.
+    shape
+        Shape of the activation without the axes of inputs and steps.
+    units
+        Places of the recorded units in the flattened activation.
+    rule
+        What the user gave.
+    calibrated
+        Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+
+    Raises
+    ------
+    ThresholdError
+        If there is no threshold for this layer, it is not finite in the activation's type, or all units always exceed it.
+    """
+    fixed = calibrated[name] if name in calibrated else _of_units(name, rule_for(name, rule), shape, units)
+    value = value_at_zero(name, module, output) if fixed is None else fixed
+    # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
+    threshold = torch.as_tensor(value, dtype=torch.float64).to(output.dtype)
+    if not torch.isfinite(threshold).all():
+        raise ThresholdError(
+            f"a threshold of layer {name!r} is too large for {output.dtype}.",
+            "Its units could never spike.",
+            f"Give thresholds below {torch.finfo(output.dtype).max:g}.",
+        )
+    _check_reachable(name, module, threshold)
+    return threshold.to(output.device)
+
+
+def module_floor(module: nn.Module) -> Floor:
+    """Find the infimum of a module's values: none for modules that are not torch's own activation functions.
+
+    Examples
+    --------
+    >>> module_floor(nn.Sigmoid()), module_floor(nn.Hardtanh(-3, 3)).value, module_floor(nn.Linear(1, 1)).value
+    (Floor(value=0.0, attained=False), -3.0, -inf)
+    """
+    if not type(module).__module__.startswith("torch.nn."):
+        return NO_FLOOR
+
+    def parameter(name: str, default: float) -> float:
+        if name == "tanh":
+            return float(getattr(module, "approximate", "none") == "tanh")
+        found = getattr(module, name, default)
+        # A PReLU with several slopes is bounded below only where none of them is positive.
+        return float(found.detach().max()) if isinstance(found, torch.Tensor) else float(found)
+
+    return floor_of(type(module).__name__, parameter)
+
+
+def _of_units(
+    name: str, rule: FixedRule | Quantile | MeanPlusSd, shape: tuple[int, ...], units: Int[np.ndarray, " unit"]
+) -> FixedRule:
+    """Pick the recorded units' thresholds where there is one for each unit."""
+    if isinstance(rule, (Quantile, MeanPlusSd)):
+        raise ThresholdError(
+            f"layer {name!r} was not called by the inputs of {rule!r}.",
+            "It has no threshold.",
+            "Calibrate on inputs that reach it, or give it another rule ({pattern: rule}).",
+        )
+    if not isinstance(rule, np.ndarray):
+        return rule
+    if rule.shape in (shape, (int(np.prod(shape)),)):
+        return rule.reshape(-1)[units]
+    if rule.shape != units.shape:
+        raise ThresholdError(
+            f"thresholds of shape {rule.shape} were given for layer {name!r} of shape {shape}, of which {units.size} units are recorded.",
+            "It is unclear which belongs to which.",
+            "Give one for each unit of the layer, or one for each recorded unit.",
+        )
+    return rule
+
+
+def _check_reachable(name: str, module: nn.Module, threshold: torch.Tensor) -> None:
+    """Refuse thresholds below all values that the activation function can take; warn where only some are."""
+    always = always_exceeded(module, threshold)
+    if not always.any():
+        return
+    values, floor = threshold.double().reshape(-1).numpy(), module_floor(module)
+    lowest = f"{'at least' if floor.attained else 'above'} {floor.value:.6g}"
+    if always.all():
+        raise ThresholdError(
+            f"layer {name!r} is a {type(module).__name__}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
+            "Every unit would spike in every bin, whatever the inputs.",
+            f"Give a higher threshold, or None for the value at pre-activation 0 ({value_at_zero(name, module, threshold):.6g}).",
+        )
+    text = f"{always.sum()} of {always.size} units of layer {name!r} have thresholds that its values, {lowest}, always exceed: they spike in every bin."
+    warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def always_exceeded(module: nn.Module, threshold: torch.Tensor) -> Bool[np.ndarray, " unit"]:
+    """Whether each threshold lies below all values of an activation function, shape (unit,)."""
+    floor, eps = module_floor(module), torch.finfo(threshold.dtype).eps
+    low = Floor(float(torch.tensor(floor.value, dtype=torch.float64).to(threshold.dtype)), floor.attained)
+    return low.always_exceeds(threshold.double().reshape(-1).numpy(), eps=eps)

@@ -1,0 +1,177 @@
+"""Watching a model: hooks on its modules, and a view of the functions that they call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from ann2neo.capture.activations import equivalent_module
+from ann2neo.capture.functions import FunctionCalls
+from ann2neo.capture.layers import activation_names, named_modules, not_found, select, step_first_names, wanted
+from ann2neo.capture.outputs import activation_of, inputs_first, parts_of
+from ann2neo.capture.quiet import as_written
+
+Observe = Callable[[str, nn.Module, torch.Tensor], None]
+Output = TypeVar("Output")
+
+
+class Watch:
+    """Calls ``observe(name, module, activation)`` for every call of a layer.
+
+    A module goes by its name, a function by the innermost module that calls it, ``block.relu`` (``block.F.relu`` where a module has that name). The
+    second call in a batch is ``name:1``, and so on, unless calls are not to be counted. For a function the module that does the same is shown.
+
+    Functions are watched only where a layer that was asked for may be one, and no longer than the first batch if none was: it costs some per cent.
+
+    Parameters
+    ----------
+    model
+        The module that is run.
+    layers
+        Names or patterns, or None for all activation functions; see `ann2neo.capture.layers.select`.
+    observe
+        Called at the moment when the activation exists.
+    count_calls
+        Whether each call is a layer of its own.
+    """
+
+    def __init__(
+        self, model: nn.Module, layers: str | Sequence[str] | None, observe: Observe, *, count_calls: bool = True
+    ) -> None:
+        self._model, self._observe, self._count_calls = model, observe, count_calls
+        self._selection = select(model, layers)
+        self._modules = named_modules(model)
+        self._root = next(iter(self._modules))
+        self._active = frozenset(activation_names(self._modules))
+        self._step_first = step_first_names(self._modules)
+        self._calls: Counter[str] = Counter()
+        self._stack: list[str] = []
+        self._stand_ins: dict[str, nn.Module] = {}
+        self._undecided: dict[str, tuple[str, ...]] = {}
+        self._functions = self._busy = False
+        self._scouted: set[str] | None = None
+        self._layer_handles: list[RemovableHandle] = []
+        self._stack_handles: list[RemovableHandle] = []
+
+    @property
+    def called(self) -> list[str]:
+        """Selected modules, and functions, that the last batch called."""
+        return list(self._calls)
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Watch for as long as the context lasts; hooks are removed whatever happens."""
+        try:
+            self._undecided, self._functions = dict(self._selection.undecided), self._selection.functions
+            self._hook_layers(self._selection.modules, {})
+            self._hook_layers({name: self._modules[name] for name in self._selection.parts}, self._selection.parts)
+            if self._functions:
+                self._hook_stack()
+            with as_written():
+                yield
+        finally:
+            self._functions = False
+            for handle in self._layer_handles + self._stack_handles:
+                handle.remove()
+
+    def run(self, call: Callable[[], Output]) -> Output:
+        """Run one batch."""
+        if self._undecided:
+            self._decide(call)
+        self._calls.clear()
+        self._stack.clear()
+        if not self._functions:
+            return call()
+        with FunctionCalls(self._after_function):
+            output = call()
+        if not self._stand_ins:
+            self._leave_functions()
+        return output
+
+    def _decide(self, call: Callable[[], Any]) -> None:
+        """Run a batch to see which functions it calls; a pattern that fits none of them stands for modules."""
+        self._scouted = set()
+        try:
+            with torch.random.fork_rng(), FunctionCalls(self._after_function):
+                call()
+            for pattern, names in self._undecided.items():
+                if not any(wanted(name, pattern) for name in self._scouted):
+                    self._hook_layers({name: self._modules[name] for name in self._modules if name in names}, {})
+        finally:
+            self._undecided, self._scouted = {}, None
+
+    def _hook_layers(self, modules: Mapping[str, nn.Module], parts: Mapping[str, tuple[str, ...]]) -> None:
+        for name, module in modules.items():
+            self._layer_handles.append(module.register_forward_hook(self._after_call(name, parts.get(name))))
+
+    def _after_call(self, name: str, parts: tuple[str, ...] | None) -> Callable[[nn.Module, Any, Any], None]:
+        def show(module: nn.Module, _args: Any, output: Any) -> None:
+            if parts is None:
+                self._show(name, name, lambda: module, output)
+                return
+            known = parts_of(output) or {}
+            for part in parts:
+                full_name = part if name == self._root else f"{name}.{part}"
+                if part not in known:
+                    raise not_found(full_name, self._model, [*sorted(self._active), *known])
+                self._show(full_name, name, lambda: module, known[part])
+
+        return show
+
+    def _hook_stack(self) -> None:
+        """Know at any time which module is being called."""
+
+        def enter(name: str) -> Callable[[nn.Module, Any], None]:
+            return lambda _module, _args: self._stack.append(name)
+
+        def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+            self._stack.pop()
+
+        for name, module in self._modules.items():
+            if not isinstance(module, torch.jit.ScriptModule):
+                self._stack_handles.append(module.register_forward_pre_hook(enter(name)))
+                self._stack_handles.append(module.register_forward_hook(leave, always_call=True))
+
+    def _leave_functions(self) -> None:
+        self._functions = False
+        for handle in self._stack_handles:
+            handle.remove()
+        self._stack_handles = []
+
+    def _after_function(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
+        # An activation module is a layer itself; the function that it calls is not a second one.
+        if self._busy or any(caller in self._active for caller in self._stack):
+            return
+        caller = self._stack[-1] if self._stack else self._root
+        prefix = "" if caller == self._root else f"{caller}."
+        full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self._modules else f"{prefix}{name}"
+        self._show(full_name, caller, lambda: self._stand_in(full_name, name, args, kwargs), output)
+
+    def _stand_in(self, layer: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
+        if layer not in self._stand_ins:
+            self._stand_ins[layer] = equivalent_module(name, args, kwargs)
+        return self._stand_ins[layer]
+
+    def _show(self, name: str, caller: str, module: Callable[[], nn.Module], output: Any) -> None:
+        if self._busy:
+            return
+        call = self._calls[name] if self._count_calls else 0
+        self._calls[name] += 1
+        full_name = f"{name}:{call}" if call else name
+        if self._scouted is not None:
+            self._scouted.add(full_name)
+        elif wanted(full_name, self._selection.patterns):
+            activation = activation_of(full_name, output)
+            self._busy = True
+            try:
+                self._observe(
+                    full_name, module(), inputs_first(activation) if caller in self._step_first else activation
+                )
+            finally:
+                self._busy = False

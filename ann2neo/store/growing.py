@@ -1,0 +1,292 @@
+"""A store while it grows: made whole, filled column by column, by one process or several, and finished."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from ann2neo.atomic import complete_or_absent, remove
+from ann2neo.errors import FormatError, StoreError
+from ann2neo.outline import outline_before_trials, outline_of, trial_column_names
+from ann2neo.raster import Raster
+from ann2neo.recording import Layer, Provenance, Recording, join_passes, order_sha256
+from ann2neo.store.layout import (
+    GROWING_CHUNK_BYTES,
+    MARKER,
+    new_group,
+    new_layer,
+    open_bits,
+    open_group,
+    units_per_chunk,
+    write_values,
+)
+from ann2neo.store.log import (
+    HEAD,
+    LOG,
+    ORDER,
+    Column,
+    is_whole,
+    join_known,
+    join_lengths,
+    prefix,
+    read_log,
+    write_whole,
+)
+
+CHUNK_NAME = re.compile(r"\d+\.\d+\.\d+|\.z\w+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which inputs were drawn, shape (input,), and how many there are in each batch, shape (batch,)."""
+
+    stimulus_ids: Int[np.ndarray, " input"]
+    batch_sizes: Int[np.ndarray, " batch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growing:
+    """What is fixed when a store is made.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    identity
+        What was recorded from what, as facts that have names; a recording with other facts does not go on here.
+    column_bins
+        Bins of a column.
+    n_bins
+        Bins of one pass; None where that shows only at the end.
+    n_passes
+        Number of passes.
+    layers
+        The layers, without their bits.
+    order
+        The order of the inputs, where it was drawn before.
+    """
+
+    path: Path
+    identity: Mapping[str, Any]
+    column_bins: int
+    n_bins: int | None
+    n_passes: int
+    layers: tuple[Layer, ...]
+    order: Order | None
+
+    @property
+    def n_columns(self) -> int | None:
+        """Number of columns of one pass, if it is known."""
+        return None if self.n_bins is None else -(-self.n_bins // self.column_bins)
+
+
+def bare(
+    *,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    units: Int[np.ndarray, " unit"],
+    thresholds: Float[np.ndarray, " unit"],
+) -> Layer:
+    """Describe a layer without its bits."""
+    raster = Raster(packed=np.zeros((1, units.size, 0), np.uint8), n_bins=0)
+    return Layer(name=name, shape=shape, dtype=dtype, units=units, thresholds=thresholds, raster=raster)
+
+
+def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, overwrite: bool = False) -> None:
+    """Make a store without a column; it appears as a whole.
+
+    Raises
+    ------
+    OutputExists
+        If something else has its name.
+    AnnotationError
+        If the provenance would be lost.
+    """
+    known = outline_before_trials(
+        growing.layers, bin_size_ms=bin_size_ms, n_passes=growing.n_passes, provenance=provenance
+    )
+    # Where the end is not known, the arrays grow with the columns.
+    n_bytes = -(-(growing.column_bins if growing.n_bins is None else growing.n_bins) // 8)
+    width = min(growing.column_bins // 8, n_bytes)
+    with complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
+        root = new_group(part)
+        for number, layer in enumerate(growing.layers):
+            chunks = (1, units_per_chunk(layer.n_units, width, GROWING_CHUNK_BYTES), width)
+            new_layer(root, f"layers/{number}", layer, n_passes=growing.n_passes, n_bytes=n_bytes, chunks=chunks)
+        (part / LOG).mkdir()
+        if growing.order is not None:
+            content = io.BytesIO()
+            np.savez(content, ids=growing.order.stimulus_ids, sizes=growing.order.batch_sizes)
+            write_whole(part / LOG / ORDER, content.getvalue())
+        head = {"identity": growing.identity, "column_bins": growing.column_bins, "n_bins": growing.n_bins}
+        write_whole(part / LOG / HEAD, json.dumps(head).encode())
+        root.attrs.update(known | {"complete": False})
+
+
+def open_growing(path: Path) -> Growing:
+    """Open a store that grows, or has grown.
+
+    Raises
+    ------
+    StoreError
+        If it was not recorded into, but saved as a whole.
+    FormatError
+        If it is no store, or damaged.
+    """
+    if not (path / LOG / HEAD).is_file():
+        raise StoreError(
+            f"{path} was not recorded into column by column, so that it is unknown what it holds.",
+            "It may be another recording: nothing was recorded.",
+            "Record into another store, or allow overwriting (export(..., overwrite=True)).",
+        )
+    try:
+        root = open_group(path)
+        head = json.loads((path / LOG / HEAD).read_text())
+        return Growing(
+            path=path,
+            identity=head["identity"],
+            column_bins=head["column_bins"],
+            n_bins=head["n_bins"],
+            n_passes=int(root.attrs["n_passes"]),
+            layers=tuple(_bare_layer(root, i, entry) for i, entry in enumerate(root.attrs["layers"])),
+            order=_read_order(path),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise FormatError(
+            f"{path} cannot be read as a store ({type(error).__name__}: {error}).",
+            "It is damaged: nothing was recorded.",
+            "Remove it, or record into another one.",
+        ) from error
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a store was finished."""
+    return bool(open_group(path).attrs.get("complete", True))
+
+
+def write_bits(
+    growing: Growing, layer: int, pass_number: int, column: int, bits: UInt8[np.ndarray, "unit byte"]
+) -> int:
+    """Write the bits of a layer in one column, and give their CRC-32."""
+    array = open_bits(growing.path, layer)
+    first = column * growing.column_bins // 8
+    if first + bits.shape[1] > array.shape[2]:
+        array.resize(array.shape[0], array.shape[1], _grown(first + bits.shape[1], growing.column_bins // 8))
+    array[pass_number, :, first : first + bits.shape[1]] = bits
+    return zlib.crc32(bits.data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a failed write what it means.
+
+    Raises
+    ------
+    StoreError
+        If the operating system refuses to write, for instance on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} could not be written ({error.strerror or error}).",
+            "What was recorded before is kept.",
+            "Check free space and permissions; the same call goes on where it stopped.",
+        ) from error
+
+
+def missing_columns(growing: Growing, columns: Mapping[tuple[int, int], Column]) -> list[tuple[int, int]] | None:
+    """List the columns that are not recorded, by pass and number; None if it is not known how many there are."""
+    if growing.n_columns is None:
+        return None
+    every = [(p, number) for p in range(growing.n_passes) for number in range(growing.n_columns)]
+    return [place for place in every if place not in columns]
+
+
+def finish(growing: Growing) -> None:
+    """Put the table of trials together and declare the store complete; nothing else is written afterwards.
+
+    Raises
+    ------
+    StoreError
+        If a column is missing.
+    RecordingError
+        If passes do not fit together.
+    """
+    columns = read_log(growing.path)
+    passes = [prefix(columns, number) for number in range(growing.n_passes)]
+    if not all(map(is_whole, passes)):
+        raise StoreError(
+            f"{growing.path} lacks columns.", "The recording is not complete.", "Make the same call again to resume it."
+        )
+    with writing(growing.path):
+        n_bins = sum(column.n_bins for column in passes[0])
+        _trim(growing, n_bins)
+        root = open_group(growing.path, write=True)
+        recording = opened(root, passes, growing, [_raster(root, i, n_bins) for i in range(len(growing.layers))])
+        outline = outline_of(recording)
+        remove(growing.path / "trials")
+        for number, name in enumerate(trial_column_names(outline)):
+            write_values(root, f"trials/{number}", np.array(recording.trials[name].tolist()))
+        root.attrs.update(outline | {"n_bins": recording.n_bins, "complete": True})
+
+
+def opened(root: Any, passes: Sequence[Sequence[Column]], growing: Growing, rasters: Sequence[Raster]) -> Recording:
+    """Make a recording of columns of several passes, all as long as these."""
+    lengths = [join_lengths(columns) for columns in passes]
+    n_inputs = lengths[0].size
+    ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
+    return Recording(
+        layers=tuple(replace(layer, raster=raster) for layer, raster in zip(growing.layers, rasters)),
+        trials=join_passes([join_known(columns) for columns in passes], lengths=lengths, stimulus_ids=ids),
+        bin_size_ms=root.attrs["bin_size_ms"],
+        provenance=dict(root.attrs["provenance"]) | {"input_order_sha256": order_sha256(ids)},
+    )
+
+
+def _trim(growing: Growing, n_bins: int) -> None:
+    """Cut the arrays where the bins end, and remove what killed processes left behind."""
+    for number in range(len(growing.layers)):
+        bits = open_bits(growing.path, number)
+        if bits.shape[2] != -(-n_bins // 8):
+            bits.resize(bits.shape[0], bits.shape[1], -(-n_bins // 8))
+        for file in (growing.path / f"layers/{number}/bits").iterdir():
+            if not CHUNK_NAME.fullmatch(file.name):
+                file.unlink()
+
+
+def _raster(root: Any, layer: int, n_bins: int) -> Raster:
+    return Raster(packed=root[f"layers/{layer}/bits"], n_bins=n_bins)
+
+
+def _bare_layer(root: Any, number: int, entry: Mapping[str, Any]) -> Layer:
+    return bare(
+        name=entry["name"],
+        shape=tuple(entry["shape"]),
+        dtype=entry["dtype"],
+        units=root[f"layers/{number}/units"][:].astype(entry["units_dtype"]),
+        thresholds=root[f"layers/{number}/thresholds"][:].astype(entry["thresholds_dtype"]),
+    )
+
+
+def _read_order(path: Path) -> Order | None:
+    if not (path / LOG / ORDER).is_file():
+        return None
+    with np.load(path / LOG / ORDER, allow_pickle=False) as found:
+        return Order(stimulus_ids=found["ids"], batch_sizes=found["sizes"])
+
+
+def _grown(n_bytes: int, step: int) -> int:
+    """Twice as many columns as before, so that arrays are rarely enlarged."""
+    return step << (-(-n_bytes // step) - 1).bit_length()

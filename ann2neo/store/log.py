@@ -1,0 +1,147 @@
+"""The log of a store that grows: one small file for each column of chunks, written when the column is on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from jaxtyping import Int
+
+LOG = "log"
+HEAD = "recording.json"
+ORDER = "order.npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A batch, and which input and bin of its pass it begins with."""
+
+    batch: int = 0
+    first_input: int = 0
+    first_bin: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of chunks: some bins of one pass, for all units of all layers.
+
+    Parameters
+    ----------
+    pass_number, number
+        Which column of which pass it is.
+    n_bins
+        Bins in it.
+    last
+        Whether the pass ends with it.
+    lengths
+        Bins of each input that begins in it, shape (input,).
+    known
+        What is known of each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,).
+    batches
+        Number and CRC-32 of the batches from which it was recorded.
+    after
+        The batch from which the next column begins.
+    crc32
+        CRC-32 of the bits of each layer.
+    """
+
+    pass_number: int
+    number: int
+    n_bins: int
+    last: bool
+    lengths: Int[np.ndarray, " input"]
+    known: Mapping[str, np.ndarray]
+    batches: Mapping[int, int]
+    after: Start
+    crc32: Sequence[int]
+
+
+def write_column(path: Path, column: Column) -> None:
+    """Put a column into the log of a store; from now on it counts as recorded."""
+    lengths = column.lengths
+    text = json.dumps(
+        {
+            "pass": column.pass_number,
+            "column": column.number,
+            "n_bins": column.n_bins,
+            "last": column.last,
+            "n_inputs": int(lengths.size),
+            "lengths": None if (lengths == 1).all() else lengths.tolist(),
+            "known": {name: {"dtype": str(v.dtype), "values": v.tolist()} for name, v in column.known.items()},
+            "batches": [[int(number), int(crc)] for number, crc in column.batches.items()],
+            "after": [column.after.batch, column.after.first_input, column.after.first_bin],
+            "crc32": list(column.crc32),
+        }
+    )
+    write_whole(path / LOG / f"{column.pass_number}.{column.number}.json", text.encode())
+
+
+def read_log(path: Path) -> dict[tuple[int, int], Column]:
+    """Read which columns are recorded, by pass and number; what cannot be read is not recorded."""
+    columns = {}
+    for file in (path / LOG).glob("*.*.json"):
+        try:
+            column = _column(json.loads(file.read_bytes()))
+        except (ValueError, KeyError, TypeError):
+            continue
+        columns[column.pass_number, column.number] = column
+    return columns
+
+
+def prefix(columns: Mapping[tuple[int, int], Column], pass_number: int) -> list[Column]:
+    """List the columns of a pass from the first one up to a gap, or to the end of the pass."""
+    found = []
+    while (column := columns.get((pass_number, len(found)))) is not None:
+        found.append(column)
+        if column.last:
+            break
+    return found
+
+
+def is_whole(columns: Sequence[Column]) -> bool:
+    """Whether columns that follow one another reach the end of their pass."""
+    return bool(columns) and columns[-1].last
+
+
+def join_known(columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    """Put together what is known of the inputs of several columns, as far as it is known of all."""
+    with_inputs = [column for column in columns if column.lengths.size]
+    names = [name for name in with_inputs[0].known if all(name in column.known for column in with_inputs)]
+    return {name: np.concatenate([column.known[name] for column in with_inputs]) for name in names}
+
+
+def join_lengths(columns: Sequence[Column]) -> Int[np.ndarray, " input"]:
+    """Put together the lengths of the inputs of several columns, shape (input,)."""
+    return np.concatenate([np.zeros(0, np.int64), *(column.lengths for column in columns)])
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all."""
+    part = path.with_name(f"{path.name}.{uuid4().hex[:12]}.partial")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _column(found: Mapping[str, Any]) -> Column:
+    lengths = np.ones(found["n_inputs"]) if found["lengths"] is None else found["lengths"]
+    batch, first_input, first_bin = found["after"]
+    return Column(
+        pass_number=found["pass"],
+        number=found["column"],
+        n_bins=found["n_bins"],
+        last=found["last"],
+        lengths=np.asarray(lengths, np.int64),
+        known={name: np.array(known["values"], known["dtype"]) for name, known in found["known"].items()},
+        batches=dict(found["batches"]),
+        after=Start(batch=batch, first_input=first_input, first_bin=first_bin),
+        crc32=tuple(found["crc32"]),
+    )

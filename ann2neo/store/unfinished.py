@@ -1,0 +1,128 @@
+"""A store whose recording was interrupted, opened up to where its columns follow one another."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ann2neo.errors import Ann2NeoWarning, StoreError
+from ann2neo.raster import Raster
+from ann2neo.recording import Recording
+from ann2neo.store.growing import Growing, open_growing, opened
+from ann2neo.store.layout import open_bits, open_group
+from ann2neo.store.log import Column, is_whole, join_lengths, prefix, read_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FirstBins:
+    """The first bins of packed bits on the disk, shape (pass, unit, byte); bits of later bins in the last byte are zero.
+
+    Parameters
+    ----------
+    bits
+        The array on the disk.
+    n_passes, n_bins
+        How many passes, and how many bins of each, are shown.
+    """
+
+    bits: Any
+    n_passes: int
+    n_bins: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Passes, units and bytes that are shown."""
+        return self.n_passes, self.bits.shape[1], -(-self.n_bins // 8)
+
+    @property
+    def oindex(self) -> FirstBins:
+        """The same: an array of places is taken along its own axis anyway."""
+        return self
+
+    def __getitem__(self, where: tuple[Any, Any]) -> UInt8[np.ndarray, "pass unit byte"]:
+        """Read some units of some passes."""
+        passes, units = where
+        found = np.array(self.bits.oindex[np.arange(self.n_passes)[passes], units, slice(0, self.shape[2])])
+        if self.n_bins % 8 and found.size:
+            found[..., -1] &= 0xFF << (8 - self.n_bins % 8) & 0xFF
+        return found
+
+
+def open_unfinished(path: Path) -> Recording:
+    """Open the passes that are whole, or as much of the first pass as is there; trials that are cut are left out.
+
+    Raises
+    ------
+    StoreError
+        If not even one column is there.
+    """
+    growing = open_growing(path)
+    log = read_log(path)
+    passes = [prefix(log, number) for number in range(growing.n_passes)]
+    whole = next((number for number, columns in enumerate(passes) if not is_whole(columns)), len(passes))
+    shown = passes[: max(1, whole)]
+    n_inputs = _whole_inputs(shown[0])
+    if not n_inputs:
+        raise StoreError(
+            f"the recording into {path} was interrupted before a whole column was there.",
+            "There is nothing to be seen.",
+            "Record into it again, with the same call.",
+        )
+    _check_chunks(growing, shown)
+    text = f"the recording into {path} was interrupted: {n_inputs} inputs"
+    text += f" of {max(1, whole)} of {growing.n_passes} passes" if growing.n_passes > 1 else ""
+    warnings.warn(Ann2NeoWarning(f"{text} are there. The same call as before goes on with it."), stacklevel=3)
+    return _shown(growing, [_cut(columns, n_inputs) for columns in shown])
+
+
+def _shown(growing: Growing, passes: list[list[Column]]) -> Recording:
+    root = open_group(growing.path)
+    n_bins = int(join_lengths(passes[0]).sum())
+    rasters = [
+        Raster(packed=FirstBins(bits=root[f"layers/{i}/bits"], n_passes=len(passes), n_bins=n_bins), n_bins=n_bins)
+        for i in range(len(growing.layers))
+    ]
+    return opened(root, passes, growing, rasters)
+
+
+def _check_chunks(growing: Growing, passes: list[list[Column]]) -> None:
+    """Refuse a store in which a chunk was lost: it would read as silence."""
+    for number, layer in enumerate(growing.layers):
+        folder = growing.path / f"layers/{number}/bits"
+        found = {file.name for file in folder.iterdir()}
+        n_chunks = -(-layer.n_units // open_bits(growing.path, number).chunks[1])
+        lost = [
+            name
+            for columns in passes
+            for column in columns
+            for chunk in range(n_chunks if column.n_bins else 0)
+            if (name := f"{column.pass_number}.{chunk}.{column.number}") not in found
+        ]
+        if lost:
+            raise StoreError(
+                f"{growing.path} lacks {len(lost)} chunks of layer {layer.name!r}, such as {lost[0]}.",
+                "The missing spikes would read as silence.",
+                "Copy the whole folder again, or record anew.",
+            )
+
+
+def _whole_inputs(columns: list[Column]) -> int:
+    """Count the inputs all of whose bins are there."""
+    n_bins = sum(column.n_bins for column in columns)
+    return int(np.searchsorted(np.cumsum(join_lengths(columns)), n_bins, side="right"))
+
+
+def _cut(columns: list[Column], n_inputs: int) -> list[Column]:
+    """Keep what is known of the first inputs."""
+    cut, n_before = [], 0
+    for column in columns:
+        n_kept = max(0, min(column.lengths.size, n_inputs - n_before))
+        n_before += column.lengths.size
+        known = {name: values[:n_kept] for name, values in column.known.items()}
+        cut.append(replace(column, lengths=column.lengths[:n_kept], known=known))
+    return cut

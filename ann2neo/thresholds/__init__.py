@@ -1,0 +1,32 @@
+"""Threshold rules: which value an activation has to exceed for a spike. Statistics in, thresholds out; no torch."""
+
+from ann2neo.thresholds.floors import Floor, floor_of
+from ann2neo.thresholds.moments import Moments
+from ann2neo.thresholds.rules import (
+    FixedRule,
+    MeanPlusSd,
+    Quantile,
+    Rule,
+    calibrated_rules,
+    describe,
+    rule_for,
+    statistic_for,
+    thresholds_from,
+)
+from ann2neo.thresholds.selection import Selection
+
+__all__ = [
+    "FixedRule",
+    "Floor",
+    "MeanPlusSd",
+    "Moments",
+    "Quantile",
+    "Rule",
+    "Selection",
+    "calibrated_rules",
+    "describe",
+    "floor_of",
+    "rule_for",
+    "statistic_for",
+    "thresholds_from",
+]

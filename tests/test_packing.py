@@ -1,0 +1,227 @@
+"""Every route from activations to bits gives the bits of the slow one."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import ann2neo
+from ann2neo.capture.packing import PlaneBuffer, count_invalid, fetch, pack, pack_above, pack_on_device, pack_truth
+from ann2neo.capture.packing.layouts import layout_of
+from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
+from ann2neo.errors import ActivationError
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def corners(dtype):
+    """Values at which a comparison may go wrong: signed zeros, the smallest numbers, the threshold and its neighbours."""
+    info = torch.finfo(dtype)
+    threshold = torch.tensor(0.7, dtype=dtype)
+    step = torch.tensor([-1, 0, 1], dtype=INTEGERS[info.bits // 8])
+    near = (threshold.view(step.dtype) + step).view(dtype)
+    tiny = (torch.tensor([1], dtype=step.dtype)).view(dtype)
+    rest = torch.tensor([-0.0, 0.0, info.tiny, -info.tiny, 1.0, -1.0, info.max, info.min], dtype=dtype)
+    return torch.cat([near, -near, tiny, -tiny, rest])
+
+
+@st.composite
+def activations(draw, dtypes=DTYPES, invalid=True):
+    """Values, thresholds for all or for each unit, and units, in one of the layouts that torch's modules give."""
+    dtype = draw(st.sampled_from(dtypes))
+    n_bins, shape = (
+        draw(st.integers(0, 27)),
+        draw(st.sampled_from([(), (1,), (9,), (70,), (3, 4, 5), (1, 4, 2), (2, 1, 3)])),
+    )
+    rng = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    pool = corners(dtype)
+    if invalid and draw(st.booleans()):
+        pool = torch.cat([pool, torch.tensor([float("nan"), float("inf"), -float("inf")], dtype=dtype)])
+    values = pool[torch.randint(len(pool), (n_bins, *shape), generator=rng)]
+    values = draw(
+        st.sampled_from([as_it_is, channels_last, every_second_bin, every_second_unit, bins_last, one_bin_again])
+    )(values)
+    n_units = int(np.prod(shape))
+    units = draw(
+        st.none()
+        | st.permutations(range(n_units)).flatmap(lambda p: st.integers(1, n_units).map(lambda n: torch.tensor(p[:n])))
+    )
+    finite = corners(dtype)
+    size = () if draw(st.booleans()) else (n_units if units is None else len(units),)
+    return values, finite[torch.randint(len(finite), size, generator=rng)], units
+
+
+def as_it_is(values):
+    return values
+
+
+def channels_last(values):
+    return values.to(memory_format=torch.channels_last) if values.ndim == 4 else values
+
+
+def every_second_bin(values):
+    return values.repeat_interleave(2, dim=0)[::2]
+
+
+def every_second_unit(values):
+    return values.repeat_interleave(2, dim=-1)[..., ::2] if values.ndim > 1 else values
+
+
+def bins_last(values):
+    return values.movedim(0, -1).contiguous().movedim(-1, 0)
+
+
+def one_bin_again(values):
+    """All bins share one place in memory."""
+    return values[:1].expand(values.shape)
+
+
+def oracle(values, thresholds, units):
+    """Bit by bit in Python's own arithmetic."""
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:]))).double().numpy()
+    flat = flat if units is None else flat[:, units.numpy()]
+    limits = np.broadcast_to(thresholds.double().numpy(), flat.shape[1:])
+    spikes = np.array([[bool(v > t) for v, t in zip(row, limits, strict=True)] for row in flat], bool).reshape(
+        flat.shape
+    )
+    return spikes, int((~np.isfinite(flat)).sum())
+
+
+@given(activations())
+@settings(max_examples=150, deadline=None)
+def test_all_routes_give_the_bits_of_the_slow_loop(given_activations):
+    """Any type, layout, number of bins and units, threshold and choice; NaN and infinities are counted, in chosen units only."""
+    values, thresholds, units = given_activations
+    spikes, n_invalid = oracle(values, thresholds, units)
+    routes = [pack_with_numpy, pack_above, lambda *given: fetch(pack_with_torch(*given))]
+    if values.numel() and values.dtype in (torch.float32, torch.float64):
+        routes.append(pack_with_numba)
+    for route in routes:
+        planes = route(values, thresholds, units)
+        assert planes.bits.dtype == np.uint8
+        assert planes.bits.flags.c_contiguous
+        assert planes.bits.shape == (-(-len(values) // 8), spikes.shape[1])
+        assert planes.n_bins == len(values)
+        assert (np.unpackbits(planes.bits, axis=0)[: len(spikes)] == spikes).all()
+        assert not np.unpackbits(planes.bits, axis=0)[len(spikes) :].any()
+        assert planes.n_invalid == n_invalid
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_bins", [1, 7, 8, 9, 16])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_one_invalid_value_is_found_wherever_it_is(dtype, n_bins, bad):
+    """In every bin of full and unfinished planes, among values of the other sign."""
+    for place in range(n_bins):
+        values = torch.full((n_bins, 3), -1.0, dtype=dtype)
+        values[place, 1] = bad
+        for units in (None, torch.tensor([2, 1])):
+            assert pack_above(values, torch.tensor(0.0, dtype=dtype), units).n_invalid == 1
+        assert pack_above(values, torch.tensor(0.0, dtype=dtype), torch.tensor([0, 2])).n_invalid == 0
+    assert count_invalid(values) == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_values_whose_sum_is_infinite_are_valid(dtype):
+    """The check sums values; that a sum overflows says nothing."""
+    values = torch.full((16, 3), torch.finfo(dtype).max, dtype=dtype)
+    assert pack_above(values, torch.tensor(0.0, dtype=dtype)).n_invalid == 0
+    assert pack_above(values[:3], torch.tensor(0.0, dtype=dtype)).n_invalid == 0
+
+
+def test_channels_last_memory_is_read_as_it_lies():
+    """Units keep their logical order, and nothing but bits is rearranged."""
+    values = torch.randn(9, 3, 4, 5, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    layout = layout_of(values)
+    assert layout is not None
+    assert layout.order == (1, 2, 0)
+    assert layout_of(values[:, :, ::2]) is None
+    thresholds = torch.linspace(-1, 1, 60)
+    expected = pack_above(values.contiguous(), thresholds)
+    assert (pack_above(values, thresholds).bits == expected.bits).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_values_may_be_overwritten_once_they_are_packed(dtype):
+    """An in-place activation function may follow."""
+    values = torch.ones(9, 5, dtype=dtype)
+    planes = pack_on_device(values, torch.tensor(0.0, dtype=dtype))
+    values.fill_(float("nan"))
+    assert fetch(planes).bits[0].tolist() == [255] * 5
+    assert fetch(planes).n_invalid == 0
+
+
+def test_only_what_is_recorded_must_be_finite():
+    """A unit that is not recorded may be infinite; a recorded one ends the recording."""
+    x = torch.tensor([[1.0, torch.inf], [0.0, 1.0]])
+    assert ann2neo.record(nn.ReLU(), x, units=[0], progress=False).raster("ReLU").tolist() == [[True, False]]
+    with pytest.raises(ActivationError, match="'ReLU' has 1 activations"):
+        ann2neo.record(nn.ReLU(), x, units=[1], progress=False)
+
+
+def test_a_model_in_channels_last_memory_gives_the_same_recording():
+    """With integer weights, whose sums are exact, the order in memory changes nothing."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.copy_(torch.randint(-2, 3, (4, 3, 3, 3), generator=torch.Generator().manual_seed(1)))
+        model[0].bias.zero_()
+    x = torch.randint(-2, 3, (11, 3, 6, 7), generator=torch.Generator().manual_seed(2)).float()
+    layer = ann2neo.record(model, x, progress=False).layers[0]
+    lasting = model.to(memory_format=torch.channels_last)
+    assert layout_of(lasting(x.to(memory_format=torch.channels_last))).order == (1, 2, 0)
+    for units in (None, slice(1, None, 3)):
+        expected = layer.raster.packed[:, layer.units if units is None else layer.units[units]]
+        again = ann2neo.record(lasting, x.to(memory_format=torch.channels_last), units=units, progress=False).layers[0]
+        assert (again.raster.packed == expected).all()
+
+
+def test_values_with_gradients_are_packed():
+    """Whether or not gradients are followed."""
+    values = torch.ones(9, 5, requires_grad=True)
+    for given_values in (values, values * 2):
+        assert pack_above(given_values, torch.zeros(5, requires_grad=True)).bits[0].tolist() == [255] * 5
+
+
+@given(st.integers(0, 40), st.integers(1, 70), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_truth_values_are_packed_alike(n_bins, n_units, seed):
+    """By NumPy and on a device."""
+    spikes = np.random.default_rng(seed).random((n_bins, n_units)) < 0.5
+    planes = fetch(pack_truth(torch.from_numpy(spikes)))
+    assert (planes.bits == pack(spikes).bits).all()
+    assert (planes.n_bins, planes.n_invalid) == (n_bins, 0)
+
+
+@given(
+    st.lists(st.integers(0, 40), max_size=12),
+    st.integers(1, 150),
+    st.lists(st.integers(0, 64).map(lambda planes: 8 * planes), max_size=5),
+    st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None)
+def test_planes_that_are_joined_and_taken_out_are_one_raster(sizes, n_units, taken, seed):
+    """Any number of bins at a time, units fewer and more than a tile."""
+    spikes = np.random.default_rng(seed).random((sum(sizes), n_units)) < 0.5
+    buffer, first = PlaneBuffer(n_units), 0
+    for size in sizes:
+        buffer.add(pack(spikes[first : first + size]))
+        first += size
+    assert buffer.n_bins == len(spikes)
+    rows = [buffer.pop(n_bins) for n_bins in taken if n_bins <= buffer.n_bins]
+    rows.append(buffer.pop())
+    assert buffer.n_bins == 0
+    assert (np.concatenate(rows, axis=1) == np.packbits(spikes.T, axis=1)).all()
+
+
+def test_many_planes_are_transposed():
+    """More planes than are taken at a time, after which the buffer goes on."""
+    spikes = np.random.default_rng(0).random((8 * 1100 + 3, 3)) < 0.5
+    buffer = PlaneBuffer(3)
+    buffer.add(pack(spikes[:5]))
+    buffer.add(pack(spikes[5:]))
+    assert (buffer.pop(8 * 1050) == np.packbits(spikes[: 8 * 1050].T, axis=1)).all()
+    buffer.add(pack(spikes[:7]))
+    assert (buffer.pop() == np.packbits(np.concatenate([spikes[8 * 1050 :], spikes[:7]]).T, axis=1)).all()
