@@ -13,7 +13,7 @@ import pandas as pd
 from ann2neo import figures
 from ann2neo.analysis import analyze
 from ann2neo.atomic import complete_or_absent
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.foreign import read_spikes
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table, write_report
@@ -54,6 +54,8 @@ def analyze_files(
     order: str | None = None,
     engine: str = "auto",
     bin_size_ms: float | None = None,
+    over: str = "windows",
+    min_spikes: int = 10,
     tests: bool = False,
     scheduler: str | None = None,
     overwrite: bool = False,
@@ -69,7 +71,7 @@ def analyze_files(
         several become ``all-sources.csv`` and one figure besides.
     out
         Name of the folder; it appears when everything is done.
-    windows, engine, bin_size_ms, tests, scheduler
+    windows, engine, bin_size_ms, over, min_spikes, tests, scheduler
         As for `ann2neo.analyze`.
     order
         In which order the trials of our recordings are read; None for as stored.
@@ -89,7 +91,18 @@ def analyze_files(
     AnalysisError
         If two files have one name.
     """
-    options = {"windows": windows, "engine": engine, "bin_size_ms": bin_size_ms, "tests": tests, "scheduler": scheduler}
+    for path in files:
+        if not path.exists():
+            raise FormatError(f"there is no file {path}.", "Nothing was analyzed.", "Check the name and the folder.")
+    options = {
+        "windows": windows,
+        "engine": engine,
+        "bin_size_ms": bin_size_ms,
+        "over": over,
+        "min_spikes": min_spikes,
+        "tests": tests,
+        "scheduler": scheduler,
+    }
     names = [path.stem for path in files]
     if len(set(names)) != len(names):
         raise AnalysisError(
@@ -127,7 +140,8 @@ def describe(table: pd.DataFrame) -> str:
     """Say in a line how a table came about: order, windows, reference, engine."""
     attrs = table.attrs
     unit = "bins" if "window_min_bins" in attrs else "ms"
-    sizes = f"{attrs[f'window_min_{unit}']:g} to {attrs[f'window_max_{unit}']:g} {unit}"
+    low, high = f"{attrs[f'window_min_{unit}']:g}", f"{attrs[f'window_max_{unit}']:g}"
+    sizes = f"{low if low == high else f'{low} to {high}'} {unit}"
     return (
         f"{len(table)} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}); "
         f"reference: {attrs['reference']}; engine: {attrs['engine']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -177,7 +177,7 @@ def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
     )
 
 
-def make_windows(trials: pd.DataFrame, windows: str | int | None) -> Windows:
+def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
     """Make the windows that were asked for; None is by label where there are labels, else 100 bins.
 
     Raises
@@ -187,9 +187,19 @@ def make_windows(trials: pd.DataFrame, windows: str | int | None) -> Windows:
     """
     if windows is None:
         windows = "label" if "label" in trials.columns else 100
+    if (
+        isinstance(windows, bool)
+        or not isinstance(windows, (str, int, np.integer, float))
+        or (isinstance(windows, float) and not windows.is_integer())
+    ):
+        raise WindowError(
+            f"windows={windows!r} is no name and no whole number of bins.",
+            "Spikes cannot be counted.",
+            "Use 'label', another column of the trials, 'trial', or a number of bins.",
+        )
     if isinstance(windows, str):
         return windows_by_trial(trials) if windows == "trial" else windows_by_column(trials, windows)
-    return windows_of_length(trials, windows)
+    return windows_of_length(trials, int(windows))
 
 
 def _windows_of_trials(

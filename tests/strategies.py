@@ -114,7 +114,7 @@ def small_recording(n_units=6, n_trials=60, *, n_passes=2, rate=0.5, seed=0):
     trials = make_trials(
         n_trials,
         n_passes=n_passes,
-        stimulus_id=rng.permutation(n_trials),
+        stimulus_id=np.sort(rng.permutation(n_trials)),
         label=label,
         label_name=np.array(["cat", "dog", "bird/fish"])[label],
         target_label=rng.integers(0, 3, n_trials),

@@ -1,5 +1,6 @@
 """One table from any source: the same numbers by either engine, from a recording, its files, or neo objects of others."""
 
+import inspect
 import itertools
 import warnings
 from dataclasses import replace
@@ -439,3 +440,55 @@ def test_the_label_share_pools_passes():
         between = sum((label == c).mean() * (spikes[label == c].mean() - spikes.mean()) ** 2 for c in set(label))
         expected = between / spikes.var() if 0 < spikes.mean() < 1 else np.nan
         assert table["label_share"][8 + unit] == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_single_window_has_no_fano_factor():
+    """The variance of one count is 0 whatever the unit does: no number, and the table says why."""
+    table = analyze(small_recording(n_trials=60, n_passes=1), windows=59)
+    assert table["fano"].isna().all()
+    assert table["fano_expected"].isna().all()
+    assert "One window" in table.attrs["masked"]
+
+
+@pytest.mark.parametrize("windows", [True, 2.5, [3]])
+def test_windows_of_another_kind_are_refused(windows):
+    """A truth value is no number of bins; a whole floating-point number is."""
+    with pytest.raises(WindowError, match="no whole number"):
+        analyze(small_recording(), windows=windows)
+    assert_same(analyze(small_recording(), windows=5.0), analyze(small_recording(), windows=5))
+
+
+def test_our_files_through_other_readers_warn_of_lost_bins(tmp_path):
+    """Without the bins the reference would be Poisson: the caller is told before believing it."""
+    ann2neo.save(small_recording(n_passes=1), tmp_path / "rec.nwb")
+    block = neo.io.NWBIO(str(tmp_path / "rec.nwb"), "r").read_block()
+    with pytest.warns(Ann2NeoWarning, match="did not keep the bins"):
+        ann2neo.analyze(block, windows=10 * pq.ms, progress=False)
+    assert (
+        ann2neo.analyze(block, windows=10, bin_size_ms=1.0, progress=False).attrs["reference"].startswith("Bernoulli")
+    )
+
+
+def test_a_shuffling_loader_is_warned_of():
+    """Inputs that came in random order are as shuffled as arranged ones, and known by their ids."""
+    recording = small_recording(n_passes=1)
+    ids = np.random.default_rng(0).permutation(len(recording.trials))
+    with pytest.warns(Ann2NeoWarning, match="shuffling loader"):
+        ann2neo.analyze(replace(recording, trials=recording.trials.assign(stimulus_id=ids)), progress=False)
+
+
+def test_segments_are_joined_by_name_where_names_tell():
+    """The same cells in another order are the same cells."""
+    block = neo.Block()
+    for names in ("ab", "ba"):
+        segment = neo.Segment()
+        spikes = {"a": [1, 2, 3], "b": [1]}
+        segment.spiketrains.extend([neo.SpikeTrain(spikes[n] * pq.s, t_stop=4 * pq.s, name=n) for n in names])
+        block.segments.append(segment)
+    assert analyze(block, windows=2 * pq.s)["n_spikes"].tolist() == [6, 2]
+
+
+def test_unknown_corrections_are_refused_before_any_work():
+    """A misspelt method is an error of ours."""
+    with pytest.raises(AnalysisError, match="'bh' or 'by'"):
+        inspect.unwrap(ann2neo.analyze)(small_recording(), tests=True, method="bonferroni", progress=False)

@@ -140,7 +140,7 @@ BAD = {
     "no folder": (["export", "nets.py:model", "nets.py:inputs", "-o", "a/b/out.nwb"], "no folder"),
     "foreign weights": (
         ["export", "nets.py:model", "nets.py:inputs", "-o", "out.nwb", "--weights", "nets.py"],
-        "state dict",
+        "state_dict()",
     ),
     "bad windows": (["analyze", "nets.py", "-o", "out", "--windows", "5 apples"], "--windows"),
     "existing folder": (["analyze", "nets.py", "-o", "taken", "--overwrite"], "holds other things"),
@@ -210,5 +210,7 @@ def test_analyze_on_a_cluster(folder):
     run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.zarr", "--quiet")
     run(folder, "analyze", "rec.zarr", "-o", "here", "--tests", "--quiet")
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        run(folder, "analyze", "rec.zarr", "-o", "there", "--tests", "--quiet", "--scheduler", cluster.scheduler_address)
+        run(
+            folder, "analyze", "rec.zarr", "-o", "there", "--tests", "--quiet", "--scheduler", cluster.scheduler_address
+        )
     assert (folder / "there" / "rec.csv").read_text() == (folder / "here" / "rec.csv").read_text()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from unit_tables import network
 
+import ann2neo
 from ann2neo.comparison import auc, compare, hedges_g, permutation_p, smallest_p, verdicts
 from ann2neo.errors import AnalysisError
 
@@ -261,3 +262,18 @@ def test_bad_calls(memorizing):
         compare({"mine": memorizing}, indicators=["fano_men"])
     with pytest.raises(AnalysisError, match=r"95\.0 is no probability"):
         compare({"mine": memorizing}, confidence=95.0)
+
+
+def test_fixed_windows_need_one_order():
+    """Windows cut by place hold other inputs in another order; label windows hold the same."""
+    from strategies import small_recording
+
+    made = ann2neo.analyze(small_recording(n_passes=1), windows=10, progress=False)
+    other = made.copy()
+    other.attrs = made.attrs | {"order_sha256": "another"}
+    made.attrs = made.attrs | {"order_sha256": "one"}
+    with pytest.raises(AnalysisError, match="order_sha256"):
+        ann2neo.compare({"memorizing": [made, other], "generalizing": [made, made]})
+    for table in (made, other):
+        table.attrs = table.attrs | {"windows": "label"}
+    ann2neo.compare({"memorizing": [made, other], "generalizing": [made, made]})

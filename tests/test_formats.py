@@ -12,6 +12,7 @@ import h5py
 import neo
 import pynwb
 import pytest
+import scipy.io
 import zarr
 from hypothesis import HealthCheck, given, settings
 from strategies import recordings, small_recording
@@ -19,8 +20,8 @@ from strategies import recordings, small_recording
 import ann2neo
 from ann2neo.errors import AnnotationError, FormatError, OutputExists, RecordingError
 
-SUFFIXES = (".zarr", ".nwb", ".nix")
-EXAMPLES = {".zarr": 40, ".nwb": 12, ".nix": 4}
+SUFFIXES = (".zarr", ".nwb", ".nix", ".mat")
+EXAMPLES = {".zarr": 40, ".nwb": 12, ".nix": 4, ".mat": 20}
 
 
 def small(seed=0):
@@ -85,12 +86,12 @@ def test_nothing_is_overwritten_unasked(suffix, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", ["a.h5", "a.mat", "a", "a.NWB", "a.pkl"])
+@pytest.mark.parametrize("name", ["a.h5", "a.csv", "a", "a.NWB", "a.pkl"])
 def test_unknown_suffixes(name, tmp_path):
     """The error names the suffixes that there are, for reading and for writing."""
-    with pytest.raises(FormatError, match=r"\.zarr, \.nwb, \.nix"):
+    with pytest.raises(FormatError, match=r"\.zarr, \.nwb, \.nix, \.mat"):
         ann2neo.save(small(), tmp_path / name)
-    with pytest.raises(FormatError, match=r"\.zarr, \.nwb, \.nix"):
+    with pytest.raises(FormatError, match=r"\.zarr, \.nwb, \.nix, \.mat"):
         ann2neo.load(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -126,7 +127,7 @@ def test_a_folder_where_a_file_should_be(suffix, tmp_path):
         ann2neo.load(tmp_path / f"a{suffix}")
 
 
-@pytest.mark.parametrize("suffix", [".nwb", ".nix"])
+@pytest.mark.parametrize("suffix", [".nwb", ".nix", ".mat"])
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.7, 0.99])
 def test_truncated_files(suffix, kept, tmp_path):
     """A file cut off anywhere is refused."""
@@ -154,12 +155,29 @@ def _foreign_nix(path):
         io.write_block(block)
 
 
+def _foreign_mat(path):
+    scipy.io.savemat(path, {"spikes": [1.0, 2.0]})
+
+
+def _foreign_block_mat(path):
+    block = neo.Block(name="cells")
+    block.segments.append(neo.Segment())
+    neo.io.NeoMatlabIO(str(path)).write_block(block)
+
+
 def _foreign_zarr(path):
     zarr.open_group(str(path), mode="w").attrs["what"] = "something else"
 
 
 @pytest.mark.parametrize(
-    ("suffix", "write"), [(".nwb", _foreign_nwb), (".nix", _foreign_nix), (".zarr", _foreign_zarr)]
+    ("suffix", "write"),
+    [
+        (".nwb", _foreign_nwb),
+        (".nix", _foreign_nix),
+        (".mat", _foreign_mat),
+        (".mat", _foreign_block_mat),
+        (".zarr", _foreign_zarr),
+    ],
 )
 def test_foreign_files(suffix, write, tmp_path):
     """A sound file that ann2neo did not write is refused as such, not as damaged."""
@@ -210,11 +228,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFIN
 try:
     ann2neo.save(small_recording(20, 4000, seed=1), sys.argv[2], overwrite=True)
 except ann2neo.Ann2NeoError as error:
-    print("REFUSED", type(error).__name__, error)
+    print("REFUSED", type(error).__name__, error, flush=True)
 """
 
 
-@pytest.mark.parametrize(("suffix", "limit"), [(".zarr", 2000), (".nwb", 300_000), (".nix", 500_000)])
+@pytest.mark.parametrize(("suffix", "limit"), [(".zarr", 2000), (".nwb", 300_000), (".nix", 500_000), (".mat", 10_000)])
 def test_a_full_disk_leaves_the_old_file(suffix, limit, tmp_path):
     """If the operating system stops the writing, the error is ours, the old file is whole and nothing else is left."""
     path = tmp_path / f"a{suffix}"

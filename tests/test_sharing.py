@@ -1,18 +1,25 @@
 """Bundles to publish."""
 
 import hashlib
+import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import pytest
+import yaml
 from strategies import small_recording
 
 import ann2neo
 from ann2neo.errors import FormatError, OutputExists, ShareError
 from ann2neo.sharing.card import data_card
+from ann2neo.sharing.citation import citation, datacite
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +30,56 @@ def bundle(tmp_path_factory):
     return ann2neo.share(place / "my recording.zarr", place / "bundle")
 
 
-def test_a_bundle_has_four_files_and_the_recording(bundle):
-    """The NWB file holds the very recording, under a name that every shell takes."""
-    assert {file.name for file in bundle.iterdir()} == {"my_recording.nwb", "README.md", "inspection.txt", "SHA256SUMS"}
-    assert ann2neo.load(bundle / "my_recording.nwb").identical(small_recording())
+NWB = "sub-network/sub-network_desc-my-recording.nwb"
+
+
+def test_a_bundle_has_its_files_and_the_recording(bundle):
+    """The NWB file holds the very recording, where DANDI wants it, under a name that every shell takes."""
+    found = {str(file.relative_to(bundle)) for file in bundle.rglob("*") if file.is_file()}
+    assert found == {NWB, "README.md", "CITATION.cff", "datacite.json", "inspection.txt", "SHA256SUMS"}
+    assert ann2neo.load(bundle / NWB).identical(small_recording())
+
+
+def test_it_says_how_to_cite_it():
+    """Who recorded it, under what title and licence, stands where archives look for it; what is not known is marked as such."""
+    recording = small_recording()
+    known = {"title": 'Digits: "a" study', "authors": ["Ada Byron", "Élie: K."], "license": "CC0-1.0"}
+    known |= {"created": "2025-03-04T05:06:07+00:00"}
+    told = replace(recording, provenance={**recording.provenance, **known})
+    cff = yaml.safe_load(citation(told, "rec"))
+    assert (cff["title"], cff["license"], cff["type"]) == ('Digits: "a" study', "CC0-1.0", "dataset")
+    assert [author["name"] for author in cff["authors"]] == ["Ada Byron", "Élie: K."]
+    assert str(cff["date-released"]) == "2025-03-04"
+    metadata = json.loads(datacite(told, "rec"))
+    assert metadata["creators"] == [{"name": "Ada Byron"}, {"name": "Élie: K."}]
+    assert (metadata["publicationYear"], metadata["rightsList"]) == ("2025", [{"rights": "CC0-1.0"}])
+    unknown = json.loads(datacite(recording, "rec"))
+    assert unknown["creators"] == [{"name": ":unkn"}]
+    assert {"identifiers", "creators", "titles", "publisher", "publicationYear", "types"} <= set(unknown)
+    assert "license" not in yaml.safe_load(citation(recording, "rec"))
+
+
+def test_dandi_finds_nothing_wrong(bundle, tmp_path):
+    """Beside the description of a dandiset, the bundle passes the check that DANDI makes before an upload."""
+    pytest.importorskip("dandi")
+    shutil.copytree(bundle, tmp_path / "dandiset")
+    (tmp_path / "dandiset" / "dandiset.yaml").write_text("identifier: DANDI:000000\nname: a test\n")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "dandi", "validate", tmp_path / "dandiset"],
+        env={**os.environ, "HOME": str(tmp_path), "DANDI_NO_ET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No errors found" in done.stdout
 
 
 def test_checksums_are_those_of_sha256sum(bundle):
     """The tool that everybody has finds every file sound, and there is a line for each."""
     done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=bundle, capture_output=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.count(b": OK") == 3
+    assert done.stdout.count(b": OK") == 5
 
 
 def test_the_card_says_what_has_to_be_known(bundle):
@@ -68,17 +114,22 @@ def test_odd_names_do_not_break_the_card():
     assert "| a\\|b c\\`d | 1 x 2 x 3 |" in data_card(odd, "a.nwb")
 
 
-@pytest.mark.parametrize("number", range(4), ids=["neo", "neo, Elephant", "pynapple", "pynwb"])
+@pytest.mark.parametrize("number", range(5), ids=["neo", "neo, Elephant", "pynapple", "SpikeInterface", "pynwb"])
 def test_the_ways_to_open_it_work(bundle, number, monkeypatch):
     """What the card tells people to type runs beside the file and gives all units."""
     code = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(), flags=re.DOTALL)
-    assert len(code) == 5
+    assert len(code) == 6
+    if number == 3:
+        pytest.importorskip("spikeinterface")
     monkeypatch.chdir(bundle)
     known = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for block in code[:2] if number == 1 else [code[number]]:
             exec(block, known)
+    if number == 3:
+        assert known["sorting"].get_num_units() == 12
+        return
     assert len(known.get("units", known.get("spiketrains"))) == 12
     assert len(known["trials"]) == 120
     assert number != 1 or len(known["rates"]) == 10
@@ -87,7 +138,9 @@ def test_the_ways_to_open_it_work(bundle, number, monkeypatch):
 def test_the_verdict_of_the_inspector_is_told(bundle):
     """The first line counts, and nothing is critical."""
     lines = (bundle / "inspection.txt").read_text().splitlines()
-    assert re.fullmatch(r"my_recording\.nwb: 0 critical, 0 violations of best practice, \d suggestions", lines[0])
+    assert re.fullmatch(
+        r"sub-network_desc-my-recording\.nwb: 0 critical, 0 violations of best practice, \d suggestions", lines[0]
+    )
     assert "nwbinspector" in lines[1]
 
 
@@ -96,7 +149,7 @@ def test_an_nwb_file_is_copied_as_it_is(tmp_path):
     ann2neo.save(small_recording(), tmp_path / "a.nwb")
     out = ann2neo.share(tmp_path / "a.nwb", tmp_path / "bundle")
     digest = hashlib.sha256((tmp_path / "a.nwb").read_bytes()).hexdigest()
-    assert f"{digest}  a.nwb\n" in (out / "SHA256SUMS").read_text()
+    assert f"{digest}  sub-network/sub-network_desc-a.nwb\n" in (out / "SHA256SUMS").read_text()
 
 
 def test_critical_findings_are_refused(tmp_path):
@@ -116,10 +169,10 @@ def test_a_bundle_is_replaced_only_if_allowed(tmp_path):
     ann2neo.share(tmp_path / "a.nwb", tmp_path / "bundle")
     with pytest.raises(OutputExists, match="exists already"):
         ann2neo.share(tmp_path / "b.nwb", tmp_path / "bundle")
-    assert (tmp_path / "bundle" / "a.nwb").exists()
+    assert (tmp_path / "bundle" / "sub-network" / "sub-network_desc-a.nwb").exists()
     ann2neo.share(tmp_path / "b.nwb", tmp_path / "bundle", overwrite=True)
-    assert (tmp_path / "bundle" / "b.nwb").exists()
-    assert not (tmp_path / "bundle" / "a.nwb").exists()
+    assert (tmp_path / "bundle" / "sub-network" / "sub-network_desc-b.nwb").exists()
+    assert not (tmp_path / "bundle" / "sub-network" / "sub-network_desc-a.nwb").exists()
 
 
 def test_a_folder_of_other_things_is_never_replaced(tmp_path):

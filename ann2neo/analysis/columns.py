@@ -88,7 +88,9 @@ def define(column: str) -> Measure:
 
 def handbook() -> str:
     """Write all definitions down, a paragraph each."""
-    known = [*COLUMNS, "cv_expected", "runs_p_corrected"]
+    expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.expected]
+    corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
+    known = [*COLUMNS, *expected, *corrected]
     return "\n\n".join(_paragraph(define(name)) for name in known)
 
 

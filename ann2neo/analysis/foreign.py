@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +14,12 @@ import pandas as pd
 
 from ann2neo.analysis.lattice import window_facts
 from ann2neo.analysis.source import IDENTITY, Chunk, Source
-from ann2neo.errors import AnalysisError, SpikeTrainError, WindowError, suggestion
+from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError, WindowError, suggestion
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
 
+# How the description of a recording begins in every file format.
+OURS = "Activations above threshold of an artificial neural network"
 NAME = re.compile(r"^(?P<layer>.*)\[(?P<place>\d+(?:,\d+)*)\]$")
 DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
 
@@ -62,6 +65,7 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
         If there are no labels to count by, or no complete window.
     """
     segments, epochs = trains_and_epochs(spikes)
+    _warn_if_ours(spikes, bin_size_ms)
     n_units = len(segments[0])
     if n_units == 0 or any(len(segment) != n_units for segment in segments):
         raise AnalysisError(
@@ -87,6 +91,17 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
         rows=np.argsort(np.concatenate(list(groups.values()))),
         facts=_facts(chunks, cut, len(segments), bin_size_ms),
     )
+
+
+def _warn_if_ours(spikes: Any, bin_size_ms: float | None) -> None:
+    """A file of ours that another reader opened has lost its bins, and would be held against the wrong reference."""
+    if bin_size_ms is None and str(getattr(spikes, "description", "")).startswith(OURS):
+        text = (
+            "This Block comes from a recording of ann2neo, but its reader did not keep the bins.\n"
+            "Its references are those of continuous time (Poisson), which at most one spike per bin does not follow.\n"
+            "Give bin_size_ms (1.0 unless it was recorded otherwise), or open the file with ann2neo.load."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=4)
 
 
 def _same(chunk: Chunk) -> Chunk:
@@ -115,8 +130,20 @@ def trains_and_epochs(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
         raise AnalysisError(
             "the Block has no segments.", "There is nothing to analyze.", "Give a Block with spike trains."
         )
-    trains = [list(getattr(segment, "spiketrains", segment)) for segment in spikes]
+    trains = _same_order([list(getattr(segment, "spiketrains", segment)) for segment in spikes])
     return trains, [list(getattr(segment, "epochs", [])) for segment in spikes]
+
+
+def _same_order(segments: list[list[Any]]) -> list[list[Any]]:
+    """Put the trains of all segments into the order of the first where their names tell it; else they are taken as they come."""
+    names = [[train.name for train in segment] for segment in segments]
+    first = names[0]
+    if None in first or len(set(first)) < len(first) or any(set(other) != set(first) for other in names):
+        return segments
+    return [
+        [segment[own.index(name)] for name in first] if own != first else segment
+        for segment, own in zip(segments, names)
+    ]
 
 
 def _borders(trains: list[Any]) -> Borders:

@@ -109,7 +109,7 @@ def window_facts(kind: str, sizes: np.ndarray, unit: str) -> dict[str, Any]:
     }
 
 
-def _in_bins(windows: Any, bin_size_ms: float) -> str | int | None:
+def _in_bins(windows: Any, bin_size_ms: float) -> Any:
     """Turn a duration into a number of bins."""
     if not hasattr(windows, "rescale"):
         return windows

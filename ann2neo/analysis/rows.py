@@ -48,6 +48,9 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     columns["label_share_adjusted"] = chance.adjust_label_share(
         columns["label_share"], expected["label_share_expected"]
     )
+    if over == "windows" and np.bincount(spikes.window_pass).max() < 2:
+        # The variance of one count is 0, whatever the unit does.
+        columns["fano"] = expected["fano_expected"] = np.full(len(n), np.nan)
     quality = quality_of(n, spikes.stretch_bins, settings.min_spikes)
     return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
 

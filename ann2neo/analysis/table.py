@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -105,6 +106,8 @@ def analyze(
         raise AnalysisError(
             f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'auto', 'elephant' or 'bulk'."
         )
+    if method not in ("bh", "by"):
+        raise AnalysisError(f"There is no correction {method!r}.", "Nothing was computed.", "Use 'bh' or 'by'.")
     source = _source(spikes, windows, bin_size_ms)
     used = "elephant" if engine == "elephant" else "bulk"
     refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
@@ -187,11 +190,18 @@ def _ours(spikes: Any) -> Recording | None:
 
 
 def _warn_if_shuffled(recording: Recording) -> None:
-    if recording.provenance.get("input_order") == "shuffled":
+    ids = recording.trials["stimulus_id"].to_numpy()[: len(recording.trials) // recording.n_passes]
+    order = recording.provenance.get("input_order")
+    if order == "shuffled" or (order == "presented" and (np.diff(ids) < 0).any()):
+        how = (
+            "are in shuffled order"
+            if order == "shuffled"
+            else "were presented in another order than that of their data set, as by a shuffling loader"
+        )
         text = (
-            "The inputs are in shuffled order, in which a deterministic network's trains carry no temporal information.\n"
+            f"The inputs {how}. In random order a deterministic network's trains carry no temporal information.\n"
             "Interval measures and Fano factors over fixed windows depend on the number of spikes alone and agree with chance.\n"
-            "Use arrange('presented') or arrange('label') unless this is the control."
+            "Arrange by label, count in label windows, or record in an order that means something, unless this is the control."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)
 
@@ -209,6 +219,7 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
     on_lattice = "n_bins" in source.facts
     fixed = on_lattice and source.facts["window_max_bins"] <= 1
+    single = settings.over == "windows" and source.facts["n_windows"] <= source.facts["n_passes"]
     masked = "Undefined measures are NaN: intervals need 2 spikes, CV2 and Lv 3, the Fano factor 1 in a window."
     units = {name: found.unit for name, found in {**MEASURES, "lvr": LVR}.items()}
     return {
@@ -221,6 +232,7 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
         "min_spikes": settings.min_spikes,
         **({} if settings.refractoriness_ms is None else {"refractoriness_ms": settings.refractoriness_ms}),
         "masked": masked
-        + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else ""),
+        + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else "")
+        + (" One window has no variance: no Fano factor." if single else ""),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},
     }

@@ -12,7 +12,12 @@ from ann2neo.errors import FormatError, suggestion
 from ann2neo.recording import Recording
 
 # Loaded when first used: a file format brings a large library along.
-_HOME = {".zarr": "ann2neo.store", ".nwb": "ann2neo.formats.nwb", ".nix": "ann2neo.formats.nix"}
+_HOME = {
+    ".zarr": "ann2neo.store",
+    ".nwb": "ann2neo.formats.nwb",
+    ".nix": "ann2neo.formats.nix",
+    ".mat": "ann2neo.formats.mat",
+}
 SUFFIXES = tuple(_HOME)
 
 
@@ -26,8 +31,8 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     recording
         What was recorded; a selection or an arrangement is stored as it is shown.
     path
-        Name of the file: ``.zarr`` (packed bits, for anything large), ``.nwb`` (to share) or ``.nix`` (neo objects with their annotations, for
-        hundreds of units).
+        Name of the file: ``.zarr`` (packed bits, for anything large), ``.nwb`` (to share), ``.nix`` (neo objects with their annotations, for
+        hundreds of units) or ``.mat`` (the same as structs of MATLAB, for thousands).
     overwrite
         Whether an existing file may be replaced.
 

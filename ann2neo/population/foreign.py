@@ -160,7 +160,7 @@ def foreign_units(spikes: Any) -> ForeignUnits:
     ours = getattr(spikes, "annotations", {}).get("bin_size_ms") if isinstance(spikes, neo.Block) else None
     return ForeignUnits(
         units=unit_identities(trains[0]) if trains[0] else pd.DataFrame(),
-        trains=tuple(map(tuple, trains)),
+        trains=_in_one_unit(trains),
         epochs=tuple(map(tuple, epochs)),
         annotations=tuple(annotations),
         bin_size_ms=None if ours is None else float(ours),
@@ -216,3 +216,14 @@ def _cut(train: Any, start: float, stop: float) -> Any:
 def _whole_numbers(labels: np.ndarray) -> bool:
     """Whether labels are integers written as text, of which negative ones mean unknown."""
     return all(str(label).lstrip("-").isdigit() for label in labels)
+
+
+def _in_one_unit(segments: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
+    """Give all trains the unit of time of the first: Elephant's functions of several trains want one."""
+    if not segments or not segments[0]:
+        return tuple(map(tuple, segments))
+    unit = segments[0][0].units.dimensionality.string
+    return tuple(
+        tuple(train if train.units.dimensionality.string == unit else train.rescale(unit) for train in segment)
+        for segment in segments
+    )

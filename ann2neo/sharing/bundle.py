@@ -13,18 +13,21 @@ from ann2neo.errors import ShareError
 from ann2neo.formats import load, save
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
+from ann2neo.sharing.citation import citation, datacite
 from ann2neo.sharing.inspection import Finding, inspect, report
 
-# Letters that sha256sum escapes or Markdown and shells give a meaning of their own.
-NO_FILE_NAME = re.compile(r"[^\w.-]+")
+# What DANDI allows in a label, less what shells, Markdown and sha256sum give a meaning of their own.
+NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
+SUBJECT = "sub-network"
 
 
 def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Make a folder to publish: an NWB file, a data card, the inspector's verdict and checksums.
+    """Make a folder to publish: an NWB file where the DANDI archive wants it, a data card, citation, the inspector's verdict and checksums.
 
-    The folder holds the recording as NWB (a file that is NWB already is copied as it is), ``README.md`` (what was recorded, what a spike stands for and
-    what not, how to open the file), ``inspection.txt`` (what nwbinspector finds by the rules of the DANDI archive) and ``SHA256SUMS`` (checked by
-    ``sha256sum -c SHA256SUMS``). The recording's provenance may name a ``license`` for the data card.
+    The folder holds the recording as NWB (a file that is NWB already is copied as it is) in ``sub-network/``, ``README.md`` (what was recorded, what a spike
+    stands for and what not, how to open the file, where to publish it), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (what nwbinspector finds by
+    the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). The recording's provenance may name ``title``, ``authors`` and
+    ``license``.
 
     Parameters
     ----------
@@ -54,27 +57,46 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     >>> import tempfile, numpy as np, ann2neo
     >>> place = Path(tempfile.mkdtemp())
     >>> ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), place / "rec.nwb")
-    >>> sorted(file.name for file in share(place / "rec.nwb", place / "bundle").iterdir())
-    ['README.md', 'SHA256SUMS', 'inspection.txt', 'rec.nwb']
+    >>> bundle = share(place / "rec.nwb", place / "bundle")
+    >>> sorted(str(file.relative_to(bundle)) for file in bundle.rglob("*.*"))
+    ['CITATION.cff', 'README.md', 'datacite.json', 'inspection.txt', 'sub-network/sub-network_desc-rec.nwb']
     """
     source, folder = Path(path), Path(out)
     with complete_or_absent(folder, overwrite=overwrite, marker="SHA256SUMS") as part:
         recording = load(source)
-        part.mkdir()
-        nwb = part / (NO_FILE_NAME.sub("_", source.stem) + ".nwb")
+        name = NO_LABEL.sub("-", source.stem).strip("-") or "recording"
+        nwb = part / dandi_path(name)
+        nwb.parent.mkdir(parents=True)
         _put_nwb(recording, source, nwb)
         findings = inspect(nwb)
         _refuse_critical(findings, source)
-        (part / "inspection.txt").write_text(report(findings, nwb.name), encoding="utf-8")
-        (part / "README.md").write_text(data_card(recording, nwb.name), encoding="utf-8")
+        texts = {
+            "inspection.txt": report(findings, nwb.name),
+            "README.md": data_card(recording, dandi_path(name)),
+            "CITATION.cff": citation(recording, name),
+            "datacite.json": datacite(recording, name),
+        }
+        for file, text in texts.items():
+            (part / file).write_text(text, encoding="utf-8")
         (part / "SHA256SUMS").write_text(checksums(part), encoding="utf-8")
     return folder
 
 
+def dandi_path(name: str) -> str:
+    """Say where a file lies in a dandiset.
+
+    Examples
+    --------
+    >>> dandi_path("rec")
+    'sub-network/sub-network_desc-rec.nwb'
+    """
+    return f"{SUBJECT}/{SUBJECT}_desc-{name}.nwb"
+
+
 def checksums(folder: Path) -> str:
-    """List the SHA-256 of each file of a folder, as ``sha256sum`` writes it."""
-    files = sorted(file for file in folder.iterdir() if file.name != "SHA256SUMS")
-    return "".join(f"{_sha256(file)}  {file.name}\n" for file in files)
+    """List the SHA-256 of each file of a folder and those below, as ``sha256sum`` writes it."""
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    return "".join(f"{_sha256(files[name])}  {name}\n" for name in sorted(files) if name != "SHA256SUMS")
 
 
 def _sha256(path: Path) -> str:

@@ -21,6 +21,7 @@ Spike trains of {{ n_units }} units in {{ layers | length }} layer{{ "s" if laye
 |---|---|
 | `{{ file }}` | the data, in Neurodata Without Borders (NWB) format |
 | `inspection.txt` | what nwbinspector finds in it |
+| `CITATION.cff`, `datacite.json` | how to cite it; metadata for an archive, to be completed |
 | `SHA256SUMS` | checksums: `sha256sum -c SHA256SUMS` |
 
 ## What a spike means
@@ -95,6 +96,14 @@ data = pynapple.load_file("{{ file }}")
 units, trials = data["units"], data["trials"]  # the columns are their metadata
 ```
 
+SpikeInterface:
+
+```python
+import spikeinterface.extractors
+
+sorting = spikeinterface.extractors.read_nwb_sorting("{{ file }}")  # frames are bins; unit ids are names
+```
+
 pynwb:
 
 ```python
@@ -113,6 +122,14 @@ import ann2neo
 table = ann2neo.analyze(ann2neo.load("{{ file }}"))
 ```
 
+## Where to publish it
+
+- Together with recordings of neurons that it is compared with: the DANDI archive (dandiarchive.org), whose scope is neurophysiology. The folder \
+`sub-network` is laid out as DANDI wants it; copy it into your dandiset, and `dandi validate` and `dandi upload`.
+- Model data alone are outside of that scope: GIN (gin.g-node.org) keeps versions beside code, Zenodo (zenodo.org) gives a DOI at once and reads \
+`CITATION.cff`, EBRAINS (ebrains.eu) curates and takes models too. All three give a DOI by `datacite.json`'s fields.
+- Check first whether you may: inputs can be under a licence of their own, and labels or file names may be personal data.
+
 ## Licence and citation
 
 Licence: {{ license }}.
@@ -130,7 +147,7 @@ def data_card(recording: Recording, file: str) -> str:
     recording
         What was recorded.
     file
-        Name of the NWB file that lies beside the card.
+        Where the NWB file lies, as seen from the card.
 
     Examples
     --------

@@ -13,6 +13,7 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Int
 
+from ann2neo.errors import WindowError
 from ann2neo.outline import MIN_SPIKES, outline_of, plain, time_axis, trial_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording import SCHEMA, Layer, Recording
@@ -66,6 +67,12 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
     >>> train.name, train.times
     ('relu[0]', array([0.25, 2.25]) * ms)
     """
+    if segment_by not in (None, "label", "trial"):
+        raise WindowError(
+            f"segment_by={segment_by!r} is unknown.",
+            "Nothing was made.",
+            "Use 'label', 'trial', or leave it out: a Segment is then a pass.",
+        )
     outline = json.dumps(outline_of(recording))
     pieces = _pieces(recording, segment_by)
     block = neo.Block(

@@ -82,10 +82,14 @@ def main() -> None:
         path = Path(folder) / "rec.zarr"
         start = time.perf_counter()
         make_store(path, n_units, n_bins)
-        print(f"{n_units} units x {n_bins} bins, p = {P_SPIKE}, {N_WINDOWS} windows; made in {time.perf_counter() - start:.0f} s")
+        print(
+            f"{n_units} units x {n_bins} bins, p = {P_SPIKE}, {N_WINDOWS} windows; made in {time.perf_counter() - start:.0f} s"
+        )
         for kind in ("plain", "tests"):
             found = analyze(path, kind, n_bins // N_WINDOWS)
-            print(f"{kind:8} {found['seconds']:7.1f} s, peak {found['peak_mb']:6.0f} MB ({found['start_mb']:.0f} MB before)")
+            print(
+                f"{kind:8} {found['seconds']:7.1f} s, peak {found['peak_mb']:6.0f} MB ({found['start_mb']:.0f} MB before)"
+            )
     print(f"this process peaked at {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

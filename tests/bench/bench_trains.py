@@ -6,6 +6,7 @@ Run ``python tests/bench/bench_trains.py``. The constructor is measured on some 
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 
@@ -38,7 +39,7 @@ def by_constructor(recording: Recording, n_units: int) -> float:
     """Seconds for some trains by neo's own constructor, as its documentation writes it."""
     bins, offsets = recording.layers[0].raster.spike_bins(slice(0, n_units))
     start = time.perf_counter()
-    for a, b in zip(offsets, offsets[1:]):
+    for a, b in itertools.pairwise(offsets):
         neo.SpikeTrain(
             bins[a:b] + 0.25, units="ms", t_stop=recording.n_bins * pq.ms, sampling_rate=1 * pq.kHz, layer="relu"
         )
