@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from ann2neo.recording import Layer, Recording
     from ann2neo.sharing import share
     from ann2neo.summary import summarize
+    from ann2neo.tables import read_table, write_table
     from ann2neo.thresholds import MeanPlusSd, Quantile
     from ann2neo.trains import from_block, to_block
+    from ann2neo.xarrays import to_xarray
 
 __version__ = "0.1.0"
 
@@ -46,12 +48,15 @@ _HOME = {
     "load": "formats",
     "plan": "capture",
     "population": "",
+    "read_table": "tables",
     "record": "capture",
     "save": "formats",
     "share": "sharing",
     "summarize": "summary",
     "surrogates": "",
     "to_block": "trains",
+    "to_xarray": "xarrays",
+    "write_table": "tables",
 }
 
 __all__ = [
@@ -75,12 +80,15 @@ __all__ = [
     "load",
     "plan",
     "population",
+    "read_table",
     "record",
     "save",
     "share",
     "summarize",
     "surrogates",
     "to_block",
+    "to_xarray",
+    "write_table",
 ]
 
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
 from ann2neo.errors import Ann2NeoError
 
@@ -86,11 +85,15 @@ def joined() -> Iterator[Processes]:
 
 def _first_group(rank: int, n: int) -> Any:
     """Make the group of all processes where the user made none; it is taken down again, so that the user still can."""
+    # Not every build of torch has it.
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
     store, _, _ = next(iter(rendezvous("env://", rank, n)))
     # Under the keys of an earlier group its addresses would be found. All have joined that one, so that they count alike.
     call = (store.add("ann2neo/joined", 1) - 1) // n
     dist.init_process_group(
-        "gloo", store=dist.PrefixStore(f"ann2neo/{call}", store), rank=rank, world_size=n, timeout=PATIENCE
+        "gloo", store=PrefixStore(f"ann2neo/{call}", store), rank=rank, world_size=n, timeout=PATIENCE
     )
     return None
 

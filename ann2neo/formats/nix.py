@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import neo
 
-from ann2neo.atomic import complete_or_absent
+from ann2neo.atomic import complete_or_absent, reserve
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, FormatError
 from ann2neo.recording import Recording
 from ann2neo.trains import from_block, to_block
@@ -27,6 +27,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     with complete_or_absent(path, overwrite=overwrite) as part:
         _warn_of_size(recording)
         block = to_block(recording)
+        reserve(part, _likely_bytes(recording))
         with neo.NixIO(str(part), "ow") as io:
             io.write_block(block)
 
@@ -61,8 +62,7 @@ def _warn_of_size(recording: Recording) -> None:
     n_trains = recording.n_units * recording.n_passes
     if n_trains <= MANY_TRAINS:
         return
-    n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
-    megabytes = (n_trains * BYTES_PER_TRAIN + n_spikes * BYTES_PER_SPIKE) / 1e6
+    megabytes = _likely_bytes(recording) / 1e6
     warnings.warn(
         f"{n_trains} spike trains take about {n_trains * SECONDS_PER_TRAIN:.0f} s and {megabytes:.0f} MB as NIX.\n"
         "NIX stores each of them as objects of its own.\n"
@@ -70,3 +70,9 @@ def _warn_of_size(recording: Recording) -> None:
         Ann2NeoWarning,
         stacklevel=4,
     )
+
+
+def _likely_bytes(recording: Recording) -> int:
+    """Estimate the size of the file."""
+    n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
+    return recording.n_units * recording.n_passes * BYTES_PER_TRAIN + n_spikes * BYTES_PER_SPIKE

@@ -69,7 +69,7 @@ def open_unfinished(path: Path) -> Recording:
     n_inputs = _whole_inputs(shown[0])
     if not n_inputs:
         raise StoreError(
-            f"the recording into {path} was interrupted before a whole column was there.",
+            f"the recording into {path} was interrupted before a whole column, or a whole input, was there.",
             "There is nothing to be seen.",
             "Record into it again, with the same call.",
         )

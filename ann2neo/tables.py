@@ -1,0 +1,227 @@
+"""Tables in files, with the units of measure of their columns and all else that is known of them.
+
+CSV is for everybody; what it cannot say lies beside it in ``<name>.csv-metadata.json``, as the W3C's "CSV on the Web" has it: type and unit of each column.
+Parquet holds everything in one file: the unit of a column is in the metadata of its field, and pandas finds the rest by itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.atomic import complete_or_absent
+from ann2neo.errors import AnnotationError, FormatError
+
+SUFFIXES = (".csv", ".parquet")
+SIDECAR = "-metadata.json"
+# CSV on the Web names types as XML Schema does.
+DATATYPES = {"b": "boolean", "i": "integer", "u": "integer", "f": "double"}
+PANDAS_ATTRS = b"PANDAS_ATTRS"
+
+
+def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a table, such as that of `ann2neo.analyze`, with its attributes and units of measure.
+
+    Parameters
+    ----------
+    table
+        Columns of numbers, truth values or strings; the index is not written. ``table.attrs["units"]`` names units of measure by column.
+    path
+        Name of the file: ``.csv`` or ``.parquet``.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FormatError
+        If the suffix is unknown, the file cannot be written, or Parquet is asked for and pyarrow is not installed.
+    AnnotationError
+        If a column or an attribute holds what the file would lose.
+    OutputExists
+        If there is such a file and it may not be replaced.
+
+    References
+    ----------
+    W3C (2015). Metadata Vocabulary for Tabular Data. https://www.w3.org/TR/tabular-metadata/
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = pd.DataFrame({"isi_mean": [2.5]})
+    >>> table.attrs["units"] = {"isi_mean": "ms"}
+    >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> write_table(table, path)
+    >>> read_table(path).attrs
+    {'units': {'isi_mean': 'ms'}}
+    """
+    path = Path(path)
+    _check_suffix(path)
+    _check_columns(table)
+    attrs = _json_of(table.attrs)
+    if path.suffix == ".parquet":
+        _write_parquet(table, attrs, path, overwrite)
+    else:
+        _write_csv(table, path, overwrite)
+
+
+def read_table(path: str | PathLike[str]) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, with the same values, types, order of columns and attributes.
+
+    Parameters
+    ----------
+    path
+        Name of the file.
+
+    Raises
+    ------
+    FormatError
+        If the file, or what lies beside a CSV, is missing or damaged, or the suffix unknown.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if not path.exists():
+        raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
+    try:
+        return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    # pandas and pyarrow fail on damaged files in many ways, each of which means the same.
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise FormatError(
+            f"{path} cannot be read as a table of ann2neo ({type(error).__name__}: {str(error)[:200]}).",
+            "It, or what lies beside it, was written by another program, or is damaged.",
+            "Read it with pandas, or write it anew.",
+        ) from error
+
+
+def sidecar(path: Path) -> Path:
+    """Name the file that lies beside a CSV file and describes its columns.
+
+    Examples
+    --------
+    >>> sidecar(Path("table.csv")).name
+    'table.csv-metadata.json'
+    """
+    return path.with_name(path.name + SIDECAR)
+
+
+def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
+    described = json.dumps(_csvw(table, path.name), indent=1, ensure_ascii=False)
+    # The description first: a CSV without it cannot be read back, one that is not there can be written again.
+    with complete_or_absent(path, overwrite=overwrite) as part:
+        table.to_csv(
+            part, index=False, na_rep="NaN", encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )
+        with complete_or_absent(sidecar(path), overwrite=overwrite) as beside:
+            beside.write_text(described, encoding="utf-8")
+
+
+def _csvw(table: pd.DataFrame, name: str) -> dict[str, Any]:
+    units = table.attrs.get("units", {})
+    columns = []
+    for column, dtype in table.dtypes.items():
+        datatype = DATATYPES.get(getattr(dtype, "kind", "O"), "string")
+        unit = {"schema:unitText": units[column]} if column in units else {}
+        columns.append({"name": column, "titles": column, "datatype": datatype, "dc:format": str(dtype)} | unit)
+    return {
+        "@context": "http://www.w3.org/ns/csvw",
+        "url": name,
+        "tableSchema": {"columns": columns},
+        "notes": [{"attrs": table.attrs}],
+    }
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    described = json.loads(sidecar(path).read_text(encoding="utf-8"))
+    dtypes = {column["name"]: column["dc:format"] for column in described["tableSchema"]["columns"]}
+    # As text first, so that no reader guesses: a string "1" or "NaN" stays one, and numbers keep their last bit.
+    table = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8")
+    if list(table.columns) != list(dtypes):
+        raise ValueError(f"its columns are {list(table.columns)}")
+    table = pd.DataFrame({name: _typed(table[name], dtype) for name, dtype in dtypes.items()})
+    table.attrs = described["notes"][0]["attrs"]
+    return table
+
+
+def _typed(column: pd.Series, dtype: str) -> pd.Series:
+    if dtype == "bool":
+        return column == "True"
+    if dtype.startswith(("int", "uint", "float")):
+        return pd.Series(np.array(column.tolist(), dtype=object).astype(dtype), dtype=dtype)
+    return column.astype(dtype)  # type: ignore[call-overload]
+
+
+def _write_parquet(table: pd.DataFrame, attrs: str, path: Path, overwrite: bool) -> None:
+    arrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
+    content = arrow.Table.from_pandas(table.reset_index(drop=True), preserve_index=False)
+    units: Mapping[str, str] = table.attrs.get("units", {})
+    fields = [f.with_metadata({"unit": units[f.name]}) if f.name in units else f for f in content.schema]
+    known = {**(content.schema.metadata or {}), PANDAS_ATTRS: attrs.encode()}
+    with complete_or_absent(path, overwrite=overwrite) as part:
+        parquet.write_table(content.cast(arrow.schema(fields)).replace_schema_metadata(known), part)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    content = _pyarrow("pyarrow.parquet").read_table(path)
+    table = content.to_pandas()
+    table.attrs = json.loads((content.schema.metadata or {}).get(PANDAS_ATTRS, b"{}"))
+    return table
+
+
+def _pyarrow(name: str) -> ModuleType:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise FormatError(
+            "Parquet needs pyarrow, which is not installed.",
+            "Nothing was read or written.",
+            "Install it (`pip install 'ann2neo[parquet]'`), or use .csv.",
+        )
+    return importlib.import_module(name)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise FormatError(
+            f"{path.name!r} has the suffix {path.suffix!r}.",
+            "The suffix says in which format a table is.",
+            f"Use one of {', '.join(SUFFIXES)}.",
+        )
+
+
+def _check_columns(table: pd.DataFrame) -> None:
+    if not table.columns.is_unique or not all(isinstance(name, str) and name for name in table.columns):
+        raise AnnotationError(
+            f"the columns of the table are called {list(table.columns)}.",
+            "A file cannot tell them apart.",
+            "Give each column a name of its own that is a string.",
+        )
+    for name, column in table.items():
+        values = column.to_numpy()
+        if values.dtype.kind not in "biuf" and not all(isinstance(value, str) for value in values.tolist()):
+            raise AnnotationError(
+                f"column {name!r} holds neither numbers nor truth values nor strings only.",
+                "A file would lose or change it.",
+                "Give every row a number, or every row a string.",
+            )
+
+
+def _json_of(attrs: Mapping[Any, Any]) -> str:
+    try:
+        text = json.dumps(attrs)
+        same = json.loads(text) == attrs
+    except (TypeError, ValueError):
+        text, same = "", False
+    if not same:
+        known = ", ".join(f"{key!r}: {type(value).__name__}" for key, value in attrs.items())
+        raise AnnotationError(
+            f"the attributes of the table ({known}) cannot be kept as JSON.",
+            "They would be lost or changed.",
+            "Use numbers, strings, truth values, and lists and dictionaries of these; no NaN.",
+        )
+    return text

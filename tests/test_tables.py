@@ -1,0 +1,147 @@
+"""Tables in files."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from strategies import TEXT, small_recording
+
+import ann2neo
+from ann2neo.errors import AnnotationError, FormatError, OutputExists
+from ann2neo.tables import read_table, sidecar, write_table
+
+needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
+FILES = ["a.csv", pytest.param("a.parquet", marks=needs_pyarrow)]
+COLUMN_NAMES = st.sampled_from(["layer", "unit", "isi mean", "größe", "a,b", 'quo"te', "NaN"])
+VALUES = {
+    "float64": st.floats(allow_nan=True),
+    "float32": st.floats(width=32),
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "uint8": st.integers(0, 255),
+    "bool": st.booleans(),
+    "str": TEXT
+    | st.sampled_from(["NaN", "nan", "NA", "", "1", "true", "a,b", "line\nbreak", "carriage\rreturn", ' "x" ']),
+}
+
+
+@st.composite
+def tables(draw):
+    """A table of a few columns of any type, with attributes and units of measure."""
+    names = draw(st.lists(COLUMN_NAMES, min_size=1, max_size=4, unique=True))
+    n_rows = draw(st.integers(0, 5))
+    dtypes = [draw(st.sampled_from(sorted(VALUES))) for _ in names]
+    columns = {
+        name: pd.Series(draw(st.lists(VALUES[dtype], min_size=n_rows, max_size=n_rows)), dtype=dtype)
+        for name, dtype in zip(names, dtypes)
+    }
+    table = pd.DataFrame(columns)
+    table.attrs = {"units": {names[0]: "ms²"}, "order": draw(TEXT), "n": draw(st.integers()), "list": [1, 2.5, None]}
+    return table
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_written_is_read(name, tmp_path_factory):
+    """Values, types, order of columns and attributes come back exactly, NaN and odd strings too."""
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(tables())
+    def holds(table):
+        path = tmp_path_factory.mktemp("tables") / name
+        write_table(table, path)
+        back = read_table(path)
+        assert_frame_equal(back, table, check_exact=True)
+        assert back.attrs == table.attrs
+
+    holds()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_table_of_an_analysis_comes_back(name, tmp_path):
+    """The real table: all columns, all attributes."""
+    table = ann2neo.analyze(small_recording(), progress=False)
+    write_table(table, tmp_path / name)
+    back = read_table(tmp_path / name)
+    assert_frame_equal(back, table, check_exact=True)
+    assert back.attrs == table.attrs
+    assert back.attrs["units"]["isi_mean"] == "ms"
+
+
+def test_csv_says_units_as_the_w3c_has_it(tmp_path):
+    """Beside the CSV lies its description, found by its name, with type and unit of each column."""
+    table = pd.DataFrame({"layer": ["a"], "isi_mean": [1.5], "n": [3], "good": [True]})
+    table.attrs["units"] = {"isi_mean": "ms"}
+    write_table(table, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == '"layer","isi_mean","n","good"\n"a",1.5,3,True\n'
+    described = json.loads((tmp_path / "t.csv-metadata.json").read_text())
+    assert (described["@context"], described["url"]) == ("http://www.w3.org/ns/csvw", "t.csv")
+    columns = described["tableSchema"]["columns"]
+    assert [column["datatype"] for column in columns] == ["string", "double", "integer", "boolean"]
+    assert [column.get("schema:unitText") for column in columns] == [None, "ms", None, None]
+
+
+@needs_pyarrow
+def test_parquet_says_units_in_its_fields(tmp_path):
+    """Who reads with Arrow finds the unit in the field, who reads with pandas the attributes."""
+    import pyarrow.parquet
+
+    table = pd.DataFrame({"layer": ["a"], "isi_mean": [1.5]})
+    table.attrs["units"] = {"isi_mean": "ms"}
+    write_table(table, tmp_path / "t.parquet")
+    schema = pyarrow.parquet.read_schema(tmp_path / "t.parquet")
+    assert schema.field("isi_mean").metadata[b"unit"] == b"ms"
+    assert pd.read_parquet(tmp_path / "t.parquet").attrs == table.attrs
+
+
+def test_without_pyarrow_the_error_says_what_to_install(monkeypatch, tmp_path):
+    """Parquet is optional."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FormatError, match=r"needs pyarrow(?s:.*)ann2neo\[parquet\]"):
+        write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("table", "attrs"),
+    [
+        (pd.DataFrame({"a": [1, "x"]}), {}),
+        (pd.DataFrame({"a": [None, "x"]}, dtype=object), {}),
+        (pd.DataFrame({"a": pd.to_datetime(["2024-01-01"])}), {}),
+        (pd.DataFrame({0: [1]}), {}),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), {}),
+        (pd.DataFrame({"a": [1]}), {"x": np.arange(2)}),
+        (pd.DataFrame({"a": [1]}), {1: "x"}),
+        (pd.DataFrame({"a": [1]}), {"x": float("nan")}),
+        (pd.DataFrame({"a": [1]}), {"x": (1, 2)}),
+    ],
+    ids=["mixed", "missing", "dates", "number", "twice", "array", "key", "nan", "tuple"],
+)
+def test_what_would_be_lost_is_refused(table, attrs, tmp_path):
+    """What a file cannot give back ends in an error and in no file."""
+    table.attrs = attrs
+    with pytest.raises(AnnotationError):
+        write_table(table, tmp_path / "t.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_not_ours(tmp_path):
+    """A missing file, a CSV without its description, other columns, and an unknown suffix are clear errors; nothing is overwritten unasked."""
+    with pytest.raises(FormatError, match="there is no file"):
+        read_table(tmp_path / "t.csv")
+    with pytest.raises(FormatError, match=r"\.csv, \.parquet"):
+        write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.xlsx")
+    write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
+    with pytest.raises(OutputExists):
+        write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
+    write_table(pd.DataFrame({"a": [2]}), tmp_path / "t.csv", overwrite=True)
+    assert read_table(tmp_path / "t.csv")["a"].tolist() == [2]
+    (tmp_path / "t.csv").write_text("b\n1\n")
+    with pytest.raises(FormatError, match="cannot be read as a table"):
+        read_table(tmp_path / "t.csv")
+    sidecar(tmp_path / "t.csv").unlink()
+    with pytest.raises(FormatError, match="cannot be read as a table"):
+        read_table(tmp_path / "t.csv")
