@@ -17,7 +17,7 @@ import ann2neo
 from ann2neo.capture.distributed import joined
 from ann2neo.errors import FormatError, InputsError, StoreError
 
-RANK = int(os.environ["RANK"])
+RANK = int(os.environ.get("RANK", 0))
 
 
 def record(network, x, **options):

@@ -436,7 +436,7 @@ def test_killed_at_any_moment(tmp_path, processes):
         while len(list(path.glob("log/*.*.json"))) == n_before and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.0005)
         time.sleep(moments.random() * 0.03)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
         n_killed += process.exitcode == -signal.SIGKILL
     assert n_killed >= 2

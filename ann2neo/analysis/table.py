@@ -117,7 +117,8 @@ def analyze(
     table = pd.concat(_all_rows(source, settings, scheduler, progress), ignore_index=True)
     table = table if source.rows is None else table.iloc[source.rows].reset_index(drop=True)
     table = _in_order(corrected(table, method) if tests else table)
-    table.attrs = _attributes(source, settings) | ({"correction": method, "seed": seed} if tests else {})
+    attributes: dict[Any, Any] = _attributes(source, settings) | ({"correction": method, "seed": seed} if tests else {})
+    table.attrs = attributes
     return table
 
 

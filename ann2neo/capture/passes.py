@@ -42,7 +42,7 @@ class Passes:
             raise ModelError(f"{self.n} passes were asked for.", "Nothing would be recorded.", "Ask for at least one.")
 
 
-def stochastic_modules(model: nn.Module, passes: Passes) -> list[nn.Module]:
+def stochastic_modules(model: nn.Module, passes: Passes) -> Sequence[nn.Module]:
     """Find the modules that stay in training mode.
 
     Raises

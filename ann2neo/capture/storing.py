@@ -321,7 +321,7 @@ def _bare_layers(job: Job) -> tuple[Layer, ...]:
     )
 
 
-def _stochastic(job: Job) -> list[Any]:
+def _stochastic(job: Job) -> Sequence[Any]:
     return [] if job.passes is None else stochastic_modules(job.module, job.passes)
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, tidy
+from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, figure_of, tidy
 
 MEASURES = {"cv": "CV of ISIs", "cv2": "CV2", "lv": "Lv", "fano": "Fano factor"}
 MAX_DOTS = 100
@@ -47,7 +47,7 @@ def beside_chance(
         ax.set_ylim(bottom=0)
         tidy(ax)
     handles = [Line2D([], [], color=ORANGE, linewidth=2.5, label="mean expected by chance"), *_marks(tables)]
-    panels[0].get_figure(root=True).legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    figure_of(panels[0]).legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     return panels
 
 
