@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ann2neo.formats.foreign import read_spikes
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table, write_report
 from ann2neo.summary import summarize
+from ann2neo.tables import write_table
 
 REPORT = "report.html"
 ALL = "all-sources"
@@ -67,7 +67,7 @@ def analyze_files(
     Parameters
     ----------
     files
-        Each becomes ``<name>.csv`` (a row per unit), ``<name>-summary.csv`` (a row per layer) and ``<name>.json`` (units of measure, order, windows);
+        Each becomes ``<name>.csv`` (a row per unit; with order and windows beside it, `ann2neo.read_table` reads both) and ``<name>-summary.csv`` (a row per layer);
         several become ``all-sources.csv`` and one figure besides.
     out
         Name of the folder; it appears when everything is done.
@@ -157,9 +157,8 @@ def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
 def write_result(result: Result, folder: Path) -> Section:
     """Write the tables and figures of a result and give its part of the page."""
     summary = summarize(result.table)
-    result.table.to_csv(folder / f"{result.name}.csv", index=False)
+    write_table(result.table, folder / f"{result.name}.csv")
     summary.to_csv(folder / f"{result.name}-summary.csv", index=False)
-    (folder / f"{result.name}.json").write_text(json.dumps(result.table.attrs, indent=1), encoding="utf-8")
     known = [name for name in SHOWN if summary[name].notna().any()]
     return Section(
         heading=result.name,

@@ -51,10 +51,11 @@ def test_export_analyze_info_share(folder):
     table = pd.read_csv(folder / "results" / "rec.csv")
     expected = ann2neo.analyze(recording, progress=False)
     assert np.allclose(table["fano"], expected["fano"], equal_nan=True)
+    assert ann2neo.read_table(folder / "results" / "rec.csv").attrs["order_sha256"] == expected.attrs["order_sha256"]
     assert {path.name for path in (folder / "results").glob("rec*")} >= {
         "rec.csv",
         "rec-summary.csv",
-        "rec.json",
+        "rec.csv-metadata.json",
         "rec-raster.png",
     }
     assert (folder / "results" / "report.html").stat().st_size > 10000
