@@ -165,6 +165,8 @@ def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Bat
     n_seen = 0
     for raw in source.batches(first):
         batch = split_batch(raw, any_form=inputs.forward is not None)
+        if first == 0:
+            _check_against_batch(inputs.labels, batch, n_seen)
         n_seen += batch.n_inputs
         yield replace(batch, labels=None) if inputs.labels is not None else batch
     if n_seen == 0 and first == 0:
@@ -232,20 +234,19 @@ def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int)
         known = [labels for labels in found if labels is not None]
         return {"label": np.concatenate(known)} if known and len(known) == len(found) else {}
     given = inputs.labels if isinstance(inputs.labels, Mapping) else {"label": inputs.labels}
-    columns = {str(name): _given_column(str(name), values, n_inputs) for name, values in given.items()}
-    _check_against_batches(columns, found)
-    return columns
+    return {str(name): _given_column(str(name), values, n_inputs) for name, values in given.items()}
 
 
-def _check_against_batches(columns: dict[str, np.ndarray], found: list[np.ndarray | None]) -> None:
-    """Refuse labels that contradict those in the batches: most likely they are in the order of the data set, and a loader shuffles it."""
-    known = [labels for labels in found if labels is not None]
-    if "label" not in columns or "target_label" in columns or not known or len(known) < len(found):
+def _check_against_batch(given: Any, batch: Batch, first: int) -> None:
+    """Refuse labels that contradict those of a batch: most likely they are in the order of the data set, and a loader shuffles it."""
+    if isinstance(given, Mapping):
+        given = None if "target_label" in given else given.get("label")
+    if given is None or batch.labels is None:
         return
-    n_other = int(np.count_nonzero(np.concatenate(known) != columns["label"]))
-    if n_other:
+    own = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)[first : first + batch.n_inputs]
+    if own.shape == batch.labels.shape and (own != batch.labels).any():
         raise InputsError(
-            f"{n_other} of {columns['label'].size} labels are not those that come with the batches.",
+            f"{int((own != batch.labels).sum())} of the labels given for {batch.n_inputs} inputs are not those that come with their batch.",
             "Labels are given in the order in which inputs are presented, and a shuffling loader presents them in another than the data set's.",
             "Leave labels out where the batches hold them, or give the loader without shuffling.",
         )
