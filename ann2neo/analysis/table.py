@@ -75,7 +75,7 @@ def analyze(
     seed
         Seed of the randomness in ``isi_law_p``, which is drawn for each unit by itself.
     scheduler
-        Address of a Dask scheduler (``tcp://...``) whose workers measure the chunks; None for the threads of this process. The table is the same.
+        Address of a Dask scheduler (``tcp://...``) whose workers measure the chunks; None measures them here, one after another. The table is the same.
     progress
         Whether to show a progress bar.
 
