@@ -56,7 +56,7 @@ def test_neo_reads_trains_labels_and_groups(path, recording):
 
 def test_groups_hold_their_own_trains_when_trains_are_not_kept(monkeypatch, tmp_path):
     """Trains that are forgotten once they are made have no id that would last: they are held while they are written."""
-    monkeypatch.setattr("ann2neo.trains.lazy.KEPT_BYTES", 0)
+    monkeypatch.setattr("ann2neo.trains.unit_trains.KEPT_BYTES", 0)
     recording = small_recording(20, 12)
     ann2neo.save(recording, tmp_path / "a.mat")
     block = neo.io.NeoMatlabIO(str(tmp_path / "a.mat")).read_block()

@@ -68,6 +68,19 @@ def test_neo_reads_labels_as_plain_strings(segment, recording):
     assert (epochs["trials"].labels == "dog").sum() == (recording.trials["label_name"] == "dog").sum()
 
 
+def test_neo_loses_what_the_documentation_says(path, segment):
+    """No annotation of ours, no Group, no pass and no bin size arrives, so that a release of neo that reads more is noticed."""
+    block = neo.io.NWBIO(str(path), "r").read_block()
+    assert (block.name, len(block.segments), len(block.groups)) == ("ann2neo", 1, 0)
+    assert "1 bin = 1 input (1.0 ms)" in block.description
+    assert not {"schema", "model_class", "config_json"} & block.annotations.keys()
+    assert (segment.name, segment.annotations) == ("all passes", {})
+    for train in segment.spiketrains:
+        assert set(train.annotations) == {"nwb_group"}
+        assert float(train.sampling_rate.rescale("Hz")) == 1.0
+    assert [epoch.array_annotations for epoch in segment.epochs] == [{}, {}]
+
+
 def test_without_labels_epochs_name_the_inputs(tmp_path):
     """A recording without labels tags its trials with the numbers of the inputs."""
     ann2neo.save(ann2neo.from_array(np.eye(4, dtype=bool)), tmp_path / "a.nwb")
@@ -140,7 +153,7 @@ def test_spikes_are_written_piece_by_piece(monkeypatch, tmp_path):
     recording = small_recording(40, 300, seed=3)
     whole, pieces = tmp_path / "whole.nwb", tmp_path / "pieces.nwb"
     ann2neo.save(recording, whole)
-    monkeypatch.setattr(units_table, "BUFFER_SPIKES", 700)
+    monkeypatch.setattr(units_table, "PLAIN_SPIKES", 700)
     monkeypatch.setattr(units_table, "CHUNK_SPIKES", 100)
     monkeypatch.setattr(units_table, "CHUNK_BYTES", 4 * 7 * 600)
     ann2neo.save(recording, pieces)

@@ -1,6 +1,11 @@
 """What other people's readers show of our NWB file and what they lose: the table of the README is made of this."""
 
+import os
+import shutil
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import h5py
 import neo
@@ -24,9 +29,10 @@ def recording():
 
 @pytest.fixture(scope="module")
 def folder(recording, tmp_path_factory):
-    """The recording in all formats that others read."""
+    """The recording in all formats that others read, as NWB with images, which no reader may stumble over."""
     folder = tmp_path_factory.mktemp("interop")
-    for suffix in (".nwb", ".nix", ".mat"):
+    ann2neo.save(recording, folder / "rec.nwb", images=np.zeros((60, 4, 4), np.uint8))
+    for suffix in (".nix", ".mat"):
         ann2neo.save(recording, folder / f"rec{suffix}")
     return folder
 
@@ -183,6 +189,37 @@ def test_readers_show_what_the_table_says(name, folder, recording, bins):
     assert set(found) == set(SHOWN.get(name, WHAT))
     assert _same(found.pop("spikes"), bins)
     assert found == {what: expected[what] for what in found}
+
+
+def test_pynapple_takes_a_microsecond_from_each_trial_and_no_spike(folder, recording, bins):
+    """Trials that touch end 1 us earlier in pynapple, which warns of it; their number, order and spikes stay."""
+    with pytest.warns(UserWarning, match="starts and ends are equal. Removing 1 microsecond"):
+        trials = pynapple.load_file(str(folder / "rec.nwb"))["trials"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        units = pynapple.load_file(str(folder / "rec.nwb"))["units"]
+    assert np.allclose(trials.start, np.arange(120) / 1000, rtol=0, atol=1e-9)
+    assert np.allclose(trials.end[:-1], np.arange(1, 120) / 1000 - 1e-6, rtol=0, atol=1e-9)
+    counts = units[5].count(ep=trials).values
+    assert np.flatnonzero(counts).tolist() == bins[5].tolist()
+
+
+def test_dandi_finds_nothing_wrong(folder, tmp_path):
+    """In the layout of a dandiset the file, with its images, passes the check that DANDI makes before an upload."""
+    pytest.importorskip("dandi")
+    (tmp_path / "sub-network").mkdir()
+    shutil.copy(folder / "rec.nwb", tmp_path / "sub-network" / "sub-network_desc-rec.nwb")
+    (tmp_path / "dandiset.yaml").write_text("identifier: DANDI:000000\nname: a test\n")
+    command = [Path(sys.executable).parent / "dandi", "validate", tmp_path]
+    env = {**os.environ, "HOME": str(tmp_path), "DANDI_NO_ET": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "No errors found" in done.stdout + done.stderr
+
+
+def test_the_readme_has_the_table_that_these_tests_make():
+    """Whoever changes what a reader shows has to change the README; rows of packages that are not installed are the last ones that were seen."""
+    assert works_with() in (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def works_with() -> str:

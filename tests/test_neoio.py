@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import neo
@@ -15,8 +16,10 @@ from strategies import small_recording
 import ann2neo
 from ann2neo.errors import FormatError
 from ann2neo.neoio import Ann2NeoIO, Ann2NeoRawIO
+from ann2neo.raster import Raster
+from ann2neo.recording import Layer, Recording, make_trials
 from ann2neo.store import layout
-from ann2neo.trains.lazy import UnitTrains
+from ann2neo.trains.unit_trains import UnitTrains
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,39 @@ def test_get_io_reads_the_recording(path, recording):
     assert_neo_object_is_compliant(block)
 
 
+def test_get_rawio_names_the_raw_reader(path, tmp_path):
+    """neo knows the raw reader of a store that is there and of one that may be written, and of other folders and files what it knew before."""
+    assert neo.rawio.get_rawio(path) is neo.rawio.get_rawio(str(path)) is Ann2NeoRawIO
+    assert neo.rawio.get_rawio(path, exclusive_rawio=False) == [Ann2NeoRawIO]
+    assert neo.rawio.get_rawio("nowhere.zarr") is Ann2NeoRawIO
+    (tmp_path / ".zattrs").write_text('{"what": "something else"}')
+    for name in (tmp_path, "cells.axgd", "cells", "cells.plx"):
+        assert neo.rawio.get_rawio(name) is neo.rawio.get_rawio.__wrapped__(name)
+    assert neo.rawio.get_rawio("cells").__name__ == "AxographRawIO"
+    with pytest.raises(AttributeError):
+        _ = neo.rawio.get_rawio.__wrapped__.__wrapped__
+
+
+def test_a_hundred_thousand_units_open_at_once(tmp_path):
+    """A Block, lazy or not, and a raw header of very many units take seconds (bounds are generous: machines are shared)."""
+    n_units = 100_000
+    layer = Layer(
+        name="relu",
+        shape=(n_units,),
+        dtype="float32",
+        units=np.arange(n_units),
+        thresholds=np.zeros(n_units),
+        raster=Raster(packed=np.full((1, n_units, 8), 3, np.uint8), n_bins=64),
+    )
+    trials = make_trials(64, stimulus_id=np.arange(64))
+    ann2neo.save(Recording(layers=(layer,), trials=trials, bin_size_ms=1.0, provenance={}), tmp_path / "a.zarr")
+    for lazy in (False, True):
+        start = time.process_time()
+        trains = neo.io.get_io(tmp_path / "a.zarr").read_block(lazy=lazy).segments[0].spiketrains
+        assert (len(trains), trains[-1].name) == (n_units, "relu[99999]")
+        assert time.process_time() - start < 5
+
+
 def test_many_chunks_are_not_taken_for_another_format(monkeypatch, tmp_path):
     """Chunks have names such as 0.17.2, whose suffixes other readers of neo claim; ours claims them too, and has more."""
     monkeypatch.setattr(layout, "CHUNK_BYTES", 1)
@@ -62,7 +98,7 @@ def test_many_chunks_are_not_taken_for_another_format(monkeypatch, tmp_path):
 def test_nothing_is_registered_without_the_import_and_once_with_it():
     """`import ann2neo` leaves neo's tables alone; importing the reader twice registers it once."""
     code = "import neo.io, importlib, ann2neo.trains\nassert 'zarr' not in neo.io.io_by_extension\n"
-    code += "import ann2neo.neoio as n\nn._register()\nassert neo.io.iolist.count(n.Ann2NeoIO) == 1\n"
+    code += "import ann2neo.neoio as n\nn.register()\nassert neo.io.iolist.count(n.Ann2NeoIO) == 1\n"
     code += "assert neo.io.io_by_extension['zarr'] == [n.Ann2NeoIO] and neo.rawio.rawiolist.count(n.Ann2NeoRawIO) == 1"
     subprocess.run([sys.executable, "-c", code], check=True)
 

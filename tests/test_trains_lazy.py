@@ -27,7 +27,7 @@ def recording():
 @pytest.fixture(params=["kept", "forgotten"])
 def trains(recording, request, monkeypatch):
     if request.param == "forgotten":
-        monkeypatch.setattr("ann2neo.trains.lazy.KEPT_BYTES", 0)
+        monkeypatch.setattr("ann2neo.trains.unit_trains.KEPT_BYTES", 0)
     return ann2neo.to_block(recording).segments[0].spiketrains
 
 
@@ -139,6 +139,18 @@ def test_adding_to_lists(trains):
     assert [t.name for t in [*trains]] == [t.name for t in [] + trains] == [t.name for t in trains + []]
     assert len(trains + [extra]) == len([extra] + trains) == 13
     assert isinstance(trains + trains[:1], SpikeTrainList)
+    assert isinstance([extra] + trains, SpikeTrainList)
+    assert ([extra] + trains)[0] is extra
+    assert isinstance(trains + ["apple"], list)
+    assert isinstance(["apple"] + trains, list)
+    assert trains.lazy
+
+
+def test_every_train_has_its_channel(trains):
+    """The ids are the numbers of the units, as neo lists them, or what they were annotated to be."""
+    assert trains.all_channel_ids == SpikeTrainList(items=list(trains)).all_channel_ids == list(range(12))
+    trains[3].annotate(channel_id=77)
+    assert trains.all_channel_ids[2:5] == [2, 77, 4]
     assert trains.lazy
 
 
@@ -247,7 +259,7 @@ def test_borders_are_shared_and_guarded(trains):
 
 def test_memory_stays_flat_while_all_trains_are_touched(monkeypatch):
     """Of many trains, those that nobody holds are forgotten."""
-    monkeypatch.setattr("ann2neo.trains.lazy.KEPT_BYTES", 0)
+    monkeypatch.setattr("ann2neo.trains.unit_trains.KEPT_BYTES", 0)
     rng = np.random.default_rng(0)
     block = ann2neo.to_block(ann2neo.from_array(rng.random((200, 5000)) < 0.3))
     sum(len(train) for train in block.segments[0].spiketrains[:50])

@@ -6,6 +6,7 @@ import importlib
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ann2neo.atomic import check_target
 from ann2neo.errors import FormatError, suggestion
@@ -21,10 +22,16 @@ _HOME = {
 SUFFIXES = tuple(_HOME)
 
 
-def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = False, images: Any = None) -> None:
     """Write a recording to a file.
 
     The file appears under its name when it is complete, and not at all if writing fails.
+
+    Images of the inputs can go into an NWB file, to be looked at beside the spikes; `load` passes over them. pynwb reads them back::
+
+        nwbfile = pynwb.NWBHDF5IO("rec.nwb", "r").read()
+        images = nwbfile.stimulus_template["images"]
+        first = images[nwbfile.trials["image"][0]].data[:]
 
     Parameters
     ----------
@@ -35,11 +42,16 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
         hundreds of units) or ``.mat`` (the same as structs of MATLAB, for thousands).
     overwrite
         Whether an existing file may be replaced.
+    images
+        The inputs as images, for ``.nwb`` only: image ``i`` is that of the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width,
+        channel) with 1, 3 or 4 channels, uint8 or floating point from 0 to 1. Those that were presented are stored, at most 1,000. None for no images.
 
     Raises
     ------
     FormatError
-        If the suffix is unknown or the file cannot be written.
+        If the suffix is unknown, the file cannot be written, or its format takes no images.
+    InputsError
+        If these are no images, some are missing, or there are more than 1,000.
     OutputExists
         If there is such a file and it may not be replaced.
     AnnotationError
@@ -54,7 +66,13 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     >>> load(path).identical(recording)
     True
     """
-    _home(Path(path)).save(recording, Path(path), overwrite=overwrite)
+    home = _home(Path(path))
+    if images is None:
+        home.save(recording, Path(path), overwrite=overwrite)
+    elif Path(path).suffix == ".nwb":
+        home.save(recording, Path(path), overwrite=overwrite, images=images)
+    else:
+        raise FormatError(f"{path} cannot hold images.", "Nothing was written.", "Save as .nwb, or leave out images=.")
 
 
 def load(path: str | PathLike[str]) -> Recording:

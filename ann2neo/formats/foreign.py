@@ -10,14 +10,16 @@ from ann2neo.errors import ForeignFile, FormatError
 from ann2neo.formats import SUFFIXES, load
 from ann2neo.recording import Recording
 
+PICKLES = (".pkl", ".pickle")
+
 
 def read_spikes(path: Path) -> Recording | list[Any]:
-    """Read our recordings as such, and anything else through neo as a list of Blocks.
+    """Read our recordings as such, and anything else through neo as a list of Blocks; but no pickle, which runs whatever code it holds.
 
     Raises
     ------
     FormatError
-        If the file is missing, damaged, or of no format in which neo finds spike trains.
+        If the file is missing, damaged, a pickle, or of no format in which neo finds spike trains.
     """
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
@@ -26,6 +28,12 @@ def read_spikes(path: Path) -> Recording | list[Any]:
             return load(path)
         except ForeignFile:
             pass
+    if path.suffix.lower() in PICKLES:
+        raise FormatError(
+            f"{path} is a pickle.",
+            "To open it would run whatever code it holds.",
+            "If you trust it, read it with `neo.io.PickleIO` yourself and give the Blocks to `ann2neo.analyze`.",
+        )
     return _through_neo(path)
 
 
@@ -57,7 +65,7 @@ def _candidates(path: Path) -> list[type]:
     import neo.io
 
     try:
-        return list(neo.io.list_candidate_ios(path))
+        return [io for io in neo.io.list_candidate_ios(path) if io is not neo.io.PickleIO]
     except ValueError:
         return []
 

@@ -17,7 +17,8 @@ from ann2neo.errors import WindowError
 from ann2neo.outline import MIN_SPIKES, outline_of, plain, time_axis, trial_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording import SCHEMA, Layer, Recording
-from ann2neo.trains.lazy import LazySpikeTrainList, UnitTrains, few_enough_to_keep, layer_units
+from ann2neo.trains.lazy import LazySpikeTrainList
+from ann2neo.trains.unit_trains import UnitTrains, few_enough_to_keep, layer_units
 from ann2neo.windows import column_of
 
 SegmentBy = Literal["label", "trial"]

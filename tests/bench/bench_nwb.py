@@ -1,4 +1,5 @@
-"""What NWB costs: time and memory for very many spikes, and beside neo's own writer and reader; ratios in one run.
+"""What NWB costs: time and memory for very many spikes, and beside neo's own writer and reader; ratios in one run, of processor time,
+because the machine may be shared.
 
 Run ``python tests/bench/bench_nwb.py``. neo's NWBIO can be measured on fewer units (``--neo-units``) and extrapolated in proportion to their number.
 ``--units 0`` leaves out the long part.
@@ -55,29 +56,29 @@ def run_step(step: str, store: Path, nwb: Path) -> None:
 
 
 def by_neo(n_units: int, n_bins: int, folder: Path) -> tuple[float, float]:
-    """Seconds for some units through neo's NWBIO, written and read."""
+    """Seconds of processor time for some units through neo's NWBIO, written and read."""
     block = ann2neo.to_block(random_recording(n_units, n_bins))
     block.annotations = {"session_start_time": datetime.now(UTC), "session_description": "x", "identifier": "x"}
     path = folder / "neo.nwb"
-    start = time.perf_counter()
+    start = time.process_time()
     neo.io.NWBIO(str(path), "w").write_all_blocks([block])
-    written = time.perf_counter() - start
-    start = time.perf_counter()
+    written = time.process_time() - start
+    start = time.process_time()
     neo.io.NWBIO(str(path), "r").read_block()
-    return written, time.perf_counter() - start
+    return written, time.process_time() - start
 
 
 def ours(n_units: int, n_bins: int, folder: Path) -> tuple[float, float]:
-    """Seconds for all units, written and read: the best of three, because they are short."""
+    """Seconds of processor time for all units, written and read: the best of three, because they are short."""
     recording, path = random_recording(n_units, n_bins), folder / "ours.nwb"
     written, read = [], []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         ann2neo.save(recording, path, overwrite=True)
-        written.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        written.append(time.process_time() - start)
+        start = time.process_time()
         found = ann2neo.load(path)
-        read.append(time.perf_counter() - start)
+        read.append(time.process_time() - start)
         assert found.identical(recording)
     return min(written), min(read)
 

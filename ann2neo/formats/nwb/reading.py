@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Float, Int
 
 from ann2neo.errors import Ann2NeoError, ForeignFile, FormatError
 from ann2neo.formats.nwb.clock import MS_PER_S
@@ -85,8 +86,17 @@ def _raster(units: Any, rows: slice, axis: PseudoTime, n_passes: int) -> Raster:
     step = max(1, CHUNK_BYTES // max(axis.n_bins, 1))
     for unit in range(rows.start, rows.stop, step):
         last = min(unit + step, rows.stop)
-        bins = axis.bins_of(units["spike_times"][begins[unit] : begins[last]] * MS_PER_S)
+        bins = _bins(units["spike_times"][begins[unit] : begins[last]], axis)
         dense = np.zeros((last - unit, axis.n_bins), np.bool_)
         dense[np.repeat(np.arange(last - unit), np.diff(begins[unit : last + 1])), bins] = True
         packed[:, unit - rows.start : last - rows.start] = Raster.from_dense(dense, n_passes=n_passes).packed
     return Raster(packed=packed, n_bins=n_bins)
+
+
+def _bins(times_s: Float[np.ndarray, " spike"], axis: PseudoTime) -> Int[np.ndarray, " spike"]:
+    """Find the bins of spikes: at once where the times are just those that we write, else with the tolerance of the axis."""
+    bins = (times_s * (MS_PER_S / axis.bin_size_ms)).astype(np.int64)
+    inside = bins.size == 0 or (bins.min() >= 0 and bins.max() < axis.n_bins)
+    if inside and np.array_equal(axis.spike_times_ms(bins) / MS_PER_S, times_s):
+        return bins
+    return axis.bins_of(times_s * MS_PER_S)

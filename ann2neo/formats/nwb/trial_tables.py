@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hdmf.common import VectorData
 from pynwb.epoch import TimeIntervals
 
 from ann2neo.formats.nwb.clock import edges_s
+from ann2neo.formats.nwb.late_columns import column
 from ann2neo.outline import time_axis, trial_names
 from ann2neo.recording import Recording
 
@@ -23,29 +25,29 @@ TRIAL_COLUMNS = {
     "target_label": "class that the network was trained to give for this input",
     "predicted_label": "class that the network gave",
     "correct": "whether the class that the network gave is the true one",
+    "image": "name of the image of the input in /stimulus/templates/images",
 }
 
 
-def trials_table(recording: Recording) -> TimeIntervals:
-    """Make the table of trials, with all columns of the recording's."""
+def trials_table(recording: Recording, more: Mapping[str, list[str]]) -> TimeIntervals:
+    """Make the table of trials, with all columns of the recording's and more that only the file has."""
     trials, edges = recording.trials, edges_s(recording)
+    columns = {str(name): _values(trials[name]) for name in trials.columns} | dict(more)
     return TimeIntervals(
         name="trials",
         description=f"one row for each input that was presented; {time_axis(recording)}",
+        id=np.arange(len(trials)),
         columns=[
             VectorData(
                 name="start_time", description="where the trial begins in seconds", data=edges[trials["start_bin"]]
             ),
             VectorData(name="stop_time", description="where the trial ends in seconds", data=edges[trials["stop_bin"]]),
-            *(
-                VectorData(name=name, description=TRIAL_COLUMNS.get(name, name), data=_column(trials[name]))
-                for name in map(str, trials.columns)
-            ),
+            *(column(name, TRIAL_COLUMNS.get(name, name), values) for name, values in columns.items()),
         ],
     )
 
 
-def _column(values: Any) -> Any:
+def _values(values: Any) -> Any:
     array = values.to_numpy()
     return array if array.dtype.kind in "biuf" else values.tolist()
 
@@ -69,7 +71,8 @@ def epochs_table(recording: Recording) -> TimeIntervals:
     epochs: Any = TimeIntervals(
         name="epochs",
         description="the trials once more, for neo; tagged with their labels",
-        columns=[VectorData(name=name, description=text, data=data) for name, (text, data) in columns.items()],
+        id=np.arange(n_rows),
+        columns=[column(name, text, values) for name, (text, values) in columns.items()],
     )
     # The format allows tags without an index, one per row, and neo makes plain labels of them only then; but pynwb looks for the index.
     epochs.tags_index = None

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from hdmf.backends.hdf5 import H5DataIO
 from hdmf.common import VectorData, VectorIndex
-from hdmf.data_utils import GenericDataChunkIterator
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int
 from pynwb.misc import Units
 
 from ann2neo.formats.nwb.clock import MS_PER_S, edges_s
+from ann2neo.formats.nwb.late_columns import LateData, column
 from ann2neo.outline import quality
 from ann2neo.raster import CHUNK_BYTES
-from ann2neo.recording import AXES, Layer, Recording
+from ann2neo.recording import AXES, Recording
 
-BUFFER_SPIKES = 1 << 22
+# Compression halves the size and takes nine tenths of the time: files that are small anyway do without.
+PLAIN_SPIKES = 1 << 22
 CHUNK_SPIKES = 1 << 16
 
 UNIT_COLUMNS = {
@@ -42,20 +42,21 @@ def units_table(recording: Recording) -> Units:
     n_spikes = np.concatenate([layer.raster.n_spikes() for layer in recording.layers])
     ends = np.cumsum(n_spikes)
     duration = float(edges_s(recording)[-1])
-    times = VectorData(name="spike_times", description="times of the spikes in seconds", data=_times(recording, ends))
+    times = VectorData(
+        name="spike_times", description="times of the spikes in seconds", data=_times(recording, int(ends[-1]))
+    )
     observed = VectorData(
         name="obs_intervals",
         description="the whole clock",
         data=np.tile([0.0, duration], (recording.n_units, 1)),
     )
     columns = _unit_columns(recording, n_spikes)
-    described = [VectorData(name=name, description=UNIT_COLUMNS[name], data=columns[name]) for name in UNIT_COLUMNS]
+    described = [column(name, UNIT_COLUMNS[name], columns[name]) for name in UNIT_COLUMNS]
     return Units(
         name="units",
         description="one row for each unit, silent ones too",
         resolution=recording.bin_size_ms / MS_PER_S,
         id=np.arange(recording.n_units),
-        # hdmf wants the index of a column that is written chunk by chunk before the column.
         columns=[
             VectorIndex(name="spike_times_index", data=ends.astype(np.uint64), target=times),
             times,
@@ -92,39 +93,15 @@ def _unit_columns(recording: Recording, n_spikes: Int[np.ndarray, " unit"]) -> d
     return {name: places[name] if name in places else columns[name] for name in UNIT_COLUMNS}
 
 
-class _SpikeTimes(GenericDataChunkIterator):
-    """Spike times in seconds, read from the bits when they are written, so that they are never in memory all at once."""
-
-    def __init__(self, recording: Recording, ends: Int[np.ndarray, " unit"]) -> None:
-        self._ends = ends
-        self._pieces = list(_unit_slices(recording))
-        self._first_unit = np.cumsum([0] + [units.stop - units.start for _, units in self._pieces])
-        self._pseudotime = recording.pseudotime
-        total = int(ends[-1])
-        super().__init__(buffer_shape=(min(BUFFER_SPIKES, total),), chunk_shape=(min(CHUNK_SPIKES, total),))
-
-    def _get_data(self, selection: tuple[slice, ...]) -> Shaped[np.ndarray, " spike"]:
-        first, last = selection[0].start, selection[0].stop
-        begins = np.concatenate([[0], self._ends])[self._first_unit]
-        touched = [i for i in range(len(self._pieces)) if begins[i] < last and begins[i + 1] > first]
-        parts = [self._pieces[i][0].raster.spike_bins(self._pieces[i][1])[0] for i in touched]
-        bins = np.concatenate(parts)[first - begins[touched[0]] : last - begins[touched[0]]]
-        return self._pseudotime.spike_times_ms(bins) / MS_PER_S
-
-    def _get_maxshape(self) -> tuple[int, ...]:
-        return (int(self._ends[-1]),)
-
-    def _get_dtype(self) -> np.dtype:
-        return np.dtype(np.float64)
+def _times(recording: Recording, n_spikes: int) -> LateData:
+    """Make room for the times; they are read from the bits when they are written."""
+    compressed = {"chunks": (CHUNK_SPIKES,), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    return LateData(
+        _pieces(recording), n_spikes, np.dtype(np.float64), **(compressed if n_spikes > PLAIN_SPIKES else {})
+    )
 
 
-def _unit_slices(recording: Recording) -> Iterator[tuple[Layer, slice]]:
+def _pieces(recording: Recording) -> Iterator[Float[np.ndarray, " spike"]]:
     for layer in recording.layers:
         for units in layer.raster.chunks(CHUNK_BYTES // 4):
-            yield layer, units
-
-
-def _times(recording: Recording, ends: Int[np.ndarray, " unit"]) -> Any:
-    if ends.size == 0 or ends[-1] == 0:
-        return np.empty(0)
-    return H5DataIO(data=_SpikeTimes(recording, ends), compression="gzip", compression_opts=1, shuffle=True)
+            yield recording.pseudotime.spike_times_ms(layer.raster.spike_bins(units)[0]) / MS_PER_S

@@ -13,6 +13,8 @@ from pynwb.file import Subject
 
 from ann2neo.atomic import complete_or_absent, reserve
 from ann2neo.errors import RecordingError
+from ann2neo.formats.nwb.images import COLUMN, image_names, stimulus_images
+from ann2neo.formats.nwb.late_columns import fill_late_columns
 from ann2neo.formats.nwb.outline_tables import outline_tables
 from ann2neo.formats.nwb.trial_tables import epochs_table, trials_table
 from ann2neo.formats.nwb.units_table import units_table
@@ -23,26 +25,29 @@ NOT_AN_ORGANISM = "not an organism: an artificial neural network, whose units ar
 PAPER = "doi:10.1016/j.neucom.2024.128473"
 
 
-def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
+def save(recording: Recording, path: Path, *, overwrite: bool = False, images: Any = None) -> None:
     """Write a recording as NWB, spikes chunk by chunk; see `ann2neo.formats.save`.
 
     Raises
     ------
     RecordingError
         If there are no units: a table of NWB cannot be empty.
+    InputsError
+        If images cannot be stored.
     """
     outline = outline_of(recording)
     if recording.n_units == 0:
         raise RecordingError("the recording has no units.", "NWB has no empty tables.", "Select at least one unit.")
+    shown = None if images is None else stimulus_images(images, recording)
     with complete_or_absent(path, overwrite=overwrite) as part, warnings.catch_warnings():
         # pynwb declares tags as lists and warns of plain strings, which the format itself allows.
         warnings.filterwarnings("ignore", category=UserWarning, module="hdmf|pynwb")
-        nwbfile = _nwbfile(recording, outline)
-        reserve(part, _most_bytes(recording))
+        nwbfile = _nwbfile(recording, outline, shown)
+        reserve(part, _most_bytes(recording) + _image_bytes(shown))
         _write(nwbfile, part)
 
 
-def _nwbfile(recording: Recording, outline: dict[str, Any]) -> pynwb.NWBFile:
+def _nwbfile(recording: Recording, outline: dict[str, Any], images: Any) -> pynwb.NWBFile:
     nwbfile: Any = pynwb.NWBFile(
         session_description=f"Activations above threshold of an artificial neural network; {time_axis(recording)}.",
         identifier=str(uuid4()),
@@ -61,7 +66,8 @@ def _nwbfile(recording: Recording, outline: dict[str, Any]) -> pynwb.NWBFile:
         ),
         units=units_table(recording),
         epochs=epochs_table(recording),
-        trials=trials_table(recording),
+        trials=trials_table(recording, {} if images is None else {COLUMN: image_names(recording)}),
+        stimulus_template=[] if images is None else [images],
     )
     module = nwbfile.create_processing_module("ann2neo", "how the spikes came about")
     for table in outline_tables(outline):
@@ -85,10 +91,15 @@ def _most_bytes(recording: Recording) -> int:
     return 8 * n_spikes + 4 * names + 600 * n_rows + 1_000_000
 
 
+def _image_bytes(images: Any) -> int:
+    return 0 if images is None else sum(image.data.nbytes + 4000 for image in images.images.values())
+
+
 def _write(nwbfile: pynwb.NWBFile, part: Path) -> None:
     io = pynwb.NWBHDF5IO(path=str(part), mode="w")
     try:
         io.write(container=nwbfile)
+        fill_late_columns(nwbfile)
     # Closing a file after a failed write crashes the process: then it stays open until the end of the process.
     except OSError:
         raise

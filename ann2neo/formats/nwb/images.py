@@ -1,0 +1,112 @@
+"""Images of the inputs beside the spikes that they caused, for who asks for them.
+
+They are templates of stimuli (``/stimulus/templates/images``), one object each, named in the column ``image`` of the trials. As an IndexSeries among the presented stimuli
+NWB could say the same, but neo's reader fails on that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+from pynwb.base import Images
+from pynwb.image import GrayscaleImage, RGBAImage, RGBImage
+
+from ann2neo.errors import InputsError, RecordingError
+from ann2neo.recording import Recording
+
+MOST_IMAGES = 1000
+CONTAINER = "images"
+COLUMN = "image"
+KINDS = {1: GrayscaleImage, 3: RGBImage, 4: RGBAImage}
+
+
+def image_names(recording: Recording) -> list[str]:
+    """Name the image of each trial by its input.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> image_names(ann2neo.from_array(np.eye(2, dtype=bool)))
+    ['stimulus_0', 'stimulus_1']
+    """
+    return [f"stimulus_{number}" for number in recording.trials["stimulus_id"].tolist()]
+
+
+def stimulus_images(images: Any, recording: Recording) -> Images:
+    """Make the container with the image of every input that was presented; see `ann2neo.formats.save`.
+
+    Raises
+    ------
+    InputsError
+        If these are no images, some are missing, or there are more than 1,000.
+    RecordingError
+        If the trials have a column "image" of their own.
+    """
+    if COLUMN in recording.trials.columns:
+        raise RecordingError(
+            f"the trials have a column {COLUMN!r} already.", "It would name the images.", "Give it another name."
+        )
+    ids = np.unique(recording.trials["stimulus_id"].to_numpy(np.int64))
+    whole = _with_channels(np.asarray(images))
+    _check_number(ids, whole)
+    presented = whole[ids]
+    _check_values(presented)
+    kind = KINDS[presented.shape[3]]
+    return Images(
+        name=CONTAINER,
+        description="the inputs, rows first; the column image of the trials names the one that was presented",
+        images=[
+            kind(
+                name=f"stimulus_{number}",
+                data=image[:, :, 0] if kind is GrayscaleImage else image,
+                description=f"the input with stimulus_id {number}",
+            )
+            for number, image in zip(ids.tolist(), presented)
+        ],
+    )
+
+
+def _with_channels(images: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, "input height width channel"]:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in KINDS:
+        raise InputsError(
+            f"images of shape {images.shape} are not (input, height, width) nor (input, height, width, 1, 3 or 4 channels).",
+            "Nothing was written.",
+            "Put the channels last: `images.transpose(0, 2, 3, 1)`, of a tensor `images.permute(0, 2, 3, 1)`.",
+        )
+    return images
+
+
+def _check_number(ids: Int[np.ndarray, " presented"], images: Shaped[np.ndarray, "input height width channel"]) -> None:
+    if ids.min() < 0 or ids.max() >= len(images):
+        raise InputsError(
+            f"{len(images)} images do not have those of the inputs {ids.min()} to {ids.max()} (stimulus_id of the trials).",
+            "Nothing was written.",
+            "Give the images of the whole data set: image i is that of the input with stimulus_id i.",
+        )
+    if ids.size > MOST_IMAGES:
+        n_bytes = ids.size * images[0].nbytes
+        raise InputsError(
+            f"{ids.size} images take {n_bytes:,} bytes; at most {MOST_IMAGES:,} images are stored.",
+            "Each is an object of its own, and readers would take minutes to open the file.",
+            "Leave out images=: the trials name each input by its stimulus_id.",
+        )
+
+
+def _check_values(images: Shaped[np.ndarray, "input height width channel"]) -> None:
+    if images.dtype == np.uint8:
+        return
+    if images.dtype not in (np.float32, np.float64):
+        what = f"of type {images.dtype}"
+    elif not (images.min() >= 0 and images.max() <= 1):
+        what = f"with values from {images.min()} to {images.max()}"
+    else:
+        return
+    raise InputsError(
+        f"images {what} have no common scale.",
+        "Nobody could tell what is black and what is white.",
+        "Give uint8 from 0 to 255, or float32 or float64 from 0 to 1.",
+    )
