@@ -10,6 +10,10 @@ import pandas as pd
 from ann2neo.errors import AnalysisError
 
 NETWORK = "network"
+NEEDED = (
+    *("layer", "quality", "firing_rate", "p_spike", "fano", "fano_expected", "cv", "cv_expected", "cv2", "cv2_expected", "lv", "lv_expected"),
+    *("label_share", "label_share_expected", "label_share_adjusted"),
+)  # fmt: skip
 POPULATIONS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "all": lambda units: units,
     "good": lambda units: units[units["quality"] == "good"],
@@ -55,11 +59,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     2  network        all        2         1             250.0       1        2.5
     3  network       good        1         0             500.0       1        2.5
     """
-    missing = [name for name in ("layer", "quality", "firing_rate", "fano") if name not in table]
-    if missing:
-        raise AnalysisError(
-            f"the table lacks the columns {missing}.", "It cannot be summarized.", "Give a table that `analyze` made."
-        )
+    _check(table)
     groups = [(str(layer), table[table["layer"] == layer]) for layer in table["layer"].unique()] + [(NETWORK, table)]
     rows = [
         _row(layer, population, choose(units)) for layer, units in groups for population, choose in POPULATIONS.items()
@@ -67,6 +67,17 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     summary = pd.DataFrame(rows)
     summary.attrs = dict(table.attrs)
     return summary
+
+
+def _check(table: pd.DataFrame) -> None:
+    """Refuse what is no table of units."""
+    cure = "Give the table of units that `ann2neo.analyze` made."
+    if not isinstance(table, pd.DataFrame):
+        raise AnalysisError(f"a {type(table).__name__} is no table of units.", "It cannot be summarized.", cure)
+    missing = [name for name in NEEDED if name not in table]
+    if missing:
+        what = "the table is a summary already" if "population" in table else f"the table lacks {', '.join(missing)}"
+        raise AnalysisError(f"{what}.", "It cannot be summarized.", cure)
 
 
 def _row(layer: str, population: str, units: pd.DataFrame) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,6 +83,22 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
     if by == "shuffled":
         return presented[np.random.default_rng(seed).permutation(presented.size)]
     raise WindowError(f"There is no order {by!r}.", "Nothing was arranged.", "Use 'presented', 'label' or 'shuffled'.")
+
+
+def order_words(trials: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
+    """Say in which order the inputs lie: a loader that shuffles presents them in another order than that of their data set.
+
+    It is seen by the stimulus ids of a presented order, which ascend unless somebody drew them.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0], "stimulus_id": [1, 0]})
+    >>> order_words(trials, {"input_order": "presented"}), order_words(trials, {"input_order": "label"})
+    ("loader's shuffled", 'label')
+    """
+    known = str(provenance.get("input_order", "presented"))
+    ids = trials["stimulus_id"].to_numpy()[trials["pass"].to_numpy() == 0]
+    return "loader's shuffled" if known == "presented" and (np.diff(ids) < 0).any() else known
 
 
 def column_of(trials: pd.DataFrame, name: str) -> np.ndarray:

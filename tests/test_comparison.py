@@ -131,6 +131,28 @@ def test_all_cells_are_corrected_together(memorizing, generalizing):
     assert list(result["layer"].unique()) == ["fc1", "fc2", "fc3", "network"]
 
 
+def test_the_other_correction_is_scipys(memorizing, generalizing):
+    """Benjamini-Yekutieli is SciPy's, stricter than the default, told in the attributes; where it can never be passed, the verdict says so."""
+    groups = {"memorizing": memorizing, "generalizing": generalizing}
+    default, result = compare(groups), compare(groups, method="by")
+    assert np.array_equal(result["p_corrected"], stats.false_discovery_control(result["p"], method="by"))
+    assert (result["p_corrected"] >= default["p_corrected"]).all()
+    assert (default.attrs["correction"], result.attrs["correction"]) == ("bh", "by")
+    assert result.attrs["cells_needed"] > default.attrs["cells_needed"]
+    few = compare({"memorizing": memorizing[:4], "generalizing": generalizing[:4]}, method="by")
+    assert few.attrs["verdicts"][0].startswith("No verdict is possible: p values corrected over 40 cells cannot")
+
+
+def test_a_comparison_can_be_written_and_read(memorizing, generalizing, tmp_path):
+    """With and without a contrast, values and attributes come back."""
+    for groups in ({"memorizing": memorizing, "generalizing": generalizing}, {"mine": memorizing}):
+        result = compare(groups)
+        ann2neo.write_table(result, tmp_path / "c.csv", overwrite=True)
+        again = ann2neo.read_table(tmp_path / "c.csv")
+        pd.testing.assert_frame_equal(again, result)
+        assert again.attrs == result.attrs
+
+
 def test_the_network_is_the_replicate(memorizing, generalizing):
     """Ten times as many identical units per network change neither means nor p values."""
     few = compare({"memorizing": memorizing, "generalizing": generalizing})

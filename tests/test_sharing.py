@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import yaml
 from strategies import small_recording
@@ -36,7 +37,7 @@ NWB = "sub-network/sub-network_desc-my-recording.nwb"
 def test_a_bundle_has_its_files_and_the_recording(bundle):
     """The NWB file holds the very recording, where DANDI wants it, under a name that every shell takes."""
     found = {str(file.relative_to(bundle)) for file in bundle.rglob("*") if file.is_file()}
-    assert found == {NWB, "README.md", "CITATION.cff", "datacite.json", "inspection.txt", "SHA256SUMS"}
+    assert found == {NWB, "README.md", "report.html", "CITATION.cff", "datacite.json", "inspection.txt", "SHA256SUMS"}
     assert ann2neo.load(bundle / NWB).identical(small_recording())
 
 
@@ -55,7 +56,12 @@ def test_it_says_how_to_cite_it():
     assert (metadata["publicationYear"], metadata["rightsList"]) == ("2025", [{"rights": "CC0-1.0"}])
     unknown = json.loads(datacite(recording, "rec"))
     assert unknown["creators"] == [{"name": ":unkn"}]
-    assert {"identifiers", "creators", "titles", "publisher", "publicationYear", "types"} <= set(unknown)
+    # What DataCite's schema 4.5 requires, in the types that it requires; the archive adds the DOI.
+    assert {"creators", "titles", "publisher", "publicationYear", "types", "schemaVersion"} <= set(unknown)
+    assert unknown["publisher"] == {"name": ":tba"}
+    assert set(unknown["types"]) == {"resourceTypeGeneral", "resourceType"}
+    assert unknown["schemaVersion"] == "http://datacite.org/schema/kernel-4"
+    assert "identifiers" not in unknown
     assert "license" not in yaml.safe_load(citation(recording, "rec"))
 
 
@@ -79,7 +85,7 @@ def test_checksums_are_those_of_sha256sum(bundle):
     """The tool that everybody has finds every file sound, and there is a line for each."""
     done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=bundle, capture_output=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.count(b": OK") == 5
+    assert done.stdout.count(b": OK") == 6
 
 
 def test_the_card_says_what_has_to_be_known(bundle):
@@ -98,6 +104,55 @@ def test_the_card_says_what_has_to_be_known(bundle):
         "doi:10.1016/j.neucom.2024.128473",
     ]:
         assert known in card
+
+
+def test_the_report_is_in_the_bundle(bundle):
+    """The page shows every layer and is named on the card and among the checksums; nothing in it points elsewhere."""
+    page = (bundle / "report.html").read_text()
+    summary = ann2neo.summarize(ann2neo.analyze(small_recording(), progress=False))
+    for layer in summary["layer"].unique():
+        assert f"<td>{layer}</td>" in page
+    assert page.count("data:image/png;base64,") == 5
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "| `report.html` |" in (bundle / "README.md").read_text()
+    digest = hashlib.sha256((bundle / "report.html").read_bytes()).hexdigest()
+    assert f"{digest}  report.html\n" in (bundle / "SHA256SUMS").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ids", "order", "words"),
+    [
+        ([0, 1, 2, 3], "presented", "presented, which is the order of the data set"),
+        ([2, 0, 3, 1], "presented", "shuffled by the loader that presented them"),
+        ([2, 0, 3, 1], "label", "by label, and within a label as presented"),
+        ([2, 0, 3, 1], "shuffled", "shuffled afterwards with seed 5"),
+    ],
+)
+def test_the_card_tells_the_order_as_it_was(ids, order, words):
+    """A loader that shuffles presents another order than that of its data set, and the card says so, with the hash of the order."""
+    recording = ann2neo.from_array(np.eye(4, dtype=bool))
+    known = {**recording.provenance, "input_order": order, "input_order_seed": 5, "input_order_sha256": "abc"}
+    told = replace(recording, trials=recording.trials.assign(stimulus_id=ids), provenance=known)
+    assert f"The order of the trials is: {words} (SHA-256 of the stimulus ids: abc)." in data_card(told, "a.nwb")
+
+
+@pytest.mark.parametrize("kind", ["silent", "unlabelled", "one bin"])
+def test_odd_recordings_can_be_shared(tmp_path, kind):
+    """No spike at all (where checks of the inspector stumble), labels that are unknown, a single bin: a bundle with a report."""
+    spikes = {"silent": np.zeros((9, 2), bool), "unlabelled": np.eye(9, dtype=bool), "one bin": np.ones((1, 1), bool)}
+    recording = ann2neo.from_array(spikes[kind], labels=[-1] * len(spikes[kind]) if kind == "unlabelled" else None)
+    ann2neo.save(recording, tmp_path / "a.nwb")
+    out = ann2neo.share(tmp_path / "a.nwb", tmp_path / "bundle")
+    assert (out / "report.html").stat().st_size > 10_000
+    first = (out / "inspection.txt").read_text().splitlines()[0]
+    assert ("checks that could not be made" in first) == (kind == "silent")
+
+
+def test_what_analysis_warns_of_is_on_the_page(tmp_path):
+    """A shuffled order is shared with the warning at the head of the report instead of on a terminal."""
+    ann2neo.save(small_recording(n_passes=1).arrange("shuffled", seed=1), tmp_path / "a.nwb")
+    out = ann2neo.share(tmp_path / "a.nwb", tmp_path / "bundle")
+    assert "carry no temporal information" in (out / "report.html").read_text()
 
 
 def test_a_license_of_the_provenance_is_named():

@@ -3,15 +3,18 @@
 import inspect
 import itertools
 
+import neo
 import numpy as np
 import pandas as pd
 import pytest
+import quantities as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ann2neo
 from ann2neo.errors import WindowError
 from ann2neo.recording import make_trials
-from ann2neo.windows import make_windows, stretch_edges, trial_order, windows_by_column, windows_of_length
+from ann2neo.windows import make_windows, order_words, stretch_edges, trial_order, windows_by_column, windows_of_length
 
 
 @st.composite
@@ -93,3 +96,32 @@ def test_an_unknown_column_suggests_the_nearest():
     """A misspelt column is answered with the right one."""
     with pytest.raises(WindowError, match="Did you mean 'target_label'"):
         make_windows(make_trials(2, stimulus_id=[0, 1], target_label=[0, 1]), "target_labels")
+
+
+def test_a_shuffling_loader_is_seen_by_its_stimulus_ids():
+    """Ids that do not ascend in a presented order were drawn by a loader; later passes and other orders say nothing of it."""
+    trials = pd.DataFrame({"pass": [0, 0, 1, 1], "stimulus_id": [3, 8, 3, 8]})
+    assert order_words(trials, {"input_order": "presented"}) == "presented"
+    assert order_words(trials, {}) == "presented"
+    drawn = trials.assign(stimulus_id=[8, 3, 8, 3])
+    assert order_words(drawn, {"input_order": "presented"}) == "loader's shuffled"
+    assert order_words(drawn, {"input_order": "shuffled"}) == "shuffled"
+
+
+def test_trials_of_a_block_are_the_intervals_of_its_epoch():
+    """In foreign spike trains windows="trial" counts in each interval of the Epoch "trials", whatever its labels say; gaps are not counted."""
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.uniform(0, 1000, 300))
+    block, segment = neo.Block(), neo.Segment()
+    block.segments.append(segment)
+    segment.spiketrains.append(neo.SpikeTrain(times * pq.ms, t_stop=1000 * pq.ms))
+    start = np.arange(0, 1000, 100)
+    labels = np.array(["a", "b"] * 5)
+    segment.epochs.append(neo.Epoch(start * pq.ms, durations=np.full(10, 60) * pq.ms, labels=labels, name="trials"))
+    counts = np.array([np.count_nonzero((times >= t) & (times < t + 60)) for t in start])
+    table = ann2neo.analyze(block, windows="trial", progress=False)
+    assert table["fano"][0] == pytest.approx(counts.var() / counts.mean())
+    assert table.attrs["n_windows"] == 10
+    by_label = ann2neo.analyze(block, windows="label", progress=False)
+    assert by_label.attrs["n_windows"] == 2
+    assert ann2neo.analyze(segment.spiketrains, windows=100 * pq.ms, progress=False).attrs["n_windows"] == 10

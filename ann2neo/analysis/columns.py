@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.registry import LVR, MEASURES, Measure
 
@@ -86,15 +88,40 @@ def define(column: str) -> Measure:
     )
 
 
-def handbook() -> str:
-    """Write all definitions down, a paragraph each."""
+def handbook(width: int = 88) -> str:
+    """Write all definitions down in the order of the table, a paragraph each, in lines of at most so many letters.
+
+    Examples
+    --------
+    >>> print(handbook(60).split("\\n\\n")[5])
+    n_spikes
+        Number of spikes over all stretches.
+    """
     expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.expected]
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
-    known = [*COLUMNS, *expected, *corrected]
-    return "\n\n".join(_paragraph(define(name)) for name in known)
+    identity = [name for name in _IDENTITY if name in COLUMNS]
+    singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]
+    rules = [(expected, define(expected[0]), "its measure"), (corrected, define(corrected[0]), "The p value")]
+    parts = [_paragraph(define(name), width) for name in singly]
+    parts += [_rule(names, found, what, width) for names, found, what in rules]
+    return "\n\n".join([*parts, _paragraph(define("quality"), width)])
 
 
-def _paragraph(measure: Measure) -> str:
+_IDENTITY = ("layer", "unit", "channel", "row", "col")
+
+
+def _rule(names: list[str], measure: Measure, what: str, width: int) -> str:
+    """Define columns that are made alike from others in one paragraph."""
+    own = measure.name.rpartition("_")[0]
+    alike = Measure(name=", ".join(names), unit="", definition=measure.definition.replace(own, what), doi=measure.doi)
+    return _paragraph(alike, width)
+
+
+def _paragraph(measure: Measure, width: int) -> str:
     unit = f" ({measure.unit})" if measure.unit not in ("", "1") else ""
-    source = f" doi:{measure.doi}" if measure.doi else ""
-    return f"{measure.name}{unit}\n    {measure.definition}{source}"
+    lines = textwrap.wrap(measure.name + unit, width)
+    for text in (measure.definition, f"doi:{measure.doi}" if measure.doi else ""):
+        lines += textwrap.wrap(
+            text, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)

@@ -7,21 +7,24 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ann2neo.analysis.cutting import Cut, cut_time, windows_of_spikes
 from ann2neo.analysis.lattice import window_facts
 from ann2neo.analysis.source import IDENTITY, Chunk, Source
-from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError, WindowError, suggestion
+from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.recording import Recording
 
+USUAL = "Give a Recording, a neo.Block, a neo.Segment or a list of neo.SpikeTrain."
 # How the description of a recording begins in every file format.
 OURS = "Activations above threshold of an artificial neural network"
 NAME = re.compile(r"^(?P<layer>.*)\[(?P<place>\d+(?:,\d+)*)\]$")
-DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,25 +34,6 @@ class Borders:
     time_unit: str
     start: tuple[float, ...]
     stop: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """Intervals of a segment that carry a label, in milliseconds."""
-
-    start: np.ndarray
-    stop: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """How time is cut: windows of a duration, or labelled intervals of each segment."""
-
-    kind: str
-    width_ms: float | None
-    names: tuple[str, ...]
-    labelled: tuple[Labelled, ...]
 
 
 def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
@@ -73,7 +57,7 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
             "It is unclear which trains belong to the same unit.",
             "Give segments with one train for each unit in the same order, or analyze each segment by itself.",
         )
-    cut = _cut(windows, epochs, bin_size_ms)
+    cut = cut_time(windows, epochs, bin_size_ms)
     groups: dict[Borders, list[int]] = {}
     for unit in range(n_units):
         groups.setdefault(_borders([segment[unit] for segment in segments]), []).append(unit)
@@ -111,6 +95,7 @@ def _same(chunk: Chunk) -> Chunk:
 def trains_and_epochs(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
     """Give the trains and the epochs of each segment."""
     import neo
+    from neo.core.spiketrainlist import SpikeTrainList
 
     if isinstance(spikes, neo.Block):
         spikes = list(spikes.segments)
@@ -118,20 +103,37 @@ def trains_and_epochs(spikes: Any) -> tuple[list[list[Any]], list[list[Any]]]:
         spikes = [spikes]
     elif isinstance(spikes, neo.SpikeTrain):
         spikes = [[spikes]]
-    elif isinstance(spikes, Sequence) and len(spikes) and all(isinstance(train, neo.SpikeTrain) for train in spikes):
+    elif isinstance(spikes, (Sequence, SpikeTrainList)) and _are(neo.SpikeTrain, spikes):
         spikes = [list(spikes)]
     else:
-        raise AnalysisError(
-            f"a {type(spikes).__name__} holds no spike trains.",
-            "There is nothing to analyze.",
-            "Give a Recording, a neo.Block, a neo.Segment or a list of neo.SpikeTrain.",
-        )
+        raise _no_spikes(spikes)
     if not spikes:
         raise AnalysisError(
             "the Block has no segments.", "There is nothing to analyze.", "Give a Block with spike trains."
         )
     trains = _same_order([list(getattr(segment, "spiketrains", segment)) for segment in spikes])
     return trains, [list(getattr(segment, "epochs", [])) for segment in spikes]
+
+
+def _are(kind: type, many: Any) -> bool:
+    return not isinstance(many, str) and len(many) > 0 and all(isinstance(one, kind) for one in many)
+
+
+def _no_spikes(given: Any) -> AnalysisError:
+    """Say what was given instead of spikes, and how spikes are made of it."""
+    import neo
+
+    cures = {
+        str: "Open it: ann2neo.load(path), or neo's reader for a file of another laboratory.",
+        Path: "Open it: ann2neo.load(path), or neo's reader for a file of another laboratory.",
+        np.ndarray: "Make a recording of it: ann2neo.from_array(spikes), shape (bin, unit).",
+        pd.DataFrame: "A table is what `analyze` gives: `ann2neo.summarize` and `ann2neo.compare` take it.",
+    }
+    cure = next((text for kind, text in cures.items() if isinstance(given, kind)), USUAL)
+    if isinstance(given, Sequence) and (_are(neo.Block, given) or _are(Recording, given)):
+        cure = "Analyze each by itself: `ann2neo.compare` and `ann2neo.figures.beside_chance` take several tables."
+    what = "an empty list" if isinstance(given, Sequence) and not given else f"a {type(given).__name__}"
+    return AnalysisError(f"{what} holds no spike trains.", "There is nothing to analyze.", cure)
 
 
 def _same_order(segments: list[list[Any]]) -> list[list[Any]]:
@@ -196,7 +198,7 @@ def _arrays(trains: list[list[Any]], borders: Borders, cut: Cut, bin_size_ms: fl
     stretch = np.repeat(np.tile(np.arange(start.size), len(trains)), sizes.ravel())
     flat = np.concatenate([part for unit in times for part in unit])
     durations = stop - start
-    ids, window_ms, of_pass = _windows(flat, stretch, start, stop, ms, cut)
+    ids, window_ms, of_pass = windows_of_spikes(flat, stretch, start, stop, ms, cut)
     bins = None if bin_size_ms is None else np.rint(durations * ms / bin_size_ms).astype(np.int64)
     window_bins = None if bin_size_ms is None else np.rint(window_ms / bin_size_ms).astype(np.int64)
     by_label = bool(cut.names)
@@ -220,110 +222,6 @@ def _arrays(trains: list[list[Any]], borders: Borders, cut: Cut, bin_size_ms: fl
     if bin_size_ms is not None:
         _check_lattice(arrays, start, bin_size_ms)
     return arrays
-
-
-def _windows(
-    times: np.ndarray, stretch: np.ndarray, start: np.ndarray, stop: np.ndarray, ms: float, cut: Cut
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the window of each spike, the duration of each window in milliseconds, and its pass (the segment)."""
-    if cut.width_ms is not None:
-        per_stretch = np.floor((stop - start) * ms / cut.width_ms * (1 + 1e-12)).astype(np.int64)
-        if per_stretch.sum() == 0:
-            raise WindowError(
-                f"No segment (longest: {((stop - start) * ms).max()} ms) holds a window of {cut.width_ms} ms.",
-                "There would be nothing to count in.",
-                "Use shorter windows.",
-            )
-        number = np.floor((times - start[stretch]) * ms / cut.width_ms).astype(np.int64)
-        first = np.cumsum(per_stretch) - per_stretch
-        ids = np.where(number < per_stretch[stretch], number + first[stretch], -1)
-        return ids, np.full(per_stretch.sum(), cut.width_ms), np.repeat(np.arange(start.size), per_stretch)
-    ids, durations = np.full(times.size, -1, np.int64), []
-    for number, intervals in enumerate(cut.labelled):
-        here = stretch == number
-        found = np.searchsorted(intervals.start, times[here] * ms, side="right") - 1
-        inside = (found >= 0) & (times[here] * ms < intervals.stop[np.maximum(found, 0)])
-        ids[here] = np.where(inside, intervals.labels[np.maximum(found, 0)] + number * len(cut.names), -1)
-        durations.append(
-            np.bincount(intervals.labels, weights=intervals.stop - intervals.start, minlength=len(cut.names))
-        )
-    return ids, np.concatenate(durations), np.repeat(np.arange(start.size), len(cut.names))
-
-
-def _cut(windows: Any, epochs: list[list[Any]], bin_size_ms: float | None) -> Cut:
-    """Decide how to cut: by label where epochs have labels, else 100 bins, else 1 s, unless the caller said."""
-    if windows is None:
-        found = any(epoch_labels(epoch, "label") is not None for segment in epochs for epoch in segment)
-        windows = "label" if found else None
-    if isinstance(windows, str):
-        return _labelled_cut(windows, epochs)
-    if windows is None:
-        width = DEFAULT_MS if bin_size_ms is None else DEFAULT_BINS * bin_size_ms
-    elif hasattr(windows, "rescale"):
-        width = float(windows.rescale("ms"))
-    elif bin_size_ms is None:
-        raise WindowError(
-            f"windows={windows} is a number of bins, but these spike trains have no bins.",
-            "Time cannot be cut.",
-            "Give a duration such as 500 * pq.ms, or bin_size_ms if the spikes lie on a lattice.",
-        )
-    else:
-        width = windows * bin_size_ms
-    if not width > 0:
-        raise WindowError(
-            f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration."
-        )
-    kind = f"{width:g} ms" if bin_size_ms is None else f"{width / bin_size_ms:g} bins"
-    return Cut(kind=kind, width_ms=width, names=(), labelled=())
-
-
-def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
-    chosen = []
-    for segment in epochs:
-        found = [(epoch, labels) for epoch in segment if (labels := epoch_labels(epoch, name)) is not None]
-        if not found:
-            known = sorted(
-                {str(epoch.name) for epoch in segment} | {key for epoch in segment for key in epoch.array_annotations}
-            )
-            raise WindowError(
-                f"a segment has no Epoch that gives {name!r} (names and columns: {', '.join(map(repr, known)) or 'none'})."
-                + suggestion(name, known),
-                "Spikes cannot be counted by it.",
-                "Use windows of a duration such as 500 * pq.ms.",
-            )
-        chosen.append(found[0])
-    names = tuple(np.unique(np.concatenate([labels for _, labels in chosen])).tolist())
-    return Cut(
-        kind=name,
-        width_ms=None,
-        names=names,
-        labelled=tuple(_intervals(e, np.searchsorted(names, x)) for e, x in chosen),
-    )
-
-
-def epoch_labels(epoch: Any, name: str) -> np.ndarray | None:
-    """Find labels: a column of that name, an Epoch of that name, or, for "label", the labels of the Epoch of trials."""
-    if name in epoch.array_annotations:
-        return np.asarray(epoch.array_annotations[name]).astype(str)
-    if epoch.name == name or (name == "label" and epoch.name in ("trials", None, "")):
-        labels = np.asarray(epoch.labels).astype(str)
-        return labels if labels.size and (labels != "").any() else None
-    return None
-
-
-def _intervals(epoch: Any, labels: np.ndarray) -> Labelled:
-    start = np.asarray(epoch.times.rescale("ms").magnitude, np.float64)
-    stop = start + np.asarray(epoch.durations.rescale("ms").magnitude, np.float64)
-    order = np.argsort(start, kind="stable")
-    # A stop that is computed may pass the next start by rounding; that is no overlap.
-    later = np.append(start[order][1:], np.inf)
-    if (stop[order] > later * (1 + 1e-9) + 1e-9).any():
-        raise WindowError(
-            f"intervals of Epoch {epoch.name!r} overlap.",
-            "A spike would be counted twice.",
-            "Give intervals that do not.",
-        )
-    return Labelled(start=start[order], stop=np.minimum(stop[order], later), labels=labels[order].astype(np.int64))
 
 
 def _check_lattice(arrays: SpikeArrays, start: np.ndarray, bin_size_ms: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from ann2neo.analysis.cutting import duration_ms
 from ann2neo.analysis.source import Chunk, Source, identity
 from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
@@ -113,7 +114,7 @@ def _in_bins(windows: Any, bin_size_ms: float) -> Any:
     """Turn a duration into a number of bins."""
     if not hasattr(windows, "rescale"):
         return windows
-    n_bins = float(windows.rescale("ms")) / bin_size_ms
+    n_bins = duration_ms(windows) / bin_size_ms
     if n_bins != round(n_bins) or n_bins < 1:
         raise WindowError(
             f"Windows of {windows} are {n_bins} bins of {bin_size_ms} ms.",

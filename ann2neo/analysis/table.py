@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ann2neo.analysis.cutting import duration_ms
 from ann2neo.analysis.foreign import neo_source
 from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
@@ -53,7 +55,7 @@ def analyze(
     spikes
         A `Recording`, a neo.Block (its segments are passes, each with its own clock), a neo.Segment or a list of neo.SpikeTrain from any source.
     windows
-        In what spikes are counted for the Fano factor: a column of the trials table or a named Epoch ("label", "target_label"), "trial", a number of bins,
+        In what spikes are counted for the Fano factor: a column of the trials table or a named Epoch ("label", "target_label"), "trial" (of a Block: the intervals of its Epoch "trials"), a number of bins,
         or a duration such as ``500 * pq.ms``. None is "label" where labels exist, else 100 bins, else (no bins) 1 s.
     over
         "windows": the Fano factor over the windows of a pass, averaged over passes. "passes": over the passes of a window, averaged over windows.
@@ -108,6 +110,7 @@ def analyze(
         )
     if method not in ("bh", "by"):
         raise AnalysisError(f"There is no correction {method!r}.", "Nothing was computed.", "Use 'bh' or 'by'.")
+    _check_numbers(min_spikes, bin_size_ms)
     source = _source(spikes, windows, bin_size_ms)
     used = "elephant" if engine == "elephant" else "bulk"
     refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
@@ -120,6 +123,20 @@ def analyze(
     attributes: dict[Any, Any] = _attributes(source, settings) | ({"correction": method, "seed": seed} if tests else {})
     table.attrs = attributes
     return table
+
+
+def _check_numbers(min_spikes: Any, bin_size_ms: Any) -> None:
+    """Refuse numbers that are none, before NumPy does."""
+    if not isinstance(min_spikes, Integral) or min_spikes < 0:
+        raise AnalysisError(
+            f"min_spikes={min_spikes!r} is no number of spikes.", "Units cannot be told good.", "Use 10, for instance."
+        )
+    if bin_size_ms is not None and (not isinstance(bin_size_ms, Real) or not float(bin_size_ms) > 0):
+        raise AnalysisError(
+            f"bin_size_ms={bin_size_ms!r} is no positive number of milliseconds.",
+            "Spikes cannot be put into bins.",
+            "Give the size of the bins in which the spikes were made, or leave it out where there are none.",
+        )
 
 
 def _all_rows(source: Source, settings: Settings, scheduler: str | None, progress: bool) -> list[pd.DataFrame]:
@@ -168,10 +185,10 @@ def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
                 "LvR cannot be computed.",
                 "Give a duration such as 5 * pq.ms.",
             )
-        return ELEPHANTS_REFRACTORINESS_MS if given is None else float(given.rescale("ms"))
+        return ELEPHANTS_REFRACTORINESS_MS if given is None else duration_ms(given)
     if given is None:
         return None
-    if hasattr(given, "rescale") or given <= 0:
+    if not isinstance(given, Real) or not float(given) > 0:
         raise AnalysisError(
             f"refractoriness={given} is no positive number of bins.",
             "On bins LvR with R = 0 is Lv, and milliseconds of pseudo-time mean nothing.",

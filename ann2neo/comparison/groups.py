@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
+from ann2neo.comparison.checks import check_indicators, shared_attrs, tables_of
 from ann2neo.comparison.effects import auc, check_confidence, hedges_g, is_exact, permutation_p, smallest_p
 from ann2neo.comparison.verdicts import verdicts
-from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.errors import AnalysisError
 from ann2neo.summary import summarize
 
 SCHEMA = "ann2neo-comparison/1"
@@ -21,24 +22,6 @@ INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "l
 KNOWN = ("memorizing", "generalizing")
 UNKNOWN = "mine"
 POPULATIONS = ("all", "good")
-# An indicator is a number about a network only together with these: tables that differ in one of them measured different things.
-SAME_IN_ALL = (
-    "schema",
-    "order",
-    "windows",
-    "window_min_bins",
-    "window_max_bins",
-    "n_windows",
-    "over",
-    "reference",
-    "n_passes",
-    "n_bins",
-    "bin_size_ms",
-    "min_spikes",
-    "label_share_by",
-)
-# Windows that are cut by place hold other inputs in another order.
-SAME_WITH_FIXED_WINDOWS = ("order_sha256",)
 
 Values = Mapping[str, Float[np.ndarray, " network"]]
 
@@ -49,13 +32,14 @@ def compare(
     indicators: Sequence[str] = INDICATORS,
     confidence: float = 0.95,
     alpha: float = 0.05,
+    method: Literal["bh", "by"] = "bh",
     seed: int = 0,
 ) -> pd.DataFrame:
     """Say how far groups of networks lie apart, for each indicator and layer, and where a network of unknown kind falls.
 
     The network is the replicate: every unit table becomes one number per layer and indicator (`ann2neo.summarize`), however many units it has. Contrasted
     are the groups "memorizing" and "generalizing"; where one of these is missing, the first two groups that are not called "mine". Every other group is
-    placed against the two. p values are corrected (Benjamini-Hochberg) over all rows of the result together. With fewer than 2 networks in a contrasted
+    placed against the two. p values are corrected for their number over all rows of the result together. With fewer than 2 networks in a contrasted
     group, or without two known groups, effects are NaN and the verdict says that none is possible.
 
     Parameters
@@ -68,6 +52,8 @@ def compare(
         Probability that an interval covers.
     alpha
         Corrected p up to which a difference counts in a verdict.
+    method
+        "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence between indicators and layers).
     seed
         Seed of the permutations that are drawn where there are too many to count all.
 
@@ -79,16 +65,16 @@ def compare(
         and ``auc`` with ``_low`` and ``_high``, ``p`` (permutation, two-sided) and ``p_corrected``. For each placed group ``position_`` (0 at the
         second group's mean, 1 at the first's), ``z_..._from_...`` (distance from each group's mean in its prediction standard deviations) and
         ``fits_`` (the groups whose prediction interval holds it: one name, "both", "neither"). ``attrs`` hold ``verdicts``, one sentence per layer, the
-        sizes of the groups, ``smallest_p`` and what the tables have in common.
+        sizes of the groups, ``smallest_p`` where there is a contrast, and what the tables have in common.
 
     Raises
     ------
     AnalysisError
-        If there is no table, tables were made with different windows, orders or the like, have no layer in common, or lack an indicator.
+        If the groups are no mapping from names to tables, there is no table, tables were made with different windows, orders or the like, have no layer in common, or lack an indicator.
 
     References
     ----------
-    Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x.
+    Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x. Benjamini and Yekutieli (2001), doi:10.1214/aos/1013699998.
 
     Examples
     --------
@@ -99,11 +85,12 @@ def compare(
     """
     check_confidence(confidence)
     check_confidence(alpha)
-    tables = {name: [given] if isinstance(given, pd.DataFrame) else list(given) for name, given in groups.items()}
-    _check_groups(tables)
-    shared = _shared_attrs(tables)
+    if method not in ("bh", "by"):
+        raise AnalysisError(f"There is no correction {method!r}.", "Nothing was compared.", "Use 'bh' or 'by'.")
+    tables = tables_of(groups)
+    shared = shared_attrs(tables)
     summaries = {name: [summarize(table) for table in of_group] for name, of_group in tables.items()}
-    _check_indicators(summaries, indicators)
+    check_indicators(summaries, indicators)
     layers, left_out = _layers_in_all(summaries)
     contrast = _contrast(tables)
     possible = len(contrast) == 2 and min(len(tables[name]) for name in contrast) >= 2
@@ -115,7 +102,7 @@ def compare(
         for indicator in indicators
     ]
     result = pd.DataFrame(rows)
-    result["p_corrected"] = _corrected(result["p"].to_numpy(float))
+    result["p_corrected"] = _corrected(result["p"].to_numpy(float), method)
     sizes = {name: len(of_group) for name, of_group in tables.items()}
     attrs = shared | {
         "schema": SCHEMA,
@@ -124,9 +111,10 @@ def compare(
         "placed": [name for name in tables if name not in contrast],
         "confidence": confidence,
         "alpha": alpha,
+        "correction": method,
         "seed": seed,
         "layers_left_out": left_out,
-        **_test_attrs(sizes, contrast if possible else (), result["p"].notna().sum(), alpha),
+        **_test_attrs(sizes, contrast if possible else (), result["p"].notna().sum(), alpha, method),
     }
     result = result[_column_order(result)]
     result.attrs.update(attrs)
@@ -224,70 +212,35 @@ def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]]) -> tuple[list[st
     return kept, some
 
 
-def _corrected(p: Float[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
+def _corrected(p: Float[np.ndarray, " cell"], method: Literal["bh", "by"]) -> Float[np.ndarray, " cell"]:
     known = np.isfinite(p)
     corrected = np.full(p.size, np.nan)
     if known.any():
-        corrected[known] = stats.false_discovery_control(p[known])
+        corrected[known] = stats.false_discovery_control(p[known], method=method)
     return corrected
 
 
 def _test_attrs(
-    sizes: Mapping[str, int], contrast: tuple[str, ...], n_cells: int | np.integer, alpha: float
+    sizes: Mapping[str, int],
+    contrast: tuple[str, ...],
+    n_cells: int | np.integer,
+    alpha: float,
+    method: Literal["bh", "by"],
 ) -> dict[str, Any]:
     """Describe the test: its kind, the smallest p there is, and how many cells have to reach that for any to survive the correction."""
     if not contrast:
-        return {"test": "none", "n_cells": 0, "smallest_p": math.nan, "cells_needed": 0}
+        return {"test": "none", "n_cells": 0, "cells_needed": 0}
     n = (sizes[contrast[0]], sizes[contrast[1]])
+    # Benjamini and Yekutieli divide alpha by the sum of 1/i.
+    strictness = 1.0 if method == "bh" else float(np.sum(1 / np.arange(1, max(n_cells, 1) + 1)))
     return {
         "test": "permutation, all arrangements" if is_exact(*n) else "permutation, arrangements drawn",
         "n_cells": int(n_cells),
         "smallest_p": smallest_p(*n),
-        "cells_needed": math.ceil(int(n_cells) * smallest_p(*n) / alpha - 1e-9),
+        "cells_needed": math.ceil(int(n_cells) * strictness * smallest_p(*n) / alpha - 1e-9),
     }
 
 
 def _column_order(result: pd.DataFrame) -> list[str]:
     columns = [c for c in result.columns if c != "p_corrected"]
     return [*columns[: columns.index("p") + 1], "p_corrected", *columns[columns.index("p") + 1 :]]
-
-
-def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
-    empty = [name for name, of_group in tables.items() if not of_group]
-    if not tables or empty:
-        raise AnalysisError(
-            f"there is no table in {'group ' + ', '.join(map(repr, empty)) if empty else 'any group'}.",
-            "There is nothing to compare.",
-            "Give at least one unit table (`ann2neo.analyze`) for each group.",
-        )
-
-
-def _check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:
-    columns = [c for c in next(iter(summaries.values()))[0].columns if c not in ("layer", "population")]
-    for indicator in indicators:
-        if indicator not in columns:
-            raise AnalysisError(
-                f"there is no indicator {indicator!r} (indicators: {', '.join(columns)}).{suggestion(indicator, columns)}",
-                "Nothing was compared.",
-                "Use columns of `ann2neo.summarize(table)`.",
-            )
-    if not indicators:
-        raise AnalysisError(
-            "no indicator was named.", "There is nothing to compare.", "Leave `indicators` out for the usual ones."
-        )
-
-
-def _shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:
-    """Take what all tables have in common from their attrs, and refuse tables that were not measured alike."""
-    all_attrs = [(f"{name}[{i}]", table.attrs) for name, of_group in tables.items() for i, table in enumerate(of_group)]
-    origin, first = all_attrs[0]
-    for other, attrs in all_attrs[1:]:
-        by_place = str(first.get("windows")).endswith(" bins")
-        for key in SAME_IN_ALL + (SAME_WITH_FIXED_WINDOWS if by_place else ()):
-            if attrs.get(key) != first.get(key):
-                raise AnalysisError(
-                    f"tables differ in {key!r}: {first.get(key)!r} in {origin}, {attrs.get(key)!r} in {other}.",
-                    "Their indicators do not mean the same, so that a difference would say nothing about the networks.",
-                    "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`).",
-                )
-    return {key: first[key] for key in SAME_IN_ALL if key in first and key != "schema"}

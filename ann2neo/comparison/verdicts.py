@@ -57,6 +57,8 @@ def _why_impossible(comparison: pd.DataFrame) -> str:
     if least > alpha:
         a, b = (sizes[name] for name in contrast)
         return f"with {a} v {b} networks no p can be below {least:.2g}, and {alpha:g} would be needed"
+    if comparison.attrs["cells_needed"] > comparison.attrs["n_cells"]:
+        return f"p values corrected over {comparison.attrs['n_cells']} cells cannot come down to {alpha:g} with so few networks, whatever they are"
     return ""
 
 

@@ -176,7 +176,7 @@ def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> lis
         (
             "indicators",
             panels[0].figure,
-            "The paper's four indicators by layer and state, over windows of one true label each.",
+            "the paper's four indicators by layer and state, over windows of one true label each.",
         )
     ]
     for each in group:

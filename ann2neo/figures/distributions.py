@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from ann2neo.figures.canvas import (
     BLACK,
     BLUE,
+    FEW_UNITS,
     ORANGE,
     SKY,
     Population,
@@ -25,6 +26,7 @@ from ann2neo.figures.canvas import (
     window_words,
     with_words,
 )
+from ann2neo.figures.given import unit_table
 
 MAX_WIDTH = 11.0
 # Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
@@ -52,6 +54,7 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     >>> firing_rate(table).get_ylabel()
     'firing rate (Hz, in pseudo-time)'
     """
+    table = unit_table(table, "firing_rate", "p_spike")
     names = list(dict.fromkeys(table["layer"]))
     ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
     chosen = {name: pick(table, name, population) for name in names}
@@ -61,8 +64,8 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     ax.set_ylim(-0.02 * top, 1.05 * top)
     ax.set_ylabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
     name_layers(ax, [_with_counts(name, units, values[name].size) for name, units in chosen.items()])
-    if _has_bins(table):
-        per_bin = float((table["p_spike"] / table["firing_rate"]).median())
+    per_bin = _bins_per_spike_rate(table)
+    if np.isfinite(per_bin):
         right = ax.secondary_yaxis(
             "right", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin))
         )
@@ -93,6 +96,7 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     >>> fano(table).get_ylabel()
     'Fano factor\\n(windows: 5 bins)'
     """
+    table = unit_table(table, "fano", "fano_expected")
     names = list(dict.fromkeys(table["layer"]))
     ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
     chosen = {name: pick(table, name, population) for name in names}
@@ -103,7 +107,7 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
     name_layers(ax, [_with_counts(name, units, shown[name].size) for name, units in chosen.items()])
     if every.size == 0:
-        return say(ax, "no unit has a Fano factor")
+        return say(ax, "no unit has a Fano factor", keep_x=True)
     low, high = every.min() / 1.15, every.max() * 1.15
     ax.set_yscale("log")
     _bodies(
@@ -129,12 +133,27 @@ def _bodies(
     for place, sample in enumerate(values.values()):
         if sample.size == 0:
             continue
+        mean = sample.mean() if means is None else means[place]
+        if sample.size <= FEW_UNITS:
+            _dots(ax, place, sample)
+            _summary_marks(ax, place, sample, mean)
+            continue
         counts = np.histogram(sample, edges)[0]
         half = np.repeat(0.4 * counts / max(counts.max(), 1), 2)
         edge, some = np.repeat(edges, 2)[1:-1], half > 0
         ax.fill_betweenx(edge, place - half, place + half, where=some, facecolor=SKY, edgecolor=BLUE, linewidth=0.4)
+        _summary_marks(ax, place, sample, mean)
+
+
+def _dots(ax: Axes, place: int, sample: Float[np.ndarray, " unit"]) -> None:
+    """Draw few units one by one, side by side in the order of their values, so that the figure is the same every time."""
+    spread = np.linspace(-0.25, 0.25, sample.size) if sample.size > 1 else np.zeros(1)
+    ax.plot(place + spread, np.sort(sample), "o", color=SKY, markeredgecolor=BLUE, markersize=5, clip_on=False)
+
+
+def _summary_marks(ax: Axes, place: int, sample: Float[np.ndarray, " unit"], mean: float) -> None:
+    if sample.size > 1:
         ax.hlines(np.median(sample), place - 0.2, place + 0.2, color=BLACK, linewidth=1.5, zorder=4)
-        mean = sample.mean() if means is None else means[place]
         ax.plot(place, mean, "D", color="white", markeredgecolor=BLACK, markersize=6, zorder=5)
 
 
@@ -156,14 +175,19 @@ def _with_counts(name: str, units: pd.DataFrame, n_shown: int) -> str:
     lacking = len(units) - n_shown
     lines = [name, f"{len(units):,} unit{'s' * (len(units) != 1)}"]
     if silent:
-        lines.append(f"{silent:.0%} silent")
+        lines.append(f"{silent:.0%} silent" if silent >= 0.005 else "<1% silent")
     if lacking and lacking != (units["quality"] == "silent").sum():
         lines.append(f"{n_shown:,} shown")
     return "\n".join(lines)
 
 
 def _has_bins(table: pd.DataFrame) -> bool:
-    return bool((table["p_spike"] / table["firing_rate"]).notna().any())
+    return bool(table["p_spike"].notna().any())
+
+
+def _bins_per_spike_rate(table: pd.DataFrame) -> float:
+    """Spikes per bin for a rate of 1 Hz; NaN where there are no bins, or no spikes that would tell."""
+    return float((table["p_spike"] / table["firing_rate"]).median())
 
 
 def _finite(column: pd.Series) -> Float[np.ndarray, " unit"]:

@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import special
 
-from ann2neo.figures.canvas import BLUE, ORANGE, VERMILLION, boxed_legend, canvas, say, tidy
+from ann2neo.errors import AnalysisError
+from ann2neo.figures import given
+from ann2neo.figures.canvas import BLUE, ORANGE, VERMILLION, canvas, legend_below, say, tidy
 from ann2neo.recording import Recording
 
 # The few longest intervals would squeeze the rest of the axis.
@@ -33,13 +35,20 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     unit
         Position of a unit among those recorded of the layer; None pools all of them, each with a reference of its own.
 
+    Raises
+    ------
+    AnalysisError
+        If it is no recording, or has no such unit.
+
     Examples
     --------
     >>> import ann2neo
     >>> isi_law(ann2neo.from_array(np.ones((9, 1), bool)), "array").get_xlabel()
     'inter-spike interval (bins; pseudo-time: 1 bin = 1 input)'
     """
-    ax = tidy(canvas(ax))
+    recording = given.recording(recording)
+    _check_unit(recording, layer, unit)
+    ax = tidy(canvas(ax, 6.4, 5.0))
     intervals, per_stretch = interval_counts(recording, layer, unit)
     lengths = np.diff(recording.stretches)
     step = "input" if (recording.trials["stop_bin"] - recording.trials["start_bin"] == 1).all() else "step"
@@ -72,8 +81,18 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     ax.set_yscale("log")
     ax.set_ylim(max(0.3 / total, 0.3 * observed[observed > 0].min()), 2 * max(observed.max(), 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    boxed_legend(ax, "upper right")
+    legend_below(ax)
     return ax
+
+
+def _check_unit(recording: Recording, layer: str, unit: int | None) -> None:
+    n_units = recording.layer(layer).n_units
+    if unit is not None and not 0 <= unit < n_units:
+        raise AnalysisError(
+            f"layer {layer!r} has {n_units} recorded unit{'s' * (n_units != 1)}, and none at position {unit}.",
+            "There is nothing to draw.",
+            f"Give a position from 0 to {n_units - 1}, or leave `unit` out to pool them all.",
+        )
 
 
 def interval_counts(

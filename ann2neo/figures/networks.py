@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ann2neo.errors import AnalysisError
+from ann2neo.figures import given
 from ann2neo.figures.canvas import (
     BLACK,
     COUNTS,
@@ -23,6 +24,7 @@ from ann2neo.figures.canvas import (
     canvas,
     figure_of,
     name_layers,
+    say,
     tidy,
 )
 
@@ -76,10 +78,13 @@ def indicators(
     >>> [ax.get_title() for ax in indicators({"mine": ann2neo.summarize(table)}, shown=["fano_mean"])]
     ['mean Fano factor']
     """
-    tables = {name: [given] if isinstance(given, pd.DataFrame) else list(given) for name, given in states.items()}
+    named = given.by_name(states, "states", 'Name them: indicators({"memorizing": [summary, ...], "mine": summary}).')
+    tables = {name: [given.summary(each) for each in of_state] for name, of_state in named.items()}
+    given.known_columns(next(iter(tables.values()))[0], shown, "summary")
     layers = list(dict.fromkeys(layer for each in tables.values() for table in each for layer in table["layer"]))
     panels = _panels(axes, shown, width=min(max(3.6, 1.5 + 0.55 * len(layers)), 6.0))
     spread = np.linspace(-0.18, 0.18, len(tables)) if len(tables) > 1 else np.zeros(1)
+    some_chance = False
     for ax, indicator in zip(panels, shown):
         for i, each in enumerate(tables.values()):
             rows = [_by_layer(table, layers, indicator, population) for table in each]
@@ -88,11 +93,13 @@ def indicators(
             )
             if indicator in CHANCE and all(CHANCE[indicator] in table for table in each):
                 chance = [_by_layer(table, layers, CHANCE[indicator], population) for table in each]
-                _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
+                some_chance |= _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
         ax.set_title(NAMES.get(indicator, indicator))
         name_layers(ax, layers)
         _from_zero(ax)
-    _state_legend(panels, tables, any(c in CHANCE for c in shown))
+        if not np.isfinite(ax.dataLim.intervaly).all():
+            say(ax, "no layer has this indicator", keep_x=True)
+    _state_legend(panels, tables, some_chance)
     return panels
 
 
@@ -122,6 +129,7 @@ def learning(
     >>> learning(history, shown=["fano_mean"])[0].lines[0].get_ydata().tolist()
     [0.8, 1.4]
     """
+    history = given.kind(history, pd.DataFrame, "a concatenation of `ann2neo.summarize`")
     missing = [c for c in ("epoch", "layer", *shown) if c not in history]
     if missing:
         raise AnalysisError(
@@ -188,6 +196,9 @@ def layer_table(
     >>> layer_table(ann2neo.summarize(table), shown=["n_units"]).texts[0].get_text()
     '20'
     """
+    summary = given.summary(summary)
+    if shown is not COLUMNS:
+        given.known_columns(summary, shown, "summary")
     rows = summary[summary["population"] == population].set_index("layer")
     columns = [c for c in shown if c in rows and rows[c].notna().any()]
     values = rows[columns].to_numpy(float)
@@ -243,15 +254,17 @@ def _marks(ax: Axes, values: Float[np.ndarray, "network layer"], shift: float, i
         ax.hlines(mean[joined:], x[joined:] - 0.09, x[joined:] + 0.09, color=colour, linewidth=1.2)
     alpha = 0.9 if len(values) == 1 else 0.55
     for row in values:
-        ax.plot(x, row, marker, color=colour, markersize=5, markeredgewidth=0, alpha=alpha)
+        ax.plot(x, row, marker, color=colour, markersize=5, markeredgewidth=0, alpha=alpha, clip_on=False)
 
 
-def _chance_bars(ax: Axes, chance: Float[np.ndarray, "network layer"], shift: float) -> None:
+def _chance_bars(ax: Axes, chance: Float[np.ndarray, "network layer"], shift: float) -> bool:
+    """Draw what chance predicts on average, where it predicts anything."""
     x = np.arange(chance.shape[1]) + shift
     known = np.isfinite(chance).any(axis=0)
     if known.any():
         mean = np.nanmean(chance[:, known], axis=0)
         ax.hlines(mean, x[known] - 0.09, x[known] + 0.09, color=BLACK, linewidth=1.8, zorder=4)
+    return bool(known.any())
 
 
 def _from_zero(ax: Axes) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from ann2neo.errors import AnalysisError
-from ann2neo.figures.canvas import BLACK, CYCLE, GREY, canvas, figure_of, say, tidy
+from ann2neo.figures import given
+from ann2neo.figures.canvas import BLACK, CYCLE, FEW_UNITS, GREY, canvas, figure_of, name_units, say, tidy
 from ann2neo.population import Correlations
 
 # More trials than this are drawn as the mean of their label alone.
@@ -40,6 +42,7 @@ def correlation_matrix(found: Correlations, ax: Axes | None = None) -> Axes:
     >>> correlation_matrix(correlations(recording, n_permutations=5)).images[0].get_array().shape
     (5, 5)
     """
+    found = given.kind(found, Correlations, "`ann2neo.population.correlations`")
     if not found.rows.equals(found.columns):
         raise AnalysisError(
             "rows and columns are different units.",
@@ -61,7 +64,11 @@ def correlation_matrix(found: Correlations, ax: Axes | None = None) -> Axes:
         extent=(0, n, n, 0),
     )
     ax.plot([0, n], [0, n], color=BLACK, linewidth=0.8)
-    ax.set_xlabel(f"unit\nbelow the diagonal: signal ({len(found.labels)} labels); above: noise{_chance_words(found)}")
+    name_units(ax.xaxis, n)
+    name_units(ax.yaxis, n)
+    ax.set_xlabel(
+        f"unit\nbelow the diagonal: signal ({len(found.labels)} labels); above: noise{_chance_words(found)}{_grey_words(values)}"
+    )
     ax.set_ylabel("unit")
     figure_of(ax).colorbar(drawn, ax=ax, label="correlation", pad=0.02)
     return ax
@@ -92,6 +99,7 @@ def trajectories(path: pd.DataFrame, ax: Axes | None = None, *, dims: tuple[int,
     >>> trajectories(path).get_legend_handles_labels()[1]
     ['a']
     """
+    path = given.kind(path, pd.DataFrame, "`ann2neo.population.gpfa_trajectories`")
     x, y = (f"dim_{dim}" for dim in dims)
     missing = [name for name in ("trial", "label", "start_ms", x, y) if name not in path]
     if missing:
@@ -119,6 +127,15 @@ def trajectories(path: pd.DataFrame, ax: Axes | None = None, *, dims: tuple[int,
     if len(labels) <= MAX_NAMES:
         ax.legend(frameon=False, fontsize="small", title="label")
     return ax
+
+
+def _grey_words(values: Float[np.ndarray, "unit unit"]) -> str:
+    """Say what grey cells are, where there are any that are seen."""
+    without = np.isnan(values)
+    n_undefined = int(without.sum()) - len(values)
+    if n_undefined:
+        return f"\ngrey: undefined ({n_undefined:,} of {values.size - len(values):,}: a unit that never changes)"
+    return "\ngrey: a unit with itself" if len(values) <= FEW_UNITS else ""
 
 
 def _chance_words(found: Correlations) -> str:

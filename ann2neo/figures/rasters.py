@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from ann2neo.figures.canvas import COUNTS, VERMILLION, canvas, figure_of
+from ann2neo.figures import given
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
-from ann2neo.windows import column_of
+from ann2neo.windows import column_of, order_words
 
 MAX_ROWS, MAX_COLUMNS = 400, 1000
 # More borders than this would hide the image, more names would overlap.
@@ -41,14 +42,18 @@ def raster(recording: Recording, ax: Axes | None = None, *, layer: str | None = 
     >>> ax.get_xlabel()
     'pseudo-time: 1 bin = 1 input (bin, presented order)'
     """
+    recording = given.recording(recording)
     ax = canvas(ax, 7.2, 4.4)
     layers = recording.layers if layer is None else (recording.layer(layer),)
     rows = MAX_ROWS if len(layers) == 1 else max(40, MAX_ROWS // len(layers))
     images = [block_means(each.raster, rows, MAX_COLUMNS) for each in layers]
     top = max((float(image.max()) for image in images if image.size), default=0.0)
-    drawn = _stack(ax, layers, images, recording.n_bins, top or 1.0)
     block = _block_words([each.n_units for each in layers], images, recording.n_bins)
-    figure_of(ax).colorbar(drawn, ax=ax, label=f"spikes per bin{block}", pad=0.02)
+    drawn = _stack(ax, layers, images, recording.n_bins, (top or 1.0) if block else 1.0)
+    if block:
+        figure_of(ax).colorbar(drawn, ax=ax, label=f"spikes per bin{block}", pad=0.02)
+    else:
+        _two_colours(ax, drawn)
     ax.set_xlabel(_pseudotime_label(recording))
     _mark_borders(ax, recording)
     return ax
@@ -82,6 +87,7 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None) -> Axe
     >>> ax.images[0].get_array().tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
+    recording = given.recording(recording)
     ax = canvas(ax, 7.2, 3.6)
     codes, names = _labels(recording)
     rates = rates_by_label(recording.layer(layer).raster, codes, len(names))
@@ -90,11 +96,19 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None) -> Axe
     edges = _edges(order.size, MAX_COLUMNS)
     image = np.add.reduceat(rates[:, order], edges[:-1], axis=1) / np.diff(edges)
     drawn = ax.imshow(
-        image, aspect="auto", interpolation="nearest", cmap=COUNTS, vmin=0, extent=(0, order.size, len(names), 0)
+        image,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=COUNTS,
+        vmin=0,
+        vmax=float(image.max(initial=0.0)) or 1.0,
+        extent=(0, order.size, len(names), 0),
     )
     step = max(1, -(-len(names) // 25))
     ax.set_yticks(np.arange(0, len(names), step) + 0.5, names[::step])
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if order.size <= FEW_UNITS:
+        ax.set_xticks(np.arange(order.size) + 0.5, [str(unit) for unit in order])
     ax.set_xlabel("unit, sorted by the label for which it spikes most")
     ax.set_ylabel("label")
     ax.set_title(layer)
@@ -146,7 +160,7 @@ def _stack(ax: Axes, layers: tuple[Layer, ...], images: list[np.ndarray], n_bins
     ax.set_xlim(0, n_bins)
     ax.set_ylim(len(images) * height, 0)
     if len(layers) == 1:
-        ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        name_units(ax.yaxis, layers[0].n_units)
         ax.set_ylabel(f"unit of {layers[0].name}")
     else:
         ax.set_yticks(np.arange(len(layers)) + 0.5, [f"{each.name}\n{each.n_units:,} units" for each in layers])
@@ -156,20 +170,27 @@ def _stack(ax: Axes, layers: tuple[Layer, ...], images: list[np.ndarray], n_bins
     return drawn[0]
 
 
+def _two_colours(ax: Axes, drawn: AxesImage) -> None:
+    """Name the two colours where a block is one unit in one bin: there is nothing between a spike and none."""
+    bar = figure_of(ax).colorbar(drawn, ax=ax, pad=0.02, boundaries=[0, 0.5, 1], values=[0, 1], shrink=0.4, aspect=8)
+    bar.set_ticks([0.25, 0.75], labels=["no spike", "spike"])
+    bar.ax.tick_params(length=0)
+
+
 def _pseudotime_label(recording: Recording) -> str:
     one_bin = (recording.trials["stop_bin"] - recording.trials["start_bin"] == 1).all()
-    order = recording.provenance.get("input_order", "presented")
+    order = order_words(recording.trials, recording.provenance)
     return f"pseudo-time: 1 bin = 1 {'input' if one_bin else 'step'} (bin, {order} order)"
 
 
 def _block_words(n_units: list[int], images: list[np.ndarray], n_bins: int) -> str:
-    """Say how large the blocks are, where they are larger than one unit in one bin."""
-    tall = sorted({round(n / max(len(image), 1)) for n, image in zip(n_units, images)})
-    wide = round(n_bins / max(images[0].shape[1], 1))
-    if tall == [1] and wide == 1:
+    """Say how large the blocks are, unless each is one unit in one bin."""
+    if all(image.shape == (n, n_bins) for n, image in zip(n_units, images)):
         return ""
-    units = f"{tall[0]}" if len(tall) == 1 else f"{tall[0]}-{tall[-1]}"
-    return f"\n(mean over about {units} unit{'s' * (units != '1')} × {wide} bin{'s' * (wide != 1)})"
+    tall = sorted({f"{n / max(len(image), 1):.2g}" for n, image in zip(n_units, images)}, key=float)
+    wide = f"{n_bins / max(images[0].shape[1], 1):.2g}"
+    units = tall[0] if len(tall) == 1 else f"{tall[0]}-{tall[-1]}"
+    return f"\n(mean over about {units} unit{'s' * (units != '1')} × {wide} bin{'s' * (wide != '1')})"
 
 
 def _mark_borders(ax: Axes, recording: Recording) -> None:

@@ -11,14 +11,16 @@ from scipy import stats
 
 from ann2neo.figures.canvas import (
     BLACK,
+    BLUE,
     COUNTS,
     CYCLE,
+    FEW_UNITS,
     GREY,
     ORANGE,
     Population,
-    boxed_legend,
     canvas,
     figure_of,
+    legend_below,
     pick,
     plain_log,
     say,
@@ -26,6 +28,7 @@ from ann2neo.figures.canvas import (
     window_words,
     with_words,
 )
+from ann2neo.figures.given import unit_table
 
 TESTS = {
     "dispersion_p": "dispersion over windows",
@@ -62,7 +65,8 @@ def fano_against_rate(
     >>> fano_against_rate(table).get_xlabel()
     'spikes per bin, p'
     """
-    ax = tidy(canvas(ax))
+    table = unit_table(table, "p_spike", "firing_rate", "fano", "fano_expected")
+    ax = tidy(canvas(ax, 6.4, 4.8))
     units = pick(table, layer, population)
     rate = "p_spike" if units["p_spike"].notna().any() else "firing_rate"
     units = units[np.isfinite(units["fano"]) & (units["fano"] > 0) & np.isfinite(units[rate])].sort_values(rate)
@@ -81,19 +85,23 @@ def fano_against_rate(
         p = np.linspace(0, 0.999, 200)
         ax.plot(p, 1 - p, color=BLACK, linewidth=1.6, label="1 - p (Bernoulli, many windows)")
     if len(expected):
+        few = len(expected) <= FEW_UNITS
         chance = _thinned(expected.groupby(rate)["fano_expected"].mean())
         ax.plot(
             chance.index,
             chance,
+            linestyle="" if few else "--",
+            marker="_" if few else "",
+            markersize=14,
             color=ORANGE,
             linewidth=2,
-            linestyle="--",
+            markeredgewidth=2,
             label="expected by chance, given counts and windows",
         )
     ax.set_xlim(0, right)
     ax.set_ylim(low, high)
     plain_log(ax.yaxis)
-    boxed_legend(ax, "lower left")
+    legend_below(ax)
     return ax
 
 
@@ -120,7 +128,8 @@ def cv_against_expected(
     >>> cv_against_expected(table, population="all").get_ylabel()
     'CV of ISIs'
     """
-    ax = tidy(canvas(ax, 5.4, 4.4))
+    table = unit_table(table, "cv", "cv_expected")
+    ax = tidy(canvas(ax, 5.4, 4.6))
     units = pick(table, layer, population)
     units = units[np.isfinite(units["cv"]) & np.isfinite(units["cv_expected"])]
     ax.set_xlabel("CV expected by chance, given the spike count")
@@ -134,7 +143,7 @@ def cv_against_expected(
     ax.plot(span, span, color=BLACK, linewidth=1.4, label="as expected")
     ax.set_xlim(span)
     ax.set_ylim(span)
-    boxed_legend(ax, "upper left")
+    legend_below(ax)
     return ax
 
 
@@ -160,7 +169,8 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     >>> p_values(table).get_xlabel()
     'p expected by chance (uniform)'
     """
-    ax = tidy(canvas(ax, 5.4, 4.6))
+    table = unit_table(table)
+    ax = tidy(canvas(ax, 5.4, 5.6))
     units = pick(table, layer, "all")
     tests = {c: p for c in TESTS if c in units and (p := np.sort(units[c].dropna().to_numpy(float))).size}
     ax.set_xlabel("p expected by chance (uniform)")
@@ -169,7 +179,8 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     if not tests:
-        return say(ax, "no unit has a p value")
+        measured = any(test in table for test in TESTS)
+        return say(ax, "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them")
     n = min(p.size for p in tests.values())
     rank = _places(n)
     below, above = stats.beta.ppf([[0.025], [0.975]], rank, n + 1 - rank)
@@ -183,9 +194,11 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
             p[rank - 1],
             color=colour,
             linewidth=1.8,
+            marker="o" if p.size <= FEW_UNITS else "",
+            clip_on=p.size > FEW_UNITS,
             label=f"{TESTS[test]}{over}, {p.size:,} units",
         )
-    boxed_legend(ax, "upper left")
+    legend_below(ax)
     return ax
 
 
@@ -198,14 +211,17 @@ def _counts(
     *,
     log_y: bool,
 ) -> None:
-    """Draw units as a map of counts, on a logarithmic scale of colours; cells without a unit stay white."""
+    """Draw units as a map of counts, on a logarithmic scale of colours; cells without a unit stay white. Few units are dots."""
+    if x.size <= FEW_UNITS:
+        ax.plot(x, y, "o", color=BLUE, markersize=6, label="a unit")
+        return
     cells = 40 if x.size < 5000 else 90
     edges = np.geomspace(*y_span, cells + 1) if log_y else np.linspace(*y_span, cells + 1)
     counts, x_edges, y_edges = np.histogram2d(x, y, (np.linspace(*x_span, cells + 1), edges))
     top = max(counts.max(), 2)
     shown = ax.pcolormesh(x_edges, y_edges, np.ma.masked_equal(counts.T, 0), cmap=COUNTS, norm=LogNorm(1, top))
     bar = figure_of(ax).colorbar(shown, ax=ax, label="units", pad=0.02)
-    plain_log(bar.ax.yaxis)
+    plain_log(bar.ax.yaxis, counts=True)
 
 
 def _thinned(curve: pd.Series) -> pd.Series:

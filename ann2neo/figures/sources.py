@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ann2neo.figures.canvas import BLACK, BLUE, ORANGE, SKY, figure_of, tidy
+from ann2neo.figures import given
+from ann2neo.figures.canvas import BLACK, BLUE, GREY, ORANGE, SKY, figure_of, tidy
 
 MEASURES = {"cv": "CV of ISIs", "cv2": "CV2", "lv": "Lv", "fano": "Fano factor"}
 MAX_DOTS = 100
+# Letters of names that fit below a panel.
+MAX_LETTERS = 16
 
 
 def beside_chance(
@@ -33,22 +36,45 @@ def beside_chance(
         One axes for each measure; None for a figure of their own.
     shown
         Columns with an expectation.
+
+    Raises
+    ------
+    AnalysisError
+        If tables have no names, are none of units, or lack a column.
     """
+    named = given.by_name(tables, "tables", 'Name them: beside_chance({"network": table, "cells": other}).')
+    tables = {name: given.unit_table(each[0]) for name, each in named.items()}
+    for measure in shown:
+        for table in tables.values():
+            given.known_columns(table, (measure, f"{measure}_expected"), "table of units")
     panels = list(axes) if axes is not None else _panels(len(shown), len(tables))
     for ax, measure in zip(panels, shown):
         for place, table in enumerate(tables.values()):
             known = table[table[measure].notna()]
             _values(ax, place, known[measure].to_numpy(float))
+            if known.empty:
+                ax.text(
+                    place, 0.02, "no value", transform=ax.get_xaxis_transform(), rotation=90, ha="center", color=GREY
+                )
             expected = known[f"{measure}_expected"].mean()
             ax.hlines(expected, place - 0.35, place + 0.35, color=ORANGE, linewidth=2.5, zorder=5)
         ax.set_title(MEASURES.get(measure, measure))
-        ax.set_xticks(range(len(tables)), list(tables), rotation=25 if len(tables) > 2 else 0)
+        _name_sources(ax, list(tables))
         ax.set_xlim(-0.6, len(tables) - 0.4)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.06 * ax.dataLim.y1 if ax.dataLim.y1 > 0 else 1.0)
         tidy(ax)
     handles = [Line2D([], [], color=ORANGE, linewidth=2.5, label="mean expected by chance"), *_marks(tables)]
     figure_of(panels[0]).legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     return panels
+
+
+def _name_sources(ax: Axes, names: list[str]) -> None:
+    """Write names side by side, or slanted where they would run into one another."""
+    ax.set_xticks(range(len(names)), names)
+    if len(names) > 2 or sum(map(len, names)) > MAX_LETTERS:
+        ax.tick_params(axis="x", rotation=25)
+        for label in ax.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
 
 
 def _values(ax: Axes, place: int, values: Float[np.ndarray, " unit"]) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ann2neo.errors import AnalysisError
+from ann2neo.figures import given
 from ann2neo.figures.canvas import (
     BLACK,
     GREY,
@@ -13,6 +14,7 @@ from ann2neo.figures.canvas import (
     VERMILLION,
     Population,
     canvas,
+    legend_below,
     name_layers,
     say,
     tidy,
@@ -50,6 +52,8 @@ def null_band(
     >>> null_band(null_bands(recording, progress=False)).get_ylabel()
     'mean Fano factor\\n(windows: label, 10 bins each)'
     """
+    bands = given.kind(bands, pd.DataFrame, "`ann2neo.surrogates.null_bands`")
+    given.known_columns(bands, ("layer", "population", "indicator", "value", "null_low", "null_high"), "table of bands")
     ax = tidy(canvas(ax))
     rows = bands[(bands["indicator"] == indicator) & (bands["population"] == population)]
     if rows.empty:
@@ -72,7 +76,7 @@ def null_band(
                 at[chosen], rows["value"][chosen], color=face, edgecolors=VERMILLION, s=36, zorder=3, label=words
             )
     name_layers(ax, rows["layer"].astype(str).tolist())
-    ax.legend(frameon=False, fontsize="small", markerscale=0.6)
+    legend_below(ax, n_columns=4)
     return ax
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Float, Int
 
-from ann2neo.analysis.foreign import epoch_labels, trains_and_epochs, unit_identities
+from ann2neo.analysis.cutting import epoch_labels
+from ann2neo.analysis.foreign import trains_and_epochs, unit_identities
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, SpikeTrainError, WindowError, suggestion
 from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.population.recorded import BYTES_PER_TRAIN

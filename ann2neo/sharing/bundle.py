@@ -13,8 +13,9 @@ from ann2neo.errors import ShareError
 from ann2neo.formats import load, save
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
-from ann2neo.sharing.citation import citation, datacite
+from ann2neo.sharing.citation import citation, datacite, title
 from ann2neo.sharing.inspection import Finding, inspect, report
+from ann2neo.sharing.page import write_page
 
 # What DANDI allows in a label, less what shells, Markdown and sha256sum give a meaning of their own.
 NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
@@ -22,10 +23,10 @@ SUBJECT = "sub-network"
 
 
 def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Make a folder to publish: an NWB file where the DANDI archive wants it, a data card, citation, the inspector's verdict and checksums.
+    """Make a folder to publish: an NWB file where the DANDI archive wants it, a report, a data card, citation, the inspector's verdict and checksums.
 
     The folder holds the recording as NWB (a file that is NWB already is copied as it is) in ``sub-network/``, ``README.md`` (what was recorded, what a spike
-    stands for and what not, how to open the file, where to publish it), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (what nwbinspector finds by
+    stands for and what not, how to open the file, where to publish it), ``report.html`` (figures and indicators of all units), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (what nwbinspector finds by
     the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). The recording's provenance may name ``title``, ``authors`` and
     ``license``.
 
@@ -46,7 +47,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     Raises
     ------
     ShareError
-        If the inspector finds something critical or something that is no valid NWB.
+        If the inspector finds something critical or something that is no valid NWB, or no file was given.
     OutputExists
         If there is such a folder and it may not be replaced.
     FormatError
@@ -59,8 +60,14 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     >>> ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), place / "rec.nwb")
     >>> bundle = share(place / "rec.nwb", place / "bundle")
     >>> sorted(str(file.relative_to(bundle)) for file in bundle.rglob("*.*"))
-    ['CITATION.cff', 'README.md', 'datacite.json', 'inspection.txt', 'sub-network/sub-network_desc-rec.nwb']
+    ['CITATION.cff', 'README.md', 'datacite.json', 'inspection.txt', 'report.html', 'sub-network/sub-network_desc-rec.nwb']
     """
+    if isinstance(path, Recording):
+        raise ShareError(
+            "a Recording was given instead of a file.",
+            "A bundle is made of a file, which is checked as others will read it.",
+            'Save it first: ann2neo.save(recording, "rec.nwb"), then share("rec.nwb", "bundle").',
+        )
     source, folder = Path(path), Path(out)
     with complete_or_absent(folder, overwrite=overwrite, marker="SHA256SUMS") as part:
         recording = load(source)
@@ -78,6 +85,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
         }
         for file, text in texts.items():
             (part / file).write_text(text, encoding="utf-8")
+        write_page(recording, part / "report.html", title=title(recording, name))
         (part / "SHA256SUMS").write_text(checksums(part), encoding="utf-8")
     return folder
 

@@ -9,7 +9,8 @@ import jinja2
 import numpy as np
 
 from ann2neo.outline import quality, time_axis
-from ann2neo.recording import Layer, Recording
+from ann2neo.recording import Layer, Recording, order_sha256
+from ann2neo.windows import order_words
 
 TEMPLATE = """\
 # {{ file }}
@@ -20,8 +21,9 @@ Spike trains of {{ n_units }} units in {{ layers | length }} layer{{ "s" if laye
 | file | what it is |
 |---|---|
 | `{{ file }}` | the data, in Neurodata Without Borders (NWB) format |
+| `report.html` | figures and indicators of its units, layer by layer: open it in a browser |
 | `inspection.txt` | what nwbinspector finds in it |
-| `CITATION.cff`, `datacite.json` | how to cite it; metadata for an archive, to be completed |
+| `CITATION.cff`, `datacite.json` | how to cite it; metadata for an archive, which adds publisher and DOI (`:tba`, to be assigned) |
 | `SHA256SUMS` | checksums: `sha256sum -c SHA256SUMS` |
 
 ## What a spike means
@@ -162,7 +164,7 @@ def data_card(recording: Recording, file: str) -> str:
         n_trials=len(recording.trials) // recording.n_passes,
         n_passes=recording.n_passes,
         axis=time_axis(recording),
-        order=_cell(recording.provenance.get("input_order", "not known")),
+        order=_order(recording),
         layers=[_layer_row(layer, recording.n_bins) for layer in recording.layers],
         columns=", ".join(f"`{column}`" for column in recording.trials.columns),
         labels=_labels(recording),
@@ -187,6 +189,20 @@ def _layer_row(layer: Layer, n_bins: int) -> dict[str, Any]:
         "thresholds": f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}",
         "dtype": layer.dtype,
     }
+
+
+def _order(recording: Recording) -> str:
+    """Say in which order the inputs were presented, with what identifies it."""
+    known = recording.provenance
+    ids = recording.trials["stimulus_id"].to_numpy()[recording.trials["pass"].to_numpy() == 0]
+    words = {
+        "presented": "presented, which is the order of the data set",
+        "loader's shuffled": "shuffled by the loader that presented them",
+        "label": "by label, and within a label as presented",
+        "shuffled": f"shuffled afterwards with seed {known.get('input_order_seed', 'unknown')}",
+    }
+    order = order_words(recording.trials, known)
+    return f"{words.get(order, _cell(order))} (SHA-256 of the stimulus ids: {known.get('input_order_sha256', order_sha256(ids))})"
 
 
 def _labels(recording: Recording) -> str:

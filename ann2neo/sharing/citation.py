@@ -51,11 +51,11 @@ def citation(recording: Recording, name: str) -> str:
 
 
 def datacite(recording: Recording, name: str) -> str:
-    """Write the metadata that DataCite asks for, as JSON of its schema 4; what only the archive knows is marked as still to come.
+    """Write the metadata that DataCite asks for, as JSON of its schema 4.5; the publisher, whom only the archive knows, is marked as still to come, and the DOI is left to it.
 
     References
     ----------
-    DataCite Metadata Working Group (2021). DataCite Metadata Schema 4.4. doi:10.14454/3w3z-sa82
+    DataCite Metadata Working Group (2024). DataCite Metadata Schema 4.5. doi:10.14454/g8e5-6293
 
     Examples
     --------
@@ -67,21 +67,21 @@ def datacite(recording: Recording, name: str) -> str:
     return json.dumps(
         {
             "schemaVersion": "http://datacite.org/schema/kernel-4",
-            "identifiers": [{"identifier": TO_BE_ASSIGNED, "identifierType": "DOI"}],
             "creators": [{"name": author} for author in authors(recording) or [UNKNOWN]],
             "titles": [{"title": title(recording, name)}],
-            "publisher": TO_BE_ASSIGNED,
+            "publisher": {"name": TO_BE_ASSIGNED},
             "publicationYear": str(_created(recording).year),
             "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Simulated spike trains (NWB)"},
             "subjects": [{"subject": subject} for subject in ("artificial neural network", "spike trains")],
             "dates": [{"date": _created(recording).isoformat(), "dateType": "Created"}],
             "rightsList": [{"rights": license_name}] if license_name else [],
+            "formats": ["NWB 2 (HDF5)"],
             "descriptions": [{"description": _description(recording), "descriptionType": "Abstract"}],
             "relatedIdentifiers": [
                 {
                     "relatedIdentifier": PAPER,
                     "relatedIdentifierType": "DOI",
-                    "relationType": "IsDerivedFrom",
+                    "relationType": "References",
                     "resourceTypeGeneral": "JournalArticle",
                 }
             ],

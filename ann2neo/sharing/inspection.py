@@ -8,7 +8,9 @@ from pathlib import Path
 
 import nwbinspector
 
-CRITICAL = ("CRITICAL", "PYNWB_VALIDATION", "ERROR")
+CRITICAL = ("CRITICAL", "PYNWB_VALIDATION")
+# The inspector's word for a check that stumbled itself, as several do where no unit has a spike: nothing is known of the file.
+NOT_RUN = "ERROR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ def inspect(path: Path) -> list[Finding]:
             importance=message.importance.name,
             check=str(message.check_function_name),
             place=f"{message.object_type} '{message.object_name}' at {message.location or '/'}",
-            message=message.message,
+            message=_last_line(message.message) if message.importance.name == NOT_RUN else message.message,
         )
         for message in messages
         if message is not None
@@ -64,18 +66,24 @@ def report(findings: list[Finding], name: str) -> str:
     rec.nwb: 0 critical, 0 violations of best practice, 0 suggestions
     """
     counts = [sum(finding.critical for finding in findings)]
-    counts += [sum(f.importance == kind for f in findings) for kind in _LESSER]
+    counts += [sum(f.importance == kind for f in findings) for kind in (*_LESSER, NOT_RUN)]
+    not_run = f", {counts[3]} checks that could not be made" if counts[3] else ""
     ordered = sorted(
         findings, key=lambda finding: (not finding.critical, finding.importance != _LESSER[0], finding.check)
     )
     return "\n".join(
         [
-            f"{name}: {counts[0]} critical, {counts[1]} violations of best practice, {counts[2]} suggestions",
+            f"{name}: {counts[0]} critical, {counts[1]} violations of best practice, {counts[2]} suggestions{not_run}",
             f"nwbinspector {nwbinspector.__version__}, configuration for the DANDI archive",
             *(f"\n{f.importance}  {f.check}\n  {f.place}\n  {f.message}" for f in ordered),
             "",
         ]
     )
+
+
+def _last_line(text: str) -> str:
+    """Leave out of a traceback how it came to that."""
+    return text.strip().splitlines()[-1]
 
 
 _LESSER = ("BEST_PRACTICE_VIOLATION", "BEST_PRACTICE_SUGGESTION")

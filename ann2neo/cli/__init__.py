@@ -1,0 +1,58 @@
+"""The command line: the same functions as the library, one command each."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ann2neo.cli.analyzing import analyze, compare
+from ann2neo.cli.exporting import export
+from ann2neo.cli.sharing import share
+from ann2neo.cli.showing import demo, info
+from ann2neo.errors import Ann2NeoError
+
+__all__ = ["commands", "main"]
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run a command; an error of ours is a message and exit code 2, never a traceback."""
+    try:
+        commands(standalone_mode=False)
+    except Ann2NeoError as error:
+        click.echo("\n".join(filter(None, [f"{type(error).__name__}: {error}", _notes(error)])), err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort) as interruption:
+        kept = _notes(interruption.__cause__ or interruption) or "no unfinished file was left behind."
+        click.echo(f"Interrupted: {kept}", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _notes(error: BaseException) -> str:
+    """What is said of an error beside its message, such as what a store keeps."""
+    return "\n".join(getattr(error, "__notes__", []))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="ann2neo")
+def commands() -> None:
+    """Export activations of neural networks as spike trains, analyze them with Elephant, share them.
+
+    \b
+    Examples:
+      ann2neo demo -o demo                                   see it all on small networks
+      ann2neo export nets.py:model nets.py:inputs -o rec.nwb
+      ann2neo analyze rec.nwb -o results
+      ann2neo compare mem*.nwb --against gen*.nwb -o contrast
+      ann2neo share rec.nwb -o bundle
+    """
+
+
+for command in (demo, export, analyze, compare, share, info):
+    commands.add_command(command)

@@ -1,0 +1,183 @@
+"""analyze and compare: from files to tables, figures and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ann2neo.cli import options
+from ann2neo.cli.choices import read_windows
+
+# Each takes all files that follow it, as shells expand patterns into them.
+GROUPS = ("--against", "--mine")
+
+
+@click.command(short_help="Measure every unit in files, beside what chance predicts.")
+@click.argument("files", nargs=-1, required=True, type=options.PATH)
+@click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make, for tables, figures, a report.")
+@options.windows
+@options.order
+@options.engine
+@options.bin_size_ms
+@click.option(
+    "--over",
+    type=click.Choice(["windows", "passes"]),
+    default="windows",
+    show_default=True,
+    help="Fano factor over what.",
+)
+@click.option("--min-spikes", type=int, default=10, show_default=True, help="Units with fewer are of quality too_few.")
+@click.option("--tests", is_flag=True, help="Add p values of dispersion, runs, intervals and trend.")
+@options.method
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the randomized test of intervals.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier analysis.")
+@options.quiet
+def analyze(
+    files: tuple[Path, ...],
+    output: Path,
+    windows: str | None,
+    order: str | None,
+    engine: str,
+    bin_size_ms: float | None,
+    over: str,
+    min_spikes: int,
+    tests: bool,
+    method: str,
+    seed: int,
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Measure every unit in FILES: ours, or any that neo can read, biological ones too.
+
+    \b
+    Examples:
+      ann2neo analyze rec.nwb -o results --tests
+      ann2neo analyze rec.nwb cells.nix -o together --windows 500ms
+    """
+    from ann2neo.results import analyze_files
+
+    analyze_files(
+        files,
+        output,
+        windows=read_windows(windows),
+        order=order,
+        engine=engine,
+        bin_size_ms=bin_size_ms,
+        over=over,
+        min_spikes=min_spikes,
+        tests=tests,
+        method=method,
+        seed=seed,
+        scheduler=scheduler,
+        overwrite=overwrite,
+        progress=not quiet,
+        say=click.echo,
+    )
+
+
+class ManyFiles(click.Command):
+    """A command in which an option of a group takes all files up to the next option, not just one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each of its files."""
+        return super().parse_args(ctx, repeated(args))
+
+
+def repeated(args: Sequence[str]) -> list[str]:
+    """Write an option of a group before each file that follows it; a lone ``--`` ends the group.
+
+    Examples
+    --------
+    >>> repeated(["a", "--against", "b", "c", "--seed", "1"])
+    ['a', '--against', 'b', '--against', 'c', '--seed', '1']
+    """
+    result: list[str] = []
+    group = ""
+    for arg in args:
+        if arg in GROUPS:
+            group = arg
+        elif arg.startswith("-"):
+            group = ""
+            result.append(arg)
+        else:
+            result += [group, arg] if group else [arg]
+    return result
+
+
+@click.command(cls=ManyFiles, short_help="Say what tells two kinds of networks apart.")
+@click.argument("files", nargs=-1, required=True, type=options.PATH)
+@click.option(
+    "--against", multiple=True, required=True, type=options.PATH, metavar="FILES...", help="Networks of the other kind."
+)
+@click.option("--mine", multiple=True, type=options.PATH, metavar="FILES...", help="Networks to place between the two.")
+@click.option(
+    "--names",
+    nargs=2,
+    default=("first", "second"),
+    show_default=True,
+    metavar="NAME NAME",
+    help="What the two kinds are called, such as memorizing generalizing.",
+)
+@click.option("-o", "--output", type=options.PATH, help="Folder to make, for table, figure and a report.")
+@options.windows
+@options.order
+@options.engine
+@options.bin_size_ms
+@options.method
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of permutations, where they are drawn.")
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier comparison.")
+@options.quiet
+def compare(
+    files: tuple[Path, ...],
+    against: tuple[Path, ...],
+    mine: tuple[Path, ...],
+    names: tuple[str, str],
+    output: Path | None,
+    windows: str | None,
+    order: str | None,
+    engine: str,
+    bin_size_ms: float | None,
+    method: Literal["bh", "by"],
+    seed: int,
+    alpha: float,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Compare two kinds of networks: FILES against others, one file per network, which is the replicate.
+
+    Files are tables that `ann2neo analyze` wrote (.csv, .parquet) or recordings, which are analyzed first.
+
+    \b
+    Examples:
+      ann2neo compare mem*.nwb --against gen*.nwb --names memorizing generalizing -o contrast
+      ann2neo compare mem/*.csv --against gen/*.csv --mine rec.csv --method by --seed 1
+    """
+    from ann2neo.results import compare_files
+
+    if "mine" in names or names[0] == names[1]:
+        raise click.BadParameter(f"{names[0]!r} and {names[1]!r}: give two names, not 'mine'.", param_hint="--names")
+    groups = {names[0]: files, names[1]: against} | ({"mine": mine} if mine else {})
+    compare_files(
+        groups,
+        output,
+        windows=read_windows(windows),
+        order=order,
+        engine=engine,
+        bin_size_ms=bin_size_ms,
+        method=method,
+        seed=seed,
+        alpha=alpha,
+        overwrite=overwrite,
+        progress=not quiet,
+        say=click.echo,
+    )

@@ -1,0 +1,122 @@
+"""What is written on a command line for windows, thresholds and units, as the library takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+T = TypeVar("T")
+
+EVERY_LAYER = "*"
+
+
+def read_windows(text: str | None) -> Any:
+    """Read what stands for windows: a name, a number of bins, or a duration with its unit.
+
+    Examples
+    --------
+    >>> read_windows("label"), read_windows("20"), read_windows("500ms")
+    ('label', 20, array(500.) * ms)
+    """
+    if text is None or text.isidentifier():
+        return text
+    if text.isdigit():
+        return int(text)
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    try:
+        import quantities as pq
+
+        return float(number) * pq.Quantity(1.0, text[len(number) :].strip())
+    except (ValueError, LookupError) as error:
+        raise click.BadParameter(
+            f"{text!r} is no name, number of bins or duration such as 500ms.", param_hint="--windows"
+        ) from error
+
+
+def read_thresholds(texts: Sequence[str], on: Any) -> Any:
+    """Read thresholds, for all layers or by pattern: a number, ``quantile:0.9`` or ``meansd:2``, the latter two also ``...:layer``.
+
+    Parameters
+    ----------
+    texts
+        Each a rule, or ``PATTERN=RULE``.
+    on
+        Inputs that calibrate the rules.
+
+    Examples
+    --------
+    >>> read_thresholds(["0.5"], None)
+    0.5
+    >>> read_thresholds(["quantile:0.9", "fc*=0.1", "conv*=meansd:2:layer"], None)
+    {'fc*': 0.1, 'conv*': MeanPlusSd(k=2.0, per='layer'), '*': Quantile(q=0.9, per='unit')}
+    """
+    return _by_pattern(texts, lambda text: _rule(text, on), "--threshold")
+
+
+def read_units(texts: Sequence[str]) -> Any:
+    """Read which units are recorded, of all layers or by pattern: ``0:100``, ``::10``, ``3,5,7``, ``sample:0.01`` or ``sample:500``, also with a seed behind.
+
+    Examples
+    --------
+    >>> read_units(["conv*=sample:0.01:7", "fc1=::2", "fc2=0,4"])
+    {'conv*': Sample(fraction=0.01, n=None, seed=7), 'fc1': slice(None, None, 2), 'fc2': [0, 4]}
+    """
+    return _by_pattern(texts, _units, "--units")
+
+
+def _by_pattern(texts: Sequence[str], read: Callable[[str], T], hint: str) -> T | dict[str, T] | None:
+    """Make one value, or a mapping from patterns to values in which what holds for every layer comes last."""
+    if not texts:
+        return None
+    found: dict[str, T] = {}
+    for text in texts:
+        pattern, _, value = text.rpartition("=")
+        pattern = pattern or EVERY_LAYER
+        if pattern in found:
+            raise click.BadParameter(f"{pattern!r} was given twice.", param_hint=hint)
+        found[pattern] = read(value)
+    if list(found) == [EVERY_LAYER]:
+        return found[EVERY_LAYER]
+    every = {EVERY_LAYER: found.pop(EVERY_LAYER)} if EVERY_LAYER in found else {}
+    return found | every
+
+
+def _rule(text: str, on: Any) -> Any:
+    name, *arguments = text.split(":")
+    try:
+        if not arguments:
+            return float(name)
+        from ann2neo.thresholds import MeanPlusSd, Quantile
+
+        rule = {"quantile": Quantile, "meansd": MeanPlusSd}[name]
+        number, per = float(arguments[0]), (*arguments[1:], "unit")[0]
+        if per not in ("unit", "layer") or len(arguments) > 2:
+            raise ValueError(per)
+    except (ValueError, LookupError) as error:
+        raise click.BadParameter(
+            f"{text!r} is no threshold: write a number, quantile:0.9 or meansd:2 (also quantile:0.9:layer), with PATTERN= before it for some layers.",
+            param_hint="--threshold",
+        ) from error
+    return rule(number, on=on, per=per)
+
+
+def _units(text: str) -> Any:
+    try:
+        if text.startswith("sample:"):
+            return _sample(*text.split(":")[1:])
+        if ":" in text:
+            return slice(*(int(part) if part else None for part in text.split(":")))
+        return [int(part) for part in text.split(",")]
+    except (ValueError, TypeError) as error:
+        raise click.BadParameter(
+            f"{text!r} names no units: write 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many), with PATTERN= before it for some layers.",
+            param_hint="--units",
+        ) from error
+
+
+def _sample(size: str, seed: str = "0") -> Any:
+    from ann2neo.capture import Sample
+
+    return Sample(n=int(size), seed=int(seed)) if size.isdigit() else Sample(fraction=float(size), seed=int(seed))

@@ -1,0 +1,100 @@
+"""export: from a model to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ann2neo.cli import options
+from ann2neo.cli.choices import read_thresholds, read_units
+from ann2neo.cli.objects import load_object, with_weights
+
+
+@click.command(short_help="Record a model over inputs into a file.")
+@click.argument("model")
+@click.argument("inputs")
+@click.option("-o", "--output", type=options.PATH, required=True, help="File to write: .nwb, .nix, .mat or .zarr.")
+@click.option(
+    "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
+)
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="[PATTERN=]RULE",
+    help="A number, quantile:0.9 or meansd:2, for all layers or those that fit PATTERN; default: the activation's value at pre-activation 0.",
+)
+@click.option(
+    "--calibrate",
+    metavar="INPUTS",
+    help="Inputs on which quantile: and meansd: are computed, given as INPUTS are; default: INPUTS themselves.",
+)
+@click.option(
+    "--units",
+    multiple=True,
+    metavar="[PATTERN=]UNITS",
+    help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many); default: all.",
+)
+@click.option("--weights", type=options.PATH, help="State dict to load into the model (never unpickled).")
+@click.option(
+    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
+)
+@click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@options.quiet
+def export(
+    model: str,
+    inputs: str,
+    output: Path,
+    layers: tuple[str, ...],
+    thresholds: tuple[str, ...],
+    calibrate: str | None,
+    units: tuple[str, ...],
+    weights: Path | None,
+    batch_size: int,
+    bin_size_ms: float,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Record MODEL over INPUTS: each is package.module:name or file.py:name, an object or a function that gives it.
+
+    An interrupted export into a .zarr store goes on with the same command. Several processes share one store.
+
+    \b
+    Examples:
+      ann2neo export nets.py:model nets.py:inputs -o rec.nwb --weights trained.pt
+      ann2neo export nets.py:model nets.py:inputs -o rec.zarr --threshold quantile:0.9 --threshold 'fc*=0.5'
+      ann2neo export nets.py:model nets.py:inputs -o rec.nwb --layers 'features.*' --units 'features.0=sample:0.01'
+      torchrun --nproc-per-node 2 -m ann2neo export nets.py:model nets.py:inputs -o rec.zarr
+    """
+    from ann2neo import capture
+    from ann2neo.capture.distributed import world
+
+    rank, _ = world()
+    chosen = read_units(units)
+    read_thresholds(thresholds, on=None)  # what is written wrongly is said before anything is loaded
+    network = with_weights(load_object(model, "model"), weights)
+    data = _inputs(inputs, batch_size)
+    on = data if calibrate is None else _inputs(calibrate, batch_size)
+    recording = capture.export(
+        network,
+        data,
+        output,
+        overwrite=overwrite,
+        layers=list(layers) or None,
+        threshold=read_thresholds(thresholds, on=on),
+        units=chosen,
+        bin_size_ms=bin_size_ms,
+        progress=not quiet and rank == 0,
+    )
+    if rank == 0:
+        click.echo(f"{output}: {recording}")
+
+
+def _inputs(reference: str, batch_size: int) -> Any:
+    from ann2neo.capture import Inputs
+
+    data = load_object(reference, "inputs")
+    return data if isinstance(data, Inputs) else Inputs(data, batch_size=batch_size)

@@ -1,0 +1,83 @@
+"""info and demo: what is in a file, a model or a table, and what all of it looks like."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ann2neo.cli import options
+from ann2neo.cli.objects import load_object
+
+if TYPE_CHECKING:
+    from ann2neo.recording import Recording
+
+
+@click.command(short_help="See all of it on small networks and real digits.")
+@click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, labels and split.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
+@options.quiet
+def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
+    """Train small networks on real digits; export, analyze and share their activations; write one report.
+
+    \b
+    Examples:
+      ann2neo demo -o demo
+    """
+    from ann2neo.demo import run_demo
+
+    run_demo(output, seed=seed, overwrite=overwrite, progress=not quiet, say=click.echo)
+
+
+@click.command(short_help="Say what is in a file, a model or a table.")
+@click.argument("file", required=False, type=options.PATH)
+@click.option("--model", help="Instead of a file: a model whose layers are listed, as for `export`.")
+@click.option("--inputs", help="Inputs for --model.")
+@click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
+def info(file: Path | None, model: str | None, inputs: str | None, columns: bool) -> None:
+    """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
+
+    \b
+    Examples:
+      ann2neo info rec.nwb
+      ann2neo info --model nets.py:model --inputs nets.py:inputs
+      ann2neo info --columns
+    """
+    if columns:
+        from ann2neo.analysis.columns import handbook
+
+        click.echo(handbook(min(shutil.get_terminal_size((88, 24)).columns, 110)))
+    elif file is not None:
+        from ann2neo.formats.foreign import read_spikes
+
+        click.echo(_describe(read_spikes(file)))
+    elif model and inputs:
+        from ann2neo.capture import plan
+
+        table = plan(load_object(model, "model"), load_object(inputs, "inputs"))
+        click.echo(table.to_string(index=False))
+        size = "" if table["bytes"].isna().any() else f", {table['bytes'].sum():,.0f} bytes as bits"
+        click.echo(f"{table['units'].sum()} units{size}")
+    else:
+        raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
+
+
+def _describe(found: Recording | list[Any]) -> str:
+    """List layers, trials and provenance of a recording, or segments and trains of foreign Blocks."""
+    if isinstance(found, list):
+        lines = [
+            f"Block {number}, Segment {index}: {len(segment.spiketrains)} spike trains, {segment.t_start} to {segment.t_stop}, "
+            f"epochs {[epoch.name for epoch in segment.epochs]}"
+            for number, block in enumerate(found)
+            for index, segment in enumerate(block.segments)
+        ]
+        return "\n".join(["not an ann2neo file; neo reads:", *lines])
+    lines = [repr(found), "", "layers (units, shape, spikes per bin)"]
+    for layer in found.layers:
+        p_spike = layer.raster.n_spikes().sum() / max(layer.n_units * found.n_bins, 1)
+        lines.append(f"  {layer.name}: {layer.n_units}, {layer.shape}, {p_spike:.3f}")
+    lines += ["", f"trials: {len(found.trials)}, columns {', '.join(found.trials.columns)}", "", "provenance"]
+    return "\n".join(lines + [f"  {key}: {value}" for key, value in found.provenance.items()])

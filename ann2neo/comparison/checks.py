@@ -1,0 +1,111 @@
+"""Whether tables can be compared at all: groups with tables in them, measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ann2neo.errors import AnalysisError, suggestion
+
+# An indicator is a number about a network only together with these: tables that differ in one of them measured different things.
+SAME_IN_ALL = (
+    "schema",
+    "order",
+    "windows",
+    "window_min_bins",
+    "window_max_bins",
+    "n_windows",
+    "over",
+    "reference",
+    "n_passes",
+    "n_bins",
+    "bin_size_ms",
+    "min_spikes",
+    "label_share_by",
+)
+# Windows that are cut by place hold other inputs in another order.
+SAME_WITH_FIXED_WINDOWS = ("order_sha256",)
+
+
+def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
+    """Give the tables of each group as a list, and refuse what is no mapping from names to tables.
+
+    Examples
+    --------
+    >>> tables_of([pd.DataFrame()])
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.AnalysisError: the groups were given as a list.
+    It is unclear which networks belong together.
+    Name them: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).
+    """
+    if not isinstance(groups, Mapping):
+        raise AnalysisError(
+            f"the groups were given as a {type(groups).__name__}.",
+            "It is unclear which networks belong together.",
+            'Name them: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).',
+        )
+    tables = {str(name): _of_group(str(name), given) for name, given in groups.items()}
+    _check_groups(tables)
+    return tables
+
+
+def _of_group(name: str, given: Any) -> list[pd.DataFrame]:
+    one = isinstance(given, (pd.DataFrame, str)) or not isinstance(given, Iterable)
+    tables: list[Any] = [given] if one else list(given)
+    for table in tables:
+        if not isinstance(table, pd.DataFrame):
+            raise AnalysisError(
+                f"group {name!r} holds a {type(table).__name__}, which is no table of units.",
+                "There is nothing to compare.",
+                "Give what `ann2neo.analyze` made of each network; a file of it is read by `ann2neo.read_table`.",
+            )
+    return tables
+
+
+def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
+    empty = [name for name, of_group in tables.items() if not of_group]
+    if not tables or empty:
+        raise AnalysisError(
+            f"there is no table in {'group ' + ', '.join(map(repr, empty)) if empty else 'any group'}.",
+            "There is nothing to compare.",
+            "Give at least one unit table (`ann2neo.analyze`) for each group.",
+        )
+
+
+def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:
+    """Refuse indicators that a summary does not have."""
+    if isinstance(indicators, str):
+        raise AnalysisError(
+            f"indicators={indicators!r} is one string.", "Nothing was compared.", f"Give a list: [{indicators!r}]."
+        )
+    columns = [c for c in next(iter(summaries.values()))[0].columns if c not in ("layer", "population")]
+    for indicator in indicators:
+        if indicator not in columns:
+            raise AnalysisError(
+                f"there is no indicator {indicator!r} (indicators: {', '.join(columns)}).{suggestion(indicator, columns)}",
+                "Nothing was compared.",
+                "Use columns of `ann2neo.summarize(table)`.",
+            )
+    if not indicators:
+        raise AnalysisError(
+            "no indicator was named.", "There is nothing to compare.", "Leave `indicators` out for the usual ones."
+        )
+
+
+def shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:
+    """Take what all tables have in common from their attrs, and refuse tables that were not measured alike."""
+    all_attrs = [(f"{name}[{i}]", table.attrs) for name, of_group in tables.items() for i, table in enumerate(of_group)]
+    origin, first = all_attrs[0]
+    for other, attrs in all_attrs[1:]:
+        by_place = str(first.get("windows")).endswith(" bins")
+        for key in SAME_IN_ALL + (SAME_WITH_FIXED_WINDOWS if by_place else ()):
+            if attrs.get(key) != first.get(key):
+                raise AnalysisError(
+                    f"tables differ in {key!r}: {first.get(key)!r} in {origin}, {attrs.get(key)!r} in {other}.",
+                    "Their indicators do not mean the same, so that a difference would say nothing about the networks.",
+                    "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`).",
+                )
+    return {key: first[key] for key in SAME_IN_ALL if key in first and key != "schema"}

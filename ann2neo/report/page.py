@@ -1,0 +1,125 @@
+"""Writing the page."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from ann2neo.atomic import complete_or_absent
+from ann2neo.report.numbers import format_number, unit_of
+from ann2neo.report.parts import MAX_ROWS, Section, Table
+from ann2neo.report.template import TEMPLATE
+from ann2neo.versions import software
+
+PNG_WIDTH = slice(16, 20)
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    sections: Sequence[Section],
+    lead: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a report as one HTML page that needs no other file, no network and no scripts.
+
+    The page is complete or not there: it is written under another name and moved into place.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    title
+        Heading of the page.
+    sections
+        Its parts, in order.
+    lead
+        Paragraphs above the first section: the result in short.
+    provenance
+        What made the result; versions of the software and the time are added.
+    overwrite
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    OutputExists
+        If the path exists and is not to be overwritten.
+    FormatError
+        If its folder does not exist or cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = write_report(f"{folder}/a.html", title="R & D", sections=[Section(heading="Result", paragraphs=["1 < 2"])])
+    ...     text = page.read_text(encoding="utf-8")
+    >>> "<h1>R &amp; D</h1>" in text, "<p>1 &lt; 2</p>" in text
+    (True, True)
+    """
+    path = Path(path)
+    page = _template().render(
+        title=title,
+        lead=lead,
+        sections=sections,
+        provenance=_provenance(provenance or {}),
+        base64=lambda png: base64.b64encode(png).decode("ascii"),
+        half_width=_half_width,
+        heads=_heads,
+        rows=_rows,
+    )
+    with complete_or_absent(path, overwrite=overwrite) as part:
+        part.write_text(page, encoding="utf-8")
+    return path
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE)
+
+
+def _heads(table: Table) -> list[tuple[str, bool]]:
+    frame = table.frame
+    units = frame.attrs.get("units", {})
+    names = [f"{c} ({unit})" if (unit := unit_of(str(c), units)) else str(c) for c in frame.columns]
+    return [(name.replace("_", " "), _is_number(frame.iloc[:, i])) for i, name in enumerate(names)]
+
+
+def _rows(table: Table) -> list[list[tuple[str, bool]]]:
+    frame = table.frame.iloc[:MAX_ROWS]
+    columns = [
+        [(format_number(value), _is_number(frame.iloc[:, i])) for value in frame.iloc[:, i].tolist()]
+        for i in range(frame.shape[1])
+    ]
+    return [list(row) for row in zip(*columns)]
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _half_width(png: bytes) -> int:
+    """Give half the width of an image in pixels: shown at that size it is sharp on fine screens."""
+    return int.from_bytes(png[PNG_WIDTH], "big") // 2
+
+
+def _provenance(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    own = {
+        "report made by": software("numpy", "scipy", "pandas", "matplotlib"),
+        "report made at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return [(name.replace("_", " "), _in_words(value)) for name, value in (dict(given) | own).items()]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,29 @@
+"""Folders of results: what `ann2neo analyze` and `ann2neo compare` write, and pages that show it all."""
+
+from ann2neo.results.contrasts import compare_files
+from ann2neo.results.files import analyze_files
+from ann2neo.results.pages import (
+    HOW_TO_READ,
+    REPORT,
+    Result,
+    describe,
+    drawings,
+    picture,
+    printed,
+    save_picture,
+    section,
+)
+
+__all__ = [
+    "HOW_TO_READ",
+    "REPORT",
+    "Result",
+    "analyze_files",
+    "compare_files",
+    "describe",
+    "drawings",
+    "picture",
+    "printed",
+    "save_picture",
+    "section",
+]

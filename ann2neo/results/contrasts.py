@@ -1,0 +1,151 @@
+"""compare_files: groups of networks, each a file of its own, and what tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from ann2neo import figures
+from ann2neo.atomic import complete_or_absent
+from ann2neo.comparison import compare
+from ann2neo.errors import AnalysisError, FormatError
+from ann2neo.report import Section, Table, write_report
+from ann2neo.results.files import analyze_file
+from ann2neo.results.pages import HOW_TO_READ, REPORT, save_picture
+from ann2neo.summary import summarize
+from ann2neo.tables import SUFFIXES, read_table, write_table
+
+SHOWN = ("layer", "population", "indicator", "mean_", "hedges_g", "auc", "p", "p_corrected", "fits_")
+CAPTION = (
+    "Each indicator in each layer: means over networks, effect sizes (first minus second kind), p of a permutation test over networks and p corrected for the "
+    "number of rows."
+)
+
+
+def compare_files(
+    groups: Mapping[str, Sequence[Path]],
+    out: Path | None = None,
+    *,
+    windows: Any = None,
+    order: str | None = None,
+    engine: str = "auto",
+    bin_size_ms: float | None = None,
+    method: Literal["bh", "by"] = "bh",
+    seed: int = 0,
+    alpha: float = 0.05,
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Compare groups of networks, one file each, say what the comparison supports and, if asked, write table, figure and page into a folder.
+
+    Parameters
+    ----------
+    groups
+        Files by name of the group: tables of `ann2neo.write_table`, or recordings, which are analyzed first.
+    out
+        Name of the folder, which appears when everything is done; None to write nothing.
+    windows, order, engine, bin_size_ms
+        How recordings are analyzed; refused for tables, which were measured already.
+    method, seed, alpha
+        As for `ann2neo.compare`.
+    overwrite
+        Whether the folder of an earlier comparison may be replaced.
+    progress
+        Whether to show progress bars.
+    say
+        Called with each line that a person should read.
+
+    Raises
+    ------
+    FormatError
+        If a file is missing, or is neither a table nor a recording.
+    AnalysisError
+        If the tables cannot be compared, or a table is to be measured otherwise.
+    OutputExists
+        If there is such a folder and it may not be replaced.
+    """
+    how = {"windows": windows, "engine": engine, "bin_size_ms": bin_size_ms}
+    folder = nullcontext() if out is None else complete_or_absent(out, overwrite=overwrite, marker=REPORT)
+    with folder as part:
+        tables = {
+            name: [_table(path, order, progress=progress, **how) for path in files] for name, files in groups.items()
+        }
+        found = compare(tables, method=method, seed=seed, alpha=alpha)
+        say("\n".join(found.attrs["verdicts"]))
+        say("\n" + brief(found).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
+        if part is not None:
+            _write(found, tables, groups, part)
+    if out is not None:
+        say(f"\n{out / REPORT} shows it all.")
+    return found
+
+
+def brief(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Leave out of a comparison what a first look does not need.
+
+    Examples
+    --------
+    >>> brief(pd.DataFrame({"layer": ["fc"], "n_a": [3], "mean_a": [0.5], "p": [0.1]})).columns.tolist()
+    ['layer', 'mean_a', 'p']
+    """
+    known = [
+        column
+        for column in comparison
+        if any(column == name or (name[-1] == "_" and str(column).startswith(name)) for name in SHOWN)
+    ]
+    return comparison[known]
+
+
+def _table(path: Path, order: str | None, **how: Any) -> pd.DataFrame:
+    """Read a table, or analyze a recording."""
+    if not path.exists():
+        raise FormatError(f"there is no file {path}.", "Nothing was compared.", "Check the name and the folder.")
+    if path.suffix not in SUFFIXES:
+        results = analyze_file(path, order, **how)
+        if len(results) != 1:
+            raise AnalysisError(
+                f"{path} holds {len(results)} Blocks.", "A file stands for one network.", "Give a file for each."
+            )
+        return results[0].table
+    asked = [name for name, value in {"order": order, **how}.items() if name in _MEASURED and value is not None]
+    if asked:
+        raise AnalysisError(
+            f"{path} is a table, which was measured already; {', '.join(asked)} cannot be chosen any more.",
+            "Nothing was compared.",
+            "Leave it out, or give the recording instead of its table.",
+        )
+    return read_table(path)
+
+
+_MEASURED = ("windows", "order", "bin_size_ms")
+
+
+def _write(
+    found: pd.DataFrame, tables: Mapping[str, list[pd.DataFrame]], groups: Mapping[str, Sequence[Path]], folder: Path
+) -> None:
+    folder.mkdir()
+    write_table(found, folder / "comparison.csv")
+    summaries = {name: [summarize(table) for table in each] for name, each in tables.items()}
+    caption = "Indicators by layer: a mark for each network, lines through the means of each kind; all units."
+    shown = save_picture(figures.indicators(summaries)[0].figure, folder / "indicators.png", caption)
+    networks = pd.DataFrame([(name, str(path)) for name, each in groups.items() for path in each])
+    sections = [
+        Section(heading="What the comparison supports", paragraphs=found.attrs["verdicts"], figures=[shown]),
+        Section(heading="All numbers", tables=[Table(frame=brief(found), caption=CAPTION)]),
+        Section(
+            heading="Networks",
+            tables=[Table(frame=networks.set_axis(["kind", "file"], axis=1), caption="What was compared.")],
+        ),
+    ]
+    write_report(
+        folder / REPORT,
+        title="Networks: " + " against ".join(found.attrs["contrast"] or groups),
+        lead=[HOW_TO_READ],
+        sections=sections,
+        provenance={str(key): value for key, value in found.attrs.items() if key != "verdicts"},
+    )

@@ -1,0 +1,60 @@
+"""The report of a bundle: what is to be seen of the recording without any software."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ann2neo.analysis import analyze
+from ann2neo.errors import Ann2NeoWarning
+from ann2neo.recording import Recording
+from ann2neo.report import write_report
+from ann2neo.results import HOW_TO_READ, Result, drawings, picture, section
+
+MOST_BINS = 100
+
+
+def write_page(recording: Recording, path: Path, *, title: str) -> None:
+    """Analyze a recording and write figures and indicators of its units as one page.
+
+    Spikes are counted in label windows where there are labels, else in windows of 100 bins, or of as many as there are. What `ann2neo.analyze` warns of stands
+    at the head of the page.
+
+    Parameters
+    ----------
+    recording
+        What is shared.
+    path
+        Name of the page.
+    title
+        Its heading.
+    """
+    table, warned = _analyzed(recording)
+    result = Result(name="Units and layers", table=table, recording=recording)
+    shown = [picture(ax, caption) for _, ax, caption in drawings(result)]
+    write_report(
+        path,
+        title=title,
+        lead=[HOW_TO_READ, *warned],
+        sections=[section(result, shown)],
+        provenance=recording.provenance,
+    )
+
+
+def _analyzed(recording: Recording) -> tuple[pd.DataFrame, list[str]]:
+    """Measure all units, and take down what is worth knowing instead of showing it on a terminal."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = analyze(recording, windows=_windows(recording), progress=False)
+    told = [str(each.message).replace("\n", " ") for each in caught if issubclass(each.category, Ann2NeoWarning)]
+    return table, told
+
+
+def _windows(recording: Recording) -> str | int:
+    known = recording.trials.get("label")
+    if known is not None and (known.to_numpy() >= 0).any():
+        return "label"
+    return min(MOST_BINS, int(np.diff(recording.stretches).max()))

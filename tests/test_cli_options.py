@@ -1,0 +1,189 @@
+"""What is written on the command line arrives in the library: thresholds, units, groups of files, seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from unit_tables import network
+
+import ann2neo
+from ann2neo.cli import commands
+from ann2neo.errors import AnalysisError, Ann2NeoError, FormatError
+
+NETS = """
+import torch
+from torch import nn
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.Sigmoid())
+
+inputs = torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
+others = torch.randn(40, 4, generator=torch.Generator().manual_seed(2))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "nets_of_options.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments, code=0):
+    """Call a command in this process; an error of ours is given back."""
+    done = CliRunner().invoke(commands, list(arguments))
+    if isinstance(done.exception, Ann2NeoError):
+        return done.exception
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output
+
+
+def export(*options, name="rec.zarr"):
+    run("export", "nets_of_options.py:model", "nets_of_options.py:inputs", "-o", name, "--quiet", *options)
+    return ann2neo.load(name)
+
+
+def activations(x: str) -> dict[str, np.ndarray]:
+    import nets_of_options as nets
+
+    model, found = nets.model(), {}
+    model[1].register_forward_hook(lambda _m, _i, out: found.update({"1": out.detach().numpy().copy()}))
+    model[3].register_forward_hook(lambda _m, _i, out: found.update({"3": out.detach().numpy().copy()}))
+    model(getattr(nets, x))
+    return found
+
+
+def test_thresholds_by_pattern(folder):
+    """A rule for all layers and another for some: quantiles and means are taken on the inputs, unless others are given to calibrate."""
+    recording = export("--threshold", "quantile:0.75", "--threshold", "3=meansd:1:layer")
+    seen = activations("inputs")
+    expected = np.quantile(seen["1"], 0.75, axis=0, method="inverted_cdf")
+    assert np.allclose(recording.layer("1").thresholds, expected)
+    assert np.allclose(recording.layer("3").thresholds, seen["3"].mean() + seen["3"].std(), rtol=1e-5)
+    other = export("--threshold", "quantile:0.75", "--calibrate", "nets_of_options.py:others", name="o.zarr")
+    expected = np.quantile(activations("others")["1"], 0.75, axis=0, method="inverted_cdf")
+    assert np.allclose(other.layer("1").thresholds, expected)
+    number = export("--threshold", "1=0.25", name="n.zarr")
+    assert (number.layer("1").thresholds == 0.25).all()
+    assert (number.layer("3").thresholds == 0.5).all()
+
+
+def test_units_by_pattern(folder):
+    """Slices, places and samples, for all layers or for some."""
+    recording = export("--units", "1=1:5:2", "--units", "3=0,4")
+    assert [layer.units.tolist() for layer in recording.layers] == [[1, 3], [0, 4]]
+    drawn = export("--units", "sample:2:7", name="s.zarr")
+    expected = ann2neo.Sample(n=2, seed=7)
+    assert [layer.units.tolist() for layer in drawn.layers] == [
+        expected.draw("1", 6).tolist(),
+        expected.draw("3", 5).tolist(),
+    ]
+
+
+BAD = {
+    "--threshold quantil:0.9": "no threshold",
+    "--threshold quantile:0.9:network": "no threshold",
+    "--threshold 1=high": "no threshold",
+    "--threshold 0.1 --threshold 0.2": "given twice",
+    "--units 1=some": "names no units",
+    "--units sample:x": "names no units",
+    "--units 1:2:3:4": "names no units",
+}
+
+
+@pytest.mark.parametrize("options", list(BAD))
+def test_what_cannot_be_read_is_told(folder, options):
+    """A slip of the pen is told before anything is loaded, with what may be written, and nothing is left behind."""
+    said = run("export", "none.py:model", "none.py:inputs", "-o", "rec.zarr", *options.split(), code=2)
+    assert BAD[options] in said
+    assert [path.name for path in folder.iterdir()] == ["nets_of_options.py"]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Tables of five networks of each kind and one of mine."""
+    place = tmp_path_factory.mktemp("tables")
+    for seed in range(5):
+        ann2neo.write_table(network(seed, rate=0.25, tuning=0.2), place / f"mem{seed}.csv")
+        ann2neo.write_table(network(100 + seed, rate=0.4, tuning=0.5), place / f"gen{seed}.csv")
+    ann2neo.write_table(network(77, rate=0.25, tuning=0.2), place / "mine.csv")
+    return place
+
+
+def test_compare_two_groups_of_files(tables, tmp_path):
+    """The files of each option are a group, in whatever order options stand; verdicts are printed, and the folder holds the library's table."""
+    known = [[str(path) for path in sorted(tables.glob(pattern))] for pattern in ("mem*.csv", "gen*.csv")]
+    options = ["--names", "memorizing", "generalizing", "-o", str(tmp_path / "out"), "--method", "by", "--seed", "4"]
+    said = run("compare", "--against", *known[1], "--mine", str(tables / "mine.csv"), *options, *known[0])
+    mem, gen = ([ann2neo.read_table(path) for path in group] for group in known)
+    groups = {"memorizing": mem, "generalizing": gen, "mine": ann2neo.read_table(tables / "mine.csv")}
+    expected = ann2neo.compare(groups, method="by", seed=4)
+    pd.testing.assert_frame_equal(ann2neo.read_table(tmp_path / "out" / "comparison.csv"), expected)
+    for sentence in expected.attrs["verdicts"]:
+        assert sentence in said
+    assert (tmp_path / "out" / "indicators.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Networks: memorizing against generalizing" in page
+    assert str(tables / "mem3.csv") in page
+
+
+def test_compare_recordings(folder):
+    """Recordings are analyzed first, with the windows that were asked for."""
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        ann2neo.save(ann2neo.from_array(rng.random((60, 4)) < 0.4, labels=np.arange(60) % 3), f"{name}.zarr")
+    said = run("compare", "a.zarr", "b.zarr", "--against", "c.zarr", "d.zarr", "--windows", "20", "--quiet")
+    assert "with 2 v 2 networks no p can be below 0.33" in said
+    made = {
+        k: [ann2neo.analyze(ann2neo.load(f"{n}.zarr"), windows=20, progress=False) for n in k] for k in ("ab", "cd")
+    }
+    expected = ann2neo.compare({"first": made["ab"], "second": made["cd"]})
+    assert f"{expected['hedges_g'].dropna().iloc[0]:.4g}" in said
+
+
+def test_compare_refuses(tables, tmp_path):
+    """A missing file, a table that was measured otherwise, groups without names of their own: told, and no folder is left."""
+    one, two = str(tables / "mem0.csv"), str(tables / "gen0.csv")
+    out = ["-o", str(tmp_path / "out")]
+    assert isinstance(run("compare", one, "--against", "none.csv", *out), FormatError)
+    error = run("compare", one, "--against", two, "--windows", "20", *out)
+    assert isinstance(error, AnalysisError)
+    assert "measured already; windows" in str(error)
+    assert "--names" in run("compare", one, "--against", two, "--names", "a", "a", *out, code=2)
+    assert "--against" in run("compare", one, *out, code=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_analyze_takes_seed_and_method(folder):
+    """Seed and correction arrive in the table and its attributes."""
+    recording = ann2neo.from_array(np.random.default_rng(0).random((100, 2)) < 0.3)
+    ann2neo.save(recording, "rec.zarr")
+    run("analyze", "rec.zarr", "-o", "out", "--tests", "--windows", "20", "--seed", "9", "--method", "by", "--quiet")
+    expected = ann2neo.analyze(recording, windows=20, tests=True, seed=9, method="by", progress=False)
+    made = ann2neo.read_table("out/rec.csv")
+    assert (made.attrs["seed"], made.attrs["correction"]) == (9, "by")
+    assert np.array_equal(made["isi_law_p"], expected["isi_law_p"])
+    assert not np.array_equal(
+        made["isi_law_p"], ann2neo.analyze(recording, windows=20, tests=True, progress=False)["isi_law_p"]
+    )
+
+
+@pytest.mark.parametrize("command", ["", "export", "analyze", "compare", "share", "info", "demo"])
+def test_help_has_an_example(command):
+    """Every command shows how it is called; no line is cut."""
+    said = run(*filter(None, [command]), "--help")
+    assert "Examples:" in said
+    assert f"ann2neo {command}".strip() in said
+    assert "..." not in said.split("Commands:")[-1] or command
+
+
+def test_definitions_fit_a_terminal():
+    """The handbook of columns is wrapped, begins with who a unit is and defines each column of a table."""
+    said = run("info", "--columns")
+    assert max(map(len, said.splitlines())) <= 110
+    assert said.startswith("layer\n    Name of the layer")
+    table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, tests=True, progress=False)
+    assert all(str(column) in said for column in table if column != "n_windows")

@@ -1,0 +1,136 @@
+"""Wrong arguments end in errors of the house that say what to do, not in tracebacks from the depth.
+
+The calls run in one process of their own, as a user would make them: without the checks of types that the other tests run under.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETTING = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import neo, numpy as np, pandas as pd, quantities as pq
+import ann2neo
+from ann2neo import figures, population, surrogates
+
+rng = np.random.default_rng(0)
+recording = ann2neo.from_array(rng.random((60, 6)) < 0.4, labels=np.arange(60) % 3)
+table = ann2neo.analyze(recording, progress=False)
+summary = ann2neo.summarize(table)
+block = neo.Block()
+block.segments.append(neo.Segment())
+block.segments[0].spiketrains.append(neo.SpikeTrain([1.0, 2.0] * pq.s, t_stop=10 * pq.s))
+
+def analyze(spikes, **options):
+    return ann2neo.analyze(spikes, progress=False, **options)
+
+said = {}
+for call in json.loads(sys.argv[1]):
+    try:
+        said[call] = ["nothing", type(eval(call)).__name__]
+    except Exception as error:
+        said[call] = [type(error).__name__, str(error)]
+print(json.dumps(said))
+"""
+
+CASES = {
+    # figures of the wrong thing
+    "figures.raster(table)": ("AnalysisError", "a DataFrame was given", "ann2neo.record"),
+    "figures.raster(block)": ("AnalysisError", "a Block was given", "from_block"),
+    "figures.raster(recording, ax=[])": ("AnalysisError", "ax is a list", "figure.subplots()"),
+    "figures.raster(recording, layer='aray')": ("LayerNotFound", "'aray'", "Did you mean 'array'"),
+    "figures.label_rates(table, 'array')": ("AnalysisError", "a DataFrame was given", "no trials"),
+    "figures.isi_law(table, 'array')": ("AnalysisError", "a DataFrame was given", "ann2neo.record"),
+    "figures.isi_law(recording, 'array', unit=99)": ("AnalysisError", "6 recorded units", "from 0 to 5"),
+    "figures.isi_law(recording, 'array', unit=-1)": ("AnalysisError", "position -1", "leave `unit` out"),
+    "figures.firing_rate(recording)": ("AnalysisError", "a Recording was given", "ann2neo.analyze"),
+    "figures.firing_rate(pd.DataFrame())": ("AnalysisError", "lacks 'layer'", "ann2neo.analyze"),
+    "figures.fano(summary)": ("AnalysisError", "it is a summary", "ann2neo.analyze"),
+    "figures.fano(table, population='nice')": ("AnalysisError", "'nice'", "'all' or 'good'"),
+    "figures.fano_against_rate([])": ("AnalysisError", "a list was given", "ann2neo.analyze"),
+    "figures.fano_against_rate(table, layer='aray')": ("LayerNotFound", "'aray'", "Did you mean 'array'"),
+    "figures.cv_against_expected(None)": ("AnalysisError", "a NoneType was given", "ann2neo.analyze"),
+    "figures.p_values(recording)": ("AnalysisError", "a Recording was given", "ann2neo.analyze"),
+    "figures.indicators(summary)": ("AnalysisError", "given as a DataFrame", "indicators({"),
+    "figures.indicators({})": ("AnalysisError", "an empty mapping", "Name them"),
+    "figures.indicators({'mine': []})": ("AnalysisError", "nothing for 'mine'", "Name them"),
+    "figures.indicators({'mine': table})": ("AnalysisError", "a table of units", "ann2neo.summarize"),
+    "figures.indicators({'mine': summary}, shown=['fano_men'])": ("AnalysisError", "'fano_men'", "Did you mean 'fano_mean'"),
+    "figures.learning(recording)": ("AnalysisError", "a Recording was given", "ann2neo.summarize"),
+    "figures.layer_table(table)": ("AnalysisError", "lacks 'population'", "ann2neo.summarize"),
+    "figures.layer_table(summary, shown=['nope'])": ("AnalysisError", "'nope'", "Its columns are"),
+    "figures.null_band(table)": ("AnalysisError", "no column 'population'", "Its columns are"),
+    "figures.null_band(recording)": ("AnalysisError", "a Recording was given", "null_bands"),
+    "figures.correlation_matrix(np.eye(3))": ("AnalysisError", "a ndarray was given", "population.correlations"),
+    "figures.trajectories(recording)": ("AnalysisError", "a Recording was given", "gpfa_trajectories"),
+    "figures.beside_chance([table])": ("AnalysisError", "given as a list", "beside_chance({"),
+    "figures.beside_chance({'a': table}, shown=['nope'])": ("AnalysisError", "'nope'", "Its columns are"),
+    "figures.png(recording)": ("AnalysisError", "a Recording is no figure", "ann2neo.figures"),
+    # tables
+    "ann2neo.summarize(recording)": ("AnalysisError", "a Recording is no table", "ann2neo.analyze"),
+    "ann2neo.summarize(summary)": ("AnalysisError", "a summary already", "ann2neo.analyze"),
+    "ann2neo.summarize(table.drop(columns='cv'))": ("AnalysisError", "lacks cv", "ann2neo.analyze"),
+    "ann2neo.compare([table])": ("AnalysisError", "given as a list", "compare({"),
+    "ann2neo.compare(table)": ("AnalysisError", "given as a DataFrame", "compare({"),
+    "ann2neo.compare({'a': recording})": ("AnalysisError", "'a' holds a Recording", "ann2neo.analyze"),
+    "ann2neo.compare({'a': 'a.csv'})": ("AnalysisError", "'a' holds a str", "read_table"),
+    "ann2neo.compare({'a': summary})": ("AnalysisError", "a summary already", "ann2neo.analyze"),
+    "ann2neo.compare({'a': table}, indicators='cv_mean')": ("AnalysisError", "one string", "['cv_mean']"),
+    "ann2neo.compare({'a': table}, method='bonferroni')": ("AnalysisError", "'bonferroni'", "'bh' or 'by'"),
+    # spikes
+    "analyze('rec.nwb')": ("AnalysisError", "a str holds no spike trains", "ann2neo.load"),
+    "analyze(np.eye(3))": ("AnalysisError", "a ndarray holds no", "ann2neo.from_array"),
+    "analyze(table)": ("AnalysisError", "a DataFrame holds no", "ann2neo.summarize"),
+    "analyze([recording, recording])": ("AnalysisError", "a list holds no", "each by itself"),
+    "analyze([block])": ("AnalysisError", "a list holds no", "each by itself"),
+    "analyze([])": ("AnalysisError", "an empty list", "neo.Block"),
+    "analyze(block, windows='trial')": ("WindowError", "no Epoch that gives 'trial'", "interval of an Epoch"),
+    "analyze(block, windows='500ms')": ("WindowError", "'500ms'", "500 * pq.ms"),
+    "analyze(block, windows=5 * pq.mV)": ("WindowError", "5.0 mV is no duration", "500 * pq.ms"),
+    "analyze(recording, windows=5 * pq.mV)": ("WindowError", "5.0 mV is no duration", "500 * pq.ms"),
+    "analyze(block, windows=[1])": ("WindowError", "[1] is no name", "500 * pq.ms"),
+    "analyze(block, bin_size_ms=0)": ("AnalysisError", "bin_size_ms=0", "leave it out"),
+    "analyze(block, bin_size_ms='1')": ("AnalysisError", "bin_size_ms='1'", "leave it out"),
+    "analyze(recording, min_spikes='many')": ("AnalysisError", "min_spikes='many'", "Use 10"),
+    "analyze(recording, refractoriness='x')": ("AnalysisError", "refractoriness=x", "number of bins"),
+    # files
+    "ann2neo.load('results')": ("FormatError", "suffix ''", ".zarr, .nwb"),
+    "ann2neo.load('table.csv')": ("FormatError", "suffix '.csv'", ".zarr, .nwb"),
+    "ann2neo.load('none.nwb')": ("FormatError", "there is no file", "Check the name"),
+    "ann2neo.load('folder.zarr')": ("FormatError", "cannot be read as a store", "record anew"),
+    "ann2neo.share(recording, 'bundle')": ("ShareError", "a Recording was given", "ann2neo.save"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What each call says."""
+    folder: Path = tmp_path_factory.mktemp("wrong")
+    (folder / "folder.zarr").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SETTING, json.dumps(list(CASES))],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in folder.iterdir()] == ["folder.zarr"]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("call", list(CASES))
+def test_a_wrong_argument_is_told(said: dict[str, list[str]], call: str) -> None:
+    """The error is one of the house, names what was given and what helps, in three lines."""
+    error, *words = CASES[call]
+    found, message = said[call]
+    assert found == error, message
+    for word in words:
+        assert word in message
+    assert len(message.splitlines()) == 3
