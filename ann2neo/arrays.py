@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from ann2neo.errors import InputsError
 from ann2neo.raster import Raster
@@ -69,7 +69,7 @@ def from_array(
             f"It is unclear which label belongs to which of the {noun}.",
             f"Give one label for each of the {noun}.",
         )
-    columns: dict[str, Any] = {} if labels is None else {"label": np.asarray(labels, np.int64)}
+    columns: dict[str, Any] = {} if labels is None else {"label": _integers(labels)}
     ids = np.arange(n_trials)
     dense = by_trial.reshape(n_trials * n_steps, -1).T
     return Recording(
@@ -109,6 +109,17 @@ def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
             "Compare them with a threshold first, for instance spikes > 0.",
         )
     return ones
+
+
+def _integers(labels: Any) -> Int[np.ndarray, " trial"]:
+    given = labels.detach().cpu().numpy() if hasattr(labels, "detach") else np.asarray(labels)
+    if not np.issubdtype(given.dtype, np.integer):
+        raise InputsError(
+            f"labels are of type {given.dtype}.",
+            "Classes are integers here.",
+            "Number them, for instance by numpy.unique(names, return_inverse=True)[1].",
+        )
+    return given.astype(np.int64)
 
 
 def _trials_first(

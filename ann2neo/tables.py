@@ -65,6 +65,12 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
     """
     path = Path(path)
     _check_suffix(path)
+    if not isinstance(table, pd.DataFrame):
+        raise FormatError(
+            f"an object of type {type(table).__name__} is no table.",
+            "Nothing was written.",
+            "Give what `ann2neo.analyze`, `ann2neo.summarize` or `ann2neo.compare` returned; recordings are written by `ann2neo.save`.",
+        )
     _check_columns(table)
     attrs = _json_of(table.attrs)
     if path.suffix == ".parquet":

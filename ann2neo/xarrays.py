@@ -11,7 +11,7 @@ from jaxtyping import Shaped, UInt
 
 from ann2neo.errors import FormatError
 from ann2neo.outline import quality, time_axis
-from ann2neo.recording import AXES, Layer, Recording
+from ann2neo.recording import AXES, Layer, Recording, as_recording
 
 if TYPE_CHECKING:
     import xarray
@@ -63,6 +63,7 @@ def to_xarray(recording: Recording) -> xarray.DataArray:
         raise FormatError(
             "xarray is not installed.", "Nothing was made.", "Install it: `pip install 'ann2neo[xarray]'`."
         )
+    as_recording(recording)
     coordinates = _of_presentations(recording) | _of_neuroids(recording)
     return importlib.import_module("xarray").DataArray(
         _counts(recording),

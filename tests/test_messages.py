@@ -104,6 +104,21 @@ CASES = {
     "ann2neo.load('table.csv')": ("FormatError", "suffix '.csv'", ".zarr, .nwb"),
     "ann2neo.load('none.nwb')": ("FormatError", "there is no file", "Check the name"),
     "ann2neo.load('folder.zarr')": ("FormatError", "cannot be read as a store", "record anew"),
+    "ann2neo.load(None)": ("FormatError", "type NoneType", "such as"),
+    "ann2neo.save('rec.nwb', recording)": ("RecordingError", "type str", "ann2neo.record"),
+    "ann2neo.save(table, 'rec.nwb')": ("RecordingError", "type DataFrame", "ann2neo.record"),
+    "ann2neo.write_table(recording, 'a.csv')": ("FormatError", "type Recording", "ann2neo.save"),
+    # recordings
+    "ann2neo.to_block(block)": ("RecordingError", "type Block", "ann2neo.from_block"),
+    "ann2neo.from_block(recording)": ("FormatError", "type Recording", "ann2neo.load"),
+    "ann2neo.to_xarray(table)": ("RecordingError", "type DataFrame", "ann2neo.record"),
+    "recording.select(units=[99])": ("RecordingError", "[99]", "from 0 to 5"),
+    "recording.select(units=[True, False])": ("RecordingError", "6 recorded units", "truth value for each unit"),
+    "recording.select(layers=0)": ("LayerNotFound", "layers=0 are no names", "'array'"),
+    "ann2neo.from_array(np.eye(3), labels=['a', 'b', 'c'])": ("InputsError", "type <U1", "numpy.unique"),
+    "surrogates.null_bands(table, progress=False)": ("RecordingError", "type DataFrame", "ann2neo.record"),
+    "surrogates.jackknife(table, progress=False)": ("RecordingError", "type DataFrame", "ann2neo.record"),
+    "surrogates.permute(block, seed=0)": ("RecordingError", "type Block", "ann2neo.from_block"),
     "ann2neo.share(recording, 'bundle')": ("ShareError", "a Recording was given", "ann2neo.save"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ann2neo.atomic import check_target
 from ann2neo.errors import FormatError, suggestion
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, as_recording
 
 # Loaded when first used: a file format brings a large library along.
 _HOME = {
@@ -50,6 +50,8 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     ------
     FormatError
         If the suffix is unknown, the file cannot be written, or its format takes no images.
+    RecordingError
+        If it is no recording.
     InputsError
         If these are no images, some are missing, or there are more than 1,000.
     OutputExists
@@ -66,7 +68,8 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     >>> load(path).identical(recording)
     True
     """
-    home = _home(Path(path))
+    as_recording(recording)
+    home = _home(_path(path))
     if images is None:
         home.save(recording, Path(path), overwrite=overwrite)
     elif Path(path).suffix == ".nwb":
@@ -88,7 +91,7 @@ def load(path: str | PathLike[str]) -> Recording:
     FormatError
         If the file is missing, foreign, truncated or of a newer ann2neo, or its suffix unknown.
     """
-    home = _home(Path(path))
+    home = _home(_path(path))
     if not Path(path).exists():
         near = suggestion(Path(path).name, (other.name for other in Path(path).absolute().parent.glob("*")))
         raise FormatError(f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder.")
@@ -105,8 +108,18 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
     OutputExists
         If there is such a file and it may not be replaced.
     """
-    _home(Path(path))
+    _home(_path(path))
     check_target(Path(path), overwrite, marker=".zgroup")
+
+
+def _path(given: Any) -> Path:
+    if not isinstance(given, str | PathLike):
+        raise FormatError(
+            f"an object of type {type(given).__name__} is no name of a file.",
+            "Nothing was read or written.",
+            'Give a name such as "rec.nwb"; the recording comes first: save(recording, "rec.nwb").',
+        )
+    return Path(given)
 
 
 def _home(path: Path) -> ModuleType:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, RecordingError
 from ann2neo.raster import CHUNK_BYTES, Raster
-from ann2neo.recording import Layer, Recording
+from ann2neo.recording import Layer, Recording, as_recording
 
 How = Literal["jointly", "per_unit"]
 
@@ -81,7 +81,7 @@ def permute(
         raise AnalysisError(
             f"There is no way {how!r} to permute.", "Nothing was permuted.", "Use 'jointly' or 'per_unit'."
         )
-    if "surrogate" in recording.provenance:
+    if "surrogate" in as_recording(recording).provenance:
         raise RecordingError(
             f"The recording is a surrogate already ({recording.provenance['surrogate']}).",
             "The provenance of a surrogate of a surrogate would not tell how to make it again.",
@@ -136,7 +136,7 @@ def exchangeable_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
 
 def trial_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
     """Give the number of bins of each trial of a pass, shape (trial,)."""
-    one_pass = recording.trials[recording.trials["pass"] == 0]
+    one_pass = as_recording(recording).trials[recording.trials["pass"] == 0]
     return (one_pass["stop_bin"] - one_pass["start_bin"]).to_numpy(np.int64)
 
 

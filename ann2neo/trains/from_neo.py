@@ -49,6 +49,12 @@ def from_block(block: neo.Block) -> Recording:
 
 
 def _outline_of(block: neo.Block) -> dict[str, Any]:
+    if not isinstance(block, neo.Block):
+        raise FormatError(
+            f"an object of type {type(block).__name__} is no neo.Block.",
+            "There is no recording in it.",
+            "Give the Block that `to_block` made or neo read; a file of ours is opened by `ann2neo.load`.",
+        )
     text = block.annotations.get("config_json")
     if not isinstance(text, str):
         raise ForeignFile(

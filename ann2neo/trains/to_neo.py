@@ -16,7 +16,7 @@ from jaxtyping import Int
 from ann2neo.errors import WindowError
 from ann2neo.outline import MIN_SPIKES, outline_of, plain, time_axis, trial_names
 from ann2neo.pseudotime import PseudoTime
-from ann2neo.recording import SCHEMA, Layer, Recording
+from ann2neo.recording import SCHEMA, Layer, Recording, as_recording
 from ann2neo.trains.lazy import LazySpikeTrainList
 from ann2neo.trains.unit_trains import UnitTrains, few_enough_to_keep, layer_units
 from ann2neo.windows import column_of
@@ -68,6 +68,7 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
     >>> train.name, train.times
     ('relu[0]', array([0.25, 2.25]) * ms)
     """
+    as_recording(recording)
     if segment_by not in (None, "label", "trial"):
         raise WindowError(
             f"segment_by={segment_by!r} is unknown.",

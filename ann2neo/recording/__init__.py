@@ -1,0 +1,19 @@
+"""Recording: one network observed over one set of inputs, as packed spikes, a table of trials and provenance."""
+
+from ann2neo.recording.layers import AXES, Layer, matches
+from ann2neo.recording.recording import SCHEMA, Provenance, Recording, as_recording
+from ann2neo.recording.trials import join_passes, make_trials, order_sha256, with_bins
+
+__all__ = [
+    "AXES",
+    "SCHEMA",
+    "Layer",
+    "Provenance",
+    "Recording",
+    "as_recording",
+    "join_passes",
+    "make_trials",
+    "matches",
+    "order_sha256",
+    "with_bins",
+]

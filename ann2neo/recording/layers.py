@@ -1,0 +1,117 @@
+"""The units of one layer, and finding layers by name or pattern."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ann2neo.errors import LayerNotFound, RecordingError, suggestion
+from ann2neo.raster import Raster
+
+AXES = ("channel", "row", "col")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """The units of one call of an activation function.
+
+    Parameters
+    ----------
+    name
+        Name of the module in its model, with ``:1`` behind it for its second call in a forward pass, and so on.
+    shape
+        Shape of the activation without the batch axis.
+    dtype
+        Floating-point type in which activation and threshold were compared, for instance "float32".
+    units
+        Place of each unit in the flattened activation, shape (unit,).
+    thresholds
+        Value that the activation of each unit has to exceed for a spike, shape (unit,).
+    raster
+        The spikes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    units: Int[np.ndarray, " unit"]
+    thresholds: Float[np.ndarray, " unit"]
+    raster: Raster
+
+    def __post_init__(self) -> None:
+        if not self.units.size == self.thresholds.size == self.raster.n_units:
+            raise RecordingError(
+                f"layer {self.name!r} has {self.units.size} units, {self.thresholds.size} thresholds and {self.raster.n_units} spike trains.",
+                "It is unclear which belongs to which.",
+                "Give one threshold and one row of the raster for each unit.",
+            )
+
+    @property
+    def n_units(self) -> int:
+        """Number of units that were recorded."""
+        return self.units.size
+
+    @property
+    def coordinates(self) -> dict[str, Int[np.ndarray, " unit"]]:
+        """Place of each unit along the first axes of the activation, as channel, row and col; only the axes that there are."""
+        index = np.unravel_index(self.units, self.shape)
+        return {axis: np.asarray(place, np.int64) for axis, place in zip(AXES, index)}
+
+    @property
+    def unit_names(self) -> list[str]:
+        """Name of each unit: the layer and the place in its activation, as in ``features.3[12,0,5]``."""
+        index = np.stack(np.unravel_index(self.units, self.shape), axis=1).tolist()
+        return [f"{self.name}[{','.join(map(str, place))}]" for place in index]
+
+    def take(self, units: Int[np.ndarray, " unit"]) -> Layer:
+        """View some of the units, by their position among the recorded ones."""
+        return replace(self, units=self.units[units], thresholds=self.thresholds[units], raster=self.raster.take(units))
+
+    def identical(self, other: Layer) -> bool:
+        """Whether name, shape, type, units, thresholds and bits are the same."""
+        return (
+            (self.name, self.shape, self.dtype) == (other.name, other.shape, other.dtype)
+            and np.array_equal(self.units, other.units)
+            and np.array_equal(self.thresholds, other.thresholds)
+            and self.raster.identical(other.raster)
+        )
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a layer has this name or fits this pattern; a pattern without a call number fits all calls."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(":")[0], pattern)
+
+
+def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[Layer, ...]:
+    """Find the layers that fit a name or pattern, in their own order.
+
+    Raises
+    ------
+    LayerNotFound
+        If a name or pattern matches no layer; the message suggests the nearest.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(patterns, Sequence) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise LayerNotFound(
+            f"layers={patterns!r} are no names.",
+            "Nothing was selected.",
+            f"Use names or patterns of {', '.join(repr(layer.name) for layer in layers)}.",
+        )
+    for pattern in patterns:
+        if not any(matches(layer.name, pattern) for layer in layers):
+            raise layer_not_found(pattern, layers)
+    return tuple(layer for layer in layers if any(matches(layer.name, pattern) for pattern in patterns))
+
+
+def layer_not_found(name: str, layers: tuple[Layer, ...]) -> LayerNotFound:
+    """Say which layers there are, and which is nearest."""
+    known = [layer.name for layer in layers]
+    return LayerNotFound(
+        f"no layer matches {name!r} in this recording (layers: {', '.join(map(repr, known))}).{suggestion(name, known)}",
+        "Nothing was selected.",
+        "Use one of these names or a pattern such as 'features.*'.",
+    )

@@ -1,0 +1,244 @@
+"""Recording: one network observed over one set of inputs, as packed spikes, a table of trials and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from ann2neo.errors import RecordingError
+from ann2neo.pseudotime import PseudoTime
+from ann2neo.recording.layers import Layer, layer_not_found, matching
+from ann2neo.recording.trials import check_trials, order_sha256, same_trials, with_bins
+from ann2neo.windows import Order, stretch_edges, trial_order
+
+SCHEMA = "ann2neo/1"
+
+Provenance = Mapping[str, "int | float | str | bool | list[int] | list[float] | list[str]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recording:
+    """One network observed over one set of inputs; it never changes, and selecting or arranging gives another view of the same bits.
+
+    Parameters
+    ----------
+    layers
+        The recorded layers, in the order in which the network called them.
+    trials
+        One row per pass and trial, in the order in which the bins lie: ``pass``, ``trial`` (place in the presented order), ``start_bin`` and
+        ``stop_bin`` (half-open, counted over all passes), ``stimulus_id``; where known ``label`` (the true class), ``label_name``, ``target_label`` (what
+        the network was trained on), ``predicted_label``, ``correct``.
+    bin_size_ms
+        Size of a bin of pseudo-time in milliseconds.
+    provenance
+        What made this recording, flat: values are numbers, strings, truth values or lists of one of these.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.eye(4, dtype=bool), labels=[1, 0, 1, 0])
+    >>> recording
+    Recording(4 units in 1 layer, 4 bins of 1.0 ms, 4 trials in presented order)
+    >>> recording.arrange("label").trials["label"].tolist()
+    [0, 0, 1, 1]
+    """
+
+    layers: tuple[Layer, ...]
+    trials: pd.DataFrame
+    bin_size_ms: float
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        check_trials(self.trials)
+        _check_layers(self.layers, int(self.trials["stop_bin"].iloc[-1]))
+        _ = self.pseudotime
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+        passes = f", {self.n_passes} passes" if self.n_passes > 1 else ""
+        return (
+            f"Recording({self.n_units} units in {layers}, {self.n_bins} bins of {self.bin_size_ms} ms, "
+            f"{len(self.trials) // self.n_passes} trials in {self.provenance.get('input_order', 'presented')} order{passes})"
+        )
+
+    @property
+    def pseudotime(self) -> PseudoTime:
+        """The lattice of all bins, pass after pass."""
+        return PseudoTime(n_bins=self.n_bins, bin_size_ms=self.bin_size_ms)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units in all layers."""
+        return sum(layer.n_units for layer in self.layers)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins, all passes together."""
+        return int(self.trials["stop_bin"].iloc[-1])
+
+    @property
+    def n_passes(self) -> int:
+        """Number of passes."""
+        return int(self.trials["pass"].iloc[-1]) + 1
+
+    @property
+    def stretches(self) -> Int[np.ndarray, " edge"]:
+        """Bins at which unbroken time begins, and the end, shape (stretch + 1,)."""
+        return stretch_edges(self.trials)
+
+    def layer(self, name: str) -> Layer:
+        """Find a layer by its exact name.
+
+        Raises
+        ------
+        LayerNotFound
+            If there is none; the message suggests the nearest.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise layer_not_found(name, self.layers)
+
+    def raster(self, layer: str) -> Bool[np.ndarray, "unit bin"]:
+        """Unpack the spikes of a layer, shape (unit, bin), the bins of all passes one after another."""
+        return self.layer(layer).raster.dense()
+
+    def select(
+        self,
+        *,
+        layers: str | Sequence[str] | None = None,
+        units: slice | Sequence[int] | Int[np.ndarray, " unit"] | Mapping[str, Sequence[int]] | None = None,
+    ) -> Recording:
+        """View some layers and units.
+
+        Parameters
+        ----------
+        layers
+            Names or patterns such as ``"features.*"``.
+        units
+            Positions among the units of every layer that is kept, or a truth value for each; or these by layer name (layers that are not named keep all).
+
+        Raises
+        ------
+        LayerNotFound
+            If a name or pattern matches no layer.
+        RecordingError
+            If there are no such units.
+
+        Examples
+        --------
+        >>> import ann2neo
+        >>> ann2neo.from_array(np.eye(4, dtype=bool)).select(units=[0, 3]).n_units
+        2
+        """
+        kept = self.layers if layers is None else matching(self.layers, layers)
+        return replace(self, layers=tuple(_take(layer, units) for layer in kept))
+
+    def arrange(self, by: Order, *, seed: int | None = None) -> Recording:
+        """View the trials in another order: "presented", "label" (stable) or "shuffled" with a seed; every pass in the same one.
+
+        Raises
+        ------
+        WindowError
+            If there are no labels to order by, or a shuffle lacks its seed.
+        """
+        one_pass = self.trials[self.trials["pass"] == 0]
+        order = trial_order(one_pass, by, seed=seed)
+        start, stop = one_pass["start_bin"].to_numpy(), one_pass["stop_bin"].to_numpy()
+        bin_order = np.concatenate([np.arange(start[t], stop[t]) for t in order])
+        rows = np.concatenate([order + p * len(one_pass) for p in range(self.n_passes)])
+        return replace(
+            self,
+            layers=tuple(replace(layer, raster=layer.raster.arrange(bin_order)) for layer in self.layers),
+            trials=with_bins(self.trials.iloc[rows].reset_index(drop=True)),
+            provenance=_with_order(self.provenance, by, seed, one_pass["stimulus_id"].to_numpy()[order]),
+        )
+
+    def identical(self, other: Recording) -> bool:
+        """Whether bits, labels, shapes, thresholds and provenance are all the same."""
+        return (
+            self.bin_size_ms == other.bin_size_ms
+            and dict(self.provenance) == dict(other.provenance)
+            and len(self.layers) == len(other.layers)
+            and same_trials(self.trials, other.trials)
+            and all(a.identical(b) for a, b in zip(self.layers, other.layers))
+        )
+
+
+def _with_order(provenance: Provenance, by: Order, seed: int | None, stimulus_ids: np.ndarray) -> Provenance:
+    kept = {k: v for k, v in provenance.items() if k not in ("input_order", "input_order_seed", "input_order_sha256")}
+    seeded = {} if seed is None else {"input_order_seed": seed}
+    return kept | {"input_order": by, "input_order_sha256": order_sha256(stimulus_ids)} | seeded
+
+
+def _take(layer: Layer, units: Any) -> Layer:
+    if isinstance(units, Mapping):
+        units = units.get(layer.name)
+    if units is None:
+        return layer
+    if isinstance(units, slice):
+        return layer.take(np.arange(layer.n_units)[units])
+    chosen = np.asarray(units)
+    if chosen.dtype == np.bool_ and chosen.shape == (layer.n_units,):
+        chosen = np.flatnonzero(chosen)
+    whole = np.issubdtype(chosen.dtype, np.integer) or chosen.size == 0
+    if chosen.ndim != 1 or not whole or (np.abs(2 * chosen + 1) > 2 * layer.n_units).any():
+        raise RecordingError(
+            f"units={units!r} are no positions among the {layer.n_units} recorded units of layer {layer.name!r}.",
+            "Nothing was selected.",
+            f"Give integers from 0 to {layer.n_units - 1}, a truth value for each unit, or a slice; a mapping chooses by layer.",
+        )
+    return layer.take(np.arange(layer.n_units)[chosen.astype(np.int64)])
+
+
+def _check_layers(layers: tuple[Layer, ...], n_bins: int) -> None:
+    names = [layer.name for layer in layers]
+    if not layers or len(set(names)) != len(names):
+        raise RecordingError(
+            f"a recording needs layers with names of their own, but has {names}.", "", "Record at least one layer."
+        )
+    for layer in layers:
+        if layer.raster.total_bins != n_bins:
+            raise RecordingError(
+                f"layer {layer.name!r} has {layer.raster.total_bins} bins, but the trials have {n_bins}.",
+                "Spikes would be assigned to the wrong input.",
+                "Record all layers over the same inputs.",
+            )
+
+
+def as_recording(given: Any) -> Recording:
+    """Take a recording.
+
+    Parameters
+    ----------
+    given
+        What was given.
+
+    Raises
+    ------
+    RecordingError
+        If it is something else.
+
+    Examples
+    --------
+    >>> as_recording(3)
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.RecordingError: a recording is needed, and an object of type int was given.
+    Nothing was done.
+    Give what `ann2neo.record`, `ann2neo.load` or `ann2neo.from_array` returned.
+    """
+    if isinstance(given, Recording):
+        return given
+    block = hasattr(given, "segments")
+    raise RecordingError(
+        f"a recording is needed, and an object of type {type(given).__name__} was given.",
+        "Nothing was done.",
+        "Give what `ann2neo.record`, `ann2neo.load` or `ann2neo.from_array` returned."
+        + (" A Block that ann2neo made becomes a recording by `ann2neo.from_block`." if block else ""),
+    )

@@ -1,0 +1,126 @@
+"""The table of trials: which input lay in which bins, pass by pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from ann2neo.errors import RecordingError
+
+
+def make_trials(
+    n_trials: int, *, n_passes: int = 1, lengths: Int[np.ndarray, " trial"] | None = None, **columns: Any
+) -> pd.DataFrame:
+    """Make the table of trials in presented order; columns hold a value per trial of one pass, or per pass and trial."""
+    length = np.ones(n_trials, np.int64) if lengths is None else lengths
+    table = {
+        "pass": np.repeat(np.arange(n_passes), n_trials),
+        "trial": np.tile(np.arange(n_trials), n_passes),
+        "start_bin": np.zeros(n_trials * n_passes, np.int64),
+        "stop_bin": np.tile(length, n_passes),
+    }
+    for name, values in columns.items():
+        array = np.asarray(values)
+        table[name] = np.tile(array, n_passes) if array.size == n_trials else array
+    return with_bins(pd.DataFrame(table))
+
+
+def with_bins(trials: pd.DataFrame) -> pd.DataFrame:
+    """Number the bins of the trials anew, in the order of the rows."""
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    stop = np.cumsum(length)
+    return trials.assign(start_bin=stop - length, stop_bin=stop)
+
+
+def join_passes(
+    passes: Sequence[Mapping[str, Any]],
+    *,
+    lengths: Sequence[np.ndarray],
+    stimulus_ids: Int[np.ndarray, " trial"],
+) -> pd.DataFrame:
+    """Make the table of trials of what each pass knows of its inputs; only predictions differ from pass to pass.
+
+    Parameters
+    ----------
+    passes
+        Columns of each pass; of those but ``predicted_label`` the first pass counts.
+    lengths
+        Number of bins of each input in each pass, each of shape (trial,).
+    stimulus_ids
+        Which input each trial presented, shape (trial,).
+
+    Raises
+    ------
+    RecordingError
+        If passes differ in the number of bins of an input.
+
+    Examples
+    --------
+    >>> one = {"label": np.array([4, 7]), "predicted_label": np.array([4, 4])}
+    >>> join_passes([one], lengths=[np.array([1, 1])], stimulus_ids=np.array([0, 1]))["correct"].tolist()
+    [True, False]
+    """
+    if any(not np.array_equal(other, lengths[0]) for other in lengths[1:]):
+        raise RecordingError(
+            "inputs have another number of bins in a later pass than in the first.",
+            "There is no common pseudo-time axis.",
+            "Give the same inputs, of the same lengths, in every pass.",
+        )
+    columns: dict[str, Any] = {name: values for name, values in passes[0].items() if name != "predicted_label"}
+    if all("predicted_label" in known for known in passes):
+        columns["predicted_label"] = np.concatenate([known["predicted_label"] for known in passes])
+        if "label" in columns:
+            columns["correct"] = columns["predicted_label"] == np.tile(columns["label"], len(passes))
+    return make_trials(lengths[0].size, n_passes=len(passes), lengths=lengths[0], stimulus_id=stimulus_ids, **columns)
+
+
+def order_sha256(stimulus_ids: np.ndarray) -> str:
+    """Hash the order of inputs: the SHA-256 of their ids as 64-bit little-endian integers.
+
+    Examples
+    --------
+    >>> order_sha256(np.array([0, 1, 2]))[:8]
+    'ab25350e'
+    """
+    return hashlib.sha256(np.ascontiguousarray(stimulus_ids, "<i8").tobytes()).hexdigest()
+
+
+def check_trials(trials: pd.DataFrame) -> None:
+    """Refuse a table whose bins are not one after another, pass by pass.
+
+    Raises
+    ------
+    RecordingError
+        If columns or rows are missing, or bins or passes are out of order.
+    """
+    missing = [c for c in ("pass", "trial", "start_bin", "stop_bin", "stimulus_id") if c not in trials.columns]
+    if missing or trials.empty:
+        raise RecordingError(
+            f"the table of trials has {len(trials)} rows and lacks {missing or 'no column'}.",
+            "Bins cannot be assigned to inputs.",
+            "Give at least one trial with pass, trial, start_bin, stop_bin and stimulus_id.",
+        )
+    start, stop = trials["start_bin"].to_numpy(), trials["stop_bin"].to_numpy()
+    if start[0] != 0 or (start[1:] != stop[:-1]).any() or (stop <= start).any():
+        raise RecordingError(
+            "the bins of the trials do not follow one another from 0.",
+            "Spikes would be assigned to the wrong input.",
+            "Number the bins in the order of the rows (`with_bins`).",
+        )
+    steps = np.diff(trials["pass"].to_numpy())
+    if trials["pass"].iloc[0] != 0 or ((steps != 0) & (steps != 1)).any():
+        raise RecordingError(
+            "passes are not numbered from 0 in the order of the rows.", "", "Put the rows of a pass together."
+        )
+
+
+def same_trials(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+    """Whether two tables hold the same columns and values."""
+    if list(a.columns) != list(b.columns) or len(a) != len(b):
+        return False
+    return all(np.array_equal(a[c].to_numpy(), b[c].to_numpy()) for c in a.columns)
