@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 import ann2neo
 from ann2neo.store import layout
@@ -62,6 +63,48 @@ def data(n_inputs=N_INPUTS, seed=1):
 
 def inputs(n_inputs=N_INPUTS, batch_size=BATCH_SIZE):
     return ann2neo.Inputs(data(n_inputs), batch_size=batch_size, labels=np.arange(n_inputs) % 3)
+
+
+def record(network, x, **options):
+    """Record without a progress bar."""
+    return ann2neo.record(network, x, progress=False, **options)
+
+
+def interrupted(path, at, x=None, **options):
+    """Record until the model fails at a call."""
+    # Here, because processes that do not test import this module too.
+    import pytest
+
+    with pytest.raises(Stop) as caught:
+        record(model(at), inputs() if x is None else x, store=path, **options)
+    assert "the same call goes on with the rest" in caught.value.__notes__[0]
+
+
+class Batches:
+    """Batches that can only be read one after another, and come to an end that is not known."""
+
+    def __init__(self, x, sizes):
+        self.x, self.sizes = x, sizes
+
+    def __iter__(self):
+        first = 0
+        for size in self.sizes:
+            yield self.x[first : first + size], torch.arange(first, first + size)
+            first += size
+
+
+class Counting(Dataset):
+    """Counts which items are read."""
+
+    def __init__(self, x):
+        self.x, self.read = x, []
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return self.x[index], index
 
 
 def small_columns(n_bins=16):

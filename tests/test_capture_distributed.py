@@ -15,7 +15,7 @@ from store_sources import inputs, model, same
 import ann2neo
 from ann2neo.capture.columns import Layout
 from ann2neo.capture.distributed import Processes, deal
-from ann2neo.capture.storing import _spans
+from ann2neo.capture.storing.spans import cut_spans
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.store import check
 from ann2neo.store.growing import Growing
@@ -102,7 +102,7 @@ def test_every_column_is_dealt_once(sizes, column_bins, n_passes, n_processes, d
     )
     every = [(p, c) for p in range(n_passes) for c in range(growing.n_columns)]
     todo = [place for place in every if drawn.draw(st.booleans())]
-    spans = _spans(todo, growing, layout, n_processes)
+    spans = cut_spans(todo, growing, layout, n_processes)
     parts = [deal(spans, Processes(rank=rank, n=n_processes)) for rank in range(n_processes)]
     assert sorted((s.pass_number, c) for part in parts for s in part for c in range(s.first, s.stop)) == todo
     for span in spans:
@@ -114,6 +114,6 @@ def test_spans_begin_with_batches_where_there_are_enough():
     """Spans of the least common multiple of batch and column run no batch twice."""
     edges = np.arange(0, 24 * 100 + 1, 24)
     growing = Growing(path=Path("a"), identity={}, column_bins=16, n_bins=2400, n_passes=1, layers=(), order=None)
-    spans = _spans([(0, c) for c in range(150)], growing, Layout(inputs=edges, bins=edges), 2)
+    spans = cut_spans([(0, c) for c in range(150)], growing, Layout(inputs=edges, bins=edges), 2)
     assert all((s.first * 16) % 48 == 0 and s.start.first_bin == s.first * 16 for s in spans)
     assert len(spans) == 50

@@ -22,6 +22,12 @@ def model():
 
 inputs = torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
 others = torch.randn(40, 4, generator=torch.Generator().manual_seed(2))
+
+def reader():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Dropout(0.5), nn.ReLU())
+
+sequences = torch.randn(10, 7, 4, generator=torch.Generator().manual_seed(3))
 """
 
 
@@ -111,6 +117,21 @@ def tables(tmp_path_factory):
         ann2neo.write_table(network(100 + seed, rate=0.4, tuning=0.5), place / f"gen{seed}.csv")
     ann2neo.write_table(network(77, rate=0.25, tuning=0.2), place / "mine.csv")
     return place
+
+
+def test_steps_and_passes(folder):
+    """Steps of sequences become bins, and passes with dropout active differ, by their seed."""
+    found = []
+    for number, seed in enumerate(("1", "1", "2")):
+        run(
+            *("export", "nets_of_options.py:reader", "nets_of_options.py:sequences", "-o", f"{number}.zarr", "--quiet"),
+            *("--steps", "1", "--passes", "3", "--seed", seed),
+        )
+        found.append(ann2neo.load(f"{number}.zarr"))
+    assert (found[0].n_bins, found[0].n_passes, len(found[0].trials)) == (3 * 10 * 7, 3, 30)
+    same = [np.array_equal(found[0].raster("3"), other.raster("3")) for other in found]
+    assert same == [True, True, False]
+    assert "no axis" in run("export", "m.py:m", "m.py:x", "-o", "a.nwb", "--steps", "time", code=2)
 
 
 def test_compare_two_groups_of_files(tables, tmp_path):

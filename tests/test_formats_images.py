@@ -150,3 +150,15 @@ def test_readers_open_a_file_with_images(recording, tmp_path):
         found = list(nwbinspector.inspect_nwbfile(nwbfile_path=path, config=config))
         assert {message.importance.name for message in found} == {"BEST_PRACTICE_SUGGESTION"}
         assert not [message for message in found if "images" in str(message.location)]
+
+
+def test_export_takes_them_along(tmp_path):
+    """One call records and stores the images; a format without images is refused before the model runs."""
+    images = pictures((6, 5, 4), np.float32)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(20, 3), torch.nn.ReLU())
+    ann2neo.export(model, images, tmp_path / "a.nwb", images=images, progress=False)
+    assert np.array_equal(np.stack(read_back(tmp_path / "a.nwb")), images)
+    for name in ("a.zarr", "a.nix"):
+        with pytest.raises(FormatError, match="cannot hold images"):
+            ann2neo.export(model, images, tmp_path / name, images=images)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nwb"]

@@ -27,6 +27,12 @@ block = neo.Block()
 block.segments.append(neo.Segment())
 block.segments[0].spiketrains.append(neo.SpikeTrain([1.0, 2.0] * pq.s, t_stop=10 * pq.s))
 
+import torch
+model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+
+def record(model, inputs, **options):
+    return ann2neo.record(model, inputs, progress=False, **options)
+
 def analyze(spikes, **options):
     return ann2neo.analyze(spikes, progress=False, **options)
 
@@ -108,6 +114,15 @@ CASES = {
     "ann2neo.save('rec.nwb', recording)": ("RecordingError", "type str", "ann2neo.record"),
     "ann2neo.save(table, 'rec.nwb')": ("RecordingError", "type DataFrame", "ann2neo.record"),
     "ann2neo.write_table(recording, 'a.csv')": ("FormatError", "type Recording", "ann2neo.save"),
+    # models
+    "record(model, np.eye(4, dtype='f'), steps=1)": ("InputsError", "steps=1", "Steps(1)"),
+    "record(model, np.eye(4, dtype='f'), passes=3)": ("InputsError", "passes=3", "Passes(10)"),
+    "record(model, np.eye(4, dtype='f'), layers=[])": ("LayerNotFound", "layers=[]", "every activation function"),
+    "record(model, np.eye(4, dtype='f'), layers=3)": ("LayerNotFound", "layers=3", "features.*"),
+    "record(model, np.eye(4, dtype='f'), layers='relu')": ("LayerNeverRan", "'relu'", "ann2neo.plan"),
+    "record('model.pt', np.eye(4, dtype='f'))": ("ModelError", "str", "torch.nn.Module"),
+    "ann2neo.Inputs(np.eye(4), batch_size=0)": ("InputsError", "batch_size=0", "64"),
+    "ann2neo.plan(model, [])": ("InputsError", "empty", "at least one"),
     # recordings
     "ann2neo.to_block(block)": ("RecordingError", "type Block", "ann2neo.from_block"),
     "ann2neo.from_block(recording)": ("FormatError", "type Recording", "ann2neo.load"),

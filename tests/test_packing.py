@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.packing import PlaneBuffer, count_invalid, fetch, pack, pack_above, pack_on_device, pack_truth
+from ann2neo.capture.checksums import batch_checksum, checksum
+from ann2neo.capture.packing import (
+    PlaneBuffer,
+    count_invalid,
+    fetch,
+    pack,
+    pack_above,
+    pack_on_device,
+    pack_truth,
+    packer,
+)
 from ann2neo.capture.packing.layouts import layout_of
 from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
 from ann2neo.errors import ActivationError
@@ -225,3 +235,43 @@ def test_many_planes_are_transposed():
     assert (buffer.pop(8 * 1050) == np.packbits(spikes[: 8 * 1050].T, axis=1)).all()
     buffer.add(pack(spikes[:7]))
     assert (buffer.pop() == np.packbits(np.concatenate([spikes[8 * 1050 :], spikes[:7]]).T, axis=1)).all()
+
+
+@given(st.lists(activations(dtypes=[torch.float32], invalid=False), min_size=1, max_size=4), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_a_packer_keeps_nothing_of_a_batch(batches, chosen):
+    """Prepared once, it packs batches of any layout, type and length as each would be packed alone."""
+    thresholds, units = torch.tensor(0.7), torch.tensor([0]) if chosen else None
+    pack_layer = packer(thresholds, units)
+    for values, _, _ in batches:
+        for given_values in (values, values.double()):
+            alone = pack_above(given_values, thresholds.to(given_values.dtype), units)
+            packed = fetch(pack_layer(given_values))
+            assert packed.n_bins == alone.n_bins
+            if given_values.dtype is thresholds.dtype:
+                assert (packed.bits == alone.bits).all()
+
+
+@given(st.integers(0, 2000), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_check_sum_notices_every_change(n_bytes, drawn):
+    """One byte, the length, the order of words, and all signs; and it does not depend on where the bytes lie in memory."""
+    content = np.random.default_rng(n_bytes).integers(0, 256, n_bytes).astype(np.uint8)
+    whole = checksum(content)
+    assert whole != checksum(np.append(content, np.uint8(0)))
+    elsewhere = np.empty(n_bytes + 1, np.uint8)
+    elsewhere[1:] = content
+    assert checksum(elsewhere[1:]) == whole
+    if n_bytes:
+        other = content.copy()
+        other[drawn.draw(st.integers(0, n_bytes - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
+        assert checksum(other) != whole
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_check_sum_tells_rows_and_signs(dtype):
+    """Batches whose rows are exchanged or whose values are negated are others."""
+    x = np.random.default_rng(0).standard_normal((64, 128)).astype(dtype)
+    others = [x, -x, x[::-1], x.T, np.roll(x, 1, axis=0), np.abs(x), x.astype(np.float16), x.reshape(32, 256)]
+    assert len({batch_checksum(other) for other in others}) == len(others)
+    assert batch_checksum(torch.from_numpy(x)) == batch_checksum(torch.from_numpy(x.copy()))

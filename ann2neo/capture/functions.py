@@ -6,9 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ann2neo.capture.activations import is_activation_call, known_functions
+
+# Modules of torch's own that call no activation function: of these exact classes it need not be known when they are called.
+WITHOUT_ACTIVATIONS = frozenset({
+    nn.Identity, nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d, nn.Embedding, nn.Dropout, nn.Dropout1d,
+    nn.Dropout2d, nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.Upsample,
+})  # fmt: skip
 
 Seen = Callable[[str, Sequence[Any], Mapping[str, Any], torch.Tensor], None]
 
@@ -34,8 +43,8 @@ class FunctionCalls(TorchFunctionMode):
         kwargs = kwargs or {}
         name = self._known.get(func)
         # Asked before the call: in place, the pre-activation would be gone afterwards.
-        shown = name is not None and is_activation_call(name, args, kwargs)
+        if name is None or not is_activation_call(name, args, kwargs):
+            return func(*args, **kwargs)
         output = func(*args, **kwargs)
-        if name is not None and shown:
-            self._seen(name, args, kwargs, output)
+        self._seen(name, args, kwargs, output)
         return output

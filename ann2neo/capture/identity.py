@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,28 +100,6 @@ def fingerprint(value: Any) -> str:
     """
     text = _written(value)
     return text if len(text) <= LONGEST else f"{type(value).__name__} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def batch_crc32(x: Any) -> int:
-    """Check sum of all arrays of a batch, with their types and shapes.
-
-    Examples
-    --------
-    >>> batch_crc32(torch.zeros(2)) == batch_crc32(torch.zeros(2, 1)), batch_crc32([torch.ones(2)]) == batch_crc32([torch.ones(2)])
-    (False, True)
-    """
-    if isinstance(x, torch.Tensor):
-        here = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return zlib.crc32(here.data, zlib.crc32(f"{x.dtype} {tuple(x.shape)}".encode()))
-    if isinstance(x, np.ndarray):
-        return zlib.crc32(np.ascontiguousarray(x).data, zlib.crc32(f"{x.dtype} {x.shape}".encode()))
-    if isinstance(x, Mapping):
-        return batch_crc32([part for key, value in x.items() for part in (str(key), value)])
-    if isinstance(x, (list, tuple)):
-        return zlib.crc32(json.dumps([batch_crc32(part) for part in x]).encode())
-    return (
-        zlib.crc32(str(x).encode()) if isinstance(x, (str, int, float, bool)) else zlib.crc32(type(x).__name__.encode())
-    )
 
 
 def _written(value: Any) -> str:

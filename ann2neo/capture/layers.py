@@ -197,7 +197,7 @@ def check_all_ran(
                 f"layer {pattern!r} of {type(model).__name__} was not called by the first batch "
                 f"(called: {', '.join(map(repr, known[:20])) or 'none'}{', ...' if len(known) > 20 else ''}).{suggestion(pattern, known)}",
                 "It would have no spikes, which is not the same as being silent.",
-                "Leave it out, or give inputs that reach it.",
+                "Leave it out, or give inputs that reach it; `ann2neo.plan(model, inputs)` lists what can be recorded.",
             )
 
 
@@ -224,6 +224,22 @@ def value_at_zero(name: str, module: nn.Module, like: torch.Tensor) -> float:
         )
     zero = torch.zeros((1, getattr(module, "num_parameters", 1)), dtype=like.dtype, device=like.device)
     return float(module.forward(zero).reshape(-1)[0])
+
+
+def pattern_of(names: Sequence[str], others: Sequence[str]) -> str | list[str]:
+    """Find a pattern, or as few as there are, that all of some layers fit and none of others; the names themselves if there is none.
+
+    Examples
+    --------
+    >>> pattern_of(["bert.encoder.0", "bert.encoder.1"], ["bert.pooler"]), pattern_of(["a.0", "b.0"], ["c.0"]), pattern_of(["a", "b:1"], ["b"])
+    ('bert.encoder.*', ['a.*', 'b.*'], ['a', 'b:1'])
+    """
+    parts = names[0].split(".")
+    depths = [{".".join(name.split(".")[:depth]) + ".*" for name in names} for depth in range(1, len(parts))]
+    for patterns in sorted(depths, key=len):
+        if all(wanted(name, list(patterns)) for name in names) and not any(wanted(o, list(patterns)) for o in others):
+            return next(iter(patterns)) if len(patterns) == 1 else sorted(patterns)
+    return list(names)
 
 
 def not_found(pattern: str, model: nn.Module, known: Sequence[str]) -> LayerNotFound:

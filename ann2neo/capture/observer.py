@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from ann2neo.capture.packing import DevicePlanes, Planes, count_invalid, fetch, pack_on_device, pack_truth
+from ann2neo.capture.packing import DevicePlanes, Packer, Planes, count_invalid, fetch, pack_truth, packer
 from ann2neo.capture.populations import UnitChoice, check_patterns, choose_units
-from ann2neo.capture.steps import Steps, positions_as_bins
+from ann2neo.capture.steps import Steps, check_positions, positions_as_bins
 from ann2neo.capture.thresholding import threshold_of
 from ann2neo.errors import ActivationError
 from ann2neo.thresholds import Rule
@@ -93,15 +93,17 @@ class Observer:
         calibrated: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.layers: dict[str, ObservedLayer] = {}
+        self._packers: dict[str, Packer] = {}
         self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
         self._checked = False
         self._lengths: Int[np.ndarray, " input"] | None = None
         self._planes: dict[str, Planes | DevicePlanes] = {}
         self._calls: dict[str, list[torch.Tensor]] = {}
+        self._positions: dict[str, int] = {}
 
     def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
         """Forget whatever was seen of an unfinished batch; the inputs of the next one have these numbers of positions."""
-        self._lengths, self._planes, self._calls = lengths, {}, {}
+        self._lengths, self._planes, self._calls, self._positions = lengths, {}, {}, {}
 
     def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
         """Threshold an activation before a later in-place module can change it."""
@@ -119,7 +121,10 @@ class Observer:
             )
         else:
             by_bin = _by_bin(layer, output, self._steps, self._lengths)
-            self._planes[name] = pack_on_device(by_bin, layer.threshold, layer.index)
+            self._planes[name] = self._packers[name](by_bin)
+            if self._steps is not None:
+                # Here the axis is a number; the case of "calls" came before.
+                self._positions[name] = output.shape[int(self._steps.axis)]
 
     def end(self) -> dict[str, Planes]:
         """Give the spikes of the batch by layer."""
@@ -127,13 +132,15 @@ class Observer:
             check_patterns("thresholds", self._threshold, list(self.layers))
             check_patterns("units", self._units, list(self.layers))
             self._checked = True
+        check_positions(self._positions or {name: len(calls) for name, calls in self._calls.items()})
         for name, calls in self._calls.items():
             bins = positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths)
             self._planes[name] = pack_truth(bins)
         # Only here: within the forward pass, each question to a device would make the model wait for it.
         planes = {name: fetch(there) for name, there in self._planes.items()}
         for name, fetched in planes.items():
-            _check_finite(name, fetched.n_invalid)
+            if fetched.n_invalid:
+                _refuse_infinite(name, fetched.n_invalid)
         return planes
 
     def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:
@@ -147,6 +154,7 @@ class Observer:
             rule=self._threshold,
             calibrated=self._calibrated,
         )
+        self._packers[name] = packer(threshold, layer.index)
         return replace(layer, threshold=threshold)
 
 
@@ -181,7 +189,9 @@ def recorded_values(
     by_bin = _by_bin(layer, output, steps, lengths)
     values = by_bin.reshape(by_bin.shape[0], -1)
     values = values if layer.index is None else values[:, layer.index]
-    _check_finite(layer.name, count_invalid(values))
+    n_invalid = count_invalid(values)
+    if n_invalid:
+        _refuse_infinite(layer.name, n_invalid)
     return values
 
 
@@ -191,7 +201,8 @@ def _by_bin(
     """Give the activations of all units, shape (bin, ...)."""
     if steps is not None and steps.axis != "calls":
         output = positions_as_bins(layer.name, output, steps.axis, lengths)
-    _check_shape(layer, output)
+    if (output.shape[1:] or (1,)) != layer.shape:
+        _refuse_shape(layer, output)
     return output
 
 
@@ -209,19 +220,17 @@ def _unit_shape(output: torch.Tensor, steps: Steps | None) -> tuple[int, ...]:
     return tuple(size for axis, size in enumerate(output.shape) if axis not in left_out) or (1,)
 
 
-def _check_shape(layer: ObservedLayer, output: torch.Tensor) -> None:
-    if (tuple(output.shape[1:]) or (1,)) != layer.shape:
-        raise ActivationError(
-            f"layer {layer.name!r} had shape {layer.shape} in the first batch and now has {tuple(output.shape[1:])}.",
-            "Its units are not the same from input to input.",
-            "Give inputs of one shape.",
-        )
+def _refuse_shape(layer: ObservedLayer, output: torch.Tensor) -> NoReturn:
+    raise ActivationError(
+        f"layer {layer.name!r} had shape {layer.shape} in the first batch and now has {tuple(output.shape[1:])}.",
+        "Its units are not the same from input to input.",
+        "Give inputs of one shape.",
+    )
 
 
-def _check_finite(name: str, n_invalid: int) -> None:
-    if n_invalid:
-        raise ActivationError(
-            f"layer {name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
-            "They are neither above nor below a threshold.",
-            "Check the inputs and the weights; the layers before it show where it begins.",
-        )
+def _refuse_infinite(name: str, n_invalid: int) -> NoReturn:
+    raise ActivationError(
+        f"layer {name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
+        "They are neither above nor below a threshold.",
+        "Check the inputs and the weights; the layers before it show where it begins.",
+    )

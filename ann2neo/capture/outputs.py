@@ -36,6 +36,8 @@ def activation_of(name: str, output: Any) -> torch.Tensor:
     >>> activation_of("encoder", {"last_hidden_state": torch.ones(2), "pooled": torch.zeros(1)})
     tensor([1., 1.])
     """
+    if isinstance(output, torch.Tensor):
+        return output if _is_activation(output) else _refuse(name, output)
     if isinstance(output, PackedSequence):
         # NaN, so that padding which no lengths leave out is refused instead of being silent.
         return pad_packed_sequence(output, batch_first=True, padding_value=math.nan)[0]
@@ -43,9 +45,7 @@ def activation_of(name: str, output: Any) -> torch.Tensor:
         first = next((value for value in output if _is_activation(value) or isinstance(value, PackedSequence)), None)
         return _refuse(name, output) if first is None else activation_of(name, first)
     parts = parts_of(output)
-    if parts is not None:
-        return _only_part(name, type(output).__name__, parts)
-    return output if _is_activation(output) else _refuse(name, output)
+    return _refuse(name, output) if parts is None else _only_part(name, type(output).__name__, parts)
 
 
 def parts_of(output: Any) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""record, plan and export: run a model over its inputs and keep which unit spiked when."""
+"""record and export: run a model over its inputs and keep which unit spiked when."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
-import pandas as pd
 from torch import nn
 
-from ann2neo.capture.calibration import Gatherer, calibrate
+from ann2neo.capture.calibration import Gatherer, calibrate, recall
 from ann2neo.capture.distributed import world
-from ann2neo.capture.inputs import Inputs, as_inputs, open_source, read_batches, trial_columns
-from ann2neo.capture.layers import check_all_ran
+from ann2neo.capture.inputs import Inputs, as_inputs, open_source, trial_columns
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.observer import ObservedLayer, Observer
 from ann2neo.capture.passes import Passes, stochastic_modules
-from ann2neo.capture.populations import UnitChoice, check_patterns, describe_units
+from ann2neo.capture.populations import UnitChoice, describe_units
 from ann2neo.capture.provenance import described
 from ann2neo.capture.quiet import evaluation_mode, original_module, weights_sha256
-from ann2neo.capture.running import Job, call_model, run_pass, watching
+from ann2neo.capture.running import Job, run_pass, watching
 from ann2neo.capture.steps import Steps
-from ann2neo.errors import Ann2NeoWarning, FormatError
-from ann2neo.formats import check_output, save
+from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFound
+from ann2neo.formats import check_output, check_takes_images, save
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, join_passes, order_sha256
@@ -125,52 +123,13 @@ def record(
     return _record(model, inputs, options, overwrite=False)
 
 
-def plan(
-    model: nn.Module, inputs: Any, *, layers: str | Sequence[str] | None = None, units: UnitChoice = None
-) -> pd.DataFrame:
-    """Say what `record` would record, from a run of the first batch.
-
-    Returns one row per layer: its name, its kind, the shape of its activation, how many units would be recorded, the type of its activation, and the
-    bytes that its bits would take over all inputs (missing where the number of inputs is not known beforehand).
-
-    Examples
-    --------
-    >>> import torch
-    >>> plan(nn.Sequential(nn.Linear(1, 2), nn.ReLU()), torch.zeros(80, 1))[["layer", "kind", "shape", "units", "bytes"]]
-      layer  kind shape  units  bytes
-    0     1  ReLU  (2,)      2     20
-    """
-    module, wrapped = original_module(model), as_inputs(inputs)
-    observer = Gatherer(units=units)
-    job = Job(module=module, inputs=wrapped, observer=observer, layers=layers)
-    with evaluation_mode(module):
-        source = open_source(wrapped)
-        with watching(job):
-            call_model(job, next(read_batches(source, wrapped)))
-    check_patterns("units", units, list(observer.layers))
-    check_all_ran(module, layers, list(observer.layers), job.watch.called)
-    n_bytes = None if source.n_inputs is None else -(-source.n_inputs // 8)
-    return pd.DataFrame(
-        [
-            {
-                "layer": layer.name,
-                "kind": layer.kind,
-                "shape": layer.shape,
-                "units": layer.units.size,
-                "dtype": layer.dtype,
-                "bytes": None if n_bytes is None else layer.units.size * n_bytes,
-            }
-            for layer in observer.layers.values()
-        ]
-    )
-
-
 def export(
     model: nn.Module,
     inputs: Any,
     path: str | PathLike[str],
     *,
     overwrite: bool = False,
+    images: Any = None,
     **options: Unpack[RecordOptions],
 ) -> Recording:
     """Record a model and save the recording: `record` and `save` in one call.
@@ -185,7 +144,10 @@ def export(
     path
         Where to write; the suffix chooses the format: ``.nwb``, ``.nix`` or ``.zarr``.
     overwrite
-        Whether a file that is there may be replaced.
+        Whether a file that is there, or a store that holds another recording, may be replaced. A store that holds this very recording, made of the same batches,
+        is resumed where it was interrupted; if it is complete and its first batch, run again, gives the same spikes, it is opened.
+    images
+        The inputs as images, for ``.nwb`` only; see `ann2neo.save`.
     **options
         As for `record`.
 
@@ -196,8 +158,9 @@ def export(
     StoreError
         If the store is there, holds another recording, and may not be replaced.
     FormatError
-        If the suffix is unknown, or several processes would write one file that is no store.
+        If the suffix is unknown or its format takes no images, or several processes would write one file that is no store.
     """
+    check_takes_images(path, images)
     if Path(path).suffix == STORE_SUFFIX:
         return _record(model, inputs, options | {"store": path}, overwrite=overwrite)
     if options.get("store") is None and world()[1] > 1:
@@ -208,7 +171,7 @@ def export(
         )
     check_output(path, overwrite=overwrite)
     recording = record(model, inputs, **options)
-    save(recording, path, overwrite=overwrite)
+    save(recording, path, overwrite=overwrite, images=images)
     return recording
 
 
@@ -217,6 +180,7 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
     threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
     store, bin_size_ms, progress = options.get("store"), options.get("bin_size_ms", 1.0), options.get("progress", True)
     _check_store(store)
+    _check_kinds(options)
     module, wrapped = original_module(model), as_inputs(inputs)
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
@@ -224,7 +188,13 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
         module=module, inputs=wrapped, observer=Gatherer(units=units), layers=layers, steps=steps, passes=passes
     )
     weights = weights_sha256(module)
-    calibration = calibrate(waiting, threshold, units=units, progress=progress)
+    calibration = None
+    if store is not None:
+        calibration = recall(
+            waiting, threshold, units=units, path=Path(store), bin_size_ms=bin_size_ms, weights=weights
+        )
+    if calibration is None:
+        calibration = calibrate(waiting, threshold, units=units, progress=progress)
     observer = Observer(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
     job = replace(waiting, observer=observer)
     known = {"weights_sha256": weights, **calibration.provenance}
@@ -240,7 +210,7 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
                 path=Path(store),
                 bin_size_ms=bin_size_ms,
                 known=known,
-                threshold_rule=[calibration.provenance["threshold_rule"], dict(calibration.thresholds)],
+                threshold_rule=calibration.identity,
                 units=units,
                 overwrite=overwrite,
                 progress=progress,
@@ -250,6 +220,24 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
         warnings.warn(Ann2NeoWarning(text), stacklevel=3)
     return recording
+
+
+def _check_kinds(options: RecordOptions) -> None:
+    """Refuse options of the wrong kind before anything runs."""
+    layers = options.get("layers")
+    names = [layers] if isinstance(layers, str) else layers
+    if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
+        raise LayerNotFound(
+            f"layers={layers!r} are no names.",
+            "Nothing was recorded.",
+            'Use names or patterns such as "features.*"; without layers= every activation function is recorded.',
+        )
+    for name, kind, example in (("steps", Steps, "Steps(1)"), ("passes", Passes, "Passes(10)")):
+        given = options.get(name)
+        if not isinstance(given, kind | None):
+            raise InputsError(
+                f"{name}={given!r} is unclear.", "Nothing was recorded.", f"Use {name}=ann2neo.{example}."
+            )
 
 
 def _check_store(store: str | PathLike[str] | None) -> None:

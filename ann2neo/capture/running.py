@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Int
 from torch import nn
 from tqdm import tqdm
 
-from ann2neo.capture.inputs import Batch, Inputs, Source, read_batches, to_model
+from ann2neo.capture.inputs import Batch, Inputs, Place, Source, place_of, read_batches, to_place
 from ann2neo.capture.layers import check_all_ran
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.observer import Observing
@@ -36,10 +37,12 @@ class Job:
     steps: Steps | None = None
     passes: Passes | None = None
     watch: Watch = field(init=False, repr=False, compare=False)
+    place: Place = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_call = self.steps is None or self.steps.axis != "calls"
         object.__setattr__(self, "watch", Watch(self.module, self.layers, self.observer, count_calls=by_call))
+        object.__setattr__(self, "place", place_of(self.module))
 
     @property
     def n_passes(self) -> int:
@@ -80,32 +83,34 @@ def run_pass(
     begin = 0 if source.batch_sizes is None else first
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
     batches = read_batches(source, job.inputs, begin)
-    bar = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch", disable=not progress)
-    for place, batch in enumerate(bar, begin):
+    if progress:
+        batches = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch")
+    for place, batch in enumerate(batches, begin):
         if look is not None:
             look(place, batch)
         if place < first:
             continue
         if job.passes is not None:
             seed_batch(job.passes, number, place)
-        yield run_batch(job, batch, n_before)
+        yield run_batch(job, batch, n_before, is_first=place == first)
         n_before += batch.n_inputs
 
 
-def run_batch(job: Job, batch: Batch, n_before: int) -> SeenBatch:
-    """Run one batch, which comes behind so many inputs."""
+def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenBatch:
+    """Run one batch, which comes behind so many inputs; with the first one every layer that was asked for must run."""
     lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
     job.observer.begin(lengths)
     predicted = _predictions(call_model(job, batch), batch, job.inputs)
     planes = job.observer.end()
-    check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
+    if is_first:
+        check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
     lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
     return SeenBatch(planes=planes, lengths=lengths, labels=batch.labels, predicted=predicted)
 
 
 def call_model(job: Job, batch: Batch) -> Any:
     """Call the model as the user said, or as its batch suggests."""
-    x = to_model(batch.x, job.module)
+    x = to_place(batch.x, job.place)
     forward = job.inputs.forward
     if forward is None and isinstance(x, dict):
         _check_arguments(job.module, x)
@@ -145,14 +150,17 @@ def _bins_of_inputs(
     ActivationError
         If layers differ, or some inputs passed a layer twice or not at all.
     """
-    bins = {name: planes[name].n_bins if name in planes else 0 for name in job.observer.layers}
     if lengths is None:
-        per_input = 1 if job.steps is None else max(bins.values()) // n_inputs
-        lengths = np.full(n_inputs, per_input, np.int64)
-    wrong = {name: n for name, n in bins.items() if n != lengths.sum()}
-    if wrong:
+        per_input = 1 if job.steps is None else max((some.n_bins for some in planes.values()), default=0) // n_inputs
+        lengths = _equal_lengths(n_inputs, per_input)
+        n_bins = n_inputs * per_input
+    else:
+        n_bins = int(lengths.sum())
+    if len(planes) != len(job.observer.layers) or any(some.n_bins != n_bins for some in planes.values()):
+        bins = {name: planes[name].n_bins if name in planes else 0 for name in job.observer.layers}
+        wrong = {name: n for name, n in bins.items() if n != n_bins}
         raise ActivationError(
-            f"{n_inputs} inputs have {lengths.sum()} bins, but these layers have another number: {wrong}.",
+            f"{n_inputs} inputs have {n_bins} bins, but these layers have another number: {wrong}.",
             "Their first axis is not one entry per input, some inputs did not reach them, or they have another number of steps: "
             "there is no common pseudo-time axis.",
             "Record layers that every input passes once (layers=...), with the same steps.",
@@ -160,11 +168,24 @@ def _bins_of_inputs(
     return lengths
 
 
+@lru_cache(8)
+def _equal_lengths(n_inputs: int, n_bins: int) -> Int[np.ndarray, " input"]:
+    lengths = np.full(n_inputs, n_bins, np.int64)
+    lengths.flags.writeable = False
+    return lengths
+
+
 def _predictions(output: Any, batch: Batch, inputs: Inputs) -> np.ndarray | None:
     """Class that the model predicts for each input, or None where its output does not say."""
     if inputs.predict is not None:
         return torch.as_tensor(inputs.predict(output)).detach().cpu().numpy().astype(np.int64)
-    logits = getattr(output, "logits", output)
+    logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", output)
     if not (isinstance(logits, torch.Tensor) and logits.is_floating_point() and logits.ndim == 2):
         return None
-    return logits.argmax(dim=1).cpu().numpy() if logits.shape[0] == batch.n_inputs and logits.shape[1] > 1 else None
+    n_inputs, n_classes = logits.shape
+    if n_inputs != batch.n_inputs or n_classes < 2:
+        return None
+    # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
+    if logits.is_cpu and logits.dtype is not torch.bfloat16:
+        return logits.detach().numpy().argmax(axis=1)
+    return logits.argmax(dim=1).cpu().numpy()

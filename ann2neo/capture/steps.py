@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from ann2neo.capture.layers import pattern_of
 from ann2neo.errors import ActivationError, InputsError
 
 
@@ -90,3 +92,35 @@ def positions_as_bins(
         )
     inside = torch.arange(by_position.shape[1]) < torch.as_tensor(lengths)[:, None]
     return by_position[inside.to(by_position.device)]
+
+
+def check_positions(positions: Mapping[str, int]) -> None:
+    """Refuse layers that have not as many positions as most, such as what comes behind a pooler, whose units would be taken for positions.
+
+    Raises
+    ------
+    ActivationError
+        If there are such layers; the message lists them, and says how to record the others.
+
+    Examples
+    --------
+    >>> check_positions({"encoder.0.act": 9, "encoder.1.act": 9, "pooler.activation": 32})
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.ActivationError: 2 of 3 layers have 9 positions, but not these: 'pooler.activation' (32).
+    There is no pseudo-time axis that all layers share.
+    Record those with 9 (layers='encoder.*'), or the others by themselves.
+    """
+    if len(set(positions.values())) < 2:
+        return
+    usual = Counter(positions.values()).most_common(1)[0][0]
+    others = {name: n for name, n in positions.items() if n != usual}
+    shown = ", ".join(f"{name!r} ({n})" for name, n in list(others.items())[:10]) + (
+        ", ..." if len(others) > 10 else ""
+    )
+    pattern = pattern_of([name for name in positions if name not in others], list(others))
+    raise ActivationError(
+        f"{len(positions) - len(others)} of {len(positions)} layers have {usual} positions, but not these: {shown}.",
+        "There is no pseudo-time axis that all layers share.",
+        f"Record those with {usual} (layers={pattern!r}), or the others by themselves.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ann2neo.capture.activations import equivalent_module
-from ann2neo.capture.functions import FunctionCalls
+from ann2neo.capture.functions import WITHOUT_ACTIVATIONS, FunctionCalls
 from ann2neo.capture.layers import activation_names, named_modules, not_found, select, step_first_names, wanted
 from ann2neo.capture.outputs import activation_of, inputs_first, parts_of
 from ann2neo.capture.quiet import as_written
@@ -50,7 +49,8 @@ class Watch:
         self._root = next(iter(self._modules))
         self._active = frozenset(activation_names(self._modules))
         self._step_first = step_first_names(self._modules)
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, int] = {}
+        self._asked_for: dict[str, bool] = {}
         self._stack: list[str] = []
         self._stand_ins: dict[str, nn.Module] = {}
         self._undecided: dict[str, tuple[str, ...]] = {}
@@ -108,19 +108,27 @@ class Watch:
 
     def _hook_layers(self, modules: Mapping[str, nn.Module], parts: Mapping[str, tuple[str, ...]]) -> None:
         for name, module in modules.items():
-            self._layer_handles.append(module.register_forward_hook(self._after_call(name, parts.get(name))))
+            hook = self._after_parts(name, parts[name]) if name in parts else self._after_call(name)
+            self._layer_handles.append(module.register_forward_hook(hook))
 
-    def _after_call(self, name: str, parts: tuple[str, ...] | None) -> Callable[[nn.Module, Any, Any], None]:
+    def _after_call(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        turned = name in self._step_first
+
         def show(module: nn.Module, _args: Any, output: Any) -> None:
-            if parts is None:
-                self._show(name, name, lambda: module, output)
-                return
+            self._show(name, turned, lambda: module, output)
+
+        return show
+
+    def _after_parts(self, name: str, parts: tuple[str, ...]) -> Callable[[nn.Module, Any, Any], None]:
+        turned = name in self._step_first
+
+        def show(module: nn.Module, _args: Any, output: Any) -> None:
             known = parts_of(output) or {}
             for part in parts:
                 full_name = part if name == self._root else f"{name}.{part}"
                 if part not in known:
                     raise not_found(full_name, self._model, [*sorted(self._active), *known])
-                self._show(full_name, name, lambda: module, known[part])
+                self._show(full_name, turned, lambda: module, known[part])
 
         return show
 
@@ -134,7 +142,8 @@ class Watch:
             self._stack.pop()
 
         for name, module in self._modules.items():
-            if not isinstance(module, torch.jit.ScriptModule):
+            # A script takes no hooks, and of what calls no activation function it need not be known that it is called.
+            if not isinstance(module, torch.jit.ScriptModule) and type(module) not in WITHOUT_ACTIVATIONS:
                 self._stack_handles.append(module.register_forward_pre_hook(enter(name)))
                 self._stack_handles.append(module.register_forward_hook(leave, always_call=True))
 
@@ -151,27 +160,33 @@ class Watch:
         caller = self._stack[-1] if self._stack else self._root
         prefix = "" if caller == self._root else f"{caller}."
         full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self._modules else f"{prefix}{name}"
-        self._show(full_name, caller, lambda: self._stand_in(full_name, name, args, kwargs), output)
+        self._show(full_name, caller in self._step_first, lambda: self._stand_in(full_name, name, args, kwargs), output)
 
     def _stand_in(self, layer: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
         if layer not in self._stand_ins:
             self._stand_ins[layer] = equivalent_module(name, args, kwargs)
         return self._stand_ins[layer]
 
-    def _show(self, name: str, caller: str, module: Callable[[], nn.Module], output: Any) -> None:
+    def _show(self, name: str, turned: bool, module: Callable[[], nn.Module], output: Any) -> None:
         if self._busy:
             return
-        call = self._calls[name] if self._count_calls else 0
-        self._calls[name] += 1
-        full_name = f"{name}:{call}" if call else name
+        call = self._calls.get(name, 0)
+        self._calls[name] = call + 1
+        full_name = f"{name}:{call}" if call and self._count_calls else name
         if self._scouted is not None:
             self._scouted.add(full_name)
-        elif wanted(full_name, self._selection.patterns):
+        elif self._is_wanted(full_name):
             activation = activation_of(full_name, output)
             self._busy = True
             try:
-                self._observe(
-                    full_name, module(), inputs_first(activation) if caller in self._step_first else activation
-                )
+                self._observe(full_name, module(), inputs_first(activation) if turned else activation)
             finally:
                 self._busy = False
+
+    def _is_wanted(self, layer: str) -> bool:
+        """Compare a layer with the patterns once, not in every batch."""
+        if self._selection.patterns is None:
+            return True
+        if layer not in self._asked_for:
+            self._asked_for[layer] = wanted(layer, self._selection.patterns)
+        return self._asked_for[layer]

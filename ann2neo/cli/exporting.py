@@ -37,12 +37,23 @@ from ann2neo.cli.objects import load_object, with_weights
     metavar="[PATTERN=]UNITS",
     help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many); default: all.",
 )
+@click.option(
+    "--steps",
+    metavar="AXIS",
+    help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin.",
+)
+@click.option("--passes", type=click.IntRange(1), help="Run through the inputs so often, with dropout active.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the passes.")
 @click.option("--weights", type=options.PATH, help="State dict to load into the model (never unpickled).")
 @click.option(
     "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
 )
 @click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the file, or a store that holds another recording; an identical one that was interrupted is resumed.",
+)
 @options.quiet
 def export(
     model: str,
@@ -52,6 +63,9 @@ def export(
     thresholds: tuple[str, ...],
     calibrate: str | None,
     units: tuple[str, ...],
+    steps: str | None,
+    passes: int | None,
+    seed: int,
     weights: Path | None,
     batch_size: int,
     bin_size_ms: float,
@@ -67,13 +81,14 @@ def export(
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb --weights trained.pt
       ann2neo export nets.py:model nets.py:inputs -o rec.zarr --threshold quantile:0.9 --threshold 'fc*=0.5'
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb --layers 'features.*' --units 'features.0=sample:0.01'
+      ann2neo export nets.py:lstm nets.py:sentences -o rec.zarr --layers lstm --steps 1
       torchrun --nproc-per-node 2 -m ann2neo export nets.py:model nets.py:inputs -o rec.zarr
     """
     from ann2neo import capture
     from ann2neo.capture.distributed import world
 
     rank, _ = world()
-    chosen = read_units(units)
+    chosen, along = read_units(units), _steps(steps)
     read_thresholds(thresholds, on=None)  # what is written wrongly is said before anything is loaded
     network = with_weights(load_object(model, "model"), weights)
     data = _inputs(inputs, batch_size)
@@ -86,11 +101,25 @@ def export(
         layers=list(layers) or None,
         threshold=read_thresholds(thresholds, on=on),
         units=chosen,
+        steps=along,
+        passes=None if passes is None else capture.Passes(passes, seed=seed),
         bin_size_ms=bin_size_ms,
         progress=not quiet and rank == 0,
     )
     if rank == 0:
         click.echo(f"{output}: {recording}")
+
+
+def _steps(given: str | None) -> Any:
+    from ann2neo.capture import Steps
+
+    if given is None:
+        return None
+    if given == "calls":
+        return Steps("calls")
+    if not given.removeprefix("-").isdecimal():
+        raise click.BadParameter(f"{given!r} is no axis: use a number such as 1, or calls.", param_hint="--steps")
+    return Steps(int(given))
 
 
 def _inputs(reference: str, batch_size: int) -> Any:

@@ -70,12 +70,9 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     """
     as_recording(recording)
     home = _home(_path(path))
-    if images is None:
-        home.save(recording, Path(path), overwrite=overwrite)
-    elif Path(path).suffix == ".nwb":
-        home.save(recording, Path(path), overwrite=overwrite, images=images)
-    else:
-        raise FormatError(f"{path} cannot hold images.", "Nothing was written.", "Save as .nwb, or leave out images=.")
+    check_takes_images(path, images)
+    given = {} if images is None else {"images": images}
+    home.save(recording, Path(path), overwrite=overwrite, **given)
 
 
 def load(path: str | PathLike[str]) -> Recording:
@@ -110,6 +107,18 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
     """
     _home(_path(path))
     check_target(Path(path), overwrite, marker=".zgroup")
+
+
+def check_takes_images(path: str | PathLike[str], images: Any) -> None:
+    """Refuse images for a format that does not hold any.
+
+    Raises
+    ------
+    FormatError
+        If there are images and the file is no NWB.
+    """
+    if images is not None and _path(path).suffix != ".nwb":
+        raise FormatError(f"{path} cannot hold images.", "Nothing was written.", "Save as .nwb, or leave out images=.")
 
 
 def _path(given: Any) -> Path:

@@ -23,6 +23,7 @@ from ann2neo.recording import Layer, Provenance, Recording, join_passes, order_s
 from ann2neo.store.layout import (
     GROWING_CHUNK_BYTES,
     MARKER,
+    encoded_chunks,
     new_group,
     new_layer,
     open_bits,
@@ -89,6 +90,12 @@ class Growing:
         """Number of columns of one pass, if it is known."""
         return None if self.n_bins is None else -(-self.n_bins // self.column_bins)
 
+    def chunk_shape(self, layer: Layer) -> tuple[int, int]:
+        """Units and bytes of the chunks of a layer."""
+        n_bins = self.column_bins if self.n_bins is None else min(self.n_bins, self.column_bins)
+        width = -(-n_bins // 8)
+        return units_per_chunk(layer.n_units, width, GROWING_CHUNK_BYTES), width
+
 
 def bare(
     *,
@@ -118,11 +125,10 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
     )
     # Where the end is not known, the arrays grow with the columns.
     n_bytes = -(-(growing.column_bins if growing.n_bins is None else growing.n_bins) // 8)
-    width = min(growing.column_bins // 8, n_bytes)
     with complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
         root = new_group(part)
         for number, layer in enumerate(growing.layers):
-            chunks = (1, units_per_chunk(layer.n_units, width, GROWING_CHUNK_BYTES), width)
+            chunks = (1, *growing.chunk_shape(layer))
             new_layer(root, f"layers/{number}", layer, n_passes=growing.n_passes, n_bytes=n_bytes, chunks=chunks)
         (part / LOG).mkdir()
         if growing.order is not None:
@@ -179,12 +185,22 @@ def write_bits(
     growing: Growing, layer: int, pass_number: int, column: int, bits: UInt8[np.ndarray, "unit byte"]
 ) -> int:
     """Write the bits of a layer in one column, and give their CRC-32."""
-    array = open_bits(growing.path, layer)
-    first = column * growing.column_bins // 8
-    if first + bits.shape[1] > array.shape[2]:
-        array.resize(array.shape[0], array.shape[1], _grown(first + bits.shape[1], growing.column_bins // 8))
-    array[pass_number, :, first : first + bits.shape[1]] = bits
+    if growing.n_bins is None:
+        _make_room(growing, layer, column * growing.column_bins // 8 + bits.shape[1])
+    folder = growing.path / f"layers/{layer}/bits"
+    n_units, width = growing.chunk_shape(growing.layers[layer])
+    if bits.shape[1]:
+        # Not through Zarr, whose machinery takes longer than compressing and writing do.
+        for number, content in encoded_chunks(bits, n_units=n_units, width=width):
+            write_whole(folder / f"{pass_number}.{number}.{column}", content)
     return zlib.crc32(bits.data)
+
+
+def _make_room(growing: Growing, layer: int, n_bytes: int) -> None:
+    """Enlarge an array whose end is not known."""
+    array = open_bits(growing.path, layer)
+    if n_bytes > array.shape[2]:
+        array.resize(array.shape[0], array.shape[1], _grown(n_bytes, growing.column_bins // 8))
 
 
 @contextmanager

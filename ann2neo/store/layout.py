@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numcodecs
 import numpy as np
 import zarr
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 
 from ann2neo.recording import Layer
 
@@ -37,7 +38,7 @@ def open_group(path: Path, *, write: bool = False) -> Any:
 
 def new_array(root: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> Any:
     """Make an array all of whose chunks will be on the disk, also those of zeros."""
-    compressor = numcodecs.Zstd(level=1)
+    compressor = compression()
     if zarr.__version__.startswith("2."):
         return root.create_dataset(
             name, shape=shape, chunks=chunks, dtype=dtype, compressor=compressor, write_empty_chunks=True
@@ -50,6 +51,35 @@ def new_array(root: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, .
         compressors=compressor,
         config={"write_empty_chunks": True},
     )
+
+
+def compression() -> numcodecs.Zstd:
+    """Make what compresses all chunks."""
+    return numcodecs.Zstd(level=1)
+
+
+def encoded_chunks(bits: UInt8[np.ndarray, "unit byte"], *, n_units: int, width: int) -> Iterator[tuple[int, bytes]]:
+    """Encode the bits of a column of chunks as Zarr does: number and content of each, filled up with zeros to its size.
+
+    Parameters
+    ----------
+    bits
+        Bits of all units, not wider than a chunk.
+    n_units, width
+        Units and bytes of a chunk.
+
+    Examples
+    --------
+    >>> chunks = dict(encoded_chunks(np.ones((5, 2), np.uint8), n_units=3, width=4))
+    >>> list(chunks), np.frombuffer(compression().decode(chunks[1]), np.uint8).reshape(3, 4).sum(axis=1).tolist()
+    ([0, 1], [2, 2, 0])
+    """
+    codec = compression()
+    for number, first in enumerate(range(0, len(bits), n_units)):
+        part = bits[first : first + n_units]
+        if part.shape != (n_units, width):
+            part = np.pad(part, ((0, n_units - part.shape[0]), (0, width - part.shape[1])))
+        yield number, codec.encode(np.ascontiguousarray(part))
 
 
 def open_bits(path: Path, layer: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Column:
     known
         What is known of each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,).
     batches
-        Number and CRC-32 of the batches from which it was recorded.
+        Number and check sum of the batches from which it was recorded.
     after
         The batch from which the next column begins.
     crc32
@@ -123,12 +124,17 @@ def join_lengths(columns: Sequence[Column]) -> Int[np.ndarray, " input"]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there as a whole or not at all."""
-    part = path.with_name(f"{path.name}.{uuid4().hex[:12]}.partial")
+    # Texts, not paths: several of these files are written per second while a model runs.
+    final = os.fspath(path)
+    part = f"{final}.{uuid4().hex[:12]}.partial"
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        with open(part, "xb") as file:
+            file.write(content)
+        os.replace(part, final)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
 
 
 def _column(found: Mapping[str, Any]) -> Column:

@@ -13,9 +13,10 @@ from ann2neo.thresholds.rules import (
     statistic_for,
     thresholds_from,
 )
-from ann2neo.thresholds.selection import Selection
+from ann2neo.thresholds.selection import MAX_BYTES, Selection
 
 __all__ = [
+    "MAX_BYTES",
     "FixedRule",
     "Floor",
     "MeanPlusSd",

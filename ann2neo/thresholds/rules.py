@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ann2neo.errors import ThresholdError
 from ann2neo.recording import matches
 from ann2neo.thresholds.moments import Moments
-from ann2neo.thresholds.selection import Selection
+from ann2neo.thresholds.selection import MAX_BYTES, Selection
 
 Per = Literal["unit", "layer"]
 
@@ -34,7 +34,8 @@ class Quantile:
     """The threshold is a quantile of the activation over some inputs.
 
     It is the smallest of the unit's own activations that at least a share ``q`` of them does not exceed (NumPy's "inverted_cdf"), so that a unit spikes on at most
-    a share ``1 - q`` of these inputs: exactly, whatever their number. Memory is bounded: where activations do not fit, the inputs are read several times.
+    a share ``1 - q`` of these inputs: exactly, whatever their number. Memory is bounded; one reading of the inputs is enough where activations fit, or where inputs come
+    in random order; others, such as many inputs sorted by label, may be read a few times.
 
     Parameters
     ----------
@@ -168,9 +169,21 @@ def calibrated_rules(rule: Rule) -> list[CalibratedRule]:
     return [one for one in every if isinstance(one, (Quantile, MeanPlusSd))]
 
 
-def statistic_for(rule: CalibratedRule) -> Statistic:
-    """Make what gathers a rule's activations."""
-    return Selection(float(rule.q)) if isinstance(rule, Quantile) else Moments()
+def statistic_for(rule: CalibratedRule, *, max_bytes: int = MAX_BYTES, n_expected: int | None = None) -> Statistic:
+    """Make what gathers a rule's activations.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+    max_bytes
+        Memory for activations or counts.
+    n_expected
+        How many activations each column will have, if that is known.
+    """
+    if isinstance(rule, Quantile):
+        return Selection(float(rule.q), max_bytes=max_bytes, n_expected=n_expected)
+    return Moments()
 
 
 def thresholds_from(rule: CalibratedRule, statistic: Statistic) -> Float[np.ndarray, " column"]:

@@ -4,16 +4,19 @@ from ann2neo.capture.packing.buffer import PlaneBuffer
 from ann2neo.capture.packing.planes import Planes, pack
 from ann2neo.capture.packing.routes import (
     DevicePlanes,
+    Packer,
     count_invalid,
     fetch,
     pack_above,
     pack_on_device,
     pack_truth,
+    packer,
 )
 
 __all__ = [
     "DevicePlanes",
     "PlaneBuffer",
+    "Packer",
     "Planes",
     "count_invalid",
     "fetch",
@@ -21,4 +24,5 @@ __all__ = [
     "pack_above",
     "pack_on_device",
     "pack_truth",
+    "packer",
 ]

@@ -39,6 +39,10 @@ class PlaneBuffer:
     def add(self, planes: Planes) -> None:
         """Append planes, shifted to where the last bin ended."""
         n_bins = self._n_rest + planes.n_bins
+        if self._n_rest == 0 and n_bins % 8 == 0 and n_bins:
+            self._whole.append(np.ascontiguousarray(planes.bits))
+            self._n_whole += n_bins // 8
+            return
         bits = np.ascontiguousarray(planes.bits) if self._n_rest == 0 else self._shifted(planes.bits)
         n_whole = n_bins // 8
         if n_whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -26,6 +27,9 @@ class DevicePlanes:
     bits: UInt8[torch.Tensor, "plane unit"]
     n_bins: int
     n_invalid: Int[torch.Tensor, ""]
+
+
+Packer = Callable[[torch.Tensor], Planes | DevicePlanes]
 
 
 def pack_above(values: Float[torch.Tensor, "bin ..."], thresholds: torch.Tensor, units: Units | None = None) -> Planes:
@@ -57,11 +61,40 @@ def pack_on_device(
 
     The values may be overwritten afterwards.
     """
-    plain = values.is_cpu and values.layout is torch.strided and not values.is_neg()
-    if plain and values.dtype in COMPILED and 0 not in values.shape:
-        return pack_with_numba(values.detach(), thresholds.detach(), units)
-    packed = pack_with_torch(values.detach(), thresholds.detach(), units)
-    return fetch(packed) if values.is_cpu else packed
+    return packer(thresholds, units)(values)
+
+
+def packer(thresholds: torch.Tensor, units: Units | None = None) -> Packer:
+    """Prepare to pack many batches of a layer as `pack_on_device` does: what can be decided without the values is decided once.
+
+    Examples
+    --------
+    >>> pack_layer = packer(torch.tensor(0.5))
+    >>> pack_layer(torch.tensor([[1.0, 0.0]])).bits, pack_layer(torch.tensor([[0.0, 2.0]])).bits
+    (array([[128,   0]], dtype=uint8), array([[  0, 128]], dtype=uint8))
+    """
+    thresholds = thresholds.detach()
+    limits, places = None, None
+    if thresholds.is_cpu and thresholds.dtype in COMPILED:
+        limits, places = _numbers(thresholds), None if units is None else units.numpy()
+
+    def pack_values(values: Float[torch.Tensor, "bin ..."]) -> Planes | DevicePlanes:
+        # Amid a model each call of torch costs microseconds, so the usual case is told by the array alone.
+        array = None if limits is None else _viewed(values)
+        if array is not None and limits is not None and array.dtype == limits.dtype and array.size:
+            return _pack_compiled(values, array, limits, places)
+        packed = pack_with_torch(values.detach(), thresholds, units)
+        return fetch(packed) if values.is_cpu else packed
+
+    return pack_values
+
+
+def _viewed(values: torch.Tensor) -> Float[np.ndarray, "bin ..."] | None:
+    """View values as an array, or give None if torch refuses: on other devices, sparse, negated, of types that NumPy lacks."""
+    try:
+        return values.numpy()
+    except (TypeError, RuntimeError):
+        return _viewed(values.detach()) if values.requires_grad else None
 
 
 def fetch(planes: Planes | DevicePlanes) -> Planes:
@@ -86,20 +119,32 @@ def pack_with_numpy(values: torch.Tensor, thresholds: torch.Tensor, units: Units
 
 def pack_with_numba(values: torch.Tensor, thresholds: torch.Tensor, units: Units | None = None) -> Planes:
     """Pack float32 or float64 values on a CPU in one pass over memory, wherever the units lie in it."""
+    places = None if units is None else units.numpy()
+    return _pack_compiled(values, values.numpy(), _numbers(thresholds), places)
+
+
+def _numbers(thresholds: torch.Tensor) -> Float[np.ndarray, " limit"]:
     # Contiguous, as all that kernels are given: they would be compiled again for other arrays.
-    limits = np.ascontiguousarray(thresholds.numpy()).reshape(-1)
-    if units is None and values.is_contiguous():
-        bits, finite = _pack_contiguous(values.numpy(), limits)
+    return np.ascontiguousarray(thresholds.numpy()).reshape(-1)
+
+
+def _pack_compiled(
+    values: torch.Tensor,
+    array: Float[np.ndarray, "bin ..."],
+    limits: Float[np.ndarray, " limit"],
+    units: Int[np.ndarray, " unit"] | None,
+) -> Planes:
+    if units is None and array.flags.c_contiguous:
+        bits, finite = _pack_contiguous(array, limits)
     elif units is None:
-        bits, finite = _pack_all(values, limits)
+        bits, finite = _pack_all(values.detach(), limits)
     else:
-        bits, finite = _pack_chosen(values, limits, units.numpy())
-    n_invalid = 0 if finite else count_invalid(chosen(values, units))
-    return Planes(bits=bits, n_bins=values.shape[0], n_invalid=n_invalid)
+        bits, finite = _pack_chosen(values.detach(), limits, units)
+    n_invalid = 0 if finite else count_invalid(chosen(values, None if units is None else torch.from_numpy(units)))
+    return Planes(bits=bits, n_bins=len(values), n_invalid=n_invalid)
 
 
 def _pack_contiguous(values: Float[np.ndarray, "bin ..."], limits: Float[np.ndarray, " limit"]) -> Packed:
-    # For small layers each call of torch counts, which costs microseconds amid a model: this way there is but one.
     n_bins, n_units = len(values), values.size // len(values)
     bits = np.empty(((n_bins + 7) // 8, n_units), np.uint8)
     return bits, pack_rows(values.reshape(-1), n_units, n_bins, limits, bits)

@@ -4,88 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from ann2neo.atomic import check_target
-from ann2neo.capture.columns import ColumnWriter, Known, Layout, layout_of
+from ann2neo.capture.checksums import batch_checksum
+from ann2neo.capture.columns import ColumnWriter, Known, layout_of
 from ann2neo.capture.distributed import Processes, deal, joined
-from ann2neo.capture.identity import batch_crc32, check_same, identity_of, order_facts
-from ann2neo.capture.inputs import Batch, Source, open_source, read_batches
+from ann2neo.capture.identity import check_same
+from ann2neo.capture.inputs import Batch, Source, open_source
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.quiet import evaluation_mode
 from ann2neo.capture.running import Job, run_pass, watching
+from ann2neo.capture.storing.looking import facts_of, look_for, other_inputs
+from ann2neo.capture.storing.orders import in_order, order_of
+from ann2neo.capture.storing.spans import Span, cut_spans, n_columns
+from ann2neo.capture.storing.wanted import Found, Wanted
 from ann2neo.errors import InputsError, StoreError
 from ann2neo.recording import Layer, Recording
 from ann2neo.store.complete import load
-from ann2neo.store.growing import Growing, Order, bare, create, finish, is_complete, missing_columns, open_growing
-from ann2neo.store.layout import MARKER, column_bins
+from ann2neo.store.growing import Growing, bare, create, finish, missing_columns
+from ann2neo.store.layout import column_bins
 from ann2neo.store.log import Column, Start, is_whole, prefix, read_log
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Columns that follow one another in a pass, from the first to before the last; None if the pass ends where the inputs end."""
-
-    pass_number: int
-    first: int
-    stop: int | None
-    start: Start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A recording that is to be in a store.
-
-    Parameters
-    ----------
-    job
-        What is run.
-    path
-        The store.
-    bin_size_ms
-        Size of a bin.
-    known
-        What the provenance says beside what the job shows.
-    threshold_rule, units
-        Which thresholds and units were asked for.
-    overwrite
-        Whether another store of that name may be replaced.
-    progress
-        Whether to show a progress bar.
-    """
-
-    job: Job
-    path: Path
-    bin_size_ms: float
-    known: Mapping[str, Any]
-    threshold_rule: Any
-    units: Any
-    overwrite: bool
-    progress: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What the first process found: the facts of the recording, the order of its inputs, and how far the store is."""
-
-    facts: Mapping[str, Any]
-    drawn: list[list[Any]] | None
-    growing: Growing | None
-    complete: bool
 
 
 def record_into(wanted: Wanted) -> Recording:
     """Record into a store what it lacks, and open it.
 
-    An identical complete store is opened and nothing is run; an incomplete one is resumed. Of several processes each records columns of its own.
+    An identical complete store is opened and nothing is run; an incomplete one is resumed, whether it may be overwritten or not. Of several processes each records columns of its own.
 
     Raises
     ------
@@ -97,12 +47,12 @@ def record_into(wanted: Wanted) -> Recording:
     job = wanted.job
     with joined() as processes, evaluation_mode(job.module, _stochastic(job)):
         source = open_source(job.inputs)
-        found = processes.from_first(lambda: _look(wanted, source))
+        found = processes.from_first(lambda: look_for(wanted, source))
         if processes.rank > 0:
-            source = _in_order(source, found.drawn)
-            check_same(wanted.path, found.facts, _facts(wanted, source))
+            source = in_order(source, found.drawn)
+            check_same(wanted.path, found.facts, facts_of(wanted, source))
         elif found.drawn is not None:
-            source = _in_order(source, found.drawn)
+            source = in_order(source, found.drawn)
         if not found.complete:
             with _kept(wanted.path):
                 _Recorder(wanted, source, processes, found).run()
@@ -138,7 +88,9 @@ class _Recorder:
                 self._run_passes(growing, log)
             else:
                 todo = self._processes.from_first(lambda: missing_columns(growing, log)) or []
-                self._run_spans(growing, deal(_spans(todo, growing, self._layout, self._processes.n), self._processes))
+                self._run_spans(
+                    growing, deal(cut_spans(todo, growing, self._layout, self._processes.n), self._processes)
+                )
         self._processes.wait()
         self._processes.from_first(lambda: finish(growing))
 
@@ -157,7 +109,7 @@ class _Recorder:
             n_bins=n_bins,
             n_passes=self._job.n_passes,
             layers=layers,
-            order=_order(self._source),
+            order=order_of(self._source),
         )
         provenance = described(self._job, batch_size=first.lengths.size) | dict(wanted.known)
         create(growing, bin_size_ms=wanted.bin_size_ms, provenance=provenance, overwrite=wanted.overwrite)
@@ -174,7 +126,7 @@ class _Recorder:
     def _run_spans(self, growing: Growing, spans: Sequence[Span]) -> None:
         shown = self._wanted.progress and self._processes.rank == 0
         with tqdm(
-            total=sum(_n_columns(span) for span in spans), desc="recording", unit="column", disable=not shown
+            total=sum(n_columns(span) for span in spans), desc="recording", unit="column", disable=not shown
         ) as bar:
             for span in spans:
                 self._run_span(growing, span, bar.update)
@@ -200,9 +152,9 @@ class _Recorder:
 
     def _batches(self, pass_number: int, start: Start, *, progress: bool) -> Iterator[SeenBatch]:
         def look(number: int, batch: Batch) -> None:
-            crc, place = batch_crc32(batch.x), (pass_number, number)
+            crc, place = batch_checksum(batch.x), (pass_number, number)
             if self._crc.setdefault(place, crc) != crc:
-                raise _other_inputs(self._wanted.path, number)
+                raise other_inputs(self._wanted.path, number)
 
         return run_pass(
             self._job,
@@ -229,79 +181,6 @@ class _Recorder:
             )
 
 
-def _look(wanted: Wanted, source: Source) -> Found:
-    """Find out how far the store is, and in which order its inputs were drawn."""
-    facts = _facts(wanted, source)
-    if not wanted.path.exists() or wanted.overwrite:
-        check_target(wanted.path, wanted.overwrite, marker=MARKER)
-        return Found(facts=facts, drawn=_drawn(source), growing=None, complete=False)
-    growing = open_growing(wanted.path)
-    if growing.identity != facts and _drawn_at_random(source):
-        source = _in_order(source, _drawn_before(growing))
-        facts = _facts(wanted, source)
-    check_same(wanted.path, growing.identity, facts)
-    complete = is_complete(wanted.path)
-    _check_inputs(wanted, source, read_log(wanted.path), every=complete)
-    return Found(facts=facts, drawn=_drawn(source), growing=growing, complete=complete)
-
-
-def _check_inputs(wanted: Wanted, source: Source, log: Mapping[tuple[int, int], Column], *, every: bool) -> None:
-    """Refuse inputs that are not those from which the store was recorded.
-
-    Where their order is known, the first batch stands for all; else all are compared, at once if nothing will be run and as they come if something will.
-    """
-    crc = {number: crc for (p, _), column in log.items() if p == 0 for number, crc in column.batches.items()}
-    if not crc or (source.batch_sizes is None and not every):
-        return
-    n_seen = 0
-    for number, batch in enumerate(read_batches(source, wanted.job.inputs)):
-        if crc.get(number, None if every else batch_crc32(batch.x)) != batch_crc32(batch.x):
-            raise _other_inputs(wanted.path, number)
-        n_seen += 1
-        if source.batch_sizes is not None:
-            return
-    if n_seen != len(crc):
-        raise _other_inputs(wanted.path, n_seen)
-
-
-def _other_inputs(path: Path, batch: int) -> StoreError:
-    return StoreError(
-        f"batch {batch} is not the one that was recorded into {path}.",
-        "The inputs, or what changes them at random, are not the same; nothing more was recorded.",
-        "Give the same inputs in the same order, or record into another store.",
-    )
-
-
-def _facts(wanted: Wanted, source: Source) -> dict[str, Any]:
-    known = identity_of(
-        wanted.job,
-        bin_size_ms=wanted.bin_size_ms,
-        weights=wanted.known["weights_sha256"],
-        threshold_rule=wanted.threshold_rule,
-        units=wanted.units,
-    )
-    return known | order_facts(source, wanted.job.inputs.batch_size)
-
-
-def _spans(todo: Sequence[tuple[int, int]], growing: Growing, layout: Layout, n_processes: int) -> list[Span]:
-    """Put columns together that begin and end with a batch, or, where these are too few to be dealt, as many as each process gets."""
-    most = len(todo) if n_processes == 1 else max(1, -(-len(todo) // n_processes))
-    together = min(layout.columns_until_aligned(growing.column_bins), most) if n_processes > 1 else most
-    spans: list[Span] = []
-    for pass_number, column in todo:
-        last = spans[-1] if spans else None
-        if last is not None and (last.pass_number, last.stop) == (pass_number, column) and _n_columns(last) < together:
-            spans[-1] = Span(pass_number=pass_number, first=last.first, stop=column + 1, start=last.start)
-        else:
-            start = layout.start_of(column * growing.column_bins)
-            spans.append(Span(pass_number=pass_number, first=column, stop=column + 1, start=start))
-    return spans
-
-
-def _n_columns(span: Span) -> int:
-    return 0 if span.stop is None else span.stop - span.first
-
-
 def _check_layers(growing: Growing, job: Job) -> None:
     """Refuse to go on with layers that are not those of the store."""
     here = _bare_layers(job)
@@ -323,37 +202,6 @@ def _bare_layers(job: Job) -> tuple[Layer, ...]:
 
 def _stochastic(job: Job) -> Sequence[Any]:
     return [] if job.passes is None else stochastic_modules(job.module, job.passes)
-
-
-def _order(source: Source) -> Order | None:
-    if source.stimulus_ids is None or source.batch_sizes is None:
-        return None
-    return Order(stimulus_ids=source.stimulus_ids, batch_sizes=source.batch_sizes)
-
-
-def _drawn(source: Source) -> list[list[Any]] | None:
-    """Give the order of a data set's inputs, batch by batch."""
-    if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
-        return None
-    return _cut(source.stimulus_ids, source.batch_sizes)
-
-
-def _drawn_before(growing: Growing) -> list[list[Any]] | None:
-    return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
-
-
-def _cut(ids: np.ndarray, sizes: np.ndarray) -> list[list[Any]]:
-    return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]
-
-
-def _in_order(source: Source, drawn: list[list[Any]] | None) -> Source:
-    return source if drawn is None or source.in_order is None else source.in_order(drawn)
-
-
-def _drawn_at_random(source: Source) -> bool:
-    """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
-    drawn = _drawn(source)
-    return drawn is not None and source.draw is not None and any(source.draw() != drawn for _ in range(4))
 
 
 @contextmanager

@@ -1,0 +1,201 @@
+"""Running the model over the inputs of threshold rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ann2neo.capture.calibration.contents import Fingerprint
+from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, RuleOfLayer
+from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, open_source, read_batches
+from ann2neo.capture.populations import UnitChoice
+from ann2neo.capture.quiet import evaluation_mode
+from ann2neo.capture.running import Job, call_model, watching
+from ann2neo.capture.steps import Steps, lengths_of_batch
+from ann2neo.errors import InputsError
+from ann2neo.recording import order_sha256
+from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, Rule, calibrated_rules, describe, rule_for
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What came out of calibrating.
+
+    Parameters
+    ----------
+    thresholds
+        Thresholds of the recorded units by layer, in double precision, each of shape (unit,); layers whose rule needs no calibration are left out.
+    provenance
+        The rule and the inputs that calibrated it, as flat facts.
+    identity
+        What the thresholds follow from, beside the model: the rule and its inputs, in any order.
+    """
+
+    thresholds: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any]
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadInputs:
+    """What was read once of the inputs of a rule: the number of inputs of each batch, and hashes of their content."""
+
+    source: Source
+    sizes: Sequence[int]
+    fingerprint: Fingerprint
+
+
+def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_BYTES, progress: bool) -> Calibration:
+    """Find the thresholds of all rules that have inputs of their own.
+
+    The model runs in eval mode, without gradients and without stochastic passes; modes and random states are found afterwards as before. Plain data are read with
+    the batch size and the forward call of the recorded inputs.
+
+    Parameters
+    ----------
+    job
+        The recording for which thresholds are needed.
+    rule
+        The rule of all layers.
+    units
+        The choice of recorded units, as for `ann2neo.record`; others are not gathered.
+    max_bytes
+        Memory for activations and counts. Where activations do not fit, the inputs may be read again, with the same result.
+    progress
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    InputsError
+        If inputs would have to be read again and cannot be, or are not the same again.
+    """
+    thresholds: dict[str, np.ndarray] = {}
+    read: dict[int, tuple[Inputs, ReadInputs]] = {}
+    for on in inputs_of_rules(rule):
+        inputs, steps = inputs_on(job, on), _steps_on(job, on)
+        with evaluation_mode(job.module):
+            source = open_source(inputs)
+            gatherer = Gatherer(
+                _rules_on(rule, on), units=units, steps=steps, n_inputs=source.n_inputs, max_bytes=max_bytes
+            )
+            calibrating = replace(job, inputs=inputs, observer=gatherer, steps=steps, passes=None)
+            read[id(on)] = inputs, _run(calibrating, gatherer, source, progress=progress)
+        thresholds |= gatherer.thresholds()
+    return written_down(rule, thresholds, read)
+
+
+def written_down(
+    rule: Rule, thresholds: Mapping[str, np.ndarray], read: Mapping[int, tuple[Inputs, ReadInputs]]
+) -> Calibration:
+    """Put thresholds beside what is known of the inputs that they follow from, by the `id` of what was given as ``on``."""
+    rule_text = {"threshold_rule": describe(rule, {key: sum(one.sizes) for key, (_, one) in read.items()})}
+    contents = [[one.fingerprint.in_any_order(), one.sizes[0]] for _, one in read.values()]
+    return Calibration(
+        thresholds=thresholds,
+        provenance=rule_text | _flat([_facts(*one) for one in read.values()]),
+        identity=rule_text | {"calibration": contents},
+    )
+
+
+def inputs_of_rules(rule: Rule) -> list[Any]:
+    """List what was given as ``on``, each once."""
+    return list({id(one.on): one.on for one in calibrated_rules(rule)}.values())
+
+
+def inputs_on(job: Job, on: Any) -> Inputs:
+    """Read plain data like the recorded inputs.
+
+    Raises
+    ------
+    InputsError
+        If it is the generator that is to be recorded.
+    """
+    inputs = (
+        on if isinstance(on, Inputs) else replace(job.inputs, data=on, labels=None, dataset=None, dataset_split=None)
+    )
+    if isinstance(inputs.data, Iterator) and inputs.data is job.inputs.data:
+        raise InputsError(
+            "the threshold is calibrated on the generator that is to be recorded.",
+            "It can be read only once.",
+            "Give a function without arguments that returns a fresh generator.",
+        )
+    return as_inputs(inputs)
+
+
+def _run(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> ReadInputs:
+    """Read the inputs as often as needed."""
+    fingerprint, sizes = Fingerprint(), []
+    with watching(job):
+        for batch in _read(job, gatherer, source, progress=progress):
+            fingerprint.add(batch.x, batch.n_inputs)
+            sizes.append(batch.n_inputs)
+        while not gatherer.end_reading():
+            if sum(batch.n_inputs for batch in _read(job, gatherer, source, progress=progress)) != sum(sizes):
+                raise InputsError(
+                    f"the calibrating inputs were {sum(sizes)} at first, and another number when they were read again.",
+                    "Their exact quantiles cannot be found.",
+                    "Give inputs that are the same at every reading.",
+                )
+    return ReadInputs(source=source, sizes=sizes, fingerprint=fingerprint)
+
+
+def _read(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> Iterator[Batch]:
+    """Run the model over all inputs once; gives the batches."""
+    n_seen = 0
+    batches = read_batches(source, job.inputs)
+    for batch in tqdm(batches, total=source.n_batches, desc="calibrating", unit="batch", disable=not progress):
+        lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_seen, batch.n_inputs)
+        gatherer.begin(lengths)
+        call_model(job, batch)
+        gatherer.end()
+        n_seen += batch.n_inputs
+        yield batch
+
+
+def _facts(inputs: Inputs, read: ReadInputs) -> Facts:
+    n_inputs = sum(read.sizes)
+    ids = np.arange(n_inputs) if read.source.stimulus_ids is None else read.source.stimulus_ids
+    known = {"calibration_dataset": inputs.dataset, "calibration_dataset_split": inputs.dataset_split}
+    return {
+        "calibration_n_inputs": n_inputs,
+        "calibration_batch_size": read.sizes[0],
+        "calibration_order_sha256": order_sha256(ids),
+        "calibration_sha256": read.fingerprint.hexdigest(),
+        **{key: value for key, value in known.items() if value is not None},
+    }
+
+
+def _rules_on(rule: Rule, on: Any) -> RuleOfLayer:
+    """Find a layer's rule if it is to be calibrated on these inputs."""
+
+    def rule_of(layer: str) -> CalibratedRule | None:
+        found = rule_for(layer, rule)
+        return found if isinstance(found, (Quantile, MeanPlusSd)) and found.on is on else None
+
+    return rule_of
+
+
+def _steps_on(job: Job, on: Any) -> Steps | None:
+    """Use the steps of the recording; lengths that are listed belong to the recorded inputs only."""
+    data = on.data if isinstance(on, Inputs) else on
+    if job.steps is None or job.steps.lengths is None or callable(job.steps.lengths) or data is job.inputs.data:
+        return job.steps
+    raise InputsError(
+        "the lengths of the recorded inputs are listed, but the threshold is calibrated on other inputs.",
+        "Their numbers of positions are not known.",
+        "Give Steps(..., lengths=function), which finds the lengths of any batch.",
+    )
+
+
+def _flat(facts: list[Facts]) -> Facts:
+    """Put the facts about several sets of inputs side by side, in the order of the rules."""
+    if len(facts) < 2:
+        return facts[0] if facts else {}
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    return {key: [fact.get(key, "") for fact in facts] for key in keys}

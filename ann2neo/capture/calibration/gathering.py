@@ -1,0 +1,124 @@
+"""Gathering activations as statistics, at the moment at which they exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import nn
+
+from ann2neo.capture.observer import ObservedLayer, first_sight, recorded_values
+from ann2neo.capture.packing import Planes
+from ann2neo.capture.populations import UnitChoice
+from ann2neo.capture.steps import Steps, positions_as_bins
+from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
+
+CalibratedRule = Quantile | MeanPlusSd
+RuleOfLayer = Callable[[str], CalibratedRule | None]
+
+
+class Gatherer:
+    """Gathers statistics of every activation that it is shown, batch by batch.
+
+    Parameters
+    ----------
+    rule_of
+        Gives the rule to calibrate for a layer, or None for a layer that is just looked at.
+    units, steps
+        As for `ann2neo.record`.
+    n_inputs
+        Number of inputs, if it is known.
+    max_bytes
+        Memory for activations and counts.
+    """
+
+    def __init__(
+        self,
+        rule_of: RuleOfLayer = lambda _layer: None,
+        *,
+        units: UnitChoice,
+        steps: Steps | None = None,
+        n_inputs: int | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self.layers: dict[str, ObservedLayer] = {}
+        self._rule_of, self._units, self._steps = rule_of, units, steps
+        self._n_inputs, self._max_bytes = n_inputs, max_bytes
+        self._rules: dict[str, CalibratedRule] = {}
+        self._statistics: dict[str, Any] = {}
+        self._waiting: dict[str, np.ndarray] = {}
+        self._widths: dict[str, int] = {}
+        self._open: set[str] = set()
+        self._lengths: Int[np.ndarray, " input"] | None = None
+        self._calls: dict[str, list[torch.Tensor]] = {}
+
+    def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
+        """Begin a batch whose inputs have these numbers of positions."""
+        self._lengths, self._calls = lengths, {}
+
+    def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
+        """Gather an activation before a later in-place module can change it."""
+        layer = self.layers.get(name)
+        if layer is None:
+            layer = self._first_sight(name, module, output)
+        if name not in self._open:
+            return
+        values = recorded_values(layer, output, self._steps, self._lengths)
+        if self._steps is not None and self._steps.axis == "calls":
+            self._calls.setdefault(name, []).append(values.clone())
+        else:
+            self._add(name, values)
+
+    def end(self) -> dict[str, Planes]:
+        """End the batch; there are no spikes yet."""
+        for name, calls in self._calls.items():
+            self._add(name, positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths))
+        # Only now it is known how many units there are, and how much memory each of them gets.
+        for name, values in self._waiting.items():
+            self._statistics[name] = self._begin(name)
+            self._statistics[name].add(values)
+        self._waiting = {}
+        return {}
+
+    def end_reading(self) -> bool:
+        """Say that all inputs were read; whether no other reading is needed."""
+        self._open = {name for name in self._open if not self._statistics[name].end_reading()}
+        return not self._open
+
+    def thresholds(self) -> dict[str, np.ndarray]:
+        """Give the thresholds of the recorded units by layer, each of shape (unit,)."""
+        found = {}
+        for name, statistic in self._statistics.items():
+            values = thresholds_from(self._rules[name], statistic)
+            found[name] = np.broadcast_to(values, self.layers[name].units.shape).copy()
+        return found
+
+    def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:
+        layer = self.layers[name] = first_sight(name, module, output, units=self._units, steps=self._steps)
+        rule = self._rule_of(name)
+        if rule is not None:
+            self._rules[name] = rule
+            self._open.add(name)
+        return layer
+
+    def _add(self, name: str, values: torch.Tensor) -> None:
+        # NumPy has no bfloat16, whose numbers are all numbers of float32.
+        wide = values.detach().to(torch.float32) if values.dtype == torch.bfloat16 else values.detach()
+        array = wide.cpu().numpy()
+        array = array.reshape(-1, 1) if self._rules[name].per == "layer" else array
+        if name in self._statistics:
+            self._statistics[name].add(array)
+        else:
+            self._waiting[name], self._widths[name] = array.copy(), values.shape[1] * max(array.itemsize, 4)
+
+    def _begin(self, name: str) -> Any:
+        """Make the statistic of a layer, which gets memory in proportion to its units."""
+        rule = self._rules[name]
+        share = self._max_bytes * self._widths[name] // sum(self._widths.values())
+        if self._n_inputs is None or self._steps is not None:
+            return statistic_for(rule, max_bytes=share)
+        n_each = self.layers[name].units.size if rule.per == "layer" else 1
+        return statistic_for(rule, max_bytes=share, n_expected=self._n_inputs * n_each)

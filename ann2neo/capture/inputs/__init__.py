@@ -1,0 +1,21 @@
+"""Inputs: what the user gives, as a series of batches that knows its labels and its order."""
+
+from ann2neo.capture.inputs.batches import read_batches, split_batch
+from ann2neo.capture.inputs.forms import Batch, Inputs, Source, as_inputs
+from ann2neo.capture.inputs.labels import trial_columns
+from ann2neo.capture.inputs.placing import Place, place_of, to_place
+from ann2neo.capture.inputs.sources import open_source
+
+__all__ = [
+    "Batch",
+    "Inputs",
+    "Place",
+    "Source",
+    "as_inputs",
+    "open_source",
+    "place_of",
+    "read_batches",
+    "split_batch",
+    "to_place",
+    "trial_columns",
+]

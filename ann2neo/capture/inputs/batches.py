@@ -1,0 +1,81 @@
+"""Reading batches, and telling what goes into the model from the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ann2neo.capture.inputs.forms import Batch, Inputs, Source
+from ann2neo.capture.inputs.labels import check_against_batch, class_labels
+from ann2neo.errors import InputsError
+
+LABEL_KEYS = ("label", "labels")
+
+
+def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
+    """Give the batches from the one of this number on, split into what the model takes and labels.
+
+    Raises
+    ------
+    InputsError
+        If there is no batch, or one is of no known form.
+    """
+    n_seen = 0
+    for raw in source.batches(first):
+        batch = split_batch(raw, any_form=inputs.forward is not None)
+        if inputs.labels is not None:
+            if first == 0:
+                check_against_batch(inputs.labels, batch, n_seen)
+            batch = replace(batch, labels=None)
+        n_seen += batch.n_inputs
+        yield batch
+    if n_seen == 0 and first == 0:
+        raise InputsError("the inputs are empty.", "There is nothing to record.", "Give at least one input.")
+
+
+def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
+    """Tell what goes into the model from the labels.
+
+    Integers, one per input, are labels. Targets of several dimensions are left alone. One floating-point number per input is refused, because it is
+    as likely a class with the wrong type as a quantity to be predicted.
+
+    Raises
+    ------
+    InputsError
+        If the batch has no known form, or its labels are floating-point.
+
+    Examples
+    --------
+    >>> batch = split_batch((torch.zeros(2, 5), torch.tensor([1, 0])))
+    >>> batch.n_inputs, batch.labels
+    (2, array([1, 0]))
+    """
+    if isinstance(raw, (torch.Tensor, np.ndarray)):
+        x, y = raw, None
+    elif isinstance(raw, Mapping):
+        key = next((k for k in LABEL_KEYS if k in raw), None)
+        x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
+    elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
+        x, y = raw[0], raw[1] if len(raw) == 2 else None
+    else:
+        x, y = raw, None
+    n_inputs = _n_inputs(x)
+    if n_inputs is None:
+        raise InputsError(
+            f"a batch of type {type(raw).__name__} is no tensor, no (x, y) and no mapping.",
+            "It is unclear what the model takes.",
+            "Say how with Inputs(data, forward=lambda model, batch: ...).",
+        )
+    return Batch(x=x, n_inputs=n_inputs, labels=class_labels(y, n_inputs))
+
+
+def _n_inputs(x: Any) -> int | None:
+    """Length of the first array along its first axis, however deep it lies."""
+    if isinstance(x, (torch.Tensor, np.ndarray)):
+        return int(x.shape[0]) if x.ndim else None
+    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, (tuple, list)) else ()
+    return next((n for n in map(_n_inputs, parts) if n is not None), None)

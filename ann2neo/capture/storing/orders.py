@@ -1,0 +1,44 @@
+"""The order in which inputs were drawn: kept in a store, and taken from it when it is drawn anew each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ann2neo.capture.inputs import Source
+from ann2neo.store.growing import Growing, Order
+
+
+def order_of(source: Source) -> Order | None:
+    """Write down the order of the inputs and their batches, if it is known before they are read."""
+    if source.stimulus_ids is None or source.batch_sizes is None:
+        return None
+    return Order(stimulus_ids=source.stimulus_ids, batch_sizes=source.batch_sizes)
+
+
+def drawn_order(source: Source) -> list[list[Any]] | None:
+    """Give the order of a data set's inputs, batch by batch."""
+    if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
+        return None
+    return _cut(source.stimulus_ids, source.batch_sizes)
+
+
+def drawn_before(growing: Growing) -> list[list[Any]] | None:
+    """Give the order that a store keeps, batch by batch."""
+    return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
+
+
+def in_order(source: Source, drawn: list[list[Any]] | None) -> Source:
+    """Give the same inputs in an order that was drawn before; as they come where there is but one."""
+    return source if drawn is None or source.in_order is None else source.in_order(drawn)
+
+
+def drawn_at_random(source: Source) -> bool:
+    """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
+    drawn = drawn_order(source)
+    return drawn is not None and source.draw is not None and any(source.draw() != drawn for _ in range(4))
+
+
+def _cut(ids: np.ndarray, sizes: np.ndarray) -> list[list[Any]]:
+    return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]

@@ -1,0 +1,6 @@
+"""Exact quantiles of a stream in bounded memory: in one reading mostly, in a few where its values come in an unlucky order."""
+
+from ann2neo.thresholds.selection.keys import ordered_keys, place_of, values_of
+from ann2neo.thresholds.selection.stream import MAX_BYTES, Selection
+
+__all__ = ["MAX_BYTES", "Selection", "ordered_keys", "place_of", "values_of"]

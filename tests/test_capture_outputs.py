@@ -1,0 +1,113 @@
+"""Outputs of many forms: named parts, tuples, hidden states of recurrent modules, packed sequences."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import pytest
+import torch
+from capture_sources import SEQUENCES, X, bits, in_batches, make, names, record
+from torch import nn
+
+import ann2neo
+from ann2neo.errors import ActivationError, LayerNotFound
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(3)
+
+
+@dataclass
+class Parts:
+    hidden: torch.Tensor
+    scores: torch.Tensor
+
+
+Named = namedtuple("Named", "hidden scores")
+
+
+@pytest.mark.parametrize("kind", [dict, Parts, Named])
+def test_named_parts_of_outputs(kind):
+    """A part of a mapping, dataclass or named tuple is a layer by name; without a name several are ambiguous, but of a tuple the first is meant."""
+    inner = make(lambda self, x: kind(hidden=x * 2, scores=x - 1))
+    model = make(lambda self, x: self.inner(x), inner=inner)
+    recording = record(model, layers=["inner.scores", "inner.hidden"], threshold=0.25)
+    assert sorted(names(recording)) == ["inner.hidden", "inner.scores"]
+    assert (recording.raster("inner.scores") == bits(X - 1, 0.25)).all()
+    assert (recording.raster("inner.hidden") == bits(X * 2, 0.25)).all()
+    assert (record(model, layers="hidden", threshold=0.25).raster("hidden") == bits(X * 2, 0.25)).all()
+    with pytest.raises(LayerNotFound, match="'hidden'"):
+        record(model, layers="inner.hiden", threshold=0.0)
+    if kind is Named:
+        assert (record(model, layers="inner", threshold=0.0).raster("inner") == bits(X)).all()
+    else:
+        with pytest.raises(ActivationError, match=r"layers='inner.hidden'"):
+            record(model, layers="inner", threshold=0.0)
+
+
+def test_tuples_and_single_parts():
+    """Of a tuple or list the first floating-point tensor; of a mapping the only one, or the last hidden state; or else an error."""
+    for output in (
+        lambda x: (None, torch.arange(len(x)), x),
+        lambda x: [x, x - 1],
+        lambda x: {"ids": torch.arange(len(x)), "x": x},
+        lambda x: {"pooled": x - 1, "last_hidden_state": x},
+    ):
+        model = nn.Sequential(make(lambda self, x, output=output: output(x)))
+        assert (record(model, layers="0", threshold=0.0).raster("0") == bits(X)).all()
+    with pytest.raises(ActivationError, match="tuple"):
+        record(nn.Sequential(make(lambda self, x: (None, 3))), layers="0", threshold=0.0)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_hidden_states_of_recurrent_modules(kind, batch_first):
+    """All steps of the hidden state, one bin each, input by input, whichever axis comes first; spikes where it is positive."""
+
+    def forward(self, x):
+        return self.core(x)[0][:, -1] if batch_first else self.core(x.transpose(0, 1))[0][-1]
+
+    model = make(forward, core=kind(4, 3, num_layers=2, bidirectional=True, batch_first=batch_first))
+    states = in_batches(
+        lambda x: model.core(x)[0] if batch_first else model.core(x.transpose(0, 1))[0].transpose(0, 1), SEQUENCES
+    )
+    recording = record(model, SEQUENCES, layers="core", steps=ann2neo.Steps(1))
+    assert recording.layer("core").shape == (6,)
+    assert (recording.raster("core") == bits(states.reshape(35, 6))).all()
+    assert recording.stretches.tolist() == list(range(0, 40, 5))
+    assert (record(model, SEQUENCES, layers="core").raster("core") == bits(states)).all()
+    with pytest.raises(LayerNotFound, match="core"):
+        record(model, SEQUENCES)
+
+
+def test_packed_sequences():
+    """A packed sequence is unpacked in the order of the inputs; lengths leave its padding out."""
+    lengths = torch.tensor([2, 5, 1, 4, 3, 5, 2])
+
+    def forward(self, batch):
+        packed = nn.utils.rnn.pack_padded_sequence(batch["x"], batch["n"], batch_first=True, enforce_sorted=False)
+        return self.core(packed)[1]
+
+    model = make(forward, core=nn.GRU(4, 3, batch_first=True))
+    inputs = ann2neo.Inputs([{"x": SEQUENCES, "n": lengths}], forward=lambda model, batch: model(batch))
+    recording = record(model, inputs, layers="core", steps=ann2neo.Steps(1, lengths=lengths))
+    with pytest.raises(ActivationError, match="NaN"):
+        record(model, inputs, layers="core", steps=ann2neo.Steps(1))
+    expected = torch.cat([model.core(x[None, :n])[0][0] for x, n in zip(SEQUENCES, lengths)])
+    assert (recording.raster("core") == bits(expected)).all()
+
+
+def test_recurrent_cells_are_steps():
+    """A cell called once per step gives (h, c); its hidden state is a bin per call."""
+
+    def forward(self, x):
+        state = None
+        for step in range(x.shape[1]):
+            state = self.cell(x[:, step], state)
+        return state[0]
+
+    model = make(forward, cell=nn.LSTMCell(4, 3))
+    recording = record(model, SEQUENCES, layers="cell", steps=ann2neo.Steps("calls"))
+    whole = nn.LSTM(4, 3, batch_first=True)
+    whole.load_state_dict({f"{name}_l0": value for name, value in model.cell.state_dict().items()})
+    assert (recording.raster("cell") == bits(in_batches(lambda x: whole(x)[0], SEQUENCES).reshape(35, 3), 0.0)).all()

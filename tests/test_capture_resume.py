@@ -1,0 +1,220 @@
+"""What a store holds is not recorded or calibrated again, and what is not the same is noticed before it is mixed."""
+
+import pytest
+import torch
+from store_sources import Stop, data, inputs, model, same
+from torch.utils.data import DataLoader, TensorDataset
+
+import ann2neo
+from ann2neo.errors import OutputExists, StoreError
+from ann2neo.store import check, layout
+
+torch.set_num_threads(1)
+ON = data(90, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def small_columns(monkeypatch):
+    """Columns of 16 bins, so that little data fills many."""
+    monkeypatch.setattr(layout, "MIN_COLUMN_BINS", 16)
+    monkeypatch.setattr(layout, "MAX_COLUMN_BINS", 16)
+
+
+def record(network, x, **options):
+    return ann2neo.record(network, x, progress=False, **options)
+
+
+def export(network, x, path, **options):
+    return ann2neo.export(network, x, path, overwrite=True, progress=False, **options)
+
+
+def interrupted(path, at=20, x=None, **options):
+    """Record until the model fails at a call."""
+    with pytest.raises(Stop):
+        record(model(at), inputs() if x is None else x, store=path, **options)
+    n_columns = len(list((path / "log").glob("*.*.json")))
+    assert 0 < n_columns < 19
+    return n_columns
+
+
+# Calibrated thresholds
+
+
+def rules(on):
+    return {
+        "2": ann2neo.Quantile(0.7, on=on),
+        "5": ann2neo.MeanPlusSd(0.5, on=ann2neo.Inputs(on, batch_size=9), per="layer"),
+    }
+
+
+def test_a_complete_store_is_opened_without_calibrating_again(tmp_path):
+    """The model does not run at all; the recording is the same."""
+    path, network = tmp_path / "a.zarr", model()
+    first = record(network, inputs(), store=path, threshold=rules(ON))
+    assert network[0].n_calls > 43
+    again = model()
+    assert record(again, inputs(), store=path, threshold=rules(ON.clone())).identical(first)
+    assert again[0].n_calls == 0
+    assert same(first, record(model(), inputs(), threshold=rules(ON)))
+
+
+def test_a_resumed_store_keeps_its_thresholds(tmp_path):
+    """After an interruption only missing batches are run, none of the calibrating inputs."""
+    path = tmp_path / "a.zarr"
+    n_calibrating = 13 + 10
+    n_columns = interrupted(path, n_calibrating + 20, threshold=rules(ON))
+    network = model()
+    resumed = record(network, inputs(), store=path, threshold=rules(ON))
+    assert same(resumed, record(model(), inputs(), threshold=rules(ON)))
+    assert network[0].n_calls == 43 - n_columns * 16 // 7
+    check(path)
+
+
+def test_calibrating_inputs_may_come_in_another_order(tmp_path):
+    """A shuffling loader draws another order in each process; the thresholds of the store stay."""
+    path, dataset = tmp_path / "a.zarr", TensorDataset(ON)
+    torch.manual_seed(1)
+    first = record(
+        model(), inputs(), store=path, threshold=ann2neo.Quantile(0.7, on=DataLoader(dataset, 8, shuffle=True))
+    )
+    torch.manual_seed(2)
+    network = model()
+    rule = ann2neo.Quantile(0.7, on=DataLoader(dataset, 8, shuffle=True))
+    state = torch.get_rng_state()
+    assert record(network, inputs(), store=path, threshold=rule).identical(first)
+    assert network[0].n_calls == 0
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def changed(x, row):
+    x = x.clone()
+    x[row, 0] += 1
+    return x
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_other_calibrations_are_refused(tmp_path, complete):
+    """Another rule, other calibrating inputs, fewer of them or other batches of them are another recording, also where the thresholds come out the same."""
+    path, rule = tmp_path / "a.zarr", ann2neo.Quantile(0.7, on=ON)
+    if complete:
+        record(model(), inputs(), store=path, threshold=rule)
+    else:
+        interrupted(path, 33, threshold=rule)
+    others = [
+        ann2neo.Quantile(0.71, on=ON),
+        ann2neo.Quantile(0.7, on=changed(ON, 50)),
+        ann2neo.Quantile(0.7, on=ON[:-1]),
+        ann2neo.Quantile(0.7, on=ann2neo.Inputs(ON, batch_size=11)),
+        ann2neo.MeanPlusSd(0.7, on=ON),
+    ]
+    for other in others:
+        with pytest.raises(StoreError, match="threshold rule"):
+            record(model(), inputs(), store=path, threshold=other)
+
+
+def test_a_generator_still_calibrates(tmp_path):
+    """It can be read only once, so it is read with the model; the store is the same one."""
+    path = tmp_path / "a.zarr"
+    first = record(model(), inputs(), store=path, threshold=ann2neo.Quantile(0.7, on=iter(ON.split(7))))
+    network = model()
+    again = record(network, inputs(), store=path, threshold=ann2neo.Quantile(0.7, on=iter(ON.split(7))))
+    assert again.identical(first)
+    assert network[0].n_calls == 13
+
+
+# Data that changed
+
+
+@pytest.mark.parametrize("kind", ["tensor", "array", "list"])
+@pytest.mark.parametrize("complete", [False, True])
+def test_inputs_in_memory_that_changed_anywhere_are_noticed(tmp_path, kind, complete):
+    """All batches that were recorded are compared, not only the first, before anything is run; others that are still to come may change."""
+    made = {
+        "tensor": lambda x: ann2neo.Inputs(x, batch_size=7),
+        "array": lambda x: ann2neo.Inputs(x.numpy(), batch_size=7),
+        "list": lambda x: list(x.split(7)),
+    }[kind]
+    path, x = tmp_path / "a.zarr", data()
+    if complete:
+        record(model(), made(x), store=path)
+    else:
+        interrupted(path, 20, made(x))
+    network = model()
+    with pytest.raises(StoreError, match="batch 10 is not the one"):
+        record(network, made(changed(x, 72)), store=path)
+    assert network[0].n_calls == 0
+    if not complete:
+        record(network, made(changed(x, 280)), store=path)
+        check(path)
+
+
+# Overwriting
+
+
+def test_overwriting_resumes_the_same_recording(tmp_path):
+    """What was recorded is not run again only because it might be replaced."""
+    path = tmp_path / "a.zarr"
+    n_columns = interrupted(path)
+    network = model()
+    assert same(export(network, inputs(), path), record(model(), inputs()))
+    assert network[0].n_calls == 43 - n_columns * 16 // 7
+    again = model()
+    assert same(export(again, inputs(), path), record(model(), inputs()))
+    assert again[0].n_calls == 1, "the first batch shows whether the model still does the same"
+
+
+def test_overwriting_replaces_what_other_code_recorded(tmp_path):
+    """A model whose weights and names are the same and whose forward is another gives other spikes."""
+    path = tmp_path / "a.zarr"
+    export(model(), inputs(), path)
+    network = model()
+    network[0].forward = lambda x: -x
+    assert same(export(network, inputs(), path), record(network, inputs()))
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_overwriting_replaces_another_recording(tmp_path, complete):
+    """Other weights, other options, other data: of whatever kind the inputs are, and wherever they differ."""
+    path, x = tmp_path / "a.zarr", data()
+
+    def loader(values):
+        return DataLoader(TensorDataset(values), 7)
+
+    for network, options, before, now in [
+        (model(seed=2), {}, inputs(), inputs()),
+        (model(), {"bin_size_ms": 2.0}, inputs(), inputs()),
+        (model(), {}, loader(x), loader(changed(x, 72))),
+        (model(), {}, inputs(), inputs(299)),
+    ]:
+        if complete:
+            export(model(), before, path)
+        else:
+            ann2neo.save(record(model(seed=7), data(20)), path, overwrite=True)
+            with pytest.raises(Stop):
+                export(model(20), before, path)
+        assert same(export(network, now, path, **options), record(network, now, **options))
+        check(path)
+
+
+def test_overwriting_with_a_generator_records_anew(tmp_path):
+    """To compare it would use it up."""
+    path = tmp_path / "a.zarr"
+    first = export(model(), iter(data().split(7)), path)
+    network = model()
+    assert same(export(network, iter(data().split(7)), path), first)
+    assert network[0].n_calls == 43
+
+
+def test_overwriting_spares_what_is_no_store(tmp_path):
+    """A folder of other things is never replaced; a store that was saved as a whole, or is damaged, may be."""
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExists):
+        export(model(), inputs(), path)
+    saved = tmp_path / "saved.zarr"
+    whole = record(model(), inputs())
+    ann2neo.save(whole, saved)
+    assert same(export(model(seed=3), inputs(), saved), record(model(seed=3), inputs()))
+    (saved / "log/recording.json").write_text("{")
+    assert same(export(model(seed=3), inputs(), saved), record(model(seed=3), inputs()))

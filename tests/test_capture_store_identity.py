@@ -1,0 +1,116 @@
+"""A store goes on with the recording that it holds, and with no other."""
+
+import numpy as np
+import pytest
+import torch
+from store_sources import Batches, data, inputs, interrupted, model, record, same
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ann2neo
+from ann2neo.errors import InputsError, RecordingError, StoreError
+from ann2neo.store import layout
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def small_columns(monkeypatch):
+    """Columns of 16 bins, so that little data fills many."""
+    monkeypatch.setattr(layout, "MIN_COLUMN_BINS", 16)
+    monkeypatch.setattr(layout, "MAX_COLUMN_BINS", 16)
+
+
+def test_a_shuffled_order_is_kept(tmp_path):
+    """An order that is drawn anew in each process is taken from the store; one that is fixed and another is refused."""
+    dataset = TensorDataset(data(), torch.arange(300))
+    path = tmp_path / "a.zarr"
+    torch.manual_seed(5)
+    whole = record(model(), DataLoader(dataset, 7, shuffle=True))
+    torch.manual_seed(5)
+    interrupted(path, 20, DataLoader(dataset, 7, shuffle=True))
+    torch.manual_seed(6)
+    with pytest.raises(StoreError, match="order"):
+        record(model(), DataLoader(dataset, 7, sampler=list(range(300))), store=path)
+    assert same(record(model(), DataLoader(dataset, 7, shuffle=True), store=path), whole)
+    assert same(record(model(), DataLoader(dataset, 7, shuffle=True), store=path), whole)
+
+
+class Other(nn.Sequential):
+    pass
+
+
+DIFFERENCES = {
+    "weights": {"network": lambda: model(seed=1)},
+    "model": {"network": lambda: Other(*model())},
+    "layers": {"layers": "2"},
+    "threshold rule": {"threshold": 0.25},
+    "units": {"units": [0, 1]},
+    "number of passes (1 there, 2 here), stochastic modules, seed (None there, 0 here)": {
+        "passes": ann2neo.Passes(2),
+    },
+    "steps": {"steps": ann2neo.Steps("calls")},
+    "type of numbers": {
+        "network": lambda: model().double(),
+        "x": lambda: ann2neo.Inputs(data().double(), batch_size=7),
+    },
+    "bin size (1.0 there, 2.0 here)": {"bin_size_ms": 2.0},
+    "batch size (7 there, 8 here)": {"x": lambda: inputs(batch_size=8)},
+    "number of inputs (300 there, 299 here)": {"x": lambda: inputs(299)},
+    "labels": {"x": lambda: ann2neo.Inputs(data(), batch_size=7, labels=np.arange(300) % 4)},
+    "data set": {"x": lambda: ann2neo.Inputs(data(), batch_size=7, labels=np.arange(300) % 3, dataset="mnist")},
+    "batch 0 is not the one": {"x": lambda: ann2neo.Inputs(data(seed=9), batch_size=7, labels=np.arange(300) % 3)},
+}
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("what", DIFFERENCES)
+def test_another_recording_is_refused(tmp_path, what, complete):
+    """The message says in what it differs, and what is there stays."""
+    path = tmp_path / "a.zarr"
+    if complete:
+        record(model(), inputs(), store=path)
+    else:
+        interrupted(path, 20)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    options = dict(DIFFERENCES[what])
+    network, x = options.pop("network", model)(), options.pop("x", inputs)()
+    with pytest.raises(StoreError) as caught:
+        record(network, x, store=path, **options)
+    assert what in str(caught.value)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+def test_other_batches_are_noticed_where_only_their_content_tells(tmp_path):
+    """Batches of an iterable are compared with their check sums, when it is resumed and when it is opened."""
+    path, x = tmp_path / "a.zarr", data()
+    other = x.clone()
+    other[10] += 1
+    interrupted(path, 20, Batches(x, [7] * 40))
+    with pytest.raises(StoreError, match="batch 1 is not the one"):
+        record(model(), Batches(other, [7] * 40), store=path)
+    record(model(), Batches(x, [7] * 40), store=path)
+    for inputs_of_others in (Batches(other, [7] * 40), Batches(x, [7] * 39), Batches(x, [7] * 41)):
+        with pytest.raises(StoreError, match="is not the one"):
+            record(model(), inputs_of_others, store=path)
+
+
+def test_lengths_that_change_from_pass_to_pass(tmp_path):
+    """Passes over other inputs have no common pseudo-time, in memory as in a store."""
+    sizes = iter([[7] * 10, [7] * 9] * 2)
+
+    def changing():
+        return iter(Batches(data(), next(sizes)))
+
+    with pytest.raises(RecordingError, match="in a later pass"):
+        record(model(), changing, passes=ann2neo.Passes(2))
+    with pytest.raises(RecordingError, match="in a later pass"):
+        record(model(), changing, passes=ann2neo.Passes(2), store=tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("labels", [range(299), range(301)])
+@pytest.mark.parametrize("made", [lambda: data(300), lambda: Batches(data(300), [7] * 42 + [6])])
+def test_labels_that_do_not_fit(tmp_path, labels, made):
+    """There is one label for each input, whether their number is known before or not."""
+    with pytest.raises(InputsError, match=r"300 inputs were presented|shape"):
+        record(model(), ann2neo.Inputs(made(), labels=list(labels)), store=tmp_path / "a.zarr")

@@ -1,0 +1,185 @@
+"""Transformers: fused layers, attention, models of the transformers library, activation functions of other libraries."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from capture_sources import IMAGES, SEQUENCES, X, bits, in_batches, make, names, record
+from torch import nn
+
+import ann2neo
+from ann2neo.capture.activations import is_activation
+from ann2neo.errors import ActivationError
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(3)
+
+
+def encoder(batch_first=True, activation="relu", norm_first=False):
+    torch.manual_seed(8)
+    layer = nn.TransformerEncoderLayer(4, 2, 16, batch_first=batch_first, activation=activation, norm_first=norm_first)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_fused_encoder_layers_show_their_activations(batch_first, activation):
+    """In eval mode torch fuses an encoder layer, whose activation is a function at that: both are seen."""
+    model = encoder(batch_first, activation)
+    inputs = ann2neo.Inputs(
+        SEQUENCES, batch_size=3, forward=lambda m, x: m(x) if batch_first else m(x.transpose(0, 1)).transpose(0, 1)
+    )
+    recording = record(model, inputs, steps=ann2neo.Steps(1))
+    assert names(recording) == [f"layers.0.{activation}", f"layers.1.{activation}"]
+    function = getattr(F, activation)
+
+    def by_hand(x):
+        found = []
+        for layer in model.layers:
+            query = x if batch_first else x.transpose(0, 1)
+            attended = layer.self_attn(query, query, query, need_weights=False)[0]
+            x = layer.norm1(x + (attended if batch_first else attended.transpose(0, 1)))
+            found.append(function(layer.linear1(x)))
+            x = layer.norm2(x + layer.linear2(found[-1]))
+        return torch.stack(found, dim=1)
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    expected = in_batches(by_hand, SEQUENCES, 3)
+    for place, layer in enumerate(recording.layers):
+        # Fused attention differs in the last bits.
+        assert (recording.raster(layer.name) == bits(expected[:, place].reshape(35, 16))).mean() > 0.999
+    assert torch.backends.mha.get_fastpath_enabled() == fused
+
+
+def test_attention_outputs_and_padding_masks():
+    """Attention modules give their outputs, without their weights; masks that make torch nest its tensors change nothing."""
+    torch.manual_seed(8)
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 16, batch_first=True), 2).eval()
+    mask = torch.arange(5)[None] >= torch.tensor([5, 2, 4, 5, 1, 3, 5])[:, None]
+    batches = [{"src": SEQUENCES, "src_key_padding_mask": mask}]
+    everything = record(
+        model, ann2neo.Inputs(batches), layers=["*relu", "layers.0.self_attn"], threshold=0.0, steps=ann2neo.Steps(1)
+    )
+    assert names(everything) == ["layers.0.self_attn", "layers.0.relu", "layers.1.relu"]
+    with torch.no_grad():
+        attended = model.layers[0].self_attn(SEQUENCES, SEQUENCES, SEQUENCES, key_padding_mask=mask)[0]
+    same = everything.raster("layers.0.self_attn") == bits(attended.reshape(35, 4))
+    assert same[:, ~mask.flatten().numpy()].all()
+    for name in ("layers.0.self_attn", "layers.1.relu"):
+        alone = record(model, ann2neo.Inputs(batches), layers=name, threshold=0.0, steps=ann2neo.Steps(1))
+        assert alone.layer(name).identical(everything.layer(name))
+
+
+def by_own_hooks(model, modules, call):
+    """Outputs of modules through hooks set here, cloned at once."""
+    found = {}
+    handles = [
+        model.get_submodule(name).register_forward_hook(
+            lambda _m, _a, output, name=name: found.setdefault(name, output.clone())
+        )
+        for name in modules
+    ]
+    with torch.no_grad():
+        call()
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", ["vit", "bert", "gpt2"])
+def test_models_of_the_transformers_library(kind):
+    """Activation functions that the library defines itself are seen, by the rule for modules that are named like one and act like one."""
+    transformers = pytest.importorskip("transformers")
+
+    torch.manual_seed(9)
+    if kind == "vit":
+        model = transformers.ViTModel(transformers.ViTConfig(image_size=8, patch_size=4, **SMALL))
+        batch, n_steps = {"pixel_values": IMAGES}, 5
+    elif kind == "bert":
+        model = transformers.BertModel(transformers.BertConfig(vocab_size=30, hidden_act="gelu_new", **SMALL))
+        batch, n_steps = {"input_ids": torch.arange(63).reshape(9, 7) % 30}, 7
+    else:
+        config = transformers.GPT2Config(
+            vocab_size=30, n_embd=16, n_layer=2, n_head=2, n_positions=16, eos_token_id=1, bos_token_id=1
+        )
+        model = transformers.GPT2LMHeadModel(config)
+        batch, n_steps = {"input_ids": torch.arange(63).reshape(9, 7) % 30}, 7
+    model.eval()
+    # The pooler's activation has no steps, so that it cannot share a time axis with the others.
+    blocks = {"vit": "layers.*", "bert": "encoder.*", "gpt2": None}[kind]
+    recording = record(model, ann2neo.Inputs([batch]), layers=blocks, steps=ann2neo.Steps(1))
+    assert len(recording.layers) == 2
+    found = by_own_hooks(model, names(recording), lambda: model(**batch))
+    for name, activation in found.items():
+        assert is_activation(model.get_submodule(name))
+        assert (recording.raster(name) == bits(activation.reshape(9 * n_steps, -1))).all()
+    part = "logits" if kind == "gpt2" else "last_hidden_state"
+    with torch.no_grad():
+        expected = model(**batch)[part]
+    states = record(model, ann2neo.Inputs([batch]), layers=part, threshold=0.0, steps=ann2neo.Steps(1))
+    assert (states.raster(part) == bits(expected.reshape(9 * n_steps, -1))).all()
+
+
+def test_an_activation_function_made_of_others_is_one_layer():
+    """What it consists of is no layer by default, whether modules or functions; but its modules can be named."""
+
+    class ClippedReLUActivation(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(x).clamp(0, 1) + torch.relu(x)
+
+    model = nn.Sequential(ClippedReLUActivation())
+    assert names(record(model)) == ["0"]
+    assert (record(model).raster("0") == bits(X)).all()
+    assert names(record(model, layers=["0", "0.relu"])) == ["0.relu", "0"]
+
+
+def test_which_modules_are_activation_functions():
+    """Named like one, without state, number by number, and not the identity."""
+
+    def named(name, forward, **modules):
+        return type(name, (nn.Module,), {"forward": lambda self, x: forward(x)})()
+
+    assert is_activation(named("QuickGELUActivation", lambda x: x * torch.sigmoid(1.702 * x)))
+    assert is_activation(named("Swish", lambda x: x * torch.sigmoid(x)))
+    assert not is_activation(named("Squeeze", lambda x: x * torch.sigmoid(x)))
+    assert not is_activation(named("LinearActivation", lambda x: x))
+    assert not is_activation(named("RowActivation", lambda x: x - x.mean(dim=1, keepdim=True)))
+    assert not is_activation(named("PlaceActivation", lambda x: x * torch.arange(x.shape[-1])))
+    assert not is_activation(named("GLUActivation", lambda x: x[:, ::2] * x[:, 1::2]))
+    assert not is_activation(named("TwoTanh", lambda x, y: x + y))
+    learned = named("GatedSiLU", torch.sigmoid)
+    learned.weight = nn.Parameter(torch.ones(1))
+    assert not is_activation(learned)
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 3, 4, 5, 1, 2, 5]])
+def test_a_pooler_has_no_positions(lengths):
+    """Its units are not taken for positions; the message names it, and the pattern that it suggests works."""
+
+    def forward(self, x):
+        return self.pooler(self.encoder(x)[:, 0])
+
+    model = make(
+        forward,
+        encoder=nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3), nn.Tanh()),
+        pooler=nn.Sequential(nn.Linear(3, 8), nn.Tanh()),
+    )
+    steps = ann2neo.Steps(1, lengths)
+    with pytest.raises(
+        ActivationError, match=r"5 positions, but not these: 'pooler\.1' \(8\)(?s:.*)layers='encoder\.\*'"
+    ):
+        record(model, SEQUENCES, batch_size=7, steps=steps)
+    recording = record(model, SEQUENCES, batch_size=7, layers="encoder.*", steps=steps)
+    assert names(recording) == ["encoder.1", "encoder.3"]
+    expected = in_batches(model.encoder, SEQUENCES, 7)
+    inside = torch.arange(5) < torch.tensor(lengths or [5] * 7)[:, None]
+    assert (recording.raster("encoder.3") == bits(expected[inside])).all()
