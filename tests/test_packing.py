@@ -21,6 +21,7 @@ from ann2neo.capture.packing import (
 )
 from ann2neo.capture.packing.layouts import layout_of
 from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
+from ann2neo.capture.packing.threads import LARGE
 from ann2neo.errors import ActivationError
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -118,6 +119,32 @@ def test_all_routes_give_the_bits_of_the_slow_loop(given_activations):
         assert (np.unpackbits(planes.bits, axis=0)[: len(spikes)] == spikes).all()
         assert not np.unpackbits(planes.bits, axis=0)[len(spikes) :].any()
         assert planes.n_invalid == n_invalid
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("n_bins", [1, 17, 64])
+def test_large_activations_are_packed_by_several_threads(memory, n_bins, three_threads):
+    """Threads share the planes and give the bits of one; a value that is not finite is found in the part of each."""
+    rng = torch.Generator().manual_seed(n_bins)
+    values = torch.randn(n_bins, 8, 64, 2048 // min(n_bins, 16), generator=rng).to(memory_format=memory)
+    assert values.numel() >= LARGE
+    thresholds = torch.randn(values[0].numel(), generator=rng)
+    for limits in (torch.tensor(0.3), thresholds):
+        found, expected = pack_above(values, limits), pack_with_numpy(values, limits)
+        assert np.array_equal(found.bits, expected.bits)
+        assert found.n_invalid == 0
+    for place in (0, n_bins // 2, n_bins - 1):
+        spoiled = values.clone(memory_format=torch.preserve_format)
+        spoiled[place, 3, 5, 7] = torch.inf
+        assert pack_above(spoiled, thresholds).n_invalid == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from ann2neo.capture.packing.kernels import pack_places, pack_rows
+from ann2neo.capture.packing.kernels import pack_places
 from ann2neo.capture.packing.layouts import dense_layout, memory_of, places_of
 from ann2neo.capture.packing.planes import Planes, pack
+from ann2neo.capture.packing.threads import pack_by_threads
 
 COMPILED = (torch.float32, torch.float64)
 
@@ -147,7 +148,7 @@ def _pack_compiled(
 def _pack_contiguous(values: Float[np.ndarray, "bin ..."], limits: Float[np.ndarray, " limit"]) -> Packed:
     n_bins, n_units = len(values), values.size // len(values)
     bits = np.empty(((n_bins + 7) // 8, n_units), np.uint8)
-    return bits, pack_rows(values.reshape(-1), n_units, n_bins, limits, bits)
+    return bits, pack_by_threads(values.reshape(-1), n_units, n_bins, limits, bits)
 
 
 def _pack_all(values: torch.Tensor, limits: Float[np.ndarray, " limit"]) -> Packed:
@@ -155,7 +156,7 @@ def _pack_all(values: torch.Tensor, limits: Float[np.ndarray, " limit"]) -> Pack
     memory, row_stride = memory_of(dense)
     bits = np.empty((-(-len(values) // 8), prod(layout.shape)), np.uint8)
     limits = limits if limits.size == 1 else np.ascontiguousarray(layout.to_memory(limits))
-    finite = pack_rows(memory, row_stride, len(values), limits, bits)
+    finite = pack_by_threads(memory, row_stride, len(values), limits, bits)
     return layout.to_logical(bits), finite
 
 
