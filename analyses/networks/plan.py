@@ -1,0 +1,129 @@
+"""What is trained: one `Cell` per network, listed study by study. Nothing here needs torch until the studies are asked for their cells."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STUDIES = ("states", "poisson", "learning", "dose", "pruning", "transfer")
+# The settings of the primary contrast, fixed beforehand: data, architecture, optimizer.
+PRIMARY = (("digits", "mlp", "adam"), ("digits", "cnn", "adam"), ("mnist", "mlp", "adam"), ("mnist", "cnn", "adam"))
+COLUMNS = ("study", "data", "architecture", "optimizer", "state", "seed", "noise")
+# Seconds per network on one core, by study, data, architecture and optimizer, or by the first of these.
+SECONDS: dict[tuple[str, ...], float] = {
+    ("states", "digits", "mlp"): 6,
+    ("states", "digits", "cnn"): 18,
+    ("states", "mnist", "mlp"): 18,
+    ("states", "mnist", "cnn"): 27,
+    ("states", "digits", "mlp", "sgd"): 6,
+    ("states", "digits", "cnn", "sgd"): 7,
+    ("states", "mnist", "mlp", "sgd"): 8,
+    ("states", "mnist", "cnn", "sgd"): 12,
+    ("states", "digits", "resnet"): 9,
+    ("states", "digits", "vit"): 20,
+    ("states", "mnist", "resnet"): 13,
+    ("states", "mnist", "vit"): 10,
+    ("states", "fashion", "mlp"): 20,
+    ("states", "fashion", "cnn"): 18,
+    ("poisson", "digits", "mlp"): 7,
+    ("poisson", "digits", "cnn"): 15,
+    ("poisson", "digits", "gru"): 18,
+    ("poisson", "fashion"): 20,
+    ("learning", "digits", "mlp"): 13,
+    ("learning", "digits", "cnn"): 45,
+    ("dose", "digits", "mlp"): 8,
+    ("dose", "digits", "cnn"): 14,
+    ("pruning", "digits"): 8,
+    ("pruning", "mnist"): 18,
+    ("transfer", "digits"): 8,
+    ("transfer", "mnist"): 12,
+}
+# How much of that a network of the tiny plan takes, on average.
+SMOKE_SHARE = 0.15
+STATES = ("random", "generalizing", "memorizing", "generalizing-long")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One network of the plan.
+
+    Parameters
+    ----------
+    study
+        Module of this package that trains and exports it.
+    data, architecture, optimizer
+        Data set (`data.load`), architecture (`architectures.make`) and optimizer (`training.train`).
+    state
+        One of `STATES`, or a word of the study's own.
+    seed
+        Number of the replicate.
+    noise
+        Percent of training labels that were permuted among themselves, where the study varies it.
+    idx
+        Files of images and labels, for data that are given by path.
+
+    Examples
+    --------
+    >>> Cell(data="digits", architecture="mlp", state="memorizing", seed=0).name
+    'digits-mlp-memorizing-0'
+    >>> Cell(study="dose", data="digits", architecture="cnn", state="trained", seed=1, noise=30).name
+    'dose-digits-cnn-trained-noise030-1'
+    """
+
+    study: str = "states"
+    data: str
+    architecture: str
+    optimizer: str = "adam"
+    state: str
+    seed: int
+    noise: int | None = None
+    idx: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Beginning of the names of its files."""
+        study = () if self.study == "states" else (self.study,)
+        optimizer = () if self.optimizer == "adam" else (self.optimizer,)
+        noise = () if self.noise is None else (f"noise{self.noise:03d}",)
+        return "-".join((*study, self.data, self.architecture, *optimizer, self.state, *noise, str(self.seed)))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its row begins with."""
+        return {name: getattr(self, name) for name in COLUMNS} | {"name": self.name}
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Networks that one worker trains one after the other, in the order of the plan, because later ones look at earlier ones."""
+        return (self.study, self.data, self.architecture, self.optimizer, str(self.seed))
+
+
+def cells(
+    smoke: bool, studies: Sequence[str] = STUDIES, idx: Mapping[str, tuple[str, str]] | None = None
+) -> list[Cell]:
+    """List the networks of some studies; a study that is not there has none. Data given by path join the study of states."""
+    there = [name for name in studies if (Path(__file__).parent / f"{name}.py").exists()]
+    listed = [cell for name in there for cell in importlib.import_module(f"analyses.networks.{name}").cells(smoke)]
+    if idx and "states" in there:
+        listed += importlib.import_module("analyses.networks.states").given(idx, smoke)
+    return listed
+
+
+def missing(wanted: Sequence[Cell], out: Path) -> list[Cell]:
+    """Give those networks whose row of facts is not in the folder."""
+    return [cell for cell in wanted if not (out / f"{cell.name}.csv").exists()]
+
+
+def seconds(cell: Cell) -> float:
+    """Estimate how long a network takes on one core, from what was measured once."""
+    key = (cell.study, cell.data, cell.architecture, cell.optimizer)
+    known = next((SECONDS[key[:n]] for n in (4, 3, 2, 1) if key[:n] in SECONDS), 15.0)
+    return known * (0.2 if cell.state == "random" else 1.0)
+
+
+def number_of(cell: Cell, seed: int) -> int:
+    """Seed of the network's initial weights, batches and, one higher, label permutation: the same in all states, so that these are paired."""
+    return 1000 * seed + cell.seed
