@@ -177,7 +177,11 @@ def figure(lines: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
             by = "" if windows == "any" else f"\nwindows by {windows.replace('_', ' ')}"
             unit = " (Hz)" * (indicator == "firing_rate_mean")
             ax.set_title(f"{architecture}, {TITLES[indicator]}{unit}{by}", fontsize="small")
-    page.supxlabel("epoch (0: before training); all but the gap: last hidden layer over training images")
+    page.supxlabel(
+        "epoch (0: before training); all but the gap: last hidden layer over training images\n"
+        "lines: mean over networks, shades: smallest to largest, dashed: median epoch at which the gap flags memorizing networks",
+        fontsize="medium",
+    )
     page.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     page.savefig(path, dpi=110)
 
