@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,9 @@ class Known:
 class ColumnWriter:
     """Takes in batches of one pass and writes columns as soon as they are full.
 
+    A column is compressed and written by a thread of its own while the next one is recorded; no more than one is under way. To be used in a ``with`` statement, at whose
+    end, however it comes, all that was handed over is on the disk.
+
     Parameters
     ----------
     growing
@@ -143,11 +147,22 @@ class ColumnWriter:
         self._inputs: list[tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]] = []
         self._batches: dict[int, int] = {}
         self._n_buffered = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ann2neo-writing")
+        self._under_way: Future[None] | None = None
         self.next_batch = start
+
+    def __enter__(self) -> ColumnWriter:
+        return self
+
+    def __exit__(self, _: type | None, error: BaseException | None, __: Any) -> None:
+        """Wait until all is written; what goes wrong there is not shown if something went wrong before."""
+        self._thread.shutdown()
+        if error is None:
+            self._wait()
 
     @property
     def done(self) -> bool:
-        """Whether all columns are on the disk."""
+        """Whether all columns are full."""
         return self._column == self._stop
 
     def add(self, batch: SeenBatch, known: Mapping[str, np.ndarray], crc32: int) -> None:
@@ -179,28 +194,34 @@ class ColumnWriter:
             self._commit(None, self.next_batch)
 
     def _commit(self, n_bins: int | None, after: Start) -> None:
-        growing, number = self._growing, self._column
-        n_taken = self._n_buffered if n_bins is None else n_bins
-        with writing(growing.path):
-            crc32 = []
-            for place, layer in enumerate(growing.layers):
-                bits = self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
-                crc32.append(write_bits(growing, place, self._pass, number, bits))
-            lengths, known = self._take_inputs((number + 1) * growing.column_bins)
-            column = Column(
-                pass_number=self._pass,
-                number=number,
-                n_bins=n_taken,
-                last=n_bins is None or number + 1 == growing.n_columns,
-                lengths=lengths,
-                known=known,
-                batches=self._batches,
-                after=after,
-                crc32=crc32,
-            )
-            write_column(growing.path, column)
+        number, n_taken = self._column, self._n_buffered if n_bins is None else n_bins
+        bits = [
+            self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
+            for layer in self._growing.layers
+        ]
+        lengths, known = self._take_inputs((number + 1) * self._growing.column_bins)
+        column = Column(
+            pass_number=self._pass,
+            number=number,
+            n_bins=n_taken,
+            last=n_bins is None or number + 1 == self._growing.n_columns,
+            lengths=lengths,
+            known=known,
+            batches=self._batches,
+            after=after,
+            crc32=[],
+        )
+        self._wait()
+        self._under_way = self._thread.submit(_write, self._growing, column, bits)
         self._column += 1
         self._n_buffered -= n_taken
+
+    def _wait(self) -> None:
+        """Wait for the column that is being written, and raise what went wrong."""
+        if self._under_way is None:
+            return
+        self._under_way.result()
+        self._under_way = None
         if self._committed is not None:
             self._committed(1)
 
@@ -219,6 +240,13 @@ class ColumnWriter:
         names = [name for name in some[0][1] if all(name in known for _, known in some)]
         lengths = np.concatenate([lengths for lengths, _ in some])
         return lengths, {name: np.concatenate([known[name] for _, known in some]) for name in names}
+
+
+def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray]) -> None:
+    """Write the bits of a column, shape (unit, byte) for each layer, then the marker by which it counts, with their check sums."""
+    with writing(growing.path):
+        crc32 = [write_bits(growing, place, column.pass_number, column.number, rows) for place, rows in enumerate(bits)]
+        write_column(growing.path, replace(column, crc32=crc32))
 
 
 def _without_first(planes: Planes, n_bins: int) -> Planes:

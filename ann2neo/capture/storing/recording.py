@@ -135,20 +135,22 @@ class _Recorder:
         whole = committed is None and self._wanted.progress
         batches = self._begun if self._begun is not None and span.start == Start() and span.pass_number == 0 else None
         self._begun = None
-        writer = ColumnWriter(
+        writing = ColumnWriter(
             growing, span.pass_number, first=span.first, stop=span.stop, start=span.start, committed=committed
         )
-        for batch in batches or self._batches(span.pass_number, span.start, progress=whole):
-            if not self._checked:
-                _check_layers(growing, self._job)
-                self._checked = True
-            self._check_place(batch, writer)
-            number, n_before = writer.next_batch.batch, writer.next_batch.first_input
-            writer.add(batch, self._known.of(batch, n_before, span.pass_number), self._crc[span.pass_number, number])
-            if writer.done:
-                return
-        self._known.check_number(writer.next_batch.first_input)
-        writer.end()
+        with writing as writer:
+            for batch in batches or self._batches(span.pass_number, span.start, progress=whole):
+                if not self._checked:
+                    _check_layers(growing, self._job)
+                    self._checked = True
+                self._check_place(batch, writer)
+                number, n_before = writer.next_batch.batch, writer.next_batch.first_input
+                known = self._known.of(batch, n_before, span.pass_number)
+                writer.add(batch, known, self._crc[span.pass_number, number])
+                if writer.done:
+                    return
+            self._known.check_number(writer.next_batch.first_input)
+            writer.end()
 
     def _batches(self, pass_number: int, start: Start, *, progress: bool) -> Iterator[SeenBatch]:
         def look(number: int, batch: Batch) -> None:
