@@ -86,6 +86,7 @@ def printed(analyzed: Sequence[Analyzed]) -> str:
 
 
 CAUTION = (
+    "By target label each network is counted in windows of the labels that it was trained on: a difference there may lie in these labels.\n"
     "One network of each kind was trained: these are differences between networks, not yet between kinds of networks.\n"
     "`ann2neo.compare` takes several networks of each kind and says which differences chance would not explain."
 )
