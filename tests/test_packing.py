@@ -10,6 +10,7 @@ from torch import nn
 import ann2neo
 from ann2neo.capture.checksums import batch_checksum, checksum
 from ann2neo.capture.packing import (
+    Packer,
     PlaneBuffer,
     count_invalid,
     fetch,
@@ -17,11 +18,11 @@ from ann2neo.capture.packing import (
     pack_above,
     pack_on_device,
     pack_truth,
-    packer,
 )
 from ann2neo.capture.packing.layouts import layout_of
 from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
 from ann2neo.capture.packing.threads import LARGE
+from ann2neo.capture.packing.transposition import transpose
 from ann2neo.errors import ActivationError
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -253,6 +254,21 @@ def test_planes_that_are_joined_and_taken_out_are_one_raster(sizes, n_units, tak
     assert (np.concatenate(rows, axis=1) == np.packbits(spikes.T, axis=1)).all()
 
 
+@given(
+    st.integers(1, 150), st.integers(1, 150), st.integers(0, 9), st.integers(0, 9), st.booleans(), st.integers(0, 99)
+)
+@settings(max_examples=60, deadline=None)
+def test_planes_are_transposed_into_their_place(n_planes, n_units, before, behind, joined, seed):
+    """Whatever does not fill words of eight bytes, and wherever in a row they begin; the bytes around are left alone."""
+    planes = np.random.default_rng(seed).integers(0, 256, (n_planes, n_units + 3), np.uint8)[:, :n_units]
+    planes = np.ascontiguousarray(planes) if joined else planes
+    rows = np.full((n_units, before + n_planes + behind), 7, np.uint8)
+    transpose(planes, before, rows)
+    assert (rows[:, before : before + n_planes] == planes.T).all()
+    assert (rows[:, :before] == 7).all()
+    assert (rows[:, before + n_planes :] == 7).all()
+
+
 def test_many_planes_are_transposed():
     """More planes than are taken at a time, after which the buffer goes on."""
     spikes = np.random.default_rng(0).random((8 * 1100 + 3, 3)) < 0.5
@@ -269,7 +285,7 @@ def test_many_planes_are_transposed():
 def test_a_packer_keeps_nothing_of_a_batch(batches, chosen):
     """Prepared once, it packs batches of any layout, type and length as each would be packed alone."""
     thresholds, units = torch.tensor(0.7), torch.tensor([0]) if chosen else None
-    pack_layer = packer(thresholds, units)
+    pack_layer = Packer(thresholds, units)
     for values, _, _ in batches:
         for given_values in (values, values.double()):
             alone = pack_above(given_values, thresholds.to(given_values.dtype), units)
@@ -277,6 +293,43 @@ def test_a_packer_keeps_nothing_of_a_batch(batches, chosen):
             assert packed.n_bins == alone.n_bins
             if given_values.dtype is thresholds.dtype:
                 assert (packed.bits == alone.bits).all()
+
+
+@given(st.lists(activations(), min_size=2, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_packing_again_gives_the_same_bits_or_none(batches):
+    """Whatever came before, and whatever comes: other lengths, layouts, types, invalid values."""
+    _, thresholds, units = batches[0]
+    layer = Packer(thresholds, units)
+    for values, _, _ in batches:
+        if values.dtype is thresholds.dtype and values.shape[1:] == batches[0][0].shape[1:]:
+            alone = pack_with_numpy(values, thresholds, units)
+            for other in (values, values.flip(0), values[:-1], values.double()):
+                packed = layer.again(other)
+                if packed is not None:
+                    assert other.dtype is thresholds.dtype
+                    assert layer.n_bins == len(other)
+                    assert (packed == pack_with_numpy(other, thresholds, units).bits).all()
+                    assert other.isfinite().all()
+            assert (fetch(layer(values)).bits == alone.bits).all()
+
+
+@pytest.mark.parametrize("per_unit", [False, True])
+def test_wide_layers_are_packed_tile_by_tile(per_unit):
+    """Units of every tile have their own thresholds and sums, also in bins that fill no byte."""
+    values = torch.randn(21, 9001, generator=torch.Generator().manual_seed(0))
+    thresholds = torch.linspace(-1, 1, 9001) if per_unit else torch.tensor(0.3)
+    layer = Packer(thresholds)
+    expected = np.packbits((values > thresholds).numpy(), axis=0)
+    assert (fetch(layer(values)).bits == expected).all()
+    assert (layer.again(values) == expected).all()
+    for unit in (0, 4095, 4096, 9000):
+        for bin_ in (3, 20):
+            bad = values.clone()
+            bad[bin_, unit] = torch.inf
+            assert layer.again(bad) is None
+            assert fetch(layer(bad)).n_invalid == 1
+            assert layer(values).n_invalid == 0
 
 
 @given(st.integers(0, 2000), st.data())

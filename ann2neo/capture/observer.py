@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from ann2neo.capture.packing import DevicePlanes, Packer, Planes, count_invalid, fetch, pack_truth, packer
+from ann2neo.capture.packing import DevicePlanes, Packer, Planes, count_invalid, fetch, pack_truth
 from ann2neo.capture.populations import UnitChoice, check_patterns, choose_units
 from ann2neo.capture.steps import Steps, check_positions, positions_as_bins
 from ann2neo.capture.thresholding import threshold_of
@@ -98,15 +98,21 @@ class Observer:
         self._checked = False
         self._lengths: Int[np.ndarray, " input"] | None = None
         self._planes: dict[str, Planes | DevicePlanes] = {}
+        self._again: dict[str, np.ndarray] = {}
         self._calls: dict[str, list[torch.Tensor]] = {}
         self._positions: dict[str, int] = {}
 
     def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
         """Forget whatever was seen of an unfinished batch; the inputs of the next one have these numbers of positions."""
-        self._lengths, self._planes, self._calls, self._positions = lengths, {}, {}, {}
+        self._lengths, self._planes, self._again, self._calls, self._positions = lengths, {}, {}, {}, {}
 
     def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
         """Threshold an activation before a later in-place module can change it."""
+        if self._steps is None and name in self._packers and name not in self._again:
+            bits = self._packers[name].again(output)
+            if bits is not None:
+                self._again[name] = bits
+                return
         layer = self.layers.get(name)
         if layer is None:
             if self._checked:
@@ -115,7 +121,7 @@ class Observer:
         if self._steps is not None and self._steps.axis == "calls":
             values = recorded_values(layer, output, self._steps, self._lengths)
             self._calls.setdefault(name, []).append(values > layer.threshold)
-        elif name in self._planes:
+        elif name in self._planes or name in self._again:
             raise ActivationError(
                 f"layer {name!r} was called twice under one name.", "Its spikes would be mixed up.", "Report this."
             )
@@ -132,12 +138,15 @@ class Observer:
             check_patterns("thresholds", self._threshold, list(self.layers))
             check_patterns("units", self._units, list(self.layers))
             self._checked = True
-        check_positions(self._positions or {name: len(calls) for name, calls in self._calls.items()})
+        if self._steps is not None:
+            check_positions(self._positions or {name: len(calls) for name, calls in self._calls.items()})
         for name, calls in self._calls.items():
             bins = positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths)
             self._planes[name] = pack_truth(bins)
         # Only here: within the forward pass, each question to a device would make the model wait for it.
         planes = {name: fetch(there) for name, there in self._planes.items()}
+        for name, bits in self._again.items():
+            planes[name] = Planes(bits=bits, n_bins=self._packers[name].n_bins)
         for name, fetched in planes.items():
             if fetched.n_invalid:
                 _refuse_infinite(name, fetched.n_invalid)
@@ -154,7 +163,7 @@ class Observer:
             rule=self._threshold,
             calibrated=self._calibrated,
         )
-        self._packers[name] = packer(threshold, layer.index)
+        self._packers[name] = Packer(threshold, layer.index)
         return replace(layer, threshold=threshold)
 
 

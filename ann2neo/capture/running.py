@@ -19,7 +19,7 @@ from ann2neo.capture.inputs import Batch, Inputs, Place, Source, place_of, read_
 from ann2neo.capture.layers import check_all_ran
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.observer import Observing
-from ann2neo.capture.packing import Planes
+from ann2neo.capture.packing import Planes, viewed
 from ann2neo.capture.passes import Passes, seed_batch
 from ann2neo.capture.steps import Steps, lengths_of_batch
 from ann2neo.capture.watch import Watch
@@ -180,12 +180,11 @@ def _predictions(output: Any, batch: Batch, inputs: Inputs) -> np.ndarray | None
     if inputs.predict is not None:
         return torch.as_tensor(inputs.predict(output)).detach().cpu().numpy().astype(np.int64)
     logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", output)
-    if not (isinstance(logits, torch.Tensor) and logits.is_floating_point() and logits.ndim == 2):
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
         return None
     n_inputs, n_classes = logits.shape
-    if n_inputs != batch.n_inputs or n_classes < 2:
+    if n_inputs != batch.n_inputs or n_classes < 2 or not logits.is_floating_point():
         return None
     # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
-    if logits.is_cpu and logits.dtype is not torch.bfloat16:
-        return logits.detach().numpy().argmax(axis=1)
-    return logits.argmax(dim=1).cpu().numpy()
+    array = viewed(logits)
+    return logits.argmax(dim=1).cpu().numpy() if array is None else array.argmax(axis=1)

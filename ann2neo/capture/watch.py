@@ -53,6 +53,7 @@ class Watch:
         self._asked_for: dict[str, bool] = {}
         self._stack: list[str] = []
         self._stand_ins: dict[str, nn.Module] = {}
+        self._tensors: set[str] = set()
         self._undecided: dict[str, tuple[str, ...]] = {}
         self._functions = self._busy = False
         self._scouted: set[str] | None = None
@@ -115,7 +116,9 @@ class Watch:
         turned = name in self._step_first
 
         def show(module: nn.Module, _args: Any, output: Any) -> None:
-            self._show(name, turned, lambda: module, output)
+            layer = self._next_call(name)
+            if layer is not None:
+                self._show(layer, turned, module, output)
 
         return show
 
@@ -128,7 +131,9 @@ class Watch:
                 full_name = part if name == self._root else f"{name}.{part}"
                 if part not in known:
                     raise not_found(full_name, self._model, [*sorted(self._active), *known])
-                self._show(full_name, turned, lambda: module, known[part])
+                layer = self._next_call(full_name)
+                if layer is not None:
+                    self._show(layer, turned, module, known[part])
 
         return show
 
@@ -160,33 +165,39 @@ class Watch:
         caller = self._stack[-1] if self._stack else self._root
         prefix = "" if caller == self._root else f"{caller}."
         full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self._modules else f"{prefix}{name}"
-        self._show(full_name, caller in self._step_first, lambda: self._stand_in(full_name, name, args, kwargs), output)
+        layer = self._next_call(full_name)
+        if layer is not None:
+            module = self._stand_ins.get(layer)
+            if module is None:
+                module = self._stand_ins[layer] = equivalent_module(name, args, kwargs)
+            self._show(layer, caller in self._step_first, module, output)
 
-    def _stand_in(self, layer: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
-        if layer not in self._stand_ins:
-            self._stand_ins[layer] = equivalent_module(name, args, kwargs)
-        return self._stand_ins[layer]
-
-    def _show(self, name: str, turned: bool, module: Callable[[], nn.Module], output: Any) -> None:
+    def _next_call(self, name: str) -> str | None:
+        """Count a call, and give the name of its layer; None if it is not to be shown."""
         if self._busy:
-            return
+            return None
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
-        full_name = f"{name}:{call}" if call and self._count_calls else name
+        layer = f"{name}:{call}" if call and self._count_calls else name
         if self._scouted is not None:
-            self._scouted.add(full_name)
-        elif self._is_wanted(full_name):
-            activation = activation_of(full_name, output)
-            self._busy = True
-            try:
-                self._observe(full_name, module(), inputs_first(activation) if turned else activation)
-            finally:
-                self._busy = False
+            self._scouted.add(layer)
+            return None
+        return layer if self._selection.patterns is None or self._is_wanted(layer) else None
+
+    def _show(self, layer: str, turned: bool, module: nn.Module, output: Any) -> None:
+        if not (isinstance(output, torch.Tensor) and layer in self._tensors):
+            activation = activation_of(layer, output)
+            if activation is output:
+                self._tensors.add(layer)
+            output = activation
+        self._busy = True
+        try:
+            self._observe(layer, module, inputs_first(output) if turned else output)
+        finally:
+            self._busy = False
 
     def _is_wanted(self, layer: str) -> bool:
         """Compare a layer with the patterns once, not in every batch."""
-        if self._selection.patterns is None:
-            return True
         if layer not in self._asked_for:
             self._asked_for[layer] = wanted(layer, self._selection.patterns)
         return self._asked_for[layer]

@@ -10,7 +10,7 @@ from ann2neo.capture.packing.routes import (
     pack_above,
     pack_on_device,
     pack_truth,
-    packer,
+    viewed,
 )
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "pack_above",
     "pack_on_device",
     "pack_truth",
-    "packer",
+    "viewed",
 ]

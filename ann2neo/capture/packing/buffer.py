@@ -7,8 +7,9 @@ from collections import deque
 import numpy as np
 from jaxtyping import UInt8
 
-from ann2neo.capture.packing.kernels import append_shifted, transpose_bytes
+from ann2neo.capture.packing.kernels import append_shifted
 from ann2neo.capture.packing.planes import Planes
+from ann2neo.capture.packing.transposition import transpose
 
 PLANES_PER_TURN = 512
 
@@ -60,7 +61,7 @@ class PlaneBuffer:
         done = 0
         while done < n_whole:
             some = self._first(min(PLANES_PER_TURN, n_whole - done))
-            transpose_bytes(some, done, rows)
+            transpose(some, done, rows)
             done += len(some)
         if everything and self._n_rest:
             rows[:, -1] = self._rest[0]

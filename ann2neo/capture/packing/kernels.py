@@ -1,4 +1,4 @@
-"""Compiled loops: threshold, pack and check in one pass over memory, and transpose bytes.
+"""Compiled loops: threshold, pack and check in one pass over memory.
 
 All live in one file, because numba's cache does not notice a callee that changed in another file. They run on one thread:
 numba's own threads would reset torch's number of threads, and one thread already reads as fast as memory delivers.
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 
 from ann2neo.measures.bulk.compiled import compiled
 
-TILE = 64
+TILE = 1 << 12
 
 
 @compiled
@@ -24,42 +24,49 @@ def pack_rows(
 ) -> bool:
     """Pack which values are above the thresholds, and say whether all values may be finite.
 
-    Row k of the values begins at place ``k * row_stride``, and its units follow one another. There is one threshold for all units or one each. A sum of eight values is NaN or infinite if one of them is: True is
-    certain, but False may come from large finite values as well.
+    Row k of the values begins at place ``k * row_stride``, and its units follow one another. There is one threshold for all units or one each. The sum of a
+    unit's values is NaN or infinite if one of them is: True is certain, but False may come from large finite values as well.
     """
-    n_units = bits.shape[1]
-    thresholds = np.full(n_units, limits[0]) if limits.size == 1 else limits
-    largest = np.finfo(values.dtype).max
-    suspicious = np.uint8(0)
-    for plane in range(n_bins // 8):
-        first = 8 * plane * row_stride
-        # Eight streams, not an array of eight rows: only so is the loop over units vectorized.
-        row0 = values[first : first + n_units]
-        row1 = values[first + row_stride : first + row_stride + n_units]
-        row2 = values[first + 2 * row_stride : first + 2 * row_stride + n_units]
-        row3 = values[first + 3 * row_stride : first + 3 * row_stride + n_units]
-        row4 = values[first + 4 * row_stride : first + 4 * row_stride + n_units]
-        row5 = values[first + 5 * row_stride : first + 5 * row_stride + n_units]
-        row6 = values[first + 6 * row_stride : first + 6 * row_stride + n_units]
-        row7 = values[first + 7 * row_stride : first + 7 * row_stride + n_units]
-        packed = bits[plane]
-        for unit in range(n_units):
-            a, b, c, d = row0[unit], row1[unit], row2[unit], row3[unit]
-            e, f, g, h = row4[unit], row5[unit], row6[unit], row7[unit]
-            t = thresholds[unit]
-            high = ((a > t) << 7) | ((b > t) << 6) | ((c > t) << 5) | ((d > t) << 4)
-            packed[unit] = high | ((e > t) << 3) | ((f > t) << 2) | ((g > t) << 1) | (h > t)
-            total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-            suspicious |= np.uint8(not (abs(total) <= largest))
+    n_units, largest, finite = bits.shape[1], np.finfo(values.dtype).max, True
+    thresholds, sums = np.empty(min(TILE, n_units), values.dtype), np.empty(min(TILE, n_units), values.dtype)
     if n_bins % 8:
         bits[n_bins // 8] = 0
-    for bin_ in range(n_bins // 8 * 8, n_bins):
-        row = values[bin_ * row_stride : bin_ * row_stride + n_units]
-        packed = bits[n_bins // 8]
-        for unit in range(n_units):
-            packed[unit] |= (row[unit] > thresholds[unit]) << (7 - bin_ % 8)
-            suspicious |= np.uint8(not (abs(row[unit]) <= largest))
-    return suspicious == 0
+    # Tile by tile, so that sums and thresholds stay in the cache beside the rows that are read.
+    for left in range(0, n_units, TILE):
+        width = min(TILE, n_units - left)
+        sums[:] = 0
+        if limits.size == 1:
+            thresholds[:] = limits[0]
+        else:
+            thresholds[:width] = limits[left : left + width]
+        for plane in range(n_bins // 8):
+            first = 8 * plane * row_stride + left
+            # Eight streams, not an array of eight rows: only so is the loop over units vectorized.
+            row0 = values[first : first + width]
+            row1 = values[first + row_stride : first + row_stride + width]
+            row2 = values[first + 2 * row_stride : first + 2 * row_stride + width]
+            row3 = values[first + 3 * row_stride : first + 3 * row_stride + width]
+            row4 = values[first + 4 * row_stride : first + 4 * row_stride + width]
+            row5 = values[first + 5 * row_stride : first + 5 * row_stride + width]
+            row6 = values[first + 6 * row_stride : first + 6 * row_stride + width]
+            row7 = values[first + 7 * row_stride : first + 7 * row_stride + width]
+            packed = bits[plane, left : left + width]
+            for unit in range(width):
+                a, b, c, d = row0[unit], row1[unit], row2[unit], row3[unit]
+                e, f, g, h = row4[unit], row5[unit], row6[unit], row7[unit]
+                t = thresholds[unit]
+                high = ((a > t) << 7) | ((b > t) << 6) | ((c > t) << 5) | ((d > t) << 4)
+                packed[unit] = high | ((e > t) << 3) | ((f > t) << 2) | ((g > t) << 1) | (h > t)
+                sums[unit] += ((a + b) + (c + d)) + ((e + f) + (g + h))
+        for bin_ in range(n_bins // 8 * 8, n_bins):
+            row = values[bin_ * row_stride + left : bin_ * row_stride + left + width]
+            packed = bits[n_bins // 8, left : left + width]
+            for unit in range(width):
+                packed[unit] |= (row[unit] > thresholds[unit]) << (7 - bin_ % 8)
+                sums[unit] += row[unit]
+        for unit in range(width):
+            finite &= abs(sums[unit]) <= largest
+    return finite
 
 
 @compiled
@@ -102,21 +109,3 @@ def append_shifted(
         for unit in range(last.size):
             before[unit] |= given[unit] >> n_used
             behind[unit] = given[unit] << (8 - n_used)
-
-
-@compiled
-def transpose_bytes(planes: UInt8[np.ndarray, "plane unit"], first: int, rows: UInt8[np.ndarray, "unit byte"]) -> None:
-    """Write plane k into byte ``first + k`` of each unit's row, tile by tile."""
-    n_planes, n_units = planes.shape
-    # Through a tile of its own: rows whose length is a power of two push one another out of the cache.
-    tile = np.empty((TILE, TILE), np.uint8)
-    for unit in range(0, n_units, TILE):
-        width = min(TILE, n_units - unit)
-        for plane in range(0, n_planes, TILE):
-            height = min(TILE, n_planes - plane)
-            for k in range(height):
-                tile[k, :width] = planes[plane + k, unit : unit + width]
-            for i in range(width):
-                row = rows[unit + i, first + plane : first + plane + height]
-                for k in range(height):
-                    row[k] = tile[k, i]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -28,9 +27,6 @@ class DevicePlanes:
     bits: UInt8[torch.Tensor, "plane unit"]
     n_bins: int
     n_invalid: Int[torch.Tensor, ""]
-
-
-Packer = Callable[[torch.Tensor], Planes | DevicePlanes]
 
 
 def pack_above(values: Float[torch.Tensor, "bin ..."], thresholds: torch.Tensor, units: Units | None = None) -> Planes:
@@ -62,40 +58,68 @@ def pack_on_device(
 
     The values may be overwritten afterwards.
     """
-    return packer(thresholds, units)(values)
+    return Packer(thresholds, units)(values)
 
 
-def packer(thresholds: torch.Tensor, units: Units | None = None) -> Packer:
-    """Prepare to pack many batches of a layer as `pack_on_device` does: what can be decided without the values is decided once.
+class Packer:
+    """Packs many batches of one layer as `pack_on_device` does: what can be decided without the values is decided once.
+
+    Amid a model's forward pass the processor's caches hold the model, and each line of Python takes ten times as long as elsewhere. So batches that
+    are like the one before go a way of their own.
+
+    Parameters
+    ----------
+    thresholds, units
+        As for `pack_above`.
 
     Examples
     --------
-    >>> pack_layer = packer(torch.tensor(0.5))
-    >>> pack_layer(torch.tensor([[1.0, 0.0]])).bits, pack_layer(torch.tensor([[0.0, 2.0]])).bits
-    (array([[128,   0]], dtype=uint8), array([[  0, 128]], dtype=uint8))
+    >>> layer = Packer(torch.tensor(0.5))
+    >>> layer(torch.tensor([[1.0, 0.0]])).bits, layer.again(torch.tensor([[0.0, 2.0]])), layer.again(torch.ones(9, 9))
+    (array([[128,   0]], dtype=uint8), array([[  0, 128]], dtype=uint8), None)
     """
-    thresholds = thresholds.detach()
-    limits, places = None, None
-    if thresholds.is_cpu and thresholds.dtype in COMPILED:
-        limits, places = _numbers(thresholds), None if units is None else units.numpy()
 
-    def pack_values(values: Float[torch.Tensor, "bin ..."]) -> Planes | DevicePlanes:
-        # Amid a model each call of torch costs microseconds, so the usual case is told by the array alone.
-        array = None if limits is None else _viewed(values)
-        if array is not None and limits is not None and array.dtype == limits.dtype and array.size:
-            return _pack_compiled(values, array, limits, places)
-        packed = pack_with_torch(values.detach(), thresholds, units)
+    def __init__(self, thresholds: torch.Tensor, units: Units | None = None) -> None:
+        self._thresholds, self._units = thresholds.detach(), units
+        self._limits: Float[np.ndarray, " limit"] | None = None
+        self._places: Int[np.ndarray, " unit"] | None = None
+        self._shape: tuple[int, ...] | None = None
+        self._n_units = 0
+        self.n_bins = 0
+        if thresholds.is_cpu and thresholds.dtype in COMPILED:
+            self._limits = _numbers(self._thresholds)
+            self._places = None if units is None else units.numpy()
+
+    def __call__(self, values: Float[torch.Tensor, "bin ..."]) -> Planes | DevicePlanes:
+        """Pack values of any kind."""
+        self._shape = None
+        array = None if self._limits is None else viewed(values)
+        if array is not None and self._limits is not None and array.dtype == self._limits.dtype and array.size:
+            if array.flags.c_contiguous and self._places is None:
+                self._shape, self.n_bins, self._n_units = values.shape, len(array), array.size // len(array)
+            return _pack_compiled(values, array, self._limits, self._places)
+        packed = pack_with_torch(values.detach(), self._thresholds, self._units)
         return fetch(packed) if values.is_cpu else packed
 
-    return pack_values
+    def again(self, values: torch.Tensor) -> UInt8[np.ndarray, "plane unit"] | None:
+        """Pack values that are as usual and like the last ones: so many bins, finite; None if they are not, or may not be."""
+        limits = self._limits
+        if limits is None or values.shape != self._shape:
+            return None
+        array = viewed(values)
+        if array is None or array.dtype != limits.dtype:
+            return None
+        bits = np.empty(((self.n_bins + 7) // 8, self._n_units), np.uint8)
+        finite = pack_by_threads(array.reshape(-1), self._n_units, self.n_bins, limits, bits)
+        return bits if finite else None
 
 
-def _viewed(values: torch.Tensor) -> Float[np.ndarray, "bin ..."] | None:
+def viewed(values: torch.Tensor) -> Float[np.ndarray, "bin ..."] | None:
     """View values as an array, or give None if torch refuses: on other devices, sparse, negated, of types that NumPy lacks."""
     try:
         return values.numpy()
     except (TypeError, RuntimeError):
-        return _viewed(values.detach()) if values.requires_grad else None
+        return viewed(values.detach()) if values.requires_grad else None
 
 
 def fetch(planes: Planes | DevicePlanes) -> Planes:
