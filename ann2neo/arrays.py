@@ -36,7 +36,7 @@ def from_array(
         Whether each unit spiked in each bin: shape (bin, unit); with ``trial_axis=1`` (step, trial, unit) and with ``trial_axis=0`` (trial, step, unit). Units may lie along
         several axes, such as channel, row, col. An array or a torch tensor; numbers have to be 0 or 1.
     trial_axis
-        Axis along which trials lie, where each has several bins; None where each bin is a trial.
+        Axis along which trials lie, 0 or 1, where each has several bins; None where each bin is a trial.
     labels
         True class of each trial, integers, shape (trial,).
     layer
@@ -51,10 +51,11 @@ def from_array(
     Raises
     ------
     InputsError
-        If there is no bin or no unit, a number is neither 0 nor 1, an axis is missing, or labels and trials differ in number.
+        If there is no bin or no unit, a number is neither 0 nor 1, an axis is missing or another than 0 and 1, or labels and trials differ in number.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from_array(np.eye(3, dtype=bool), labels=[0, 1, 1])
     Recording(3 units in 1 layer, 3 bins of 1.0 ms, 3 trials in presented order)
     >>> from_array(np.ones((25, 4, 10)), trial_axis=1, labels=[0, 1, 0, 1])
@@ -125,6 +126,12 @@ def _integers(labels: Any) -> Int[np.ndarray, " trial"]:
 def _trials_first(
     spikes: Bool[np.ndarray, " *axis"], trial_axis: Literal[0, 1] | None
 ) -> Bool[np.ndarray, "trial step *unit"]:
+    if trial_axis is not None and (isinstance(trial_axis, bool) or trial_axis not in (0, 1)):
+        raise InputsError(
+            f"trial_axis={trial_axis!r} is neither 0 nor 1.",
+            "Trials and steps lie along the first two axes, units behind them.",
+            "Move the axis of trials there first, for instance by numpy.moveaxis(spikes, 2, 0), and use trial_axis=0.",
+        )
     n_axes = 2 if trial_axis is None else 3
     if spikes.size == 0 or spikes.ndim < n_axes:
         raise InputsError(

@@ -14,6 +14,7 @@ class Ann2NeoError(Exception):
 
     Examples
     --------
+    >>> from ann2neo.errors import WindowError
     >>> print(WindowError("3 bins are fewer than one window of 5.", "No window is complete.", "Use windows=3 or less."))
     3 bins are fewer than one window of 5.
     No window is complete.

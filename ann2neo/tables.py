@@ -55,12 +55,13 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
 
     Examples
     --------
-    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import tempfile, pandas as pd, ann2neo
     >>> table = pd.DataFrame({"isi_mean": [2.5]})
     >>> table.attrs["units"] = {"isi_mean": "ms"}
     >>> path = Path(tempfile.mkdtemp()) / "table.csv"
     >>> write_table(table, path)
-    >>> read_table(path).attrs
+    >>> ann2neo.read_table(path).attrs
     {'units': {'isi_mean': 'ms'}}
     """
     path = Path(path)

@@ -88,7 +88,7 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
 def order_words(trials: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     """Say in which order the inputs lie: a loader that shuffles presents them in another order than that of their data set.
 
-    It is seen by the stimulus ids of a presented order, which ascend unless somebody drew them.
+    Where the provenance does not say so, it is seen by the stimulus ids of a presented order, which ascend unless somebody drew them.
 
     Examples
     --------

@@ -52,6 +52,7 @@ def to_xarray(recording: Recording) -> xarray.DataArray:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import ann2neo
     >>> array = to_xarray(ann2neo.from_array(np.eye(3, dtype=bool), labels=[4, 4, 7], layer="relu"))
     >>> array.sel(presentation=array["label"] == 7).values

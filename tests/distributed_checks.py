@@ -32,7 +32,7 @@ def check_identical(folder):
         assert same(recording, record(model(), x, passes=passes))
         n_batches = -(-300 // batch_size) * (1 if passes is None else 3)
         assert batch_size > 300 or network[0].n_calls < 0.8 * n_batches, (network[0].n_calls, n_batches)
-        assert record(model(at=0), x, store=folder / f"{number}.zarr", passes=passes).identical(recording)
+        assert record(model(at=1), x, store=folder / f"{number}.zarr", passes=passes).identical(recording)
 
 
 def check_steps(folder):
@@ -63,6 +63,28 @@ def check_errors(folder):
         record(model(seed=1), inputs(), store=folder / "0.zarr")
     with pytest.raises(FormatError, match="2 processes at once"):
         ann2neo.export(nn.ReLU(), data(), folder / "a.nwb")
+
+
+def check_other_in_one(folder):
+    """A process that has other weights, another option or other code than the first one is refused; what the first one recorded is gone on with."""
+
+    def squeezed(network, x):
+        return network(x[:, None])
+
+    x = inputs()
+    changed = ann2neo.Inputs(x.data, batch_size=x.batch_size, labels=x.labels, forward=squeezed)
+    others = {
+        "holds another recording: weights": (model(seed=1), x, {}),
+        "holds another recording: threshold rule": (model(), x, {"threshold": 0.25}),
+        "would not fit together": (model(), changed, {}),
+    }
+    for number, (what, other) in enumerate(others.items()):
+        path = folder / f"refused{number}.zarr"
+        network, given, options = other if RANK == 1 else (model(), x, {})
+        # The first process only sees that the other one is gone.
+        with pytest.raises(StoreError if RANK == 1 else RuntimeError, match=what if RANK == 1 else None):
+            record(network, given, store=path, **options)
+        assert same(record(model(), x, store=path), record(model(), x))
 
 
 def check_own_group(folder):

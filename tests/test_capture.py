@@ -275,7 +275,7 @@ def with_unused():
 BAD = {
     "no activation function": (lambda: nn.Linear(6, 6), X, {}, LayerNotFound, "no activation function"),
     "unknown function": (functional, X, {"layers": "relu8"}, LayerNotFound, "relu8"),
-    "uncalled function": (functional, X, {"layers": "gelu"}, LayerNeverRan, "'relu'"),
+    "uncalled function": (functional, X, {"layers": "gelu"}, LayerNotFound, "'relu'"),
     "unknown layer": (lambda: nn.Sequential(nn.Linear(6, 6), nn.ReLU()), X, {"layers": "10"}, LayerNotFound, "'1'"),
     "never ran": (with_unused, X, {"layers": "unused"}, LayerNeverRan, "not called"),
     "empty": (lambda: nn.ReLU(), torch.zeros(0, 6), {}, InputsError, "empty"),

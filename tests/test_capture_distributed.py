@@ -38,6 +38,7 @@ def test_two_processes_record_what_one_does(tmp_path):
         "check_steps",
         "check_shuffled",
         "check_errors",
+        "check_other_in_one",
         "check_own_group",
         "check_overwriting",
     ]

@@ -108,7 +108,7 @@ def test_what_is_no_activation_of_a_unit_is_left_out():
 
 
 def test_functions_are_watched_only_as_long_as_needed():
-    """A name of a module needs no function mode; without functions it ends with the first batch; with functions it stays; it never leaks."""
+    """A name of a module needs no function mode; without functions it is on in batches 1, 2, 4, 8; with functions it stays; it never leaks."""
     active = []
 
     class Look(nn.Module):
@@ -118,16 +118,28 @@ def test_functions_are_watched_only_as_long_as_needed():
 
     plain, functional = nn.Sequential(Look(), nn.ReLU()), make(lambda self, x: F.relu(self.look(x)), look=Look())
     for model, layers, expected in [
-        (plain, "1", [False] * 3),
-        (plain, None, [True, False, False]),
-        (plain, "*", [True, False, False]),
-        (functional, None, [True] * 3),
-        (functional, "relu", [True] * 3),
+        (plain, "1", [False] * 9),
+        (plain, None, [n in (1, 2, 4, 8) for n in range(1, 10)]),
+        (plain, "*", [n in (1, 2, 4, 8) for n in range(1, 10)]),
+        (functional, None, [True] * 9),
+        (functional, "relu", [True] * 9),
     ]:
         active.clear()
-        record(model, layers=layers)
+        ann2neo.record(model, [X[:4]] * 9, layers=layers, progress=False)
         assert active == expected
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_function_that_is_called_later_is_not_missed():
+    """The first batch calls no function; a later one does: refused, as a layer of a later batch is."""
+    calls = []
+
+    def forward(self, x):
+        calls.append(0)
+        return F.gelu(self.act(x)) if len(calls) > 3 else self.act(x)
+
+    with pytest.raises(ActivationError, match="'gelu' was called by a later batch"):
+        ann2neo.record(make(forward, act=nn.ReLU()), [X[:4]] * 9, progress=False)
     assert torch._C._len_torch_function_stack() == 0
 
 

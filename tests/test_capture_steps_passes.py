@@ -198,3 +198,42 @@ def test_planes_join_whatever_their_sizes(seed):
     bits = np.unpackbits(np.concatenate(taken, axis=1), axis=1)
     assert (bits[:, : len(spikes)] == spikes.T).all()
     assert not bits[:, len(spikes) :].any()
+
+
+class Flattening(nn.Module):
+    """Steps flattened with inputs before the activation function, as some transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(x.reshape(-1, x.shape[-1])[..., None]).reshape(x.shape)
+
+
+class Transposing(nn.Module):
+    """Steps first inside, inputs first outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(x.transpose(0, 1)).transpose(0, 1)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("lengths", [None, [5, 3, 7, 1, 2, 4]])
+@pytest.mark.parametrize(
+    ("model", "x", "options"),
+    [
+        (Flattening(), torch.randn(6, 9, 4), {}),
+        (Transposing(), torch.randn(6, 9, 4), {}),
+        (nn.Sequential(nn.LSTM(4, 5)), torch.randn(6, 7, 4), {"layers": "0"}),
+    ],
+)
+def test_layers_whose_first_axis_is_not_that_of_the_inputs_are_refused(model, x, options, lengths, calibrated):
+    """Their bins would be those of other inputs, or their units would be taken for steps."""
+    rule = ann2neo.Quantile(0.5, on=x) if calibrated else None
+    with pytest.raises(ActivationError, match=r"has shape \(.*\) for a batch of 6 inputs"):
+        ann2neo.record(model, x, steps=ann2neo.Steps(1, lengths), threshold=rule, progress=False, **options)

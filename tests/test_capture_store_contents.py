@@ -79,7 +79,7 @@ def test_the_log_holds_what_is_known(tmp_path):
 
 
 def test_the_commit_of_the_model_is_known(tmp_path, monkeypatch):
-    """A model whose file git knows carries its commit; torch's own classes carry none."""
+    """A model whose file git knows carries its commit; torch's own classes carry none where nothing else says where they were put together."""
     monkeypatch.syspath_prepend(tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
     (tmp_path / "mynet_in_git.py").write_text("from torch import nn\nclass Net(nn.ReLU): pass\n")
@@ -89,4 +89,5 @@ def test_the_commit_of_the_model_is_known(tmp_path, monkeypatch):
     from mynet_in_git import Net
 
     assert record(Net(), data()).provenance["git_commit"] == head.stdout.strip()
+    monkeypatch.chdir(tmp_path.parent)
     assert "git_commit" not in record(nn.ReLU(), data()).provenance

@@ -5,7 +5,7 @@ import pytest
 import torch
 from store_sources import Batches, data, inputs, interrupted, model, record, same
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, Subset, SubsetRandomSampler, TensorDataset
 
 import ann2neo
 from ann2neo.errors import InputsError, RecordingError, StoreError
@@ -36,6 +36,37 @@ def test_a_shuffled_order_is_kept(tmp_path):
     assert same(record(model(), DataLoader(dataset, 7, shuffle=True), store=path), whole)
 
 
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize(
+    ("loader", "what"),
+    [
+        (lambda d: DataLoader(d, 14, shuffle=True), "sizes of batches"),
+        (lambda d: DataLoader(d, 7, shuffle=True, drop_last=True), r"number of inputs .*\(300 there, 294 here\)"),
+        (lambda d: DataLoader(Subset(d, range(200)), 7, shuffle=True), "number of inputs"),
+        (lambda d: DataLoader(d, 7, sampler=SubsetRandomSampler(range(20, 320))), "inputs are not those"),
+    ],
+)
+def test_a_shuffling_loader_of_other_inputs_is_refused(tmp_path, loader, what, complete):
+    """The order may be drawn anew; which inputs, how many and in which batches may not."""
+    dataset = TensorDataset(torch.randn(320, 6, generator=torch.Generator().manual_seed(0)))
+    path, first = tmp_path / "a.zarr", DataLoader(Subset(dataset, range(300)), 7, shuffle=True)
+    if complete:
+        record(model(), first, store=path)
+    else:
+        interrupted(path, 20, first)
+    given = dataset if what.startswith("inputs") else Subset(dataset, range(300))
+    with pytest.raises(StoreError, match=what):
+        record(model(), loader(given), store=path)
+
+
+def test_draws_that_differ_in_their_inputs_are_taken_up(tmp_path):
+    """Draws with replacement share nothing but their number."""
+    path, dataset = tmp_path / "a.zarr", TensorDataset(data())
+    loader = lambda: DataLoader(dataset, 7, sampler=RandomSampler(dataset, replacement=True, num_samples=150))
+    interrupted(path, 10, loader())
+    assert record(model(), loader(), store=path).n_bins == 150
+
+
 class Other(nn.Sequential):
     pass
 
@@ -46,7 +77,7 @@ DIFFERENCES = {
     "layers": {"layers": "2"},
     "threshold rule": {"threshold": 0.25},
     "units": {"units": [0, 1]},
-    "number of passes (1 there, 2 here), stochastic modules, seed (None there, 0 here)": {
+    "number of passes (1 there, 2 here), stochastic modules (None there, 'dropout' here), seed (None there, 0 here)": {
         "passes": ann2neo.Passes(2),
     },
     "steps": {"steps": ann2neo.Steps("calls")},

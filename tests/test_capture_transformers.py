@@ -71,6 +71,28 @@ def test_attention_outputs_and_padding_masks():
         assert alone.layer(name).identical(everything.layer(name))
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_attention_by_itself_has_inputs_first(batch_first):
+    """An attention module that has steps before inputs is turned, and what comes behind it in a model that has inputs first is not."""
+
+    def forward(self, x):
+        query = x if batch_first else x.transpose(0, 1)
+        attended = self.attention(query, query, query)[0]
+        return self.act(attended if batch_first else attended.transpose(0, 1))
+
+    torch.manual_seed(8)
+    model = make(forward, attention=nn.MultiheadAttention(4, 2, batch_first=batch_first), act=nn.Tanh())
+    options = {"layers": ["attention", "act"], "threshold": 0.0}
+    expected = bits(in_batches(model, SEQUENCES).reshape(35, 4))
+    recording = record(model, SEQUENCES, steps=ann2neo.Steps(1), **options)
+    assert names(recording) == ["attention", "act"]
+    for name in ("attention", "act"):
+        assert (recording.raster(name) == expected).all()
+        assert recording.layer(name).shape == (4,)
+    whole = record(model, SEQUENCES, **options)
+    assert all((layer.shape, layer.raster.n_bins) == ((5, 4), 7) for layer in whole.layers)
+
+
 def by_own_hooks(model, modules, call):
     """Outputs of modules through hooks set here, cloned at once."""
     found = {}

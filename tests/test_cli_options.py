@@ -10,7 +10,7 @@ from unit_tables import network
 
 import ann2neo
 from ann2neo.cli import commands
-from ann2neo.errors import AnalysisError, Ann2NeoError, FormatError
+from ann2neo.errors import AnalysisError, Ann2NeoError, FormatError, LayerNotFound
 
 NETS = """
 import torch
@@ -28,6 +28,15 @@ def reader():
     return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Dropout(0.5), nn.ReLU())
 
 sequences = torch.randn(10, 7, 4, generator=torch.Generator().manual_seed(3))
+
+def batches():
+    yield from inputs.split(16)
+
+def iterator():
+    return iter(list(inputs.split(16)))
+
+def of_size(n):
+    return inputs[:n]
 """
 
 
@@ -75,6 +84,40 @@ def test_thresholds_by_pattern(folder):
     number = export("--threshold", "1=0.25", name="n.zarr")
     assert (number.layer("1").thresholds == 0.25).all()
     assert (number.layer("3").thresholds == 0.5).all()
+
+
+def test_the_order_of_patterns_counts_as_in_python(folder):
+    """The first pattern that fits counts; a rule without a pattern is for all others, wherever it stands; a dead one is refused."""
+    for options in (("3=0.25", "0.125"), ("0.125", "3=0.25")):
+        recording = export("--threshold", options[0], "--threshold", options[1], name=f"{options[0]}.zarr")
+        assert [layer.thresholds[0] for layer in recording.layers] == [0.125, 0.25]
+    for option, general, special in (("--threshold", "*=0.125", "3=0.25"), ("--units", "*=0,1", "3=2")):
+        where = ("export", "nets_of_options.py:model", "nets_of_options.py:inputs", "-o", "dead.zarr", "--quiet")
+        said = run(*where, option, general, option, special)
+        assert isinstance(said, LayerNotFound)
+        assert "{'3': ..., '*': ...}" in str(said)
+
+
+@pytest.mark.parametrize("name", ["batches", "iterator"])
+def test_functions_of_generators_are_read_as_often_as_needed(folder, name):
+    """A function that gives an iterator can be calibrated on, planned with and recorded, as the tensor itself."""
+    where = ("nets_of_options.py:model", f"nets_of_options.py:{name}")
+    run("export", *where, "-o", "g.zarr", "--quiet", "--threshold", "quantile:0.75")
+    expected = export("--threshold", "quantile:0.75", "--batch-size", "16")
+    assert all(a.identical(b) for a, b in zip(ann2neo.load("g.zarr").layers, expected.layers))
+    assert "11 units" in run("info", "--model", where[0], "--inputs", where[1])
+    said = run("info", "--model", where[0], "--inputs", "nets_of_options.py:of_size")
+    assert "needs arguments (n)" in str(said)
+
+
+def test_info_of_a_model_takes_the_options_of_export(folder):
+    """Layers, units, steps, thresholds and batches of the plan are those of the export."""
+    options = ["--layers", "1", "--units", "sample:2", "--steps", "1", "--threshold", "0.25", "--batch-size", "3"]
+    where = ["--model", "nets_of_options.py:model", "--inputs", "nets_of_options.py:sequences"]
+    said = run("info", *where, *options)
+    assert said.splitlines()[1].split() == ["1", "ReLU", "(6,)", "2", "float32", "0.25", "70", "18"]
+    assert "2 units, 18 bytes" in said
+    assert "Steps(1)" in str(run("info", *where, "--steps", "0"))
 
 
 def test_units_by_pattern(folder):

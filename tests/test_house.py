@@ -1,9 +1,13 @@
 """The rules of the house: names, light import, order of imports, where each library may be used."""
 
+import doctest
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import ann2neo
 
@@ -86,3 +90,16 @@ def test_every_public_function_has_a_docstring_with_its_sources():
         assert getattr(ann2neo, name).__doc__, name
     for name in ("analyze", "record", "summarize", "compare"):
         assert "doi:" in getattr(ann2neo, name).__doc__, name
+
+
+@pytest.mark.parametrize("name", [name for name in ann2neo.__all__ if not inspect.ismodule(getattr(ann2neo, name))])
+def test_examples_import_what_they_use(name, tmp_path, monkeypatch):
+    """An example in a docstring runs where nothing is known but the thing itself and the package."""
+    monkeypatch.chdir(tmp_path)
+    thing = getattr(ann2neo, name)
+    known = {"ann2neo": ann2neo, name: thing}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    said = []
+    for test in doctest.DocTestFinder(recurse=False).find(inspect.unwrap(thing), name, globs=known):
+        runner.run(test, out=said.append)
+    assert runner.failures == 0, "".join(said)

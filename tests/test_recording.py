@@ -8,7 +8,7 @@ import pytest
 import ann2neo
 from ann2neo.errors import InputsError, LayerNotFound, RecordingError, WindowError
 from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Recording, make_trials, order_sha256
+from ann2neo.recording import Layer, Recording, make_trials, presented_order
 
 
 @pytest.fixture
@@ -28,8 +28,7 @@ def recording():
     )
     trials = make_trials(5, n_passes=2, stimulus_id=np.array([9, 8, 7, 6, 5]), label=np.array([1, 0, 1, 0, 2]))
     ids = trials["stimulus_id"].to_numpy()[:5]
-    order = {"input_order": "presented", "input_order_sha256": order_sha256(ids)}
-    return Recording(layers=layers, trials=trials, bin_size_ms=1.0, provenance=order)
+    return Recording(layers=layers, trials=trials, bin_size_ms=1.0, provenance=presented_order(ids))
 
 
 def test_arranging_by_label_and_back_is_the_identity(recording):

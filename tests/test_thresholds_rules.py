@@ -180,3 +180,28 @@ def test_some_units_that_always_spike_are_worth_a_warning():
     with pytest.warns(Ann2NeoWarning, match="2 of 6 units of layer 'ReLU'"):
         recording = record(nn.ReLU(), threshold=np.array([-1.0, 0, 0, 0, 0, -2]))
     assert recording.raster("ReLU")[[0, 5]].all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        torch.tensor(0.5),
+        np.array(0.5),
+        np.float16(0.5),
+        torch.tensor(0.5, dtype=torch.bfloat16),
+        nn.Parameter(torch.tensor(0.5)),
+    ],
+)
+def test_numbers_without_axes_are_numbers(given):
+    """A tensor or array of no axes is the number that it holds, also in the provenance."""
+    recording, expected = (ann2neo.record(nn.ReLU(), X, threshold=rule, progress=False) for rule in (given, 0.5))
+    assert recording.layers[0].identical(expected.layers[0])
+    assert recording.provenance["threshold_rule"] == expected.provenance["threshold_rule"] == "0.5"
+
+
+def test_thresholds_of_units_may_need_gradients():
+    """A tensor that is trained gives its numbers."""
+    n = X[0].numel()
+    given = nn.Parameter(torch.linspace(0.1, 0.9, n, dtype=torch.bfloat16))
+    recording = ann2neo.record(nn.ReLU(), X, threshold=given, progress=False)
+    assert (recording.layers[0].thresholds == given.detach().double().numpy().astype(np.float32)).all()

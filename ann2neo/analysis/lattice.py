@@ -17,7 +17,7 @@ from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
-from ann2neo.windows import Windows, make_windows, windows_by_column
+from ann2neo.windows import Windows, make_windows, order_words, windows_by_column
 
 
 def recording_source(recording: Recording, windows: Any) -> Source:
@@ -37,8 +37,8 @@ def recording_source(recording: Recording, windows: Any) -> Source:
         n_units=recording.n_units,
         facts={
             "source": "ann2neo recording",
-            "order": "presented",
             **order,
+            "order": order_words(recording.trials, provenance),
             **window_facts(made.kind, made.n_bins, "bins"),
             "label_share_by": None if classes is None else classes.kind,
             "n_passes": recording.n_passes,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,6 +21,7 @@ from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
 from ann2neo.recording import Recording
 from ann2neo.versions import software
+from ann2neo.windows import order_words
 
 Engine = Literal["auto", "elephant", "bulk"]
 
@@ -98,6 +98,7 @@ def analyze(
     Examples
     --------
     >>> import numpy as np, ann2neo
+    >>> import numpy as np
     >>> recording = ann2neo.from_array(np.array([[1, 0], [1, 0], [0, 1], [1, 0]], bool), labels=[0, 0, 1, 1])
     >>> analyze(recording, progress=False)[["layer", "unit", "n_spikes", "firing_rate", "fano", "fano_expected"]].round(3)
        layer  unit  n_spikes  firing_rate   fano  fano_expected
@@ -208,9 +209,8 @@ def _ours(spikes: Any) -> Recording | None:
 
 
 def _warn_if_shuffled(recording: Recording) -> None:
-    ids = recording.trials["stimulus_id"].to_numpy()[: len(recording.trials) // recording.n_passes]
-    order = recording.provenance.get("input_order")
-    if order == "shuffled" or (order == "presented" and (np.diff(ids) < 0).any()):
+    order = order_words(recording.trials, recording.provenance)
+    if order in ("shuffled", "loader's shuffled"):
         how = (
             "are in shuffled order"
             if order == "shuffled"

@@ -18,17 +18,21 @@ N_LANES = 64
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def batch_checksum(x: Any) -> int:
-    """Check sum of all arrays of a batch, with their types and shapes; 32 bits.
+def batch_checksum(x: Any, labels: np.ndarray | None = None) -> int:
+    """Check sum of all arrays of a batch, with their types and shapes, and of its labels where it holds some; 32 bits.
+
+    A tensor and an array of the same numbers, type and shape have the same.
 
     Examples
     --------
-    >>> batch_checksum(torch.zeros(2)) == batch_checksum(torch.zeros(2, 1)), batch_checksum([torch.ones(2)]) == batch_checksum([torch.ones(2)])
+    >>> batch_checksum(torch.zeros(2)) == batch_checksum(torch.zeros(2, 1)), batch_checksum(torch.ones(2)) == batch_checksum(np.ones(2, np.float32))
     (False, True)
     """
+    if labels is not None:
+        return zlib.crc32(np.ascontiguousarray(labels, "<i8").data, batch_checksum(x))
     if isinstance(x, torch.Tensor):
         content = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return zlib.crc32(f"{x.dtype} {tuple(x.shape)}".encode(), checksum(content))
+        return zlib.crc32(f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}".encode(), checksum(content))
     if isinstance(x, np.ndarray):
         content = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
         return zlib.crc32(f"{x.dtype} {x.shape}".encode(), checksum(content))

@@ -144,7 +144,7 @@ class ColumnWriter:
         self._growing, self._pass, self._column, self._stop = growing, pass_number, first, stop
         self._committed = committed
         self._buffers: dict[str, PlaneBuffer] = {}
-        self._inputs: list[tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]] = []
+        self._inputs: list[tuple[int, np.ndarray, Mapping[str, np.ndarray]]] = []
         self._batches: dict[int, int] = {}
         self._n_buffered = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ann2neo-writing")
@@ -168,19 +168,15 @@ class ColumnWriter:
     def add(self, batch: SeenBatch, known: Mapping[str, np.ndarray], crc32: int) -> None:
         """Take in a batch, and write the columns that it fills."""
         here, first_bin = self.next_batch, self._column * self._growing.column_bins + self._n_buffered
-        n_bins = int(batch.lengths.sum())
-        after = Start(
-            batch=here.batch + 1, first_input=here.first_input + batch.lengths.size, first_bin=here.first_bin + n_bins
-        )
+        n_inputs, n_bins = batch.lengths.size, int(batch.lengths.sum())
+        after = Start(batch=here.batch + 1, first_input=here.first_input + n_inputs, first_bin=here.first_bin + n_bins)
         n_left_out = first_bin - here.first_bin
         for name, planes in batch.planes.items():
             if name not in self._buffers:
                 self._buffers[name] = PlaneBuffer(planes.bits.shape[1])
             self._buffers[name].add(_without_first(planes, n_left_out))
         self._n_buffered += n_bins - n_left_out
-        starts = here.first_bin + np.cumsum(batch.lengths) - batch.lengths
-        new = starts >= first_bin
-        self._inputs.append((starts[new], batch.lengths[new], {name: values[new] for name, values in known.items()}))
+        self._inputs.append((here.first_bin, batch.lengths, known))
         self._batches[here.batch] = crc32
         self.next_batch = after
         while self._n_buffered >= self._growing.column_bins and not self.done:
@@ -199,7 +195,7 @@ class ColumnWriter:
             self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
             for layer in self._growing.layers
         ]
-        lengths, known = self._take_inputs((number + 1) * self._growing.column_bins)
+        lengths, known = self._take_inputs(number * self._growing.column_bins, (number + 1) * self._growing.column_bins)
         column = Column(
             pass_number=self._pass,
             number=number,
@@ -225,16 +221,17 @@ class ColumnWriter:
         if self._committed is not None:
             self._committed(1)
 
-    def _take_inputs(self, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Take out what is known of the inputs that begin before a bin."""
-        taken, kept = [], []
-        for starts, lengths, known in self._inputs:
-            n = int(np.searchsorted(starts, stop_bin))
-            taken.append((lengths[:n], {name: values[:n] for name, values in known.items()}))
-            if n < starts.size:
-                kept.append((starts[n:], lengths[n:], {name: values[n:] for name, values in known.items()}))
+    def _take_inputs(self, first_bin: int, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Give what is known of the inputs that begin in these bins, and forget batches none of whose inputs begin later."""
+        some, kept = [], []
+        for first, lengths, known in self._inputs:
+            starts = first + np.cumsum(lengths) - lengths
+            here = slice(*np.searchsorted(starts, (first_bin, stop_bin)).tolist())
+            if here.start < here.stop:
+                some.append((lengths[here], {name: values[here] for name, values in known.items()}))
+            if here.stop < starts.size:
+                kept.append((first, lengths, known))
         self._inputs = kept
-        some = [(lengths, known) for lengths, known in taken if lengths.size]
         if not some:
             return np.zeros(0, np.int64), {}
         names = [name for name in some[0][1] if all(name in known for _, known in some)]

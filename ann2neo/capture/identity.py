@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,10 @@ from ann2neo.errors import StoreError
 from ann2neo.recording import order_sha256
 
 Facts = Mapping[str, "str | int | float | None"]
-LONGEST = 40
+LONGEST = 200
+# What is unknown of inputs that can only be read one after another.
+SHOWS_WHEN_READ = ("batch size", "number of inputs", "sizes of batches", "order")
+OPAQUE = re.compile(r"(\w+ )?[0-9a-f]{16,64}")
 
 
 def identity_of(job: Job, *, bin_size_ms: float, weights: str, threshold_rule: Any, units: Any) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def identity_of(job: Job, *, bin_size_ms: float, weights: str, threshold_rule: A
         "layers": fingerprint(job.layers if job.layers is None or isinstance(job.layers, str) else list(job.layers)),
         "threshold rule": fingerprint(threshold_rule),
         "units": fingerprint(units),
-        "steps": None if steps is None else f"{steps.axis}, lengths {fingerprint(steps.lengths)}",
+        "steps": None if steps is None else f"axis {steps.axis}, lengths {fingerprint(steps.lengths)}",
         "number of passes": job.n_passes,
         "stochastic modules": None if passes is None else fingerprint(passes.active),
         "seed": None if passes is None else passes.seed,
@@ -52,8 +56,8 @@ def identity_of(job: Job, *, bin_size_ms: float, weights: str, threshold_rule: A
     }
 
 
-def order_facts(source: Source, batch_size: int) -> dict[str, Any]:
-    """Write down the order of the inputs, as far as it is known before they are read."""
+def order_facts(source: Source, batch_size: int | None) -> dict[str, Any]:
+    """Write down the order of the inputs, as far as it is known before they are read; the batch size is None where the inputs come in batches of their own."""
     sizes, ids = source.batch_sizes, source.stimulus_ids
     return {
         "batch size": batch_size if sizes is None or not sizes.size else int(sizes[0]),
@@ -127,5 +131,13 @@ def _numbers(module: nn.Module) -> str:
 
 
 def _difference(name: str, there: Any, here: Any) -> str:
-    shown = [value for value in (there, here) if isinstance(value, (int, float)) or value is None]
-    return f"{name} ({there} there, {here} here)" if len(shown) == 2 else name
+    shown = [_shown(name, value) for value in (there, here)]
+    return name if shown[0] == shown[1] else f"{name} ({shown[0]} there, {shown[1]} here)"
+
+
+def _shown(name: str, value: Any) -> str:
+    """Show a fact, or of a hash, which says nothing, what it is the hash of."""
+    if value is None and name in SHOWS_WHEN_READ:
+        return "unknown"
+    hashed = OPAQUE.fullmatch(value) if isinstance(value, str) else None
+    return str(value) if hashed is None else f"some {(hashed[1] or 'value').strip()}"

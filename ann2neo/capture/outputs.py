@@ -17,12 +17,13 @@ from ann2neo.errors import ActivationError
 MAIN_PART = "last_hidden_state"
 
 
-def activation_of(name: str, output: Any) -> torch.Tensor:
+def activation_of(name: str, output: Any, *, step_first: bool = False) -> torch.Tensor:
     """Pick the tensor that is a layer's activation.
 
     A tensor is taken as it is. Of a tuple or list the first floating-point tensor is taken (the outputs of an attention module, the hidden states of
     all steps of a recurrent one). Of a mapping or dataclass its only floating-point tensor is taken, or its ``last_hidden_state``. A packed
-    sequence is padded with NaN, which `ann2neo.Steps` leaves out if it is given the lengths.
+    sequence is padded with NaN, which `ann2neo.Steps` leaves out if it is given the lengths; like other outputs it has steps before inputs if the module that
+    gives it does (``step_first``).
 
     Raises
     ------
@@ -39,11 +40,12 @@ def activation_of(name: str, output: Any) -> torch.Tensor:
     if isinstance(output, torch.Tensor):
         return output if _is_activation(output) else _refuse(name, output)
     if isinstance(output, PackedSequence):
-        # NaN, so that padding which no lengths leave out is refused instead of being silent.
-        return pad_packed_sequence(output, batch_first=True, padding_value=math.nan)[0]
+        # NaN, so that padding which no lengths leave out is refused instead of being silent. What has no units is not turned afterwards.
+        batch_first = not step_first or output.data.ndim < 2
+        return pad_packed_sequence(output, batch_first=batch_first, padding_value=math.nan)[0]
     if isinstance(output, (tuple, list)):
         first = next((value for value in output if _is_activation(value) or isinstance(value, PackedSequence)), None)
-        return _refuse(name, output) if first is None else activation_of(name, first)
+        return _refuse(name, output) if first is None else activation_of(name, first, step_first=step_first)
     parts = parts_of(output)
     return _refuse(name, output) if parts is None else _only_part(name, type(output).__name__, parts)
 
@@ -104,9 +106,33 @@ def _is_activation(value: Any) -> bool:
 
 
 def _refuse(name: str, output: Any) -> NoReturn:
-    kind = type(output).__name__ + (f" of {output.dtype}" if isinstance(output, torch.Tensor) else "")
+    if isinstance(output, torch.Tensor):
+        _refuse_tensor(name, output)
     raise ActivationError(
-        f"layer {name!r} gives a {kind}.",
+        f"layer {name!r} gives a {type(output).__name__}.",
         "It is unclear what its activation is.",
         "Record an activation function inside it, or another layer.",
+    )
+
+
+def _refuse_tensor(name: str, output: torch.Tensor) -> NoReturn:
+    fact = f"layer {name!r} gives a tensor of {output.dtype} and shape {tuple(output.shape)}."
+    if output.is_quantized:
+        raise ActivationError(
+            fact,
+            "Activations of quantised models are not supported.",
+            "Record the floating-point model that it was made from.",
+        )
+    if output.is_floating_point():
+        raise ActivationError(
+            fact, "It has no axis along which inputs lie.", "Record a layer that gives one activation for each input."
+        )
+    if output.is_complex():
+        raise ActivationError(
+            fact, "Complex numbers are neither above nor below a threshold.", "Record a layer of real numbers."
+        )
+    raise ActivationError(
+        fact,
+        "Integers and truth values are not supported: only floating-point activations are compared with a threshold.",
+        "Record the layer before it; or, if these are spikes, gather them and use ann2neo.from_array.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -27,6 +28,11 @@ class Passes:
     seed
         Seed from which, with the pass and the batch, the random state of each batch follows.
 
+    Raises
+    ------
+    ModelError
+        If the number of passes is no positive integer, the seed no integer, or ``active`` names nothing.
+
     Examples
     --------
     >>> Passes(10).active
@@ -38,8 +44,23 @@ class Passes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ModelError(f"{self.n} passes were asked for.", "Nothing would be recorded.", "Ask for at least one.")
+        if not _is_integer(self.n) or self.n < 1:
+            raise ModelError(
+                f"{self.n!r} passes were asked for.",
+                "Nothing would be recorded.",
+                "Ask for a whole number of them, at least one: Passes(10).",
+            )
+        if not _is_integer(self.seed):
+            raise ModelError(
+                f"{self.seed!r} is no seed.", "The passes could not be repeated.", "Use an integer: Passes(10, seed=0)."
+            )
+        names = [self.active] if isinstance(self.active, str) else self.active
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+            raise ModelError(
+                f"active={self.active!r} names no modules.",
+                "It is unclear what stays stochastic.",
+                "Use 'dropout', or names and patterns of modules such as ['encoder.*'].",
+            )
 
 
 def stochastic_modules(model: nn.Module, passes: Passes) -> Sequence[nn.Module]:
@@ -77,3 +98,7 @@ def seed_batch(passes: Passes, number: int, batch: int) -> None:
     """Set torch's random state from seed, pass and batch, so that a batch is the same whatever ran before it."""
     digest = hashlib.blake2b(f"{passes.seed} {number} {batch}".encode(), digest_size=8).digest()
     torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Int
@@ -37,7 +38,7 @@ class Sample:
 
     Examples
     --------
-    >>> choose_units("features.0", 1000, Sample(n=4)), choose_units("features.0", 1000, Sample(n=4, seed=1))
+    >>> Sample(n=4).draw("features.0", 1000), Sample(n=4, seed=1).draw("features.0", 1000)
     (array([ 58, 137, 216, 563]), array([ 44, 143, 482, 558]))
     """
 
@@ -46,9 +47,9 @@ class Sample:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        share = self.fraction is not None and 0 < self.fraction <= 1
-        number = self.n is not None and self.n >= 1
-        if share == number or None not in (self.fraction, self.n) or self.seed < 0:
+        share = isinstance(self.fraction, Real) and not isinstance(self.fraction, bool) and 0 < self.fraction <= 1
+        number, seed = _is_integer(self.n) and self.n >= 1, _is_integer(self.seed) and self.seed >= 0
+        if share == number or not seed or (self.fraction is not None and self.n is not None):
             raise ActivationError(
                 f"{self!r} draws no sample.",
                 "It is unclear which units to record.",
@@ -72,6 +73,8 @@ UnitChoice = slice | Sequence[int] | np.ndarray | Sample | Mapping[str, Any] | N
 
 def choose_units(layer: str, n_units: int, units: UnitChoice) -> Int[np.ndarray, " unit"]:
     """Find the places, in the flattened activation, of the units to record, shape (unit,).
+
+    Of a mapping from patterns to choices the first pattern that fits counts, and all units where none fits.
 
     Raises
     ------
@@ -100,12 +103,14 @@ def choose_units(layer: str, n_units: int, units: UnitChoice) -> Int[np.ndarray,
 
 
 def describe_units(units: UnitChoice) -> str:
-    """Write a choice of units down.
+    """Write a choice of units down: more than ten places as the hash of what a recording keeps as `Layer.units`, as little-endian integers of 64 bits.
 
     Examples
     --------
     >>> describe_units({"conv*": Sample(n=5), "fc": [0, 7]}), describe_units(None)
     ("{'conv*': Sample(fraction=None, n=5, seed=0), 'fc': units [0, 7]}", 'all units')
+    >>> describe_units(np.arange(0, 30, 2)), hashlib.sha256(np.arange(0, 30, 2).astype("<i8").tobytes()).hexdigest()[:12]
+    ('15 units from 0 to 28, sha256 2f3195b9a286', '2f3195b9a286')
     """
     if isinstance(units, Mapping):
         return "{" + ", ".join(f"{pattern!r}: {describe_units(choice)}" for pattern, choice in units.items()) + "}"
@@ -114,29 +119,66 @@ def describe_units(units: UnitChoice) -> str:
     if isinstance(units, (Sample, slice)):
         return repr(units)
     places = np.asarray(units)
-    return (
-        f"units {places.tolist()}"
-        if places.size <= 10
-        else f"{places.size} units from {places.min()} to {places.max()}"
-    )
+    if places.size <= 10:
+        return f"units {places.tolist()}"
+    if places.dtype == bool:
+        # Their places are what a recording keeps.
+        return f"{places.size} truth values, of which {describe_units(np.flatnonzero(places))}"
+    if places.dtype.kind not in "iu":
+        return f"{places.size} values of type {places.dtype}"
+    digest = hashlib.sha256(places.astype("<i8").tobytes()).hexdigest()[:12]
+    return f"{places.size} units from {places.min()} to {places.max()}, sha256 {digest}"
 
 
 def check_patterns(option: str, choice: Any, layers: Sequence[str]) -> None:
-    """Refuse an option whose patterns fit no layer: it would silently do nothing.
+    """Refuse an option with patterns that fit no layer, or only layers that patterns before them took: they would silently do nothing.
+
+    The first pattern that fits a layer counts. One that stands last for all the rest may find nothing left.
 
     Raises
     ------
     LayerNotFound
-        If a pattern fits none of the layers.
+        If a pattern fits none of the layers, or is special and stands behind a general one.
+
+    Examples
+    --------
+    >>> check_patterns("thresholds", {"fc1": 0.1, "*": 0.3}, ["fc1"])
+    >>> check_patterns("thresholds", {"*": 0.3, "fc1": 0.1}, ["fc1", "fc2"])
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.LayerNotFound: thresholds were given for '*' and then for 'fc1', but the first pattern that fits a layer counts, and '*' fits 'fc1' too.
+    Those for 'fc1' would silently apply to nothing.
+    Put the special before the general: {'fc1': ..., '*': ...}.
     """
-    for pattern in choice if isinstance(choice, Mapping) else ():
-        if not any(matches(layer, pattern) for layer in layers):
+    patterns = list(choice) if isinstance(choice, Mapping) else []
+    taken: dict[str, str] = {}
+    for pattern in patterns:
+        fitting = [layer for layer in layers if matches(layer, pattern)]
+        if not fitting:
             raise LayerNotFound(
                 f"no recorded layer matches {pattern!r}, for which {option} were given (layers: {', '.join(map(repr, layers[:20]))})."
                 f"{suggestion(pattern, layers)}",
                 "They would silently apply to nothing.",
                 "Use one of these names, a pattern such as 'features.*', or leave it out.",
             )
+        # A pattern that fits the text of another is the more general one: that it comes last is as it should be.
+        before = [taken[layer] for layer in fitting if layer in taken and not matches(taken[layer], pattern)]
+        if before and all(layer in taken for layer in fitting):
+            raise _never_applied(option, before[0], pattern, [layer for layer in fitting if taken[layer] == before[0]])
+        taken |= {layer: pattern for layer in fitting if layer not in taken}
+
+
+def _never_applied(option: str, first: str, second: str, layers: Sequence[str]) -> LayerNotFound:
+    shown = ", ".join(map(repr, layers[:5])) + (", ..." if len(layers) > 5 else "")
+    return LayerNotFound(
+        f"{option} were given for {first!r} and then for {second!r}, but the first pattern that fits a layer counts, and {first!r} fits {shown} too.",
+        f"Those for {second!r} would silently apply to nothing.",
+        f"Put the special before the general: {{{second!r}: ..., {first!r}: ...}}.",
+    )
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _places(units: Any, n_units: int) -> Int[np.ndarray, " unit"]:

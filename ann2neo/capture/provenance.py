@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
+import os
+import platform
 import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ann2neo.capture.running import Job
 from ann2neo.recording import SCHEMA
 from ann2neo.versions import software
 
+# Set where a hook of git runs, these would point to another repository than the one that is asked about.
+ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+
 
 def described(job: Job, *, batch_size: int) -> dict[str, Any]:
-    """Describe a job: model, data, mode, numbers, software."""
-    parameter = next(job.module.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
+    """Describe a job that has run a batch: model, data, mode, numbers, software."""
     known = {"dataset": job.inputs.dataset, "dataset_split": job.inputs.dataset_split}
     return {
         "schema": SCHEMA,
@@ -27,12 +33,10 @@ def described(job: Job, *, batch_size: int) -> dict[str, Any]:
         "input_order": "presented",
         **_mode(job),
         "batch_size": batch_size,
-        "dtype": next(iter(job.observer.layers.values())).dtype,
-        "device": str(device),
-        "autocast": torch.is_autocast_enabled(device.type),
+        **_numbers(job),
         "torch_threads": torch.get_num_threads(),
-        "software": software("torch", "numpy"),
-        **_commit(type(job.module)),
+        "software": f"{software('torch', 'numpy')}, Python {platform.python_version()}",
+        **_commit(job.module),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -47,16 +51,87 @@ def _mode(job: Job) -> dict[str, Any]:
     return known
 
 
-def _commit(model: type) -> dict[str, Any]:
-    """Give the commit that is checked out where the file of a model's class lies, if git knows the file."""
+def _numbers(job: Job) -> dict[str, Any]:
+    """Say in which types and where the layers were computed, as each of them was seen to be."""
+    layers = list(job.observer.layers.values())
+    cast = [layer.autocast for layer in layers if layer.autocast is not None]
+    return {
+        "dtype": _each(layer.dtype for layer in layers),
+        "device": _each(str(layer.threshold.device) for layer in layers),
+        "autocast": bool(cast),
+        **({"autocast_dtype": _each(cast)} if cast else {}),
+    }
+
+
+def _each(values: Iterable[str]) -> str:
+    """List values, each once: one text, whether there is one or several."""
+    return ", ".join(dict.fromkeys(values))
+
+
+def _commit(module: nn.Module) -> dict[str, str]:
+    """Give the commit that is checked out where the code of a model lies, and of what it is the commit.
+
+    That is the first file that git tracks among those of the classes of the model and its parts and the script that is run; where there is none, the working directory.
+    As `git describe --dirty` does, ``-dirty`` says that tracked files differ from the commit; or that one of these files is not in it.
+    """
     try:
-        file = Path(inspect.getfile(model)).absolute()
-        known = _git(file.parent, "ls-files", "--error-unmatch", file.name)
-        return {"git_commit": _git(file.parent, "rev-parse", "HEAD")} if known else {}
-    except (OSError, TypeError, subprocess.SubprocessError):
-        return {}
+        files, here = _own_files(module), _repository(Path.cwd())
+        for top in dict.fromkeys([*map(_repository, files), here]):
+            own = [file.relative_to(top).as_posix() for file in files if _repository(file) == top] if top else []
+            tracked = _tracked(top, own) if top and own else []
+            if top is not None and (tracked or top == here):
+                found = _checked_out(top, own_is_missing=len(tracked) < len(own))
+                return {"git_commit": found, "git_commit_of": [*tracked, "working directory"][0]} if found else {}
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return {}
+
+
+def _own_files(module: nn.Module) -> list[Path]:
+    """List the files of the classes of a model and its parts, and the script that is run; none of installed packages, of torch, of ours."""
+    names = [type(part).__module__ for part in module.modules()]
+    found = [getattr(sys.modules.get(name), "__file__", None) for name in dict.fromkeys([*names, "__main__"])]
+    files = [Path(file).resolve() for file in found if file is not None]
+    others = [Path(torch.__file__).parent, Path(__file__).parents[1]]
+    others += [Path(sysconfig.get_path(name)) for name in ("stdlib", "scripts")]
+    return [
+        file
+        for file in dict.fromkeys(files)
+        if not {"site-packages", "dist-packages"} & set(file.parts)
+        and not any(file.is_relative_to(folder) for folder in others)
+    ]
+
+
+def _repository(place: Path) -> Path | None:
+    """Find the innermost repository around a file or folder."""
+    return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+
+
+def _tracked(top: Path, files: Sequence[str]) -> list[str]:
+    """Give those files of a repository that git tracks."""
+    known = _git(top, "--literal-pathspecs", "ls-files", "-z", "--", *files).split("\0")
+    return [file for file in files if file in known]
+
+
+def _checked_out(top: Path, *, own_is_missing: bool) -> str | None:
+    """Name the commit that is checked out, and say if it is not all; None before the first commit."""
+    status = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
+    lines = _git(top, "--no-optional-locks", *status).splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    is_dirty = own_is_missing or any(not line.startswith("#") for line in lines)
+    return None if commit == "(initial)" else commit + ("-dirty" if is_dirty else "")
 
 
 def _git(folder: Path, *command: str) -> str:
-    done = subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True, text=True, timeout=10)
-    return done.stdout.strip()
+    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    done = subprocess.run(
+        ["git", *command],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=10,
+    )
+    return done.stdout

@@ -21,7 +21,7 @@ def original_module(model: Any) -> torch.nn.Module:
     Raises
     ------
     ModelError
-        If it is a scripted model: its hooks never fire.
+        If it is a scripted model, whose hooks never fire, or some of its weights are not there yet.
     """
     while (inner := inner_module(model)) is not None:
         model = inner
@@ -35,7 +35,31 @@ def original_module(model: Any) -> torch.nn.Module:
             "Hooks on it silently never fire: nothing would be recorded.",
             "Give the Python module that it was made from.",
         )
+    _refuse_without_weights(model)
     return model
+
+
+def _refuse_without_weights(model: torch.nn.Module) -> None:
+    """Refuse lazy modules that have not run yet, and weights that have shapes but no numbers."""
+    weights = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, value in weights if torch.nn.parameter.is_lazy(value)]
+    if lazy:
+        raise ModelError(
+            f"{len(lazy)} parameters and buffers of {type(model).__name__} are lazy and have no shape yet ({_shown(lazy)}).",
+            "They would be drawn at random while the model is recorded.",
+            "Run one batch first, model(batch), and load the weights.",
+        )
+    empty = [name for name, value in weights if value.is_meta]
+    if empty:
+        raise ModelError(
+            f"{len(empty)} parameters and buffers of {type(model).__name__} are on the meta device ({_shown(empty)}).",
+            "They have shapes but no numbers: nothing can be computed.",
+            "Give them numbers first, for instance by model.to_empty(device='cpu') and model.load_state_dict(weights).",
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def inner_module(model: Any) -> torch.nn.Module | None:

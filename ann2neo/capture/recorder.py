@@ -27,7 +27,7 @@ from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFou
 from ann2neo.formats import check_output, check_takes_images, save
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Recording, join_passes, order_sha256
+from ann2neo.recording import Layer, Recording, join_passes, presented_order
 from ann2neo.thresholds import Rule
 
 STORE_SUFFIX = ".zarr"
@@ -72,23 +72,28 @@ def record(
         A tensor or array (inputs along axis 0), a Dataset, a DataLoader, an iterable of batches, or `Inputs`.
     layers
         Names or patterns; None for every activation function that the first batch calls, as a module or as a function. A function goes by the innermost module
-        that calls it: ``block.relu``. Any module, and any named part of its output, can be asked for by name.
+        that calls it: ``block.relu``, or ``block.F.relu`` where ``block`` has a module of that name. Any module, and any named part of its output, can be asked for
+        by name.
     threshold
         A number; thresholds of each unit (an array of the layer's shape, or one for each recorded unit); `ann2neo.Quantile` or `ann2neo.MeanPlusSd`, calibrated
-        on inputs of their own; a mapping from layer patterns to these; or None: the value that the activation function takes at pre-activation 0
+        on inputs of their own; a mapping from layer patterns to these, of which the first pattern that fits counts; or None: the value that the activation function takes at pre-activation 0
         (ReLU 0, Sigmoid 0.5, Softplus ln 2). Thresholds that every unit must always exceed are refused.
     units
         Units to record of every layer (a slice, places in the flattened activation, a truth value each, or `ann2neo.Sample`), or a mapping from layer patterns
-        to these.
+        to these, of which the first pattern that fits counts.
     steps
-        Where each input is a sequence: one bin per position, instead of one bin per input.
+        Where each input is a sequence: one bin per position, instead of one bin per input; see `ann2neo.Steps`.
     passes
         Several runs through all inputs with some modules stochastic; inputs must be readable several times.
     bin_size_ms
         Size of the bin of pseudo-time that an input, or a step, takes.
     store
-        A ``.zarr`` folder to record into while the model runs, instead of memory. If it holds this recording already, it is opened and nothing is run; if it
-        was interrupted, it is resumed; if it holds another one, it is refused. Under `torchrun` every process makes this call and records a part.
+        A ``.zarr`` folder to record into while the model runs, instead of memory. If it holds this recording already, it is opened; if it was interrupted, it is
+        resumed; if it holds another one, it is refused. Under `torchrun` every process makes this call and records a part.
+        What is compared: weights, options, the inputs and labels (of a loader the batches that are read), and what comes out when the first batch, and the last one
+        before an interruption, are run again. So other code, hooks, attributes, ``forward`` and ``predict``, models that draw random numbers or count their
+        batches, and thread counts or devices that turn a bit are noticed, if any of these shows in those batches; what shows only in others cannot be. With
+        `Passes` each batch is seeded, so that a model which draws by itself can be resumed.
     progress
         Whether to show a progress bar.
 
@@ -106,6 +111,7 @@ def record(
     Examples
     --------
     >>> import torch
+    >>> from torch import nn
     >>> model = nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU())
     >>> _ = model[0].weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
     >>> record(model, torch.tensor([[1.0], [2.0], [-1.0]]), progress=False).raster("1").astype(int)
@@ -145,7 +151,7 @@ def export(
         Where to write; the suffix chooses the format: ``.nwb``, ``.nix`` or ``.zarr``.
     overwrite
         Whether a file that is there, or a store that holds another recording, may be replaced. A store that holds this very recording, made of the same batches,
-        is resumed where it was interrupted; if it is complete and its first batch, run again, gives the same spikes, it is opened.
+        is resumed where it was interrupted, or opened, if what is run again for comparison gives the same; see ``store`` of `record`.
     images
         The inputs as images, for ``.nwb`` only; see `ann2neo.save`.
     **options
@@ -265,9 +271,7 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
         layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.observer.layers.values()),
         trials=trials,
         bin_size_ms=bin_size_ms,
-        provenance=described(job, batch_size=memory.batches[0][0].lengths.size)
-        | dict(known)
-        | {"input_order_sha256": order_sha256(ids)},
+        provenance=described(job, batch_size=memory.batches[0][0].lengths.size) | dict(known) | presented_order(ids),
     )
 
 

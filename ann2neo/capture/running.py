@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,17 +9,27 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int
 from torch import nn
 from tqdm import tqdm
 
-from ann2neo.capture.inputs import Batch, Inputs, Place, Source, place_of, read_batches, to_place
+from ann2neo.capture.calling import Caller
+from ann2neo.capture.checksums import batch_checksum
+from ann2neo.capture.inputs import (
+    Batch,
+    Inputs,
+    Source,
+    check_listed_lengths,
+    read_batches,
+    warn_of_unknown_order,
+    warn_of_unread_labels,
+)
 from ann2neo.capture.layers import check_all_ran
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.observer import Observing
-from ann2neo.capture.packing import Planes, viewed
+from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import Passes, seed_batch
+from ann2neo.capture.predictions import predictions
 from ann2neo.capture.steps import Steps, lengths_of_batch
 from ann2neo.capture.watch import Watch
 from ann2neo.errors import ActivationError, InputsError
@@ -37,12 +46,13 @@ class Job:
     steps: Steps | None = None
     passes: Passes | None = None
     watch: Watch = field(init=False, repr=False, compare=False)
-    place: Place = field(init=False, repr=False, compare=False)
+    caller: Caller = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_call = self.steps is None or self.steps.axis != "calls"
-        object.__setattr__(self, "watch", Watch(self.module, self.layers, self.observer, count_calls=by_call))
-        object.__setattr__(self, "place", place_of(self.module))
+        watch = Watch(self.module, self.layers, self.observer, again=self.observer.again, count_calls=by_call)
+        object.__setattr__(self, "watch", watch)
+        object.__setattr__(self, "caller", Caller(self.module, self.inputs, self.watch.run))
 
     @property
     def n_passes(self) -> int:
@@ -79,13 +89,26 @@ def run_pass(
         The batch to begin with, and the number of inputs before it. Where batches can only be read one after another, those before are read but not run.
     look
         Is shown each batch that is read, with its number, before it is run.
+
+    Raises
+    ------
+    InputsError
+        If lengths are listed for inputs that come in random order, or a batch is another one in a later pass.
     """
     begin = 0 if source.batch_sizes is None else first
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
     batches = read_batches(source, job.inputs, begin)
     if progress:
         batches = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch")
+    before = source.before if job.n_passes > 1 else None
+    if number == first == 0:
+        check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     for place, batch in enumerate(batches, begin):
+        if before is not None:
+            _check_as_before(before, place, batch, number)
+        if number == place == 0:
+            warn_of_unread_labels(job.inputs, batch)
+            warn_of_unknown_order(source)
         if look is not None:
             look(place, batch)
         if place < first:
@@ -99,8 +122,8 @@ def run_pass(
 def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenBatch:
     """Run one batch, which comes behind so many inputs; with the first one every layer that was asked for must run."""
     lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
-    job.observer.begin(lengths)
-    predicted = _predictions(call_model(job, batch), batch, job.inputs)
+    job.observer.begin(batch.n_inputs, lengths)
+    predicted = predictions(job.caller(batch.x), batch, job.inputs)
     planes = job.observer.end()
     if is_first:
         check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
@@ -110,34 +133,7 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
 
 def call_model(job: Job, batch: Batch) -> Any:
     """Call the model as the user said, or as its batch suggests."""
-    x = to_place(batch.x, job.place)
-    forward = job.inputs.forward
-    if forward is None and isinstance(x, dict):
-        _check_arguments(job.module, x)
-    if forward is not None:
-        return job.watch.run(lambda: forward(job.module, x))
-    return job.watch.run(lambda: job.module(**x) if isinstance(x, dict) else job.module(x))
-
-
-def _check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
-    """Refuse a mapping whose keys are no arguments of the model.
-
-    Raises
-    ------
-    InputsError
-        If a key is unknown; the message names the arguments.
-    """
-    try:
-        parameters = inspect.signature(module.forward).parameters
-    except (TypeError, ValueError):
-        return
-    unknown = [key for key in batch if key not in parameters]
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise InputsError(
-            f"a batch has the keys {sorted(batch)}, but {type(module).__name__} takes {list(parameters)}.",
-            "The model cannot be called with it.",
-            "Say how with Inputs(data, labels=..., forward=lambda model, batch: model(batch['...'])).",
-        )
+    return job.caller(batch.x)
 
 
 def _bins_of_inputs(
@@ -175,16 +171,19 @@ def _equal_lengths(n_inputs: int, n_bins: int) -> Int[np.ndarray, " input"]:
     return lengths
 
 
-def _predictions(output: Any, batch: Batch, inputs: Inputs) -> np.ndarray | None:
-    """Class that the model predicts for each input, or None where its output does not say."""
-    if inputs.predict is not None:
-        return torch.as_tensor(inputs.predict(output)).detach().cpu().numpy().astype(np.int64)
-    logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", output)
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        return None
-    n_inputs, n_classes = logits.shape
-    if n_inputs != batch.n_inputs or n_classes < 2 or not logits.is_floating_point():
-        return None
-    # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
-    array = viewed(logits)
-    return logits.argmax(dim=1).cpu().numpy() if array is None else array.argmax(axis=1)
+def _check_as_before(before: dict[int, int], place: int, batch: Batch, number: int) -> None:
+    """Refuse a batch that is another one than that of an earlier pass.
+
+    Raises
+    ------
+    InputsError
+        If it is.
+    """
+    crc = batch_checksum([batch.x, batch.labels])
+    if before.setdefault(place, crc) != crc:
+        raise InputsError(
+            f"batch {place} holds other inputs or labels in pass {number + 1} than when it was read before.",
+            "In each pass a bin would stand for another input.",
+            "Give inputs that are the same at every reading: seed what draws or changes them anew each time, "
+            "or use a DataLoader over a map-style data set, whose order is drawn once.",
+        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +23,17 @@ class Steps:
     Parameters
     ----------
     axis
-        Axis of a layer's output along which positions lie, counted with the batch axis (1 for (batch, position, unit)); or "calls", where a module is
-        called once per position, as in hand-unrolled recurrent cells.
+        Axis of a layer's output along which positions lie, counted from the front with the batch axis as axis 0 (1 for (batch, position, unit)); or "calls", where
+        a module is called once per position, as in hand-unrolled recurrent cells. Outputs in which positions come before inputs, as those of recurrent, attention
+        and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted.
     lengths
         Number of positions of each input; None if all positions count. Either an array in the order in which inputs are presented, or a function that gives
-        the lengths of a batch (for instance from its attention mask).
+        the lengths of a batch (for instance from its attention mask). Packed sequences are padded again, and need their lengths here.
+
+    Raises
+    ------
+    InputsError
+        If the axis is neither a positive integer nor "calls", or lengths are neither listed nor a function.
 
     Examples
     --------
@@ -36,6 +43,32 @@ class Steps:
 
     axis: int | Literal["calls"]
     lengths: Any | Callable[[Any], Any] = None
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.axis, Integral) and not isinstance(self.axis, bool)
+        if not number and (not isinstance(self.axis, str) or self.axis != "calls"):
+            raise InputsError(
+                f"{self.axis!r} is no axis of steps.",
+                "It is unclear where the steps of an input are.",
+                "Use the number of an axis, such as Steps(1) for (batch, step, unit), or Steps('calls') for cells that are called step by step.",
+            )
+        if number and int(self.axis) < 1:
+            raise InputsError(
+                f"axis {self.axis} is not behind axis 0, along which inputs lie.",
+                "Layers may have different numbers of axes, and outputs with steps before inputs are turned: (step, input, unit) into (input, step, unit).",
+                "Count from the front behind the inputs: Steps(1) for (batch, step, unit), and for (step, batch, unit) too.",
+            )
+        listed = hasattr(self.lengths, "__getitem__") and getattr(self.lengths, "ndim", 1) == 1
+        if (
+            self.lengths is not None
+            and not callable(self.lengths)
+            and (not listed or isinstance(self.lengths, str | Mapping))
+        ):
+            raise InputsError(
+                f"lengths of type {type(self.lengths).__name__} and shape {tuple(getattr(self.lengths, 'shape', ()))} are neither a list of numbers nor a function.",
+                "It is unclear how many bins each input has.",
+                "Give one positive integer for each input, or a function that gives the lengths of a batch.",
+            )
 
 
 def lengths_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> Int[np.ndarray, " input"] | None:
@@ -92,6 +125,58 @@ def positions_as_bins(
         )
     inside = torch.arange(by_position.shape[1]) < torch.as_tensor(lengths)[:, None]
     return by_position[inside.to(by_position.device)]
+
+
+def calls_as_bins(name: str, calls: Sequence[torch.Tensor], lengths: Int[np.ndarray, " input"] | None) -> torch.Tensor:
+    """Put what a module gave call by call, each (input, ...), one after another for each input: (bin, ...).
+
+    Raises
+    ------
+    ActivationError
+        If the calls were for different numbers of inputs.
+
+    Examples
+    --------
+    >>> calls_as_bins("cell", [torch.tensor([1, 2]), torch.tensor([3, 4])], None)
+    tensor([1, 3, 2, 4])
+    """
+    sizes = [len(call) for call in calls]
+    if len(set(sizes)) > 1:
+        shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
+        raise ActivationError(
+            f"layer {name!r} was called for different numbers of inputs in one batch, call by call: {shown}.",
+            "It is unclear which input each of its activations belongs to.",
+            "Call it for all inputs of the batch at every step and say how long each is (Steps('calls', lengths=...)), or give batches of one input "
+            "(batch_size=1).",
+        )
+    return positions_as_bins(name, torch.stack(list(calls), dim=1), 1, lengths)
+
+
+def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
+    """Refuse layers whose activation has but one axis behind the inputs, if that is to be the one of the steps.
+
+    Raises
+    ------
+    ActivationError
+        If there are such layers.
+
+    Examples
+    --------
+    >>> check_unit_axes(["cell"], Steps(1))
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.ActivationError: with Steps(1) the only axis behind the inputs is that of the steps in these layers: 'cell'.
+    If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.
+    Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); or leave them out (layers=...).
+    """
+    if names and steps is not None and steps.axis != "calls":
+        raise ActivationError(
+            f"with Steps({steps.axis}) the only axis behind the inputs is that of the steps in these layers: {', '.join(map(repr, names[:10]))}"
+            f"{', ...' if len(names) > 10 else ''}.",
+            "If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.",
+            "Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); "
+            "or leave them out (layers=...).",
+        )
 
 
 def check_positions(positions: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import nn
 
-from ann2neo.capture.layers import value_at_zero
+from ann2neo.capture.activations import is_activation
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
 from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, floor_of, rule_for
 from ann2neo.thresholds.floors import NO_FLOOR
@@ -58,6 +58,31 @@ def threshold_of(
         )
     _check_reachable(name, module, threshold)
     return threshold.to(output.device)
+
+
+def value_at_zero(name: str, module: nn.Module, like: torch.Tensor) -> float:
+    """Evaluate an activation function at pre-activation 0, in the type and place of its output; 0 for hidden states of recurrent modules.
+
+    Raises
+    ------
+    ThresholdError
+        If the module is no activation function, so that it has no such value.
+
+    Examples
+    --------
+    >>> value_at_zero("gate", nn.Sigmoid(), torch.zeros(1))
+    0.5
+    """
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        return 0.0
+    if not is_activation(module):
+        raise ThresholdError(
+            f"layer {name!r} is a {type(module).__name__}, no activation function with a value at pre-activation 0.",
+            "There is no natural threshold.",
+            f"Give one, for instance threshold={{{name!r}: 0.0}}.",
+        )
+    zero = torch.zeros((1, getattr(module, "num_parameters", 1)), dtype=like.dtype, device=like.device)
+    return float(module.forward(zero).reshape(-1)[0])
 
 
 def module_floor(module: nn.Module) -> Floor:

@@ -38,6 +38,8 @@ def read_windows(text: str | None) -> Any:
 def read_thresholds(texts: Sequence[str], on: Any) -> Any:
     """Read thresholds, for all layers or by pattern: a number, ``quantile:0.9`` or ``meansd:2``, the latter two also ``...:layer``.
 
+    The first pattern that fits a layer counts, in the order in which they are written; what is written without a pattern is for layers that none fits.
+
     Parameters
     ----------
     texts
@@ -67,20 +69,17 @@ def read_units(texts: Sequence[str]) -> Any:
 
 
 def _by_pattern(texts: Sequence[str], read: Callable[[str], T], hint: str) -> T | dict[str, T] | None:
-    """Make one value, or a mapping from patterns to values in which what holds for every layer comes last."""
+    """Make one value, or a mapping from patterns to values in the order in which they are written; one without a pattern comes last."""
     if not texts:
         return None
+    parts = [text.rpartition("=") for text in texts]
     found: dict[str, T] = {}
-    for text in texts:
-        pattern, _, value = text.rpartition("=")
+    for pattern, _, value in sorted(parts, key=lambda part: not part[0]):
         pattern = pattern or EVERY_LAYER
         if pattern in found:
             raise click.BadParameter(f"{pattern!r} was given twice.", param_hint=hint)
         found[pattern] = read(value)
-    if list(found) == [EVERY_LAYER]:
-        return found[EVERY_LAYER]
-    every = {EVERY_LAYER: found.pop(EVERY_LAYER)} if EVERY_LAYER in found else {}
-    return found | every
+    return found[EVERY_LAYER] if list(found) == [EVERY_LAYER] else found
 
 
 def _rule(text: str, on: Any) -> Any:

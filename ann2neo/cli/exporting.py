@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_thresholds, read_units
-from ann2neo.cli.objects import load_object, with_weights
+from ann2neo.cli.objects import load_object
+from ann2neo.cli.weights import with_weights
 
 
 @click.command(short_help="Record a model over inputs into a file.")
 @click.argument("model")
 @click.argument("inputs")
 @click.option("-o", "--output", type=options.PATH, required=True, help="File to write: .nwb, .nix, .mat or .zarr.")
-@click.option(
-    "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
-)
-@click.option(
-    "--threshold",
-    "thresholds",
-    multiple=True,
-    metavar="[PATTERN=]RULE",
-    help="A number, quantile:0.9 or meansd:2, for all layers or those that fit PATTERN; default: the activation's value at pre-activation 0.",
-)
+@options.layers
+@options.threshold
 @click.option(
     "--calibrate",
     metavar="INPUTS",
     help="Inputs on which quantile: and meansd: are computed, given as INPUTS are; default: INPUTS themselves.",
 )
-@click.option(
-    "--units",
-    multiple=True,
-    metavar="[PATTERN=]UNITS",
-    help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many); default: all.",
-)
-@click.option(
-    "--steps",
-    metavar="AXIS",
-    help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin.",
-)
+@options.units
+@options.steps
 @click.option("--passes", type=click.IntRange(1), help="Run through the inputs so often, with dropout active.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the passes.")
-@click.option("--weights", type=options.PATH, help="State dict to load into the model (never unpickled).")
 @click.option(
-    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
+    "--weights",
+    type=options.PATH,
+    help="State dict to load into the model, alone or the only one of a dictionary, also of a data-parallel or compiled wrapper (never unpickled).",
 )
+@options.batch_size
 @click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
 @click.option(
     "--overwrite",
@@ -88,11 +73,11 @@ def export(
     from ann2neo.capture.distributed import world
 
     rank, _ = world()
-    chosen, along = read_units(units), _steps(steps)
+    chosen, along = read_units(units), options.read_steps(steps)
     read_thresholds(thresholds, on=None)  # what is written wrongly is said before anything is loaded
     network = with_weights(load_object(model, "model"), weights)
-    data = _inputs(inputs, batch_size)
-    on = data if calibrate is None else _inputs(calibrate, batch_size)
+    data = options.read_inputs(inputs, batch_size)
+    on = data if calibrate is None else options.read_inputs(calibrate, batch_size)
     recording = capture.export(
         network,
         data,
@@ -108,22 +93,3 @@ def export(
     )
     if rank == 0:
         click.echo(f"{output}: {recording}")
-
-
-def _steps(given: str | None) -> Any:
-    from ann2neo.capture import Steps
-
-    if given is None:
-        return None
-    if given == "calls":
-        return Steps("calls")
-    if not given.removeprefix("-").isdecimal():
-        raise click.BadParameter(f"{given!r} is no axis: use a number such as 1, or calls.", param_hint="--steps")
-    return Steps(int(given))
-
-
-def _inputs(reference: str, batch_size: int) -> Any:
-    from ann2neo.capture import Inputs
-
-    data = load_object(reference, "inputs")
-    return data if isinstance(data, Inputs) else Inputs(data, batch_size=batch_size)

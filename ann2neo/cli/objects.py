@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ann2neo.errors import FormatError, InputsError, ModelError
+from ann2neo.errors import FormatError, InputsError
 
 
 def load_object(reference: str, what: str) -> Any:
-    """Import ``package.module:name`` or ``file.py:name``; a function without arguments is called."""
+    """Import ``package.module:name`` or ``file.py:name``; a function without arguments is called.
+
+    A function that gives an iterator, such as a generator function, is given itself instead: what it gives could be read only once.
+
+    Raises
+    ------
+    InputsError, FormatError
+        If nothing goes by this name, or it is a function that cannot be called without arguments.
+    """
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
         raise InputsError(
@@ -27,7 +36,30 @@ def load_object(reference: str, what: str) -> Any:
             f"{place} has no {name!r}.", "Nothing was loaded.", f"Define the {what} there under this name."
         )
     found = getattr(module, name)
-    return found() if _is_factory(found) else found
+    return _made_by(found, reference, what) if _is_factory(found) else found
+
+
+def _made_by(factory: Any, reference: str, what: str) -> Any:
+    """Call a function or class, unless what it gives can be read only once."""
+    needed = _needed_arguments(factory)
+    if needed:
+        raise InputsError(
+            f"{reference} needs arguments ({', '.join(needed)}).",
+            f"The {what} cannot be made.",
+            f"Write a function without arguments that returns the {what}, and give its name.",
+        )
+    if inspect.isgeneratorfunction(factory):
+        return factory
+    made = factory()
+    return factory if isinstance(made, Iterator) else made
+
+
+def _needed_arguments(factory: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _is_factory(found: Any) -> bool:
@@ -63,33 +95,3 @@ def _import(place: str) -> Any:
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     return module
-
-
-def with_weights(model: Any, weights: Path | None) -> Any:
-    """Load a state dict without unpickling anything else."""
-    if weights is None:
-        return model
-    import torch
-
-    if not weights.is_file():
-        raise FormatError(f"there is no file {weights}.", "The model has no weights.", "Check the name and the folder.")
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    # A file of anything else fails in as many ways as there are files.
-    except Exception as error:
-        raise FormatError(
-            f"{weights} is no file of weights alone ({type(error).__name__}).",
-            "Whole models and other objects are never unpickled: that would run code of the file.",
-            "Save the weights with torch.save(model.state_dict(), ...) and give that file.",
-        ) from error
-    try:
-        model.load_state_dict(state.get("state_dict", state))
-    # torch reports what does not fit with many kinds of exceptions.
-    except Exception as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"{weights} does not fit {type(model).__name__}: {first_line}",
-            "The model has no weights.",
-            "Give a state dict of this model.",
-        ) from error
-    return model

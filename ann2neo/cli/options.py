@@ -1,10 +1,13 @@
-"""Options that several commands have."""
+"""Options that several commands have, and what is made of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from ann2neo.cli.objects import load_object
 
 PATH = click.Path(path_type=Path)
 
@@ -26,3 +29,49 @@ order = click.option(
 )
 bin_size_ms = click.option("--bin-size-ms", type=float, help="Bin size of foreign spike trains that lie on a lattice.")
 engine = click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
+layers = click.option(
+    "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
+)
+threshold = click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="[PATTERN=]RULE",
+    help="A number, quantile:0.9 or meansd:2, for layers that fit PATTERN (the first one that fits counts), or for all others; default: the activation's value "
+    "at pre-activation 0.",
+)
+units = click.option(
+    "--units",
+    multiple=True,
+    metavar="[PATTERN=]UNITS",
+    help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many), with PATTERN as for --threshold; default: all.",
+)
+steps = click.option(
+    "--steps",
+    metavar="AXIS",
+    help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin.",
+)
+batch_size = click.option(
+    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
+)
+
+
+def read_steps(given: str | None) -> Any:
+    """Make steps of the number of an axis, or of "calls"."""
+    from ann2neo.capture import Steps
+
+    if given is None:
+        return None
+    if given == "calls":
+        return Steps("calls")
+    if not given.removeprefix("-").isdecimal():
+        raise click.BadParameter(f"{given!r} is no axis: use a number such as 1, or calls.", param_hint="--steps")
+    return Steps(int(given))
+
+
+def read_inputs(reference: str, size: int) -> Any:
+    """Load inputs, which are cut into batches of this size if they are no batches."""
+    from ann2neo.capture import Inputs
+
+    data = load_object(reference, "inputs")
+    return data if isinstance(data, Inputs) else Inputs(data, batch_size=size)

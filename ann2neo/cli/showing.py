@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ann2neo.cli import options
+from ann2neo.cli.choices import read_thresholds, read_units
 from ann2neo.cli.objects import load_object
 
 if TYPE_CHECKING:
@@ -36,14 +37,29 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 @click.argument("file", required=False, type=options.PATH)
 @click.option("--model", help="Instead of a file: a model whose layers are listed, as for `export`.")
 @click.option("--inputs", help="Inputs for --model.")
+@options.layers
+@options.threshold
+@options.units
+@options.steps
+@options.batch_size
 @click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
-def info(file: Path | None, model: str | None, inputs: str | None, columns: bool) -> None:
+def info(
+    file: Path | None,
+    model: str | None,
+    inputs: str | None,
+    layers: tuple[str, ...],
+    thresholds: tuple[str, ...],
+    units: tuple[str, ...],
+    steps: str | None,
+    batch_size: int,
+    columns: bool,
+) -> None:
     """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
 
     \b
     Examples:
       ann2neo info rec.nwb
-      ann2neo info --model nets.py:model --inputs nets.py:inputs
+      ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.0=sample:0.01'
       ann2neo info --columns
     """
     if columns:
@@ -57,7 +73,15 @@ def info(file: Path | None, model: str | None, inputs: str | None, columns: bool
     elif model and inputs:
         from ann2neo.capture import plan
 
-        table = plan(load_object(model, "model"), load_object(inputs, "inputs"))
+        chosen, along, rules = read_units(units), options.read_steps(steps), read_thresholds(thresholds, on=None)
+        table = plan(
+            load_object(model, "model"),
+            options.read_inputs(inputs, batch_size),
+            layers=list(layers) or None,
+            threshold=rules,
+            units=chosen,
+            steps=along,
+        )
         click.echo(table.to_string(index=False))
         size = "" if table["bytes"].isna().any() else f", {table['bytes'].sum():,.0f} bytes as bits"
         click.echo(f"{table['units'].sum()} units{size}")

@@ -78,6 +78,7 @@ def compare(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
     >>> compare({"mine": table}).attrs["verdicts"]

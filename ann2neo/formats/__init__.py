@@ -61,11 +61,12 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import tempfile, numpy as np, ann2neo
     >>> recording = ann2neo.from_array(np.eye(3, dtype=bool))
     >>> path = Path(tempfile.mkdtemp()) / "rec.zarr"
     >>> save(recording, path)
-    >>> load(path).identical(recording)
+    >>> ann2neo.load(path).identical(recording)
     True
     """
     as_recording(recording)

@@ -2,7 +2,7 @@
 
 from ann2neo.recording.layers import AXES, Layer, matches
 from ann2neo.recording.recording import SCHEMA, Provenance, Recording, as_recording
-from ann2neo.recording.trials import join_passes, make_trials, order_sha256, with_bins
+from ann2neo.recording.trials import join_passes, make_trials, order_sha256, presented_order, with_bins
 
 __all__ = [
     "AXES",
@@ -15,5 +15,6 @@ __all__ = [
     "make_trials",
     "matches",
     "order_sha256",
+    "presented_order",
     "with_bins",
 ]

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int
 from ann2neo.errors import RecordingError
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording.layers import Layer, layer_not_found, matching
-from ann2neo.recording.trials import check_trials, order_sha256, same_trials, with_bins
-from ann2neo.windows import Order, stretch_edges, trial_order
+from ann2neo.recording.trials import check_trials, order_sha256, presented_order, same_trials, with_bins
+from ann2neo.windows import Order, order_words, stretch_edges, trial_order
 
 SCHEMA = "ann2neo/1"
 
@@ -40,6 +40,7 @@ class Recording:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import ann2neo
     >>> recording = ann2neo.from_array(np.eye(4, dtype=bool), labels=[1, 0, 1, 0])
     >>> recording
@@ -63,7 +64,7 @@ class Recording:
         passes = f", {self.n_passes} passes" if self.n_passes > 1 else ""
         return (
             f"Recording({self.n_units} units in {layers}, {self.n_bins} bins of {self.bin_size_ms} ms, "
-            f"{len(self.trials) // self.n_passes} trials in {self.provenance.get('input_order', 'presented')} order{passes})"
+            f"{len(self.trials) // self.n_passes} trials in {order_words(self.trials, self.provenance)} order{passes})"
         )
 
     @property
@@ -172,6 +173,8 @@ class Recording:
 
 def _with_order(provenance: Provenance, by: Order, seed: int | None, stimulus_ids: np.ndarray) -> Provenance:
     kept = {k: v for k, v in provenance.items() if k not in ("input_order", "input_order_seed", "input_order_sha256")}
+    if by == "presented":
+        return kept | presented_order(stimulus_ids)
     seeded = {} if seed is None else {"input_order_seed": seed}
     return kept | {"input_order": by, "input_order_sha256": order_sha256(stimulus_ids)} | seeded
 

@@ -18,6 +18,11 @@ def make_trials(
 ) -> pd.DataFrame:
     """Make the table of trials in presented order; columns hold a value per trial of one pass, or per pass and trial."""
     length = np.ones(n_trials, np.int64) if lengths is None else lengths
+    return _table(length, n_passes, columns)
+
+
+def _table(length: Int[np.ndarray, " trial"], n_passes: int, columns: Mapping[str, Any]) -> pd.DataFrame:
+    n_trials = length.size
     table = {
         "pass": np.repeat(np.arange(n_passes), n_trials),
         "trial": np.tile(np.arange(n_trials), n_passes),
@@ -57,7 +62,7 @@ def join_passes(
     Raises
     ------
     RecordingError
-        If passes differ in the number of bins of an input.
+        If passes differ in the number of bins, or the label, of an input.
 
     Examples
     --------
@@ -71,12 +76,34 @@ def join_passes(
             "There is no common pseudo-time axis.",
             "Give the same inputs, of the same lengths, in every pass.",
         )
+    labels = [known["label"] for known in passes if "label" in known]
+    if any(not np.array_equal(other, labels[0]) for other in labels[1:]):
+        raise RecordingError(
+            "inputs have another label in a later pass than in the first.",
+            "In each pass a bin would stand for another input.",
+            "Give the same inputs, in the same order, in every pass.",
+        )
     columns: dict[str, Any] = {name: values for name, values in passes[0].items() if name != "predicted_label"}
     if all("predicted_label" in known for known in passes):
         columns["predicted_label"] = np.concatenate([known["predicted_label"] for known in passes])
         if "label" in columns:
             columns["correct"] = columns["predicted_label"] == np.tile(columns["label"], len(passes))
-    return make_trials(lengths[0].size, n_passes=len(passes), lengths=lengths[0], stimulus_id=stimulus_ids, **columns)
+    return _table(lengths[0], len(passes), {"stimulus_id": stimulus_ids} | columns)
+
+
+def presented_order(stimulus_ids: np.ndarray) -> dict[str, str]:
+    """Say, for the provenance, in which order inputs were presented: their ids ascend unless a loader drew them.
+
+    Examples
+    --------
+    >>> presented_order(np.array([2, 0, 1]))["input_order"], presented_order(np.array([0, 1, 2]))["input_order"]
+    ("loader's shuffled", 'presented')
+    """
+    drawn = bool((np.diff(stimulus_ids) < 0).any())
+    return {
+        "input_order": "loader's shuffled" if drawn else "presented",
+        "input_order_sha256": order_sha256(stimulus_ids),
+    }
 
 
 def order_sha256(stimulus_ids: np.ndarray) -> str:

@@ -55,6 +55,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import tempfile, numpy as np, ann2neo
     >>> place = Path(tempfile.mkdtemp())
     >>> ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), place / "rec.nwb")

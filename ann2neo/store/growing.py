@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from ann2neo.atomic import complete_or_absent, remove
+from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import FormatError, StoreError
-from ann2neo.outline import outline_before_trials, outline_of, trial_column_names
+from ann2neo.outline import outline_before_trials
 from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Provenance, Recording, join_passes, order_sha256
+from ann2neo.recording import Layer, Provenance
 from ann2neo.store.layout import (
     GROWING_CHUNK_BYTES,
     MARKER,
@@ -29,22 +28,14 @@ from ann2neo.store.layout import (
     open_bits,
     open_group,
     units_per_chunk,
-    write_values,
 )
 from ann2neo.store.log import (
     HEAD,
     LOG,
     ORDER,
     Column,
-    is_whole,
-    join_known,
-    join_lengths,
-    prefix,
-    read_log,
     write_whole,
 )
-
-CHUNK_NAME = re.compile(r"\d+\.\d+\.\d+|\.z\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +108,8 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
     ------
     OutputExists
         If something else has its name.
+    StoreError
+        If the operating system refuses to write.
     AnnotationError
         If the provenance would be lost.
     """
@@ -125,7 +118,7 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
     )
     # Where the end is not known, the arrays grow with the columns.
     n_bytes = -(-(growing.column_bins if growing.n_bins is None else growing.n_bins) // 8)
-    with complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
+    with _making(growing.path), complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
         root = new_group(part)
         for number, layer in enumerate(growing.layers):
             chunks = (1, *growing.chunk_shape(layer))
@@ -138,6 +131,15 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
         head = {"identity": growing.identity, "column_bins": growing.column_bins, "n_bins": growing.n_bins}
         write_whole(part / LOG / HEAD, json.dumps(head).encode())
         root.attrs.update(known | {"complete": False})
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Say of a store that cannot be made what a recording that fails says."""
+    try:
+        yield
+    except FormatError as error:
+        raise StoreError(str(error)) from error
 
 
 def open_growing(path: Path) -> Growing:
@@ -228,62 +230,6 @@ def missing_columns(growing: Growing, columns: Mapping[tuple[int, int], Column])
         return None
     every = [(p, number) for p in range(growing.n_passes) for number in range(growing.n_columns)]
     return [place for place in every if place not in columns]
-
-
-def finish(growing: Growing) -> None:
-    """Put the table of trials together and declare the store complete; nothing else is written afterwards.
-
-    Raises
-    ------
-    StoreError
-        If a column is missing.
-    RecordingError
-        If passes do not fit together.
-    """
-    columns = read_log(growing.path)
-    passes = [prefix(columns, number) for number in range(growing.n_passes)]
-    if not all(map(is_whole, passes)):
-        raise StoreError(
-            f"{growing.path} lacks columns.", "The recording is not complete.", "Make the same call again to resume it."
-        )
-    with writing(growing.path):
-        n_bins = sum(column.n_bins for column in passes[0])
-        _trim(growing, n_bins)
-        root = open_group(growing.path, write=True)
-        recording = opened(root, passes, growing, [_raster(root, i, n_bins) for i in range(len(growing.layers))])
-        outline = outline_of(recording)
-        remove(growing.path / "trials")
-        for number, name in enumerate(trial_column_names(outline)):
-            write_values(root, f"trials/{number}", np.array(recording.trials[name].tolist()))
-        root.attrs.update(outline | {"n_bins": recording.n_bins, "complete": True})
-
-
-def opened(root: Any, passes: Sequence[Sequence[Column]], growing: Growing, rasters: Sequence[Raster]) -> Recording:
-    """Make a recording of columns of several passes, all as long as these."""
-    lengths = [join_lengths(columns) for columns in passes]
-    n_inputs = lengths[0].size
-    ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
-    return Recording(
-        layers=tuple(replace(layer, raster=raster) for layer, raster in zip(growing.layers, rasters)),
-        trials=join_passes([join_known(columns) for columns in passes], lengths=lengths, stimulus_ids=ids),
-        bin_size_ms=root.attrs["bin_size_ms"],
-        provenance=dict(root.attrs["provenance"]) | {"input_order_sha256": order_sha256(ids)},
-    )
-
-
-def _trim(growing: Growing, n_bins: int) -> None:
-    """Cut the arrays where the bins end, and remove what killed processes left behind."""
-    for number in range(len(growing.layers)):
-        bits = open_bits(growing.path, number)
-        if bits.shape[2] != -(-n_bins // 8):
-            bits.resize(bits.shape[0], bits.shape[1], -(-n_bins // 8))
-        for file in (growing.path / f"layers/{number}/bits").iterdir():
-            if not CHUNK_NAME.fullmatch(file.name):
-                file.unlink()
-
-
-def _raster(root: Any, layer: int, n_bins: int) -> Raster:
-    return Raster(packed=root[f"layers/{layer}/bits"], n_bins=n_bins)
 
 
 def _bare_layer(root: Any, number: int, entry: Mapping[str, Any]) -> Layer:

@@ -26,6 +26,8 @@ MARKER = ".zgroup"
 
 def new_group(path: Path) -> Any:
     """Make a group in a new folder."""
+    # Made here, because Zarr says of a folder that cannot be made only which file it lacks.
+    path.mkdir()
     # Zarr 2 writes format 2 and knows no such parameter.
     chosen: dict[str, Any] = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
     return zarr.open_group(str(path), mode="w", **chosen)

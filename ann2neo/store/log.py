@@ -139,6 +139,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _column(found: Mapping[str, Any]) -> Column:
     lengths = np.ones(found["n_inputs"]) if found["lengths"] is None else found["lengths"]
+    known = {name: np.array(known["values"], known["dtype"]) for name, known in found["known"].items()}
+    if any(values.shape != (found["n_inputs"],) for values in known.values()):
+        raise ValueError("what is known is not one value for each input: no table of trials can be made of it")
     batch, first_input, first_bin = found["after"]
     return Column(
         pass_number=found["pass"],
@@ -146,7 +149,7 @@ def _column(found: Mapping[str, Any]) -> Column:
         n_bins=found["n_bins"],
         last=found["last"],
         lengths=np.asarray(lengths, np.int64),
-        known={name: np.array(known["values"], known["dtype"]) for name, known in found["known"].items()},
+        known=known,
         batches=dict(found["batches"]),
         after=Start(batch=batch, first_input=first_input, first_bin=first_bin),
         crc32=tuple(found["crc32"]),

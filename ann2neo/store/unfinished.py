@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 from ann2neo.errors import Ann2NeoWarning, StoreError
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
-from ann2neo.store.growing import Growing, open_growing, opened
+from ann2neo.store.finishing import opened
+from ann2neo.store.growing import Growing, open_growing
 from ann2neo.store.layout import open_bits, open_group
 from ann2neo.store.log import Column, is_whole, join_lengths, prefix, read_log
 

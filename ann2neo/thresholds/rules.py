@@ -53,6 +53,7 @@ class Quantile:
 
     Examples
     --------
+    >>> import numpy as np
     >>> Quantile(0.9, on=np.zeros((5, 3)))
     Quantile(q=0.9, per='unit')
     """
@@ -94,6 +95,7 @@ class MeanPlusSd:
 
     Examples
     --------
+    >>> import numpy as np
     >>> MeanPlusSd(2, on=np.zeros((5, 3)), per="layer")
     MeanPlusSd(k=2, per='layer')
     """
@@ -121,7 +123,7 @@ Statistic = Moments | Selection
 def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
     """Find the rule of a layer: a number, thresholds of each unit, a rule to calibrate, or None for the activation's value at pre-activation 0.
 
-    Of a mapping from patterns to rules the first pattern that fits is taken, and None where none fits.
+    Of a mapping from patterns to rules the first pattern that fits is taken, and None where none fits. An array or tensor without axes is a number.
 
     Raises
     ------
@@ -144,8 +146,8 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
         return rule
     if _is_number(rule):
         return float(rule)
-    values = None if isinstance(rule, (str, bool)) else _array(rule)
-    if values is None or values.ndim == 0 or not np.isfinite(values).all():
+    values = _array(rule)
+    if values is None or not np.isfinite(values).all():
         raise ThresholdError(
             f"a {type(rule).__name__} ({rule!s:.40}) is no threshold for layer {layer!r}."
             if values is None or values.ndim == 0
@@ -154,7 +156,7 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
             "Give a finite number, an array of one per unit, Quantile, MeanPlusSd, None (the activation's value at pre-activation 0) or a mapping from layer "
             "patterns to these.",
         )
-    return values
+    return values if values.ndim else float(values)
 
 
 def calibrated_rules(rule: Rule) -> list[CalibratedRule]:
@@ -235,7 +237,12 @@ def describe(rule: Rule, n_inputs: Mapping[int, int] | None = None) -> str:
         return repr(rule) if known is None else f"{rule!r} on {known} inputs"
     if _is_number(rule):
         return repr(rule.item() if isinstance(rule, np.generic) else rule)
-    values = np.ascontiguousarray(rule, np.float64)
+    values = _array(rule)
+    if values is None:
+        # It is refused when it is applied to a layer.
+        return f"a {type(rule).__name__}"
+    if values.ndim == 0:
+        return repr(float(values))
     return f"{values.size} thresholds, sha256 {hashlib.sha256(values.tobytes()).hexdigest()[:12]}"
 
 
@@ -244,9 +251,14 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _array(values: Any) -> Float[np.ndarray, "*shape"] | None:
-    """Make an array of floating-point numbers, or None where that is not possible."""
+    """Make an array of floating-point numbers; None where that is not possible, or for text and truth values."""
+    if str(getattr(values, "dtype", "")) == "torch.bool":
+        return None
+    # A tensor may be on another device, need gradients, or be of a type that NumPy does not know.
+    given = values.detach().cpu().double().numpy() if hasattr(values, "detach") else values
     try:
-        return np.asarray(values, np.float64)
+        array = np.asarray(given)
+        return array.astype(np.float64) if array.dtype.kind in "iuf" else None
     except (TypeError, ValueError):
         return None
 

@@ -28,6 +28,7 @@ def from_block(block: neo.Block) -> Recording:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import ann2neo
     >>> recording = ann2neo.from_array(np.eye(4, dtype=bool), labels=[0, 1, 0, 1])
     >>> from_block(ann2neo.to_block(recording)).identical(recording)

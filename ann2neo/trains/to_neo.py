@@ -62,6 +62,7 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
 
     Examples
     --------
+    >>> import numpy as np
     >>> import ann2neo
     >>> recording = ann2neo.from_array(np.array([[1, 0], [0, 0], [1, 0]], bool), layer="relu")
     >>> train = to_block(recording).segments[0].spiketrains[0]

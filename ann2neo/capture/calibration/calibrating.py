@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ann2neo.capture.calibration.contents import Fingerprint
 from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, RuleOfLayer
-from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, open_source, read_batches
+from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, check_listed_lengths, open_source, read_batches
 from ann2neo.capture.populations import UnitChoice
 from ann2neo.capture.quiet import evaluation_mode
 from ann2neo.capture.running import Job, call_model, watching
@@ -76,6 +76,7 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
         If inputs would have to be read again and cannot be, or are not the same again.
     """
     thresholds: dict[str, np.ndarray] = {}
+    few: dict[str, int] = {}
     read: dict[int, tuple[Inputs, ReadInputs]] = {}
     for on in inputs_of_rules(rule):
         inputs, steps = inputs_on(job, on), _steps_on(job, on)
@@ -87,7 +88,17 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
             calibrating = replace(job, inputs=inputs, observer=gatherer, steps=steps, passes=None)
             read[id(on)] = inputs, _run(calibrating, gatherer, source, progress=progress)
         thresholds |= gatherer.thresholds()
-    return written_down(rule, thresholds, read)
+        n_inputs = sum(read[id(on)][1].sizes)
+        few |= {name: n for name, n in gatherer.n_reached.items() if n < n_inputs}
+    found = written_down(rule, thresholds, read)
+    if not few:
+        return found
+    # Not part of the identity, which is found without running the model.
+    reached = [
+        found.provenance["threshold_rule"],
+        *(f"layer {name!r} was reached by {n} inputs" for name, n in few.items()),
+    ]
+    return replace(found, provenance={**found.provenance, "threshold_rule": "; ".join(reached)})
 
 
 def written_down(
@@ -130,6 +141,7 @@ def inputs_on(job: Job, on: Any) -> Inputs:
 
 def _run(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> ReadInputs:
     """Read the inputs as often as needed."""
+    check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     fingerprint, sizes = Fingerprint(), []
     with watching(job):
         for batch in _read(job, gatherer, source, progress=progress):
@@ -151,7 +163,7 @@ def _read(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> It
     batches = read_batches(source, job.inputs)
     for batch in tqdm(batches, total=source.n_batches, desc="calibrating", unit="batch", disable=not progress):
         lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_seen, batch.n_inputs)
-        gatherer.begin(lengths)
+        gatherer.begin(batch.n_inputs, lengths)
         call_model(job, batch)
         gatherer.end()
         n_seen += batch.n_inputs

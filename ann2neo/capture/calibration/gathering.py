@@ -13,7 +13,7 @@ from torch import nn
 from ann2neo.capture.observer import ObservedLayer, first_sight, recorded_values
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.populations import UnitChoice
-from ann2neo.capture.steps import Steps, positions_as_bins
+from ann2neo.capture.steps import Steps, calls_as_bins
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
 
 CalibratedRule = Quantile | MeanPlusSd
@@ -33,6 +33,13 @@ class Gatherer:
         Number of inputs, if it is known.
     max_bytes
         Memory for activations and counts.
+
+    Attributes
+    ----------
+    layers
+        What was seen of each layer.
+    n_reached
+        Number of inputs from which the statistics of each layer come.
     """
 
     def __init__(
@@ -45,6 +52,8 @@ class Gatherer:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.layers: dict[str, ObservedLayer] = {}
+        self.again: dict[str, Callable[[Any], bool]] = {}
+        self.n_reached: dict[str, int] = {}
         self._rule_of, self._units, self._steps = rule_of, units, steps
         self._n_inputs, self._max_bytes = n_inputs, max_bytes
         self._rules: dict[str, CalibratedRule] = {}
@@ -52,12 +61,16 @@ class Gatherer:
         self._waiting: dict[str, np.ndarray] = {}
         self._widths: dict[str, int] = {}
         self._open: set[str] = set()
+        self._n_in_batch = 0
         self._lengths: Int[np.ndarray, " input"] | None = None
         self._calls: dict[str, list[torch.Tensor]] = {}
+        self._n_now: dict[str, int] = {}
+        self._is_first_reading = True
 
-    def begin(self, lengths: Int[np.ndarray, " input"] | None) -> None:
-        """Begin a batch whose inputs have these numbers of positions."""
-        self._lengths, self._calls = lengths, {}
+    def begin(self, n_inputs: int, lengths: Int[np.ndarray, " input"] | None) -> None:
+        """Begin a batch of so many inputs, which have these numbers of positions."""
+        self._n_in_batch = n_inputs
+        self._lengths, self._calls, self._n_now = lengths, {}, {}
 
     def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
         """Gather an activation before a later in-place module can change it."""
@@ -66,7 +79,8 @@ class Gatherer:
             layer = self._first_sight(name, module, output)
         if name not in self._open:
             return
-        values = recorded_values(layer, output, self._steps, self._lengths)
+        self._n_now[name] = len(output)
+        values = recorded_values(layer, output, self._steps, self._n_in_batch, self._lengths)
         if self._steps is not None and self._steps.axis == "calls":
             self._calls.setdefault(name, []).append(values.clone())
         else:
@@ -75,16 +89,19 @@ class Gatherer:
     def end(self) -> dict[str, Planes]:
         """End the batch; there are no spikes yet."""
         for name, calls in self._calls.items():
-            self._add(name, positions_as_bins(name, torch.stack(calls, dim=1), 1, self._lengths))
+            self._add(name, calls_as_bins(name, calls, self._lengths))
         # Only now it is known how many units there are, and how much memory each of them gets.
         for name, values in self._waiting.items():
             self._statistics[name] = self._begin(name)
             self._statistics[name].add(values)
         self._waiting = {}
+        if self._is_first_reading:
+            self.n_reached |= {name: self.n_reached.get(name, 0) + n for name, n in self._n_now.items()}
         return {}
 
     def end_reading(self) -> bool:
         """Say that all inputs were read; whether no other reading is needed."""
+        self._is_first_reading = False
         self._open = {name for name in self._open if not self._statistics[name].end_reading()}
         return not self._open
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def recall(
         return None
     # Zarr is loaded only where there is a store.
     from ann2neo.store.growing import open_growing
+    from ann2neo.store.layout import open_group
 
     try:
         growing = open_growing(path)
@@ -62,7 +64,11 @@ def recall(
     stored = {layer.name: layer.thresholds for layer in growing.layers if _is_calibrated(layer.name, rule)}
     with evaluation_mode(job.module):
         found = written_down(rule, stored, {id(on): (inputs, _read_only(inputs)) for on, inputs in every})
-    return found if is_known(found.identity) else None
+    if not is_known(found.identity):
+        return None
+    # Which layers only some of the inputs reached shows only when the model runs.
+    rule_text = open_group(path).attrs["provenance"]["threshold_rule"]
+    return replace(found, provenance={**found.provenance, "threshold_rule": rule_text})
 
 
 def _read_only(inputs: Inputs) -> ReadInputs:

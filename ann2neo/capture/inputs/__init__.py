@@ -1,8 +1,9 @@
 """Inputs: what the user gives, as a series of batches that knows its labels and its order."""
 
 from ann2neo.capture.inputs.batches import read_batches, split_batch
+from ann2neo.capture.inputs.drawing import check_listed_lengths, draws_at_random, warn_of_unknown_order
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source, as_inputs
-from ann2neo.capture.inputs.labels import trial_columns
+from ann2neo.capture.inputs.labels import knows_classes, trial_columns, warn_of_unread_labels
 from ann2neo.capture.inputs.placing import Place, place_of, to_place
 from ann2neo.capture.inputs.sources import open_source
 
@@ -12,10 +13,15 @@ __all__ = [
     "Place",
     "Source",
     "as_inputs",
+    "check_listed_lengths",
+    "draws_at_random",
+    "knows_classes",
     "open_source",
     "place_of",
     "read_batches",
     "split_batch",
     "to_place",
     "trial_columns",
+    "warn_of_unknown_order",
+    "warn_of_unread_labels",
 ]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.capture.inputs.classes import LABEL_KEYS, class_labels, given_columns
+from ann2neo.capture.inputs.drawing import draws_at_random
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source
-from ann2neo.capture.inputs.labels import check_against_batch, class_labels
+from ann2neo.capture.inputs.labels import check_against_batch
 from ann2neo.errors import InputsError
-
-LABEL_KEYS = ("label", "labels")
 
 
 def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
@@ -22,14 +22,16 @@ def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Bat
     Raises
     ------
     InputsError
-        If there is no batch, or one is of no known form.
+        If there is no batch, one is of no known form, or labels that are given do not fit those that batches hold, or an order that is drawn at random.
     """
     n_seen = 0
+    given = given_columns(inputs.labels) if first == 0 else {}
+    at_random = bool(given) and draws_at_random(source)
     for raw in source.batches(first):
         batch = split_batch(raw, any_form=inputs.forward is not None)
+        if given:
+            check_against_batch(given, batch, n_seen, at_random=at_random)
         if inputs.labels is not None:
-            if first == 0:
-                check_against_batch(inputs.labels, batch, n_seen)
             batch = replace(batch, labels=None)
         n_seen += batch.n_inputs
         yield batch
@@ -40,8 +42,8 @@ def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Bat
 def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
     """Tell what goes into the model from the labels.
 
-    Integers, one per input, are labels. Targets of several dimensions are left alone. One floating-point number per input is refused, because it is
-    as likely a class with the wrong type as a quantity to be predicted.
+    Integers or truth values, one per input, are labels. Targets of several dimensions are left alone. One floating-point number per input is refused, because
+    it is as likely a class with the wrong type as a quantity to be predicted.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
             "It is unclear what the model takes.",
             "Say how with Inputs(data, forward=lambda model, batch: ...).",
         )
-    return Batch(x=x, n_inputs=n_inputs, labels=class_labels(y, n_inputs))
+    return Batch(x=x, n_inputs=n_inputs, labels=class_labels(y, n_inputs), target=y)
 
 
 def _n_inputs(x: Any) -> int | None:

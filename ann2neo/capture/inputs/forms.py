@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.capture.inputs.classes import given_columns
 from ann2neo.errors import InputsError
 
 
@@ -20,26 +21,29 @@ class Inputs:
     ----------
     data
         A tensor or array (inputs along axis 0), a Dataset, a DataLoader, an iterable of batches, or a function without arguments that gives a fresh one.
-        A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments.
+        A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments. Integers ``y``, one per input, are labels and never an argument of the model.
     batch_size
         Inputs per batch, where ``data`` is not batched already.
     labels
         The true class of each input, integers in the order in which inputs are presented; or a mapping from columns of the trials table
-        (``label``, ``target_label``, ``label_name``, ...) to a value for each input. They replace labels found in the batches.
+        (``label``, ``target_label``, ``label_name``, ...) to a value for each input. They replace labels found in the batches. For a loader that draws its order
+        at random they are refused, unless the batches hold the same.
     forward
-        Calls the model on a batch, ``forward(model, batch)``, where ``model(x)`` or ``model(**batch)`` is not right.
+        Calls the model on a batch, ``forward(model, batch)``, where ``model(x)`` or ``model(**batch)`` is not right. Labels are then taken from mappings only.
     predict
-        Gives the predicted class of each input from the model's output, where the argmax of the output (or its ``.logits``) is not right.
+        Gives the predicted class of each input from the model's output, one integer per input. Without it the argmax of the output's ``.logits`` is taken, or
+        of the output itself if it has shape (input, class) and the classes of the inputs are known: without labels it is as likely a reconstruction.
     dataset, dataset_split
         What the inputs are called, for the provenance.
 
     Raises
     ------
     InputsError
-        If the batch size is no positive integer.
+        If the batch size is no positive integer, classes are no integers, or a column has a name that the recording needs itself.
 
     Examples
     --------
+    >>> import torch
     >>> Inputs(torch.zeros(10, 3), labels=[0, 1] * 5, dataset="zeros").dataset
     'zeros'
     """
@@ -59,15 +63,17 @@ class Inputs:
                 "Nothing was recorded.",
                 "Use 64, for instance.",
             )
+        given_columns(self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some inputs that go through the model together."""
+    """Some inputs that go through the model together, their labels if they have some, and what came beside the inputs."""
 
     x: Any
     n_inputs: int
     labels: np.ndarray | None
+    target: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +91,11 @@ class Source:
     batch_sizes
         Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
     draw
-        Draws an order anew, batch by batch; None where there is only one.
+        Draws an order anew, batch by batch; None where there is only one, or none is drawn beforehand.
     in_order
-        Gives the same inputs in an order that was drawn before, batch by batch.
+        Gives the same inputs in an order that was drawn before, batch by batch; None where it cannot be kept.
+    before
+        Where batches might be others when they are read again: check sums of those that were read in several passes, by number.
     """
 
     batches: Callable[[int], Iterable[Any]]
@@ -97,6 +105,7 @@ class Source:
     batch_sizes: np.ndarray | None = None
     draw: Callable[[], list[list[Any]]] | None = None
     in_order: Callable[[list[list[Any]]], Source] | None = None
+    before: dict[int, int] | None = None
 
 
 def as_inputs(inputs: Any) -> Inputs:
@@ -112,6 +121,6 @@ def as_inputs(inputs: Any) -> Inputs:
         raise InputsError(
             f"inputs are a {type(wrapped.data).__name__} of {len(wrapped.data)}.",
             "It is unclear whether that is one batch, several, or inputs with labels.",
-            "Use Inputs(x, labels=y) for inputs with labels, or a list of batches.",
+            "Use a list of batches, [batch] if this is one (a mapping of tensors, as tokenizers give, or x and y), or Inputs(x, labels=y).",
         )
     return wrapped

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from ann2neo.capture.inputs.batches import split_batch
 from ann2neo.capture.inputs.forms import Inputs, Source
+from ann2neo.capture.inputs.labels import trial_columns
+from ann2neo.capture.inputs.loaders import loader_source
 from ann2neo.errors import InputsError
 
 BATCHES_PER_CUT = 256
@@ -23,17 +25,24 @@ def open_source(inputs: Inputs) -> Source:
     Raises
     ------
     InputsError
-        If the data are empty or of no known form.
+        If the data are empty or of no known form, or there are not as many labels as inputs.
     """
-    data = inputs.data
+    source = _open(inputs)
+    if source.n_inputs is not None:
+        trial_columns(inputs, [], source.n_inputs)
+    return source
+
+
+def _open(inputs: Inputs) -> Source:
+    data, any_form = inputs.data, inputs.forward is not None
     if isinstance(data, (torch.Tensor, np.ndarray)):
         return _array_source(data, inputs.batch_size)
     if isinstance(data, Dataset):
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
-        return _loader_source(data)
+        return loader_source(data, any_form=any_form)
     if isinstance(data, list) and data:
-        return _list_source(data, any_form=inputs.forward is not None)
+        return _list_source(data, any_form=any_form)
     again: Any = data if callable(data) and not isinstance(data, Iterable) else lambda: data
     if isinstance(data, Iterator):
         again = _once(data)
@@ -44,7 +53,7 @@ def open_source(inputs: Inputs) -> Source:
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
     n_batches = len(data) if isinstance(data, Sized) else None
-    return Source(batches=lambda first: islice(again(), first, None), n_batches=n_batches)
+    return Source(batches=lambda first: islice(again(), first, None), n_batches=n_batches, before={})
 
 
 def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
@@ -99,48 +108,4 @@ def _list_source(batches: list[Any], *, any_form: bool) -> Source:
         n_batches=len(batches),
         n_inputs=sum(sizes),
         batch_sizes=np.asarray(sizes, np.int64),
-    )
-
-
-def _loader_source(loader: DataLoader) -> Source:
-    """Draw a map-style loader's order once, so that it is known whatever sampler made it."""
-    sampler = loader.batch_sampler
-    if isinstance(loader.dataset, IterableDataset) or sampler is None:
-        return Source(batches=lambda first: islice(loader, first, None))
-
-    def draw() -> list[list[Any]]:
-        return [list(batch) for batch in sampler]
-
-    drawn = draw()
-    if not drawn:
-        raise InputsError(
-            "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
-        )
-    return _drawn_source(loader, drawn, draw)
-
-
-def _drawn_source(loader: DataLoader, drawn: list[list[Any]], draw: Callable[[], list[list[Any]]]) -> Source:
-    def batches(first: int) -> DataLoader:
-        return DataLoader(
-            loader.dataset,
-            batch_sampler=drawn[first:],
-            num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
-            pin_memory=loader.pin_memory,
-            timeout=loader.timeout,
-            worker_init_fn=loader.worker_init_fn,
-            multiprocessing_context=loader.multiprocessing_context,
-            generator=loader.generator,
-        )
-
-    ids = [index for batch in drawn for index in batch]
-    known = all(isinstance(index, (int, np.integer)) for index in ids)
-    return Source(
-        batches=batches,
-        n_batches=len(drawn),
-        n_inputs=len(ids),
-        stimulus_ids=np.asarray(ids, np.int64) if known else None,
-        batch_sizes=np.array([len(batch) for batch in drawn]),
-        draw=draw,
-        in_order=lambda order: _drawn_source(loader, order, draw),
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from ann2neo.capture.packing.kernels import pack_places
+from ann2neo.capture.packing.kernels import pack_places, pack_rows
 from ann2neo.capture.packing.layouts import dense_layout, memory_of, places_of
 from ann2neo.capture.packing.planes import Planes, pack
-from ann2neo.capture.packing.threads import pack_by_threads
+from ann2neo.capture.packing.threads import LARGE, pack_by_threads
 
 COMPILED = (torch.float32, torch.float64)
 
@@ -65,7 +66,7 @@ class Packer:
     """Packs many batches of one layer as `pack_on_device` does: what can be decided without the values is decided once.
 
     Amid a model's forward pass the processor's caches hold the model, and each line of Python takes ten times as long as elsewhere. So batches that
-    are like the one before go a way of their own.
+    are like the one before have a short way of their own, `again`.
 
     Parameters
     ----------
@@ -75,43 +76,65 @@ class Packer:
     Examples
     --------
     >>> layer = Packer(torch.tensor(0.5))
-    >>> layer(torch.tensor([[1.0, 0.0]])).bits, layer.again(torch.tensor([[0.0, 2.0]])), layer.again(torch.ones(9, 9))
-    (array([[128,   0]], dtype=uint8), array([[  0, 128]], dtype=uint8), None)
+    >>> layer(torch.tensor([[1.0, 0.0]])).bits, layer.again(torch.tensor([[0.0, 2.0]])), layer.take().bits
+    (array([[128,   0]], dtype=uint8), True, array([[  0, 128]], dtype=uint8))
+    >>> layer.again(torch.ones(9, 9)), layer.take()
+    (False, None)
     """
 
     def __init__(self, thresholds: torch.Tensor, units: Units | None = None) -> None:
         self._thresholds, self._units = thresholds.detach(), units
         self._limits: Float[np.ndarray, " limit"] | None = None
         self._places: Int[np.ndarray, " unit"] | None = None
-        self._shape: tuple[int, ...] | None = None
-        self._n_units = 0
-        self.n_bins = 0
         if thresholds.is_cpu and thresholds.dtype in COMPILED:
             self._limits = _numbers(self._thresholds)
             self._places = None if units is None else units.numpy()
+        self._shape: tuple[int, ...] | None = None
+        self._n_bins = self._n_units = 0
+        self._pack = pack_rows
+        self._bits = np.empty((0, 0), np.uint8)
+        self._packed = False
 
     def __call__(self, values: Float[torch.Tensor, "bin ..."]) -> Planes | DevicePlanes:
         """Pack values of any kind."""
-        self._shape = None
+        self._shape, self._packed = None, False
         array = None if self._limits is None else viewed(values)
         if array is not None and self._limits is not None and array.dtype == self._limits.dtype and array.size:
-            if array.flags.c_contiguous and self._places is None:
-                self._shape, self.n_bins, self._n_units = values.shape, len(array), array.size // len(array)
+            if self._places is None and array.flags.c_contiguous:
+                self._prepare(values.shape, array)
             return _pack_compiled(values, array, self._limits, self._places)
         packed = pack_with_torch(values.detach(), self._thresholds, self._units)
         return fetch(packed) if values.is_cpu else packed
 
-    def again(self, values: torch.Tensor) -> UInt8[np.ndarray, "plane unit"] | None:
-        """Pack values that are as usual and like the last ones: so many bins, finite; None if they are not, or may not be."""
+    def again(self, values: Any) -> bool:
+        """Pack values that are as usual and like the last ones, as many and finite; False if they are not, or may not be."""
         limits = self._limits
-        if limits is None or values.shape != self._shape:
+        if limits is None or type(values) is not torch.Tensor or values.shape != self._shape:
+            return False
+        try:
+            array = values.numpy()
+        except (TypeError, RuntimeError):
+            return False
+        if array.dtype == limits.dtype:
+            self._packed = self._pack(array.reshape(-1), self._n_units, self._n_bins, limits, self._bits)
+        return self._packed
+
+    def forget(self) -> None:
+        """Forget what was packed again."""
+        self._packed = False
+
+    def take(self) -> Planes | None:
+        """Give what was packed again, or None if nothing was."""
+        if not self._packed:
             return None
-        array = viewed(values)
-        if array is None or array.dtype != limits.dtype:
-            return None
-        bits = np.empty(((self.n_bins + 7) // 8, self._n_units), np.uint8)
-        finite = pack_by_threads(array.reshape(-1), self._n_units, self.n_bins, limits, bits)
-        return bits if finite else None
+        planes = Planes(bits=self._bits, n_bins=self._n_bins)
+        self._bits, self._packed = np.empty_like(self._bits), False
+        return planes
+
+    def _prepare(self, shape: tuple[int, ...], array: Float[np.ndarray, "bin ..."]) -> None:
+        self._shape, self._n_bins, self._n_units = shape, len(array), array.size // len(array)
+        self._bits = np.empty(((self._n_bins + 7) // 8, self._n_units), np.uint8)
+        self._pack = pack_rows if array.size < LARGE else pack_by_threads
 
 
 def viewed(values: torch.Tensor) -> Float[np.ndarray, "bin ..."] | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import Dataset
 
 from ann2neo.atomic import check_target
 from ann2neo.capture.checksums import batch_checksum
 from ann2neo.capture.identity import check_same, identity_of, order_facts
-from ann2neo.capture.inputs import Source, read_batches
-from ann2neo.capture.repeating import gives_its_bits
-from ann2neo.capture.storing.orders import drawn_at_random, drawn_before, drawn_order, in_order
+from ann2neo.capture.inputs import Batch, Source, read_batches
+from ann2neo.capture.repeating import Recorded, repeat, to_repeat
+from ann2neo.capture.running import watching
+from ann2neo.capture.storing.orders import check_drawn_alike, drawn_at_random, drawn_before, drawn_order, in_order
 from ann2neo.capture.storing.wanted import Found, Wanted
 from ann2neo.errors import FormatError, StoreError
 from ann2neo.store.growing import is_complete, open_growing
@@ -44,41 +47,66 @@ def _look_into(wanted: Wanted, source: Source, facts: dict[str, Any]) -> Found:
     """
     growing = open_growing(wanted.path)
     if growing.identity != facts and drawn_at_random(source):
+        check_drawn_alike(source, growing)
         source = in_order(source, drawn_before(growing))
         facts = facts_of(wanted, source)
     check_same(wanted.path, growing.identity, facts)
     complete = is_complete(wanted.path)
-    _check_inputs(wanted, source, read_log(wanted.path), every=complete)
-    if complete and wanted.overwrite and not gives_its_bits(wanted.job, source, growing):
-        raise StoreError(f"{wanted.path} holds other spikes.", "They are replaced.", "")
+    log = read_log(wanted.path)
+    # Batches that can only be read one after another are compared as they come, if the rest of them is to be recorded and nothing replaced.
+    if source.batch_sizes is not None or complete or wanted.overwrite:
+        again = to_repeat(log, complete=complete)
+        read = _check_inputs(wanted, source, log, again, complete=complete)
+        with watching(wanted.job):
+            for recorded in again:
+                repeat(wanted.job, growing, recorded, read[recorded.batch])
     return Found(facts=facts, drawn=drawn_order(source), growing=growing, complete=complete)
 
 
-def _check_inputs(wanted: Wanted, source: Source, log: Mapping[tuple[int, int], Column], *, every: bool) -> None:
-    """Refuse inputs that are not those from which the store was recorded.
+def _check_inputs(
+    wanted: Wanted,
+    source: Source,
+    log: Mapping[tuple[int, int], Column],
+    again: Sequence[Recorded],
+    *,
+    complete: bool,
+) -> dict[int, Batch]:
+    """Refuse inputs that are not those from which the store was recorded, and give the batches that are to be run again.
 
-    Batches in memory are all compared. Of a loader, whose batches may be slow to read, the first stands for all, except where others would be replaced. Batches whose
-    number is not known are compared at once if nothing will be run, and as they come if something will.
+    Batches in memory are all compared. Of a loader, whose batches may be slow to read, those that are run again stand for all, except where others would be replaced.
     """
     crc = {number: crc for (p, _), column in log.items() if p == 0 for number, crc in column.batches.items()}
-    if not crc or (source.batch_sizes is None and not every):
-        return
+    wanted_again = sorted({recorded.batch for recorded in again})
+    read: dict[int, Batch] = {}
     n_seen = 0
-    for number, batch in enumerate(read_batches(source, wanted.job.inputs)):
-        if (number in crc or every) and crc.get(number) != batch_checksum(batch.x):
+    some = wanted_again if source.in_order is not None and not wanted.overwrite else None
+    for number, batch in _numbered(wanted, source, some):
+        if (number in crc or complete) and crc.get(number) != batch_checksum(batch.x, batch.labels):
             raise other_inputs(wanted.path, number)
+        if number in wanted_again:
+            read[number] = batch
         n_seen += 1
-        if source.in_order is not None and not wanted.overwrite:
-            return
-    if every and n_seen != len(crc):
+        if not complete and number >= max([*crc, *wanted_again], default=0):
+            break
+    if some is None and (n_seen != len(crc) if complete else len(read) < len(wanted_again)):
         raise other_inputs(wanted.path, n_seen)
+    return read
+
+
+def _numbered(wanted: Wanted, source: Source, some: Sequence[int] | None) -> Iterator[tuple[int, Batch]]:
+    """Read all batches, or some of them, each with its number."""
+    inputs = wanted.job.inputs
+    if some is None:
+        yield from enumerate(read_batches(source, inputs))
+    else:
+        yield from ((number, next(read_batches(source, inputs, number))) for number in some)
 
 
 def other_inputs(path: Path, batch: int) -> StoreError:
     """Say that a batch is not the one that was recorded."""
     return StoreError(
         f"batch {batch} is not the one that was recorded into {path}.",
-        "The inputs, or what changes them at random, are not the same; nothing more was recorded.",
+        "The inputs, the labels that come with them, or what changes them at random, are not the same; nothing more was recorded.",
         "Give the same inputs in the same order, or record into another store.",
     )
 
@@ -92,4 +120,6 @@ def facts_of(wanted: Wanted, source: Source) -> dict[str, Any]:
         threshold_rule=wanted.threshold_rule,
         units=wanted.units,
     )
-    return known | order_facts(source, wanted.job.inputs.batch_size)
+    inputs = wanted.job.inputs
+    cut_here = source.batch_sizes is not None or isinstance(inputs.data, Dataset)
+    return known | order_facts(source, inputs.batch_size if cut_here else None)

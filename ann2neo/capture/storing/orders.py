@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ann2neo.capture.inputs import Source
+from ann2neo.errors import StoreError
 from ann2neo.store.growing import Growing, Order
+
+Drawn = list[list[Any]]
+# In what all draws may be alike, though not in their order.
+ALIKE: dict[str, Callable[[Drawn], Any]] = {
+    "number of inputs": lambda drawn: sum(map(len, drawn)),
+    "sizes of batches": lambda drawn: sorted(map(len, drawn)),
+    "inputs": lambda drawn: sorted(index for batch in drawn for index in batch),
+}
 
 
 def order_of(source: Source) -> Order | None:
@@ -38,6 +48,32 @@ def drawn_at_random(source: Source) -> bool:
     """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
     drawn = drawn_order(source)
     return drawn is not None and source.draw is not None and any(source.draw() != drawn for _ in range(4))
+
+
+def check_drawn_alike(source: Source, growing: Growing) -> None:
+    """Refuse a store whose inputs this source never draws: what its draws have in common, the stored one must have too.
+
+    Raises
+    ------
+    StoreError
+        If the number of inputs, the sizes of batches or the inputs are others.
+    """
+    before, drawn = drawn_before(growing), drawn_order(source)
+    if before is None or drawn is None or source.draw is None:
+        return
+    draws = [drawn, source.draw(), source.draw()]
+    for what, of in ALIKE.items():
+        here = [of(one) for one in draws]
+        if here.count(here[0]) == len(here) and of(before) != here[0]:
+            raise StoreError(
+                f"{growing.path} holds another recording: its {what} are not those that the loader draws{_shown(of(before), here[0])}.",
+                "Nothing was recorded; what is there is unchanged.",
+                "Give the same data set, sampler and batch size, record into another store, or allow overwriting.",
+            )
+
+
+def _shown(there: Any, here: Any) -> str:
+    return f" ({there} there, {here} here)" if isinstance(there, int) else ""
 
 
 def _cut(ids: np.ndarray, sizes: np.ndarray) -> list[list[Any]]:

@@ -19,15 +19,17 @@ from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.quiet import evaluation_mode
+from ann2neo.capture.repeating import Recorded, bare_layers, check_layers, repeat, to_repeat
 from ann2neo.capture.running import Job, run_pass, watching
 from ann2neo.capture.storing.looking import facts_of, look_for, other_inputs
 from ann2neo.capture.storing.orders import in_order, order_of
 from ann2neo.capture.storing.spans import Span, cut_spans, n_columns
 from ann2neo.capture.storing.wanted import Found, Wanted
 from ann2neo.errors import InputsError, StoreError
-from ann2neo.recording import Layer, Recording
+from ann2neo.recording import Recording
 from ann2neo.store.complete import load
-from ann2neo.store.growing import Growing, bare, create, finish, missing_columns
+from ann2neo.store.finishing import finish
+from ann2neo.store.growing import Growing, create, missing_columns
 from ann2neo.store.layout import column_bins
 from ann2neo.store.log import Column, Start, is_whole, prefix, read_log
 
@@ -69,6 +71,7 @@ class _Recorder:
         self._begun: Iterator[SeenBatch] | None = None
         self._checked = False
         self._crc: dict[tuple[int, int], int] = {}
+        self._again: list[tuple[Growing, Recorded]] = []
         if processes.n > 1 and self._layout is None:
             raise InputsError(
                 "the number of bins shows only when the inputs are read, but there are several processes.",
@@ -99,7 +102,7 @@ class _Recorder:
         stream = self._batches(0, Start(), progress=self._layout is None and self._wanted.progress)
         first = next(stream)
         self._begun = chain([first], stream)
-        wanted, layers = self._wanted, _bare_layers(self._job)
+        wanted, layers = self._wanted, bare_layers(self._job)
         n_bins = None if self._layout is None else self._layout.n_bins
         n_units = sum(layer.n_units for layer in layers)
         growing = Growing(
@@ -120,8 +123,19 @@ class _Recorder:
         for number in range(growing.n_passes):
             columns = prefix(log, number)
             if not is_whole(columns):
+                self._compare_as_they_come(growing, log, columns)
                 start = columns[-1].after if columns else Start()
                 self._run_span(growing, Span(pass_number=number, first=len(columns), stop=None, start=start), None)
+
+    def _compare_as_they_come(
+        self, growing: Growing, log: Mapping[tuple[int, int], Column], columns: Sequence[Column]
+    ) -> None:
+        """Run what is recorded again where it could not be read before: the first batch, and the last of the pass that goes on."""
+        if self._found.growing is None or self._source.batch_sizes is not None or self._checked:
+            return
+        first = [log[0, 0]] if (0, 0) in log else []
+        near = {(column.pass_number, column.number): column for column in [*first, *columns]}
+        self._again = [(growing, recorded) for recorded in to_repeat(near, complete=False)]
 
     def _run_spans(self, growing: Growing, spans: Sequence[Span]) -> None:
         shown = self._wanted.progress and self._processes.rank == 0
@@ -141,7 +155,7 @@ class _Recorder:
         with writing as writer:
             for batch in batches or self._batches(span.pass_number, span.start, progress=whole):
                 if not self._checked:
-                    _check_layers(growing, self._job)
+                    check_layers(growing, self._job)
                     self._checked = True
                 self._check_place(batch, writer)
                 number, n_before = writer.next_batch.batch, writer.next_batch.first_input
@@ -154,9 +168,12 @@ class _Recorder:
 
     def _batches(self, pass_number: int, start: Start, *, progress: bool) -> Iterator[SeenBatch]:
         def look(number: int, batch: Batch) -> None:
-            crc, place = batch_checksum(batch.x), (pass_number, number)
+            crc, place = batch_checksum(batch.x, batch.labels), (pass_number, number)
             if self._crc.setdefault(place, crc) != crc:
                 raise other_inputs(self._wanted.path, number)
+            while self._again and self._again[0][1].batch == number:
+                growing, recorded = self._again.pop(0)
+                repeat(self._job, growing, recorded, batch)
 
         return run_pass(
             self._job,
@@ -181,25 +198,6 @@ class _Recorder:
                 "The inputs after it would lie in wrong places.",
                 "Mind what collates the batches; each input that was drawn must be there.",
             )
-
-
-def _check_layers(growing: Growing, job: Job) -> None:
-    """Refuse to go on with layers that are not those of the store."""
-    here = _bare_layers(job)
-    if len(here) != len(growing.layers) or not all(a.identical(b) for a, b in zip(here, growing.layers)):
-        raise StoreError(
-            f"the layers in {growing.path} are {[layer.name for layer in growing.layers]}; now they are {[layer.name for layer in here]}, "
-            "or their shapes, types, units or thresholds are others.",
-            "Their bits would not fit together; nothing more was recorded.",
-            "Record with the same model and options, or into another store.",
-        )
-
-
-def _bare_layers(job: Job) -> tuple[Layer, ...]:
-    return tuple(
-        bare(name=one.name, shape=one.shape, dtype=one.dtype, units=one.units, thresholds=one.thresholds)
-        for one in job.observer.layers.values()
-    )
 
 
 def _stochastic(job: Job) -> Sequence[Any]:

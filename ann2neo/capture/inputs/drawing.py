@@ -1,0 +1,70 @@
+"""Whether a source draws its order at random, and what follows for what is given in the order of presentation."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from ann2neo.capture.inputs.forms import Source
+from ann2neo.errors import Ann2NeoWarning, InputsError
+
+MOST_DRAWS = 30
+FEW = 8
+
+
+def draws_at_random(source: Source) -> bool:
+    """Whether the order is another one each time that it is drawn. Random states are found afterwards as before."""
+    if source.draw is None:
+        return False
+    with _same_states():
+        first = source.draw()
+        # Few inputs often come in the same order twice.
+        n_draws = MOST_DRAWS if sum(map(len, first)) <= FEW else 4
+        return any(source.draw() != first for _ in range(n_draws))
+
+
+def check_listed_lengths(lengths: Any, source: Source) -> None:
+    """Refuse lengths that are listed for inputs whose order is drawn at random.
+
+    Raises
+    ------
+    InputsError
+        If it is unclear which length belongs to which input.
+    """
+    if lengths is None or callable(lengths):
+        return
+    listed = np.asarray(lengths.detach().cpu() if isinstance(lengths, torch.Tensor) else lengths)
+    if (listed != listed.flat[0]).any() and draws_at_random(source):
+        raise InputsError(
+            f"lengths are listed for {listed.size} inputs, but a shuffling loader draws their order at random.",
+            "They are listed in the order in which inputs are presented, and that order is not known beforehand.",
+            "Give a function that finds the lengths of a batch (Steps(..., lengths=lambda x: ...)), or a loader that draws in order (shuffle=False).",
+        )
+
+
+def warn_of_unknown_order(source: Source) -> None:
+    """Warn if a loader draws at random and reads in its own way, so that no one knows which input is which."""
+    if source.in_order is None and draws_at_random(source):
+        text = (
+            "a DataLoader with an __iter__ of its own draws its inputs at random: which of the data set's inputs comes when is not known.\n"
+            "stimulus_id counts the inputs as they came, and the order says 'presented'; labels that come with the batches are right.\n"
+            "Do in a collate_fn what its __iter__ does, or draw in order."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+@contextmanager
+def _same_states() -> Iterator[None]:
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])

@@ -1,0 +1,137 @@
+"""From a DataLoader to a source of batches whose order is drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
+
+from ann2neo.capture.inputs.batches import split_batch
+from ann2neo.capture.inputs.forms import Source
+from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
+from ann2neo.errors import InputsError
+
+Drawn = list[list[Any]]
+
+
+def loader_source(loader: DataLoader, *, any_form: bool) -> Source:
+    """Draw a map-style loader's order once, so that it is known whatever sampler made it.
+
+    A loader whose class reads in its own way (an ``__iter__`` of its own) is read in that way, and so is one of an iterable data set: their order is unknown.
+
+    Raises
+    ------
+    InputsError
+        If it gives no batch.
+    """
+    borrowed = borrowed_of(loader)
+    if isinstance(loader.dataset, IterableDataset):
+        return _as_it_reads(loader, borrowed, None)
+    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
+    if reads_in_its_own_way(loader):
+        return _as_it_reads(loader, borrowed, draw)
+    drawn = draw()
+    if not drawn:
+        raise InputsError(
+            "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
+        )
+    with borrowed.used():
+        again = _reader(loader)
+    if loader.batch_sampler is not None:
+        return _drawn_source(again, drawn, draw)
+    if [index for (index,) in drawn] == list(range(len(drawn))):
+        return _as_it_reads(loader, borrowed, None)
+    return _batches_of_data_set(loader, again, drawn, draw, any_form=any_form)
+
+
+def reads_in_its_own_way(loader: DataLoader) -> bool:
+    """Whether the class of a loader says itself how it is iterated."""
+    return any(getattr(type(loader), name) is not getattr(DataLoader, name) for name in ("__iter__", "_get_iterator"))
+
+
+def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Drawn] | None) -> Source:
+    return Source(batches=lambda first: read_borrowed(loader, borrowed, first), draw=draw, before={})
+
+
+def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Callable[[], Drawn]:
+    def draw() -> Drawn:
+        with borrowed.used():
+            return [list(batch) for batch in sampler] if in_batches else [[index] for index in sampler]
+
+    return draw
+
+
+def _reader(loader: DataLoader) -> Callable[[Drawn], DataLoader]:
+    """Make loaders that read like this one, in an order that was drawn."""
+    generator = copy_of(loader.generator)
+
+    def again(drawn: Drawn) -> DataLoader:
+        in_batches = loader.batch_sampler is not None
+        order: dict[str, Any] = {"batch_sampler": drawn} if in_batches else {"sampler": [index for (index,) in drawn]}
+        return DataLoader(
+            loader.dataset,
+            **({} if in_batches else {"batch_size": None}),
+            **order,
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=generator,
+        )
+
+    return again
+
+
+def _drawn_source(again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn]) -> Source:
+    ids = [index for batch in drawn for index in batch]
+    known = all(isinstance(index, (int, np.integer)) for index in ids)
+    return Source(
+        batches=lambda first: again(drawn[first:]),
+        n_batches=len(drawn),
+        n_inputs=len(ids),
+        stimulus_ids=np.asarray(ids, np.int64) if known else None,
+        batch_sizes=np.array([len(batch) for batch in drawn]),
+        draw=draw,
+        in_order=lambda order: _drawn_source(again, order, draw),
+    )
+
+
+def _batches_of_data_set(
+    loader: DataLoader, again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn], *, any_form: bool
+) -> Source:
+    """Number the inputs of a data set that holds whole batches (``batch_size=None``) and whose batches come in another order.
+
+    Only the data set can say how many inputs each batch holds, so that it is read once more.
+    """
+    n_known: int = len(loader.dataset)  # pyright: ignore[reportArgumentType]
+    every = again([[index] for index in range(n_known)])
+    sizes = np.array([split_batch(raw, any_form=any_form).n_inputs for raw in every], np.int64)
+    starts = np.cumsum(sizes) - sizes
+    return _of_places(again, [int(index) for (index,) in drawn], draw, starts, sizes)
+
+
+def _of_places(
+    again: Callable[[Drawn], DataLoader],
+    places: Sequence[int],
+    draw: Callable[[], Drawn],
+    starts: np.ndarray,
+    sizes: np.ndarray,
+) -> Source:
+    def in_order(order: Drawn) -> Source:
+        first = np.searchsorted(starts, [ids[0] for ids in order], side="right") - 1
+        return _of_places(again, first.tolist(), draw, starts, sizes)
+
+    return Source(
+        batches=lambda first: again([[place] for place in places[first:]]),
+        n_batches=len(places),
+        n_inputs=int(sizes[places].sum()),
+        stimulus_ids=np.concatenate([np.arange(starts[place], starts[place] + sizes[place]) for place in places]),
+        batch_sizes=sizes[places],
+        draw=draw,
+        in_order=in_order,
+    )

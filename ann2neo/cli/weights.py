@@ -1,0 +1,129 @@
+"""Weights of a file into a model, without unpickling anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ann2neo.errors import FormatError, ModelError
+
+# What wrappers put before every name.
+WRAPPERS = ("module.", "_orig_mod.")
+
+
+def with_weights(model: Any, weights: Path | None) -> Any:
+    """Load a state dict, which may be the only one in a dictionary, and be that of a data-parallel or compiled wrapper of the model.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, or holds anything but weights.
+    ModelError
+        If they are not the weights of this model; the message names what is missing and what is too much.
+    """
+    if weights is None:
+        return model
+    state = _state(_read(weights), weights)
+    expected = _expected(model)
+    state = _unwrapped(state, expected)
+    try:
+        model.load_state_dict(state)
+    # torch reports what does not fit with many kinds of exceptions.
+    except Exception as error:
+        raise _misfit(weights, model, state, expected, error) from error
+    return model
+
+
+def _read(weights: Path) -> Any:
+    import torch
+
+    if not weights.is_file():
+        raise FormatError(f"there is no file {weights}.", "The model has no weights.", "Check the name and the folder.")
+    try:
+        return torch.load(weights, map_location="cpu", weights_only=True)
+    # A file of anything else fails in as many ways as there are files.
+    except Exception as error:
+        raise FormatError(
+            f"{weights} is no file of weights alone ({type(error).__name__}).",
+            "Whole models and other objects are never unpickled: that would run code of the file.",
+            "Save the weights with torch.save(model.state_dict(), ...) and give that file.",
+        ) from error
+
+
+def _state(found: Any, weights: Path) -> Mapping[str, Any]:
+    """Take what was read, or the only entry of it that is a state dict."""
+    if _is_state(found):
+        return found
+    entries = found if isinstance(found, Mapping) else {}
+    inner = [key for key, value in entries.items() if _is_state(value)]
+    if len(inner) == 1:
+        return entries[inner[0]]
+    what = f"a dictionary of {_listed(map(str, entries))}" if entries else f"a {type(found).__name__}"
+    which = f"; several of them hold tensors: {_listed(map(str, inner))}" if inner else ""
+    raise FormatError(
+        f"{weights} holds {what}{which}.",
+        "It is unclear which weights the model is to have.",
+        "Save them alone with torch.save(model.state_dict(), ...) and give that file.",
+    )
+
+
+def _is_state(found: Any) -> bool:
+    import torch
+
+    return isinstance(found, Mapping) and any(isinstance(value, torch.Tensor) for value in found.values())
+
+
+def _expected(model: Any) -> Mapping[str, Any]:
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(
+            f"a {type(model).__name__} is no torch module.", "It has no weights.", "Give a torch.nn.Module."
+        )
+    return model.state_dict()
+
+
+def _unwrapped(state: Mapping[str, Any], expected: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what a wrapper put before every name, if the model's names are the rest."""
+    for _ in WRAPPERS:
+        for prefix in WRAPPERS:
+            if set(state) != set(expected) and all(key.startswith(prefix) for key in state):
+                state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _misfit(
+    weights: Path, model: Any, state: Mapping[str, Any], expected: Mapping[str, Any], error: Exception
+) -> ModelError:
+    """Name what is missing, what is too much, and what has another shape."""
+    missing = [key for key in expected if key not in state]
+    unexpected = [str(key) for key in state if key not in expected]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if hasattr(state.get(key), "shape") and hasattr(value, "shape") and state[key].shape != value.shape
+    ]
+    facts = [f"missing: {_listed(missing)}"] if missing else []
+    facts += [f"unexpected: {_listed(unexpected)}"] if unexpected else []
+    facts += [f"shapes: {_listed(shapes)}"] if shapes else []
+    return ModelError(
+        f"{weights} does not fit {type(model).__name__} ({'; '.join(facts) or ' '.join(str(error).split()) or type(error).__name__}).",
+        "The model would run with other weights than those of the file.",
+        _cure(missing, unexpected) or "Give a state dict of this model.",
+    )
+
+
+def _cure(missing: list[str], unexpected: list[str]) -> str:
+    """Where all names differ by one and the same beginning, say so."""
+    for short, long, ours in ((missing, unexpected, False), (unexpected, missing, True)):
+        prefix = long[0].removesuffix(short[0]) if short and long and long[0].endswith(short[0]) else ""
+        if prefix and [prefix + key for key in short] == long:
+            owner = "the model" if ours else "the file"
+            return f"The names differ by {prefix!r} before those of {owner}: give the model of which these are the weights, or rename them."
+    return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    return ", ".join(every[:8]) + (f", ... ({len(every)} in all)" if len(every) > 8 else "")
