@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -68,18 +69,20 @@ def equivalent_module(name: str, args: Sequence[Any], kwargs: Mapping[str, Any])
     >>> equivalent_module("leaky_relu", (torch.zeros(1), 0.2), {})
     LeakyReLU(negative_slope=0.2)
     >>> equivalent_module("clamp", (torch.zeros(1),), {"min": 0, "max": 6})
-    Hardtanh(min_val=0, max_val=6)
+    Hardtanh(min_val=0.0, max_val=6.0)
     """
     if name == "clamp":
-        upper = limits(args, kwargs)[1]
-        return nn.ReLU() if upper is None else nn.Hardtanh(0, upper)
+        upper = _number(limits(args, kwargs)[1])
+        return nn.ReLU() if upper is None else nn.Hardtanh(0.0, upper)
+    if name == "elu":
+        return _elu(*args[1:], **{key: value for key, value in kwargs.items() if key in _OF_ELU})
     if name == "prelu":
         slopes = args[1] if len(args) > 1 else kwargs["weight"]
         module = nn.PReLU(slopes.numel(), device=slopes.device, dtype=slopes.dtype)
         module.weight.data.copy_(slopes)
         return module
     rest = args[1:3] if name == "rrelu" else args[1:]
-    options = {key: value for key, value in kwargs.items() if key not in ("input", "self", "out", "training")}
+    options = {key: value for key, value in kwargs.items() if key not in ("input", "self", "out", "training", "generator")}
     return MODULE_OF_FUNCTION[name](*rest, **options)
 
 
@@ -87,7 +90,7 @@ def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     """Whether a call of one of the functions is an activation: of a tensor that was computed, and not a clamp for other ends.
 
     A parameter that is squashed (a learned gate or scale) is no activation of a unit. A clamp is one if its lower limit is the number 0 and its upper
-    one, if any, a positive number.
+    one, if any, a positive number. NumPy's numbers, and tensors without axes that are not on another device, are numbers.
 
     Examples
     --------
@@ -105,7 +108,10 @@ def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     if name != "clamp":
         return True
     lower, upper = limits(args, kwargs)
-    return _is_number(lower) and lower == 0 and (upper is None or (_is_number(upper) and upper > 0))
+    if _number(lower) != 0:
+        return False
+    highest = _number(upper)
+    return upper is None or (highest is not None and highest > 0)
 
 
 def limits(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -135,8 +141,47 @@ def known_functions() -> dict[Callable[..., Any], str]:
     return found
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+@cache
+def operator_names() -> frozenset[str]:
+    """Give the names of torch's operators that are activation functions, and of those that may be.
+
+    Examples
+    --------
+    >>> {"relu", "relu_", "clamp_min"} <= operator_names(), "linear" in operator_names()
+    (True, False)
+    """
+    names = (*MODULE_OF_FUNCTION, *_OTHER_NAMES, "log_sigmoid_forward", "_prelu_kernel")
+    return frozenset(name + end for name in names for end in ("", "_"))
+
+
+class ScaledELU(nn.ELU):
+    """ELU as torch's operator knows it, with scales of its output and of the exponent's input, for which there is no module."""
+
+    def __init__(self, alpha: float, scale: float, input_scale: float) -> None:
+        super().__init__(alpha)
+        self.scale, self.input_scale = scale, input_scale
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Call the operator."""
+        return torch.ops.aten.elu.default(input, self.alpha, self.scale, self.input_scale)
+
+
+_OF_ELU = ("alpha", "scale", "input_scale")
+
+
+def _elu(alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> nn.Module:
+    # The function has its truth value ``inplace`` where the operator has a scale.
+    if isinstance(scale, bool) or (scale == 1 and input_scale == 1):
+        return nn.ELU(alpha)
+    return ScaledELU(alpha, scale, input_scale)
+
+
+def _number(value: Any) -> float | None:
+    """Read a number: Python's, NumPy's, or a tensor's without axes, unless its device would have to be waited for."""
+    if isinstance(value, torch.Tensor) and value.ndim == 0 and value.device.type == "cpu":
+        value = value.item()
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def _is_elementwise(module: nn.Module) -> bool:

@@ -150,14 +150,15 @@ class Observer:
         for name, calls in self._calls.items():
             self._planes[name] = pack_truth(calls_as_bins(name, calls, self._lengths))
         # Only here: within the forward pass, each question to a device would make the model wait for it.
-        planes = {name: fetch(there) for name, there in self._planes.items()}
+        planes = {}
+        for name, there in self._planes.items():
+            planes[name] = fetched = fetch(there)
+            if fetched.n_invalid:
+                _refuse_infinite(self.layers[name], fetched.n_invalid, self._lengths)
         for name, pack in self._packers.items():
             again = pack.take()
             if again is not None:
                 planes[name] = again
-        for name, fetched in planes.items():
-            if fetched.n_invalid:
-                _refuse_infinite(self.layers[name], fetched.n_invalid, self._lengths)
         return planes
 
     def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:

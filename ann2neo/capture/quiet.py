@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
+from ann2neo.capture.exported import refuse_exported_in_training
 from ann2neo.errors import ModelError
 
 
@@ -36,6 +37,7 @@ def original_module(model: Any) -> torch.nn.Module:
             "Give the Python module that it was made from.",
         )
     _refuse_without_weights(model)
+    refuse_exported_in_training(model)
     return model
 
 
@@ -97,18 +99,36 @@ def as_written() -> Iterator[None]:
 def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module] = ()) -> Iterator[None]:
     """Put every module but the stochastic ones in eval mode without gradients; restore each one's flag and all random states."""
     flags = [(module, module.training) for module in model.modules()]
+    # Not inference_mode: tensors that a model caches there break later training.
+    with random_states_kept(), torch.no_grad():
+        try:
+            _eval(model)
+            for module in stochastic:
+                module.training = True
+            yield
+        finally:
+            for module, training in flags:
+                module.training = training
+
+
+def _eval(module: torch.nn.Module) -> None:
+    try:
+        module.eval()
+    except NotImplementedError:
+        # So say modules of torch.export, and all that hold one. They have no modes any more; what else is within has.
+        module.training = False
+        for child in module.children():
+            _eval(child)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Draw whatever is drawn, and find the random states of torch, NumPy and Python afterwards as before."""
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
-        model.eval()
-        for module in stochastic:
-            module.training = True
-        # Not inference_mode: tensors that a model caches there break later training.
-        with torch.no_grad():
-            yield
+        yield
     finally:
-        for module, training in flags:
-            module.training = training
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         random.setstate(states[2])
@@ -117,16 +137,36 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """Hash names, types, shapes and bytes of all parameters and buffers.
+    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are no part of the ``state_dict``, and what else is part of it.
 
     Examples
     --------
     >>> weights_sha256(torch.nn.ReLU())[:8]
     'e3b0c442'
     """
+    # By every name that they go by, so that it shows which weights are tied.
+    found = {
+        **model.state_dict(),
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if isinstance(value, torch.Tensor):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, value in sorted(found.items()):
+        for part in _parts(name, value):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _parts(name: str, value: Any) -> Iterator[bytes]:
+    """Write a weight down, or, of what a module keeps beside them, the tensors, numbers and texts."""
+    if isinstance(value, torch.Tensor):
+        yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _parts(f"{name}/{key}", part)
+    elif isinstance(value, (list, tuple)):
+        for number, part in enumerate(value):
+            yield from _parts(f"{name}/{number}", part)
+    elif isinstance(value, (bool, int, float, str, bytes)):
+        yield f"{name} {value!r}".encode()

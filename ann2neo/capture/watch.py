@@ -19,6 +19,8 @@ from ann2neo.capture.quiet import as_written
 
 Observe = Callable[[str, nn.Module, torch.Tensor], None]
 Output = TypeVar("Output")
+# Batches, counted from 1, in which functions are watched though the first one called none.
+LOOKS = frozenset(4**power for power in range(20))
 
 
 class Watch:
@@ -27,7 +29,7 @@ class Watch:
     A module goes by its name, a function by the innermost module that calls it, ``block.relu`` (``block.F.relu`` where a module has that name). The
     second call in a batch is ``name:1``, and so on, unless calls are not to be counted. For a function the module that does the same is shown.
 
-    Functions are watched only where a layer that was asked for may be one. It costs some per cent; so where the first batch called none, only batches 2, 4, 8
+    Functions are watched only where a layer that was asked for may be one. It costs some per cent; so where the first batch called none, only batches 4, 16, 64
     and so on are looked at, lest one that is called later be missed.
 
     Parameters
@@ -100,7 +102,7 @@ class Watch:
         self._stack.clear()
         self._n_batches += 1
         if not self._functions:
-            if not self._selection.functions or self._n_batches & (self._n_batches - 1):
+            if not self._selection.functions or self._n_batches not in LOOKS:
                 return call()
             self._functions = True
             self._hook_stack()

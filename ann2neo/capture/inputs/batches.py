@@ -56,15 +56,14 @@ def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
     >>> batch.n_inputs, batch.labels
     (2, array([1, 0]))
     """
-    if isinstance(raw, (torch.Tensor, np.ndarray)):
-        x, y = raw, None
-    elif isinstance(raw, Mapping):
+    if isinstance(raw, (torch.Tensor, np.ndarray)) and raw.ndim:
+        return Batch(x=raw, n_inputs=len(raw), labels=None, target=None)
+    x, y = raw, None
+    if isinstance(raw, Mapping):
         key = next((k for k in LABEL_KEYS if k in raw), None)
         x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
-    else:
-        x, y = raw, None
     n_inputs = _n_inputs(x)
     if n_inputs is None:
         raise InputsError(

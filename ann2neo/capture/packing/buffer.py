@@ -11,7 +11,7 @@ from ann2neo.capture.packing.kernels import append_shifted
 from ann2neo.capture.packing.planes import Planes
 from ann2neo.capture.packing.transposition import transpose
 
-PLANES_PER_TURN = 512
+PLANES_PER_TURN = 128
 
 
 class PlaneBuffer:
@@ -58,9 +58,10 @@ class PlaneBuffer:
         everything = n_bins is None
         n_whole = self._n_whole if n_bins is None else min(n_bins // 8, self._n_whole)
         rows = np.empty((self._rest.shape[1], n_whole + (everything and self._n_rest > 0)), np.uint8)
+        joined = np.empty((min(PLANES_PER_TURN, n_whole), rows.shape[0]), np.uint8)
         done = 0
         while done < n_whole:
-            some = self._first(min(PLANES_PER_TURN, n_whole - done))
+            some = self._first(joined[: n_whole - done])
             transpose(some, done, rows)
             done += len(some)
         if everything and self._n_rest:
@@ -68,17 +69,17 @@ class PlaneBuffer:
             self._n_rest = 0
         return rows
 
-    def _first(self, n_planes: int) -> UInt8[np.ndarray, "plane unit"]:
-        """Take whole planes out: pieces of a batch are few bytes of a row, and so are joined before they are transposed."""
-        pieces, missing = [], n_planes
+    def _first(self, joined: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane unit"]:
+        """Take as many whole planes out as this array holds: pieces of a batch are few bytes of a row, and so are joined before they are transposed."""
+        pieces, missing = [], len(joined)
         while missing:
             piece = self._whole.popleft()
             if len(piece) > missing:
                 self._whole.appendleft(piece[missing:])
             pieces.append(piece[:missing])
             missing -= len(pieces[-1])
-        self._n_whole -= n_planes
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        self._n_whole -= len(joined)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, out=joined)
 
     def _shifted(self, bits: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane_plus_one unit"]:
         """Put bits behind those of the unfinished plane."""

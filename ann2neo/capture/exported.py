@@ -1,0 +1,50 @@
+"""Modules of torch.export and torch.fx: graphs whose mode was fixed when they were made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ann2neo.errors import ModelError
+
+# What operators call the truth value that says whether they train, and the share of dropout without which it means nothing.
+TRAINING, SHARES = ("train", "training"), ("p", "dropout", "dropout_p")
+
+
+def refuse_exported_in_training(model: nn.Module) -> None:
+    """Refuse graphs in which training mode is written down.
+
+    Raises
+    ------
+    ModelError
+        If there is one.
+    """
+    for name, module in model.named_modules():
+        found = [] if not isinstance(graph := getattr(module, "graph", None), fx.Graph) else _trained(graph)
+        if found:
+            raise ModelError(
+                f"{name or type(module).__name__!r} is a graph that was made in training mode, which is written into it: {', '.join(found)}.",
+                "It cannot be put in eval mode: batch statistics and dropout would be in what is recorded.",
+                "Call model.eval() before torch.export.export or torch.fx.symbolic_trace, or give the Python module that it was made from.",
+            )
+
+
+def _trained(graph: fx.Graph) -> list[str]:
+    calls = [node for node in graph.nodes if node.op == "call_function"]
+    return list(dict.fromkeys(str(getattr(node.target, "__name__", node.target)) for node in calls if _trains(node)))
+
+
+def _trains(node: fx.Node) -> bool:
+    given = _arguments(node)
+    shares = [given[name] for name in SHARES if name in given]
+    return any(given.get(name) is True for name in TRAINING) and (not shares or any(share != 0 for share in shares))
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    """Arguments of a call by name; those of functions without a schema only where they were named."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return dict(node.kwargs)
+    names = [argument.name for argument in node.target._schema.arguments]
+    return {**dict(zip(names, node.args)), **node.kwargs}

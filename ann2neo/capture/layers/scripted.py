@@ -1,0 +1,71 @@
+"""Scripted functions, whose insides are not seen: which of them a model calls."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
+
+import torch
+from torch import nn
+
+from ann2neo.capture.activations import operator_names
+from ann2neo.capture.forwards import forward_of, is_of_torch, names_in, variables_of
+from ann2neo.errors import Ann2NeoWarning
+
+OPERATOR = re.compile(r"aten::(\w+)")
+
+
+def warn_of_scripted_functions(modules: Mapping[str, nn.Module]) -> None:
+    """Say which scripted functions the forwards of modules name, if there are activation functions in them."""
+    found = [
+        (name, module, function, inside)
+        for name, module in modules.items()
+        for function in scripted_functions(module)
+        if (inside := _activations_in(function))
+    ]
+    for name, module, function, inside in found:
+        text = (
+            f"{name!r} ({type(module).__name__}) calls the scripted function {function.name!r}, within which activation functions are not seen: "
+            f"{', '.join(inside)}. They are not recorded. Leave @torch.jit.script away, or set PYTORCH_JIT=0 before torch is imported; "
+            "or name the layers to record (layers=...)."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def scripted_functions(module: nn.Module) -> list[torch.jit.ScriptFunction]:
+    """List the scripted functions that a module's forward may call: those that its code names, and those among its attributes.
+
+    Examples
+    --------
+    >>> class Doubling(nn.Module):
+    ...     def __init__(self, function):
+    ...         super().__init__()
+    ...         self.function = function
+    ...     def forward(self, x):
+    ...         return self.function(x)
+    >>> [function.name for function in scripted_functions(Doubling(torch.jit.trace(torch.relu, torch.zeros(1))))]
+    ['relu']
+    >>> scripted_functions(Doubling(torch.relu))
+    []
+    """
+    function = None if is_of_torch(module) or isinstance(module, torch.jit.ScriptModule) else forward_of(module)
+    return [] if function is None else list({id(one): one for one in _named_in(module, function)}.values())
+
+
+def _named_in(module: nn.Module, function: FunctionType) -> Iterator[torch.jit.ScriptFunction]:
+    names, variables = names_in(function), variables_of(function)
+    spaces = [value for name, value in variables.items() if name in names and isinstance(value, (ModuleType, type))]
+    for name in sorted(names):
+        # Read where they are written down: what computes an attribute when it is asked for is left alone.
+        places = (variables, vars(module), *map(vars, type(module).__mro__), *map(vars, spaces))
+        for value in (place.get(name) for place in places):
+            value = value.__func__ if isinstance(value, staticmethod) else value
+            if isinstance(value, torch.jit.ScriptFunction):
+                yield value
+
+
+def _activations_in(function: torch.jit.ScriptFunction) -> list[str]:
+    operators = dict.fromkeys(OPERATOR.findall(str(function.inlined_graph)))
+    return [name for name in operators if name in operator_names()]
