@@ -1,5 +1,8 @@
 """Inputs are recorded as they come, under the right name, and are found afterwards as they were."""
 
+import dataclasses
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 
 N = 60
 BIG = torch.randn(N, 6, generator=torch.Generator().manual_seed(5))
@@ -281,3 +284,45 @@ def test_a_random_order_is_told(tmp_path, form):
     assert recording.arrange("label").arrange("presented").identical(recording)
     plain = record(nn.ReLU(), ann2neo.Inputs(DataLoader(TensorDataset(BIG, Y), 8)))
     assert plain.provenance["input_order"] == "presented"
+
+
+class Pair(NamedTuple):
+    x: torch.Tensor
+    scale: torch.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    x: torch.Tensor
+    scale: torch.Tensor
+
+
+@pytest.mark.parametrize("kind", [Pair, Frozen])
+@pytest.mark.parametrize("works_in_place", [False, True])
+def test_batches_may_be_named_tuples_and_dataclasses(kind, works_in_place, tmp_path):
+    """Where the user says how the model is called; their tensors stay as they are, and other ones are another batch."""
+    x, scale = torch.randn(10, 4), torch.rand(10, 1) - 0.5
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+
+    def forward(network, batch):
+        return network(batch.x.mul_(batch.scale) if works_in_place else batch.x * batch.scale)
+
+    def given(scale):
+        batches = [kind(x[i : i + 5].clone(), scale[i : i + 5].clone()) for i in (0, 5)]
+        return ann2neo.Inputs(batches, forward=forward)
+
+    recording = ann2neo.record(model, given(scale), store=tmp_path / "a.zarr", progress=False)
+    assert (recording.raster("1") == (model(x * scale) > 0).numpy().T).all()
+    with pytest.raises(StoreError, match="is not the one that was recorded"):
+        ann2neo.record(model, given(-scale), store=tmp_path / "a.zarr", progress=False)
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_batches_that_lack_inputs_are_refused_at_once(store, tmp_path):
+    """A collating function that drops inputs: those behind would have the names of others."""
+    loader = DataLoader(
+        TensorDataset(torch.randn(10, 4)), 5, collate_fn=lambda items: torch.stack([i[0] for i in items[1:]])
+    )
+    options = {"store": tmp_path / "a.zarr"} if store else {}
+    with pytest.raises(InputsError, match="batch 0 has 4 inputs, but 5 were drawn"):
+        ann2neo.record(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()), loader, progress=False, **options)

@@ -62,7 +62,10 @@ def test_a_shuffling_loader_of_other_inputs_is_refused(tmp_path, loader, what, c
 def test_draws_that_differ_in_their_inputs_are_taken_up(tmp_path):
     """Draws with replacement share nothing but their number."""
     path, dataset = tmp_path / "a.zarr", TensorDataset(data())
-    loader = lambda: DataLoader(dataset, 7, sampler=RandomSampler(dataset, replacement=True, num_samples=150))
+
+    def loader():
+        return DataLoader(dataset, 7, sampler=RandomSampler(dataset, replacement=True, num_samples=150))
+
     interrupted(path, 10, loader())
     assert record(model(), loader(), store=path).n_bins == 150
 

@@ -82,7 +82,9 @@ def equivalent_module(name: str, args: Sequence[Any], kwargs: Mapping[str, Any])
         module.weight.data.copy_(slopes)
         return module
     rest = args[1:3] if name == "rrelu" else args[1:]
-    options = {key: value for key, value in kwargs.items() if key not in ("input", "self", "out", "training", "generator")}
+    options = {
+        key: value for key, value in kwargs.items() if key not in ("input", "self", "out", "training", "generator")
+    }
     return MODULE_OF_FUNCTION[name](*rest, **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8, UInt64
 
+from ann2neo.capture.inputs.parts import parts
 from ann2neo.measures.bulk.compiled import compiled
 
 N_LANES = 64
@@ -40,6 +42,8 @@ def batch_checksum(x: Any, labels: np.ndarray | None = None) -> int:
         return batch_checksum([part for key, value in x.items() for part in (str(key), value)])
     if isinstance(x, (list, tuple)):
         return zlib.crc32(json.dumps([batch_checksum(part) for part in x]).encode())
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return batch_checksum(parts(x))
     written = str(x) if isinstance(x, (str, int, float, bool)) else type(x).__name__
     return zlib.crc32(written.encode())
 

@@ -32,8 +32,8 @@ class Layout:
     Examples
     --------
     >>> layout = Layout(inputs=np.array([0, 2, 4, 5]), bins=np.array([0, 20, 40, 50]))
-    >>> layout.start_of(39), layout.of(2)
-    (Start(batch=1, first_input=2, first_bin=20), (1, 10))
+    >>> layout.start_of(39)
+    Start(batch=1, first_input=2, first_bin=20)
     """
 
     inputs: Int[np.ndarray, " edge"]
@@ -48,12 +48,6 @@ class Layout:
         """Find the batch in which a bin lies."""
         batch = int(np.searchsorted(self.bins, bin_number, side="right")) - 1
         return Start(batch=batch, first_input=int(self.inputs[batch]), first_bin=int(self.bins[batch]))
-
-    def of(self, batch: int) -> tuple[int, int]:
-        """Number of inputs and of bins of a batch."""
-        if batch + 1 >= self.bins.size:
-            return 0, 0
-        return int(self.inputs[batch + 1] - self.inputs[batch]), int(self.bins[batch + 1] - self.bins[batch])
 
     def columns_until_aligned(self, column_bins: int) -> int:
         """Number of columns after which a column and a batch begin together again: no batch is run twice if so many go together."""

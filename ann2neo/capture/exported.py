@@ -22,7 +22,8 @@ def refuse_exported_in_training(model: nn.Module) -> None:
         If there is one.
     """
     for name, module in model.named_modules():
-        found = [] if not isinstance(graph := getattr(module, "graph", None), fx.Graph) else _trained(graph)
+        graph = module.graph if isinstance(module, fx.GraphModule) else vars(module).get("graph")
+        found = _trained(graph) if isinstance(graph, fx.Graph) else []
         if found:
             raise ModelError(
                 f"{name or type(module).__name__!r} is a graph that was made in training mode, which is written into it: {', '.join(found)}.",
@@ -39,12 +40,14 @@ def _trained(graph: fx.Graph) -> list[str]:
 def _trains(node: fx.Node) -> bool:
     given = _arguments(node)
     shares = [given[name] for name in SHARES if name in given]
-    return any(given.get(name) is True for name in TRAINING) and (not shares or any(share != 0 for share in shares))
+    # Batch normalization without running statistics always takes those of the batch.
+    means_nothing = (shares and all(share == 0 for share in shares)) or given.get("running_mean", "none") is None
+    return any(given.get(name) is True for name in TRAINING) and not means_nothing
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
-    """Arguments of a call by name; those of functions without a schema only where they were named."""
+    """Arguments of a call by name; of Python functions those of dropout, which name their mode."""
     if not isinstance(node.target, torch._ops.OpOverload):
-        return dict(node.kwargs)
+        return dict(node.kwargs) if "dropout" in getattr(node.target, "__name__", "") else {}
     names = [argument.name for argument in node.target._schema.arguments]
     return {**dict(zip(names, node.args)), **node.kwargs}

@@ -93,7 +93,7 @@ def run_pass(
     Raises
     ------
     InputsError
-        If lengths are listed for inputs that come in random order, or a batch is another one in a later pass.
+        If lengths are listed for inputs that come in random order, a loader's batch lacks inputs, or a batch is another one in a later pass.
     """
     begin = 0 if source.batch_sizes is None else first
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
@@ -101,9 +101,13 @@ def run_pass(
     if progress:
         batches = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch")
     before = source.before if job.n_passes > 1 else None
+    # What collates a loader's batches may leave inputs out.
+    drawn = source.batch_sizes if source.in_order is not None else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     for place, batch in enumerate(batches, begin):
+        if drawn is not None:
+            _check_size(batch, place, drawn)
         if before is not None:
             _check_as_before(before, place, batch, number)
         if number == place == 0:
@@ -169,6 +173,22 @@ def _equal_lengths(n_inputs: int, n_bins: int) -> Int[np.ndarray, " input"]:
     lengths = np.full(n_inputs, n_bins, np.int64)
     lengths.flags.writeable = False
     return lengths
+
+
+def _check_size(batch: Batch, place: int, drawn: Int[np.ndarray, " batch"]) -> None:
+    """Refuse a batch that is not as long as it was drawn.
+
+    Raises
+    ------
+    InputsError
+        If it is not.
+    """
+    if batch.n_inputs != drawn[place]:
+        raise InputsError(
+            f"batch {place} has {batch.n_inputs} inputs, but {drawn[place]} were drawn.",
+            "The inputs after it would lie in wrong places.",
+            "Mind what collates the batches; each input that was drawn must be there.",
+        )
 
 
 def _check_as_before(before: dict[int, int], place: int, batch: Batch, number: int) -> None:

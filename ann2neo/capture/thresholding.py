@@ -7,13 +7,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from ann2neo.capture.activations import is_activation
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
 from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, floor_of, rule_for
 from ann2neo.thresholds.floors import NO_FLOOR
+
+SOFTMAX = (nn.Softmax, nn.Softmax2d, nn.Softmin)
+# A mask of minus infinity makes a softmax 0, and first states below -1 keep those of a gated recurrent unit there: activations themselves tell.
+UNLESS_SEEN = (*SOFTMAX, nn.GRU, nn.GRUCell)
+# Options of modules on which their lowest values depend, by the choice that matters.
+OPTIONS = {"tanh": "approximate", "relu": "nonlinearity"}
 
 
 def threshold_of(
@@ -49,15 +55,36 @@ def threshold_of(
     fixed = calibrated[name] if name in calibrated else _of_units(name, rule_for(name, rule), shape, units)
     value = value_at_zero(name, module, output) if fixed is None else fixed
     # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
-    threshold = torch.as_tensor(value, dtype=torch.float64).to(output.dtype)
+    threshold = rounded(np.asarray(value, np.float64), output.dtype)
     if not torch.isfinite(threshold).all():
         raise ThresholdError(
             f"a threshold of layer {name!r} is too large for {output.dtype}.",
             "Its units could never spike.",
             f"Give thresholds below {torch.finfo(output.dtype).max:g}.",
         )
-    _check_reachable(name, module, threshold)
+    _check_reachable(name, module, threshold, output)
     return threshold.to(output.device)
+
+
+def rounded(values: Float[np.ndarray, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Round to the nearest number of a type of activations, once; halfway to the even one.
+
+    From double precision, torch rounds to float32 first and then again, which can end at the number on the other side.
+
+    Examples
+    --------
+    >>> value = np.array(1 + 2**-8 + 2**-40)
+    >>> rounded(value, torch.bfloat16).item(), torch.tensor(value).to(torch.bfloat16).item()
+    (1.0078125, 1.0)
+    """
+    if torch.finfo(dtype).bits >= 32:
+        return torch.tensor(values).to(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        nearest = values.astype(np.float32)
+    # Rounding to odd: what lies between two numbers of float32 becomes the one of odd mantissa, so that it is still seen to lie between.
+    toward_zero = np.where(np.abs(nearest) > np.abs(values), np.nextafter(nearest, np.float32(0)), nearest)
+    odd = np.asarray(toward_zero, np.float32).view(np.uint32) | (nearest != values)
+    return torch.tensor(odd.astype(np.uint32).view(np.float32)).to(dtype)
 
 
 def value_at_zero(name: str, module: nn.Module, like: torch.Tensor) -> float:
@@ -86,7 +113,7 @@ def value_at_zero(name: str, module: nn.Module, like: torch.Tensor) -> float:
 
 
 def module_floor(module: nn.Module) -> Floor:
-    """Find the infimum of a module's values: none for modules that are not torch's own activation functions.
+    """Find the infimum of a module's values: none for modules that are not torch's own, or have none.
 
     Examples
     --------
@@ -97,8 +124,8 @@ def module_floor(module: nn.Module) -> Floor:
         return NO_FLOOR
 
     def parameter(name: str, default: float) -> float:
-        if name == "tanh":
-            return float(getattr(module, "approximate", "none") == "tanh")
+        if name in OPTIONS:
+            return float(getattr(module, OPTIONS[name], None) == name)
         found = getattr(module, name, default)
         # A PReLU with several slopes is bounded below only where none of them is positive.
         return float(found.detach().max()) if isinstance(found, torch.Tensor) else float(found)
@@ -129,25 +156,30 @@ def _of_units(
     return rule
 
 
-def _check_reachable(name: str, module: nn.Module, threshold: torch.Tensor) -> None:
+def _check_reachable(name: str, module: nn.Module, threshold: torch.Tensor, output: torch.Tensor) -> None:
     """Refuse thresholds below all values that the activation function can take; warn where only some are."""
     always = always_exceeded(module, threshold)
-    if not always.any():
+    if not always.any() or (isinstance(module, UNLESS_SEEN) and _lies_at_its_floor(module, output)):
         return
     values, floor = threshold.double().reshape(-1).numpy(), module_floor(module)
     lowest = f"{'at least' if floor.attained else 'above'} {floor.value:.6g}"
     if always.all():
+        natural = f", or None for the value at pre-activation 0 ({value_at_zero(name, module, threshold):.6g})"
         raise ThresholdError(
             f"layer {name!r} is a {type(module).__name__}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
             "Every unit would spike in every bin, whatever the inputs.",
-            f"Give a higher threshold, or None for the value at pre-activation 0 ({value_at_zero(name, module, threshold):.6g}).",
+            f"Give a higher threshold{'' if isinstance(module, SOFTMAX) else natural}.",
         )
     text = f"{always.sum()} of {always.size} units of layer {name!r} have thresholds that its values, {lowest}, always exceed: they spike in every bin."
     warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
+def _lies_at_its_floor(module: nn.Module, output: torch.Tensor) -> bool:
+    return bool((output <= module_floor(module).value).any())
+
+
 def always_exceeded(module: nn.Module, threshold: torch.Tensor) -> Bool[np.ndarray, " unit"]:
     """Whether each threshold lies below all values of an activation function, shape (unit,)."""
     floor, eps = module_floor(module), torch.finfo(threshold.dtype).eps
-    low = Floor(float(torch.tensor(floor.value, dtype=torch.float64).to(threshold.dtype)), floor.attained)
+    low = Floor(float(rounded(np.array(floor.value), threshold.dtype)), floor.attained)
     return low.always_exceeds(threshold.double().reshape(-1).numpy(), eps=eps)

@@ -15,7 +15,7 @@ from ann2neo.capture.activations import equivalent_module
 from ann2neo.capture.functions import WITHOUT_ACTIVATIONS, FunctionCalls
 from ann2neo.capture.layers import activation_names, named_modules, not_found, select, step_first_names, wanted
 from ann2neo.capture.outputs import activation_of, inputs_first, parts_of
-from ann2neo.capture.quiet import as_written
+from ann2neo.capture.quiet import as_written, random_states_kept
 
 Observe = Callable[[str, nn.Module, torch.Tensor], None]
 Output = TypeVar("Output")
@@ -116,7 +116,7 @@ class Watch:
         """Run a batch to see which functions it calls; a pattern that fits none of them stands for modules."""
         self._scouted = set()
         try:
-            with torch.random.fork_rng(), FunctionCalls(self._after_function):
+            with random_states_kept(), FunctionCalls(self._after_function):
                 call()
             for pattern, names in self._undecided.items():
                 if not any(wanted(name, pattern) for name in self._scouted):

@@ -1,4 +1,4 @@
-"""The lowest values that activation functions take: below them, a threshold means nothing."""
+"""The lowest values that activation functions, softmax and recurrent modules take: below them, a threshold means nothing."""
 
 from __future__ import annotations
 
@@ -60,8 +60,15 @@ _FIXED = {
     "selu": Floor(-1.0507009873554805 * 1.6732632423543772, False),
     "sigmoid": Floor(0.0, False),
     "silu": Floor(-0.2784645427610738, True),
+    "softmax": Floor(0.0, False),
+    "softmax2d": Floor(0.0, False),
+    "softmin": Floor(0.0, False),
     "softsign": Floor(-1.0, False),
     "tanh": Floor(-1.0, False),
+    # Hidden states. Of a gated recurrent unit they lie between those before and values of tanh: above -1 if the first ones do.
+    "gru": Floor(-1.0, False),
+    "grucell": Floor(-1.0, False),
+    "lstmcell": Floor(-1.0, False),
 }
 GELU_TANH = Floor(-0.17004075057125405, True)
 
@@ -98,12 +105,24 @@ def _threshold(parameter: Parameter) -> Floor:
     return Floor(value, True) if value <= open_end else Floor(open_end, False)
 
 
+def _recurrent(parameter: Parameter) -> Floor:
+    return _FIXED["relu"] if parameter("relu", 0.0) else _FIXED["tanh"]
+
+
+def _long_short_term(parameter: Parameter) -> Floor:
+    """Hidden states are sigmoid times tanh, unless they are projected."""
+    return NO_FLOOR if parameter("proj_size", 0.0) else _FIXED["tanh"]
+
+
 _OF_PARAMETERS: dict[str, Callable[[Parameter], Floor]] = {
     "celu": _celu,
     "elu": _elu,
     "hardtanh": _hardtanh,
     "leakyrelu": _leaky,
+    "lstm": _long_short_term,
     "prelu": _prelu,
+    "rnn": _recurrent,
+    "rnncell": _recurrent,
     "softplus": _softplus,
     "threshold": _threshold,
 }

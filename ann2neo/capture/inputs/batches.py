@@ -13,6 +13,7 @@ from ann2neo.capture.inputs.classes import LABEL_KEYS, class_labels, given_colum
 from ann2neo.capture.inputs.drawing import draws_at_random
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source
 from ann2neo.capture.inputs.labels import check_against_batch
+from ann2neo.capture.inputs.parts import parts
 from ann2neo.errors import InputsError
 
 
@@ -67,7 +68,7 @@ def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
     n_inputs = _n_inputs(x)
     if n_inputs is None:
         raise InputsError(
-            f"a batch of type {type(raw).__name__} is no tensor, no (x, y) and no mapping.",
+            f"a batch of type {type(raw).__name__} holds no tensor with inputs along its first axis.",
             "It is unclear what the model takes.",
             "Say how with Inputs(data, forward=lambda model, batch: ...).",
         )
@@ -78,5 +79,4 @@ def _n_inputs(x: Any) -> int | None:
     """Length of the first array along its first axis, however deep it lies."""
     if isinstance(x, (torch.Tensor, np.ndarray)):
         return int(x.shape[0]) if x.ndim else None
-    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, (tuple, list)) else ()
-    return next((n for n in map(_n_inputs, parts) if n is not None), None)
+    return next((n for n in map(_n_inputs, parts(x).values()) if n is not None), None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from ann2neo.capture.inputs.parts import with_parts
 
 ALIGNMENT = 64
 
@@ -31,11 +32,7 @@ class Copies:
             copy = copied(x)
             self.made.append((x, copy, None if copy.is_inference() else copy._version))
             return copy
-        if isinstance(x, Mapping):
-            return {key: self._copy(value) for key, value in x.items()}
-        if isinstance(x, (tuple, list)):
-            return type(x)(self._copy(value) for value in x)
-        return x
+        return with_parts(x, self._copy)
 
 
 def copied(x: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+
+from ann2neo.capture.inputs.parts import with_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,4 @@ def to_place(x: Any, place: Place) -> Any:
         x = tensor.to(place.dtype) if tensor.is_floating_point() and place.dtype is not None else tensor
     if isinstance(x, torch.Tensor):
         return x if place.device is None else x.to(place.device)
-    if isinstance(x, Mapping):
-        return {key: to_place(value, place) for key, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        return type(x)(to_place(value, place) for value in x)
-    return x
+    return with_parts(x, lambda part: to_place(part, place))

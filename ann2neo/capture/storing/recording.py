@@ -157,7 +157,6 @@ class _Recorder:
                 if not self._checked:
                     check_layers(growing, self._job)
                     self._checked = True
-                self._check_place(batch, writer)
                 number, n_before = writer.next_batch.batch, writer.next_batch.first_input
                 known = self._known.of(batch, n_before, span.pass_number)
                 writer.add(batch, known, self._crc[span.pass_number, number])
@@ -184,20 +183,6 @@ class _Recorder:
             n_before=start.first_input,
             look=look,
         )
-
-    def _check_place(self, batch: SeenBatch, writer: ColumnWriter) -> None:
-        """Refuse a batch that is not as long as was known before."""
-        if self._layout is None:
-            return
-        place = writer.next_batch
-        n_inputs, n_bins = self._layout.of(place.batch)
-        if (batch.lengths.size, batch.lengths.sum()) != (n_inputs, n_bins):
-            raise InputsError(
-                f"batch {place.batch} has {batch.lengths.size} inputs and {batch.lengths.sum()} bins, "
-                f"but {n_inputs} inputs and {n_bins} bins were drawn.",
-                "The inputs after it would lie in wrong places.",
-                "Mind what collates the batches; each input that was drawn must be there.",
-            )
 
 
 def _stochastic(job: Job) -> Sequence[Any]:

@@ -1,0 +1,92 @@
+"""The hash of the weights tells apart whatever a model computes with."""
+
+import pytest
+import torch
+from capture_sources import X, record
+from torch import nn
+
+from ann2neo.capture.quiet import weights_sha256
+from ann2neo.errors import StoreError
+
+
+class Scaled(nn.Module):
+    """A buffer that is no part of the state_dict scales what is computed."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.fc, self.act = nn.Linear(6, 4), nn.ReLU()
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+
+    def forward(self, x):
+        return self.act(self.scale * self.fc(x))
+
+
+def scaled(scale):
+    torch.manual_seed(0)
+    return Scaled(scale)
+
+
+def test_buffers_outside_of_the_state_dict_count(tmp_path):
+    """They are hashed, so that a store is not taken for that of a model with others, even where no bit differs in what is run again."""
+    assert weights_sha256(scaled(1.0)) == weights_sha256(scaled(1.0)) != weights_sha256(scaled(2.0))
+    first = record(scaled(1.0), X, store=tmp_path / "a.zarr")
+    assert first.provenance["weights_sha256"] != record(scaled(2.0), X).provenance["weights_sha256"]
+    with pytest.raises(StoreError, match="weights"):
+        record(scaled(2.0), X, store=tmp_path / "a.zarr")
+    assert record(scaled(1.0), X, store=tmp_path / "a.zarr").identical(first)
+
+
+def test_tied_weights_are_not_those_of_two_modules_but_may_hold_the_same_numbers():
+    """Names, types, shapes and bytes are hashed: weights that are tied go by both names."""
+
+    def pair(tied):
+        torch.manual_seed(0)
+        a = nn.Linear(3, 3)
+        b = a if tied else nn.Linear(3, 3)
+        b.load_state_dict(a.state_dict())
+        return nn.ModuleDict({"a": a, "b": b})
+
+    assert weights_sha256(pair(True)) == weights_sha256(pair(False))
+    changed = pair(False)
+    with torch.no_grad():
+        changed["b"].bias[2] += 1
+    assert weights_sha256(changed) != weights_sha256(pair(True))
+
+
+class Keeping(nn.Module):
+    """Keeps something beside its weights in the state_dict."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def get_extra_state(self):
+        return self.kept
+
+    def set_extra_state(self, state):
+        self.kept = state
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.ones(2), torch.zeros(2)),
+        ({"scale": 1.0, "history": [torch.ones(1)]}, {"scale": 1.0, "history": [torch.zeros(1)]}),
+        ({"scale": 1.0}, {"scale": 2.0}),
+        ("a", "b"),
+    ],
+)
+def test_what_a_module_keeps_beside_its_weights_counts(one, other):
+    """Tensors, numbers and texts of `get_extra_state`, however they are nested."""
+    assert weights_sha256(Keeping(one)) == weights_sha256(Keeping(one)) != weights_sha256(Keeping(other))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64, torch.int8, torch.bool])
+def test_weights_of_any_type_are_hashed(dtype):
+    """The bytes count, whatever they mean; none and one number included."""
+    found = set()
+    for value in (torch.zeros(0, dtype=dtype), torch.zeros((), dtype=dtype), torch.ones((), dtype=dtype)):
+        model = nn.Module()
+        model.register_buffer("value", value, persistent=False)
+        found.add(weights_sha256(model))
+    assert len(found) == 3
