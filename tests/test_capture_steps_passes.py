@@ -237,3 +237,19 @@ def test_layers_whose_first_axis_is_not_that_of_the_inputs_are_refused(model, x,
     rule = ann2neo.Quantile(0.5, on=x) if calibrated else None
     with pytest.raises(ActivationError, match=r"has shape \(.*\) for a batch of 6 inputs"):
         ann2neo.record(model, x, steps=ann2neo.Steps(1, lengths), threshold=rule, progress=False, **options)
+
+
+class Flat(Flattening):
+    """The same, with units behind the flattened steps."""
+
+    def forward(self, x):
+        return self.act(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_calls_for_more_than_the_inputs_are_refused(calibrated):
+    """A cell that is called with inputs and steps flattened gives units of many inputs, not steps of each."""
+    x = torch.randn(6, 9, 4)
+    rule = ann2neo.Quantile(0.5, on=x) if calibrated else None
+    with pytest.raises(ActivationError, match=r"has shape \(54, 4\) for a batch of 6 inputs"):
+        ann2neo.record(Flat(), x, steps=ann2neo.Steps("calls"), threshold=rule, progress=False)

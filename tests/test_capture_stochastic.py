@@ -1,9 +1,7 @@
 """What draws in training mode draws in passes, from seeded states; what may and does not is told."""
 
-import os
 import random
-import subprocess
-import sys
+import warnings
 
 import jaxtyping
 import numpy as np
@@ -85,9 +83,7 @@ def test_attention_and_recurrent_modules_drop_as_well(model, beside):
 def test_the_attention_within_a_transformer_drops_as_well():
     """What comes before the first dropout module of a block differs from pass to pass: only attention weights are dropped there."""
     block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
-    recording = record(
-        block, X, layers="self_attn", threshold=0.0, steps=ann2neo.Steps(1), passes=ann2neo.Passes(2)
-    )
+    recording = record(block, X, layers="self_attn", threshold=0.0, steps=ann2neo.Steps(1), passes=ann2neo.Passes(2))
     a, b = passes_of(recording, "self_attn")
     assert (a != b).any()
 
@@ -99,6 +95,9 @@ def test_the_attention_within_a_transformer_drops_as_well():
 def test_modules_that_drop_nothing_are_no_dropout(module):
     """A share of 0, or a recurrent module with nothing between layers: all passes would be the same."""
     assert own_dropout(module) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert own_dropout(nn.GRU(8, 6, dropout=0.5)) == 0, "a single layer has nothing behind which to drop"
     with pytest.raises(ModelError, match="no dropout"):
         record(nn.Sequential(module, nn.ReLU()), X, passes=ann2neo.Passes(2))
 
@@ -131,13 +130,16 @@ def test_dropout_that_is_called_as_a_function_is_told_and_can_be_named():
 
 def test_the_model_itself_can_be_named():
     """By the name of its class, or by a pattern that fits everything."""
+    model = Functional()
+    model.norm = nn.Identity()
     for active in ("Functional", ["Functional"], "*"):
-        a, b = passes_of(record(Functional(), FLAT, passes=ann2neo.Passes(2, active=active)), "relu")
-        assert (a != b).any() or active == "*"
+        a, b = passes_of(record(model, FLAT, passes=ann2neo.Passes(2, active=active)), "relu")
+        assert (a != b).any()
     with pytest.raises(ModelError, match=r"active=\['Functional'\]"):
         record(Functional(), FLAT, passes=ann2neo.Passes(2))
-    with pytest.raises(LayerNotFound, match="'Function'"):
-        record(Functional(), FLAT, passes=ann2neo.Passes(2, active="Function"))
+    for active in ("Function", "Funct*"):
+        with pytest.raises(LayerNotFound, match="'Funct"):
+            record(Functional(), FLAT, passes=ann2neo.Passes(2, active=active))
 
 
 def forwards():
@@ -167,17 +169,26 @@ def forwards():
             share = self.dropout.p if self.training else 0.0
             return F.scaled_dot_product_attention(x, x, x, dropout_p=share).relu()
 
-    return {Modular: False, OfShareZero: False, OfShare: True, OfModule: True}
+    class OfNumber(nn.Module):
+        dropout = 0.1
+
+        def forward(self, x):
+            return F.dropout(x, p=self.dropout, training=self.training).relu()
+
+    return {Modular: False, OfShareZero: False, OfShare: True, OfModule: True, OfNumber: True}
 
 
 @pytest.mark.parametrize("kind", forwards().items(), ids=lambda kind: kind[0].__name__)
 def test_only_code_that_may_drop_is_told(kind, recwarn):
     """Dropout modules that the code asks for their mode, and shares of 0, are no reason to warn; shares are, also those of modules."""
-    record(nn.Sequential(kind[0](), nn.Dropout(0.5)), X, passes=ann2neo.Passes(2)) if not kind[1] else None
-    assert not [one for one in recwarn if issubclass(one.category, Ann2NeoWarning)]
-    if kind[1]:
+    own, may_drop = kind
+    model = nn.Sequential(own(), nn.Dropout(0.5))
+    if may_drop:
         with pytest.warns(Ann2NeoWarning, match=r"forward of \['0'\]"):
-            record(nn.Sequential(kind[0](), nn.Dropout(0.5)), X, passes=ann2neo.Passes(2))
+            record(model, X, passes=ann2neo.Passes(2))
+    else:
+        record(model, X, passes=ann2neo.Passes(2))
+        assert not [one for one in recwarn if issubclass(one.category, Ann2NeoWarning)]
 
 
 # Random states
@@ -216,7 +227,7 @@ def test_noise_of_passes_follows_from_the_seed_whatever_draws_it(kind):
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("layers", [None, ["rel*", "dr?p"]])
+@pytest.mark.parametrize("layers", [None, "*r*"])
 @pytest.mark.parametrize("kind", NOISE)
 def test_a_resumed_recording_has_the_same_noise(kind, layers, tmp_path, monkeypatch):
     """Also where its first batch is run twice, to see which functions it calls."""
@@ -239,33 +250,3 @@ def test_a_resumed_recording_has_the_same_noise(kind, layers, tmp_path, monkeypa
     resumed = record(model, FLAT, store=tmp_path / "a.zarr", **options)
     assert names(resumed) == ["relu"]
     assert all(a.identical(b) for a, b in zip(resumed.layers, whole.layers, strict=True))
-
-
-# Weights
-
-HASH = """
-import torch
-from torch import nn
-from ann2neo.capture.quiet import weights_sha256
-torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
-model.register_buffer("cache", torch.arange(3.0), persistent=False)
-model[2].weight = nn.Parameter(model[0].weight.detach().T.contiguous())
-print(weights_sha256(model))
-"""
-
-
-def test_the_hash_is_the_same_in_another_process():
-    """Nothing of it depends on places in memory or on the hashes of texts."""
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", HASH],
-            check=True,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(found) == 1
-    assert len(found.pop().strip()) == 64

@@ -1,5 +1,9 @@
 """The hash of the weights tells apart whatever a model computes with."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from capture_sources import X, record
@@ -90,3 +94,31 @@ def test_weights_of_any_type_are_hashed(dtype):
         model.register_buffer("value", value, persistent=False)
         found.add(weights_sha256(model))
     assert len(found) == 3
+
+
+HASH = """
+import torch
+from torch import nn
+from ann2neo.capture.quiet import weights_sha256
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+model.register_buffer("cache", torch.arange(3.0), persistent=False)
+model[2].weight = nn.Parameter(model[0].weight.detach().T.contiguous())
+print(weights_sha256(model))
+"""
+
+
+def test_the_hash_is_the_same_in_another_process():
+    """Nothing of it depends on places in memory or on the hashes of texts."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", HASH],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+    assert len(found.pop().strip()) == 64

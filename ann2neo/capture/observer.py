@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -148,7 +148,7 @@ class Observer:
             check_unit_axes(self._without_units, self._steps)
             self._checked = True
         for name, calls in self._calls.items():
-            self._planes[name] = pack_truth(calls_as_bins(name, calls, self._lengths))
+            self._planes[name] = pack_truth(bins_of_calls(self.layers[name], calls, self._n_inputs, self._lengths))
         # Only here: within the forward pass, each question to a device would make the model wait for it.
         planes = {}
         for name, there in self._planes.items():
@@ -224,6 +224,22 @@ def recorded_values(
     return values
 
 
+def bins_of_calls(
+    layer: ObservedLayer, calls: Sequence[torch.Tensor], n_inputs: int, lengths: Int[np.ndarray, " input"] | None
+) -> torch.Tensor:
+    """Put what each call of a layer gave one after another for each input, shape (bin, unit).
+
+    Raises
+    ------
+    ActivationError
+        If a call was not for all inputs of the batch.
+    """
+    bins = calls_as_bins(layer.name, calls, lengths)
+    if len(calls[0]) != n_inputs:
+        _refuse_inputs(layer, calls[0], n_inputs)
+    return bins
+
+
 def _by_bin(
     layer: ObservedLayer,
     output: torch.Tensor,
@@ -232,9 +248,9 @@ def _by_bin(
     lengths: Int[np.ndarray, " input"] | None,
 ) -> torch.Tensor:
     """Give the activations of all units, shape (bin, ...)."""
-    if steps is not None and output.shape[0] != n_inputs:
-        _refuse_inputs(layer, output, n_inputs)
     if steps is not None and steps.axis != "calls":
+        if output.shape[0] != n_inputs:
+            _refuse_inputs(layer, output, n_inputs)
         output = positions_as_bins(layer.name, output, steps.axis, lengths)
     if (output.shape[1:] or (1,)) != layer.shape:
         _refuse_shape(layer, output)

@@ -152,8 +152,8 @@ def _may_drop(module: nn.Module) -> bool:
         return False
     drops = [name for name in names if "dropout" in name.lower()]
     own = [getattr(module, name) for name in drops if hasattr(module, name)]
-    # As in dropout_p=self.dropout.p if self.training else 0.
-    shares = [getattr(one, "p", 0.0) if "p" in names else 0.0 if isinstance(one, nn.Module) else one for one in own]
+    # Of a dropout module the share is read as in dropout_p=self.dropout.p if self.training else 0.
+    shares = [(getattr(one, "p", 0.0) if "p" in names else 0.0) if isinstance(one, nn.Module) else one for one in own]
     return any(share != 0 for share in shares) if own else bool(drops)
 
 

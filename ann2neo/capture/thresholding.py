@@ -164,11 +164,11 @@ def _check_reachable(name: str, module: nn.Module, threshold: torch.Tensor, outp
     values, floor = threshold.double().reshape(-1).numpy(), module_floor(module)
     lowest = f"{'at least' if floor.attained else 'above'} {floor.value:.6g}"
     if always.all():
-        natural = f", or None for the value at pre-activation 0 ({value_at_zero(name, module, threshold):.6g})"
+        natural = "" if isinstance(module, SOFTMAX) else f"{value_at_zero(name, module, threshold):.6g}"
         raise ThresholdError(
             f"layer {name!r} is a {type(module).__name__}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
             "Every unit would spike in every bin, whatever the inputs.",
-            f"Give a higher threshold{'' if isinstance(module, SOFTMAX) else natural}.",
+            f"Give a higher threshold{f', or None for the value at pre-activation 0 ({natural})' if natural else ''}.",
         )
     text = f"{always.sum()} of {always.size} units of layer {name!r} have thresholds that its values, {lowest}, always exceed: they spike in every bin."
     warnings.warn(Ann2NeoWarning(text), stacklevel=2)

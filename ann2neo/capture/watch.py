@@ -13,7 +13,15 @@ from torch.utils.hooks import RemovableHandle
 
 from ann2neo.capture.activations import equivalent_module
 from ann2neo.capture.functions import WITHOUT_ACTIVATIONS, FunctionCalls
-from ann2neo.capture.layers import activation_names, named_modules, not_found, select, step_first_names, wanted
+from ann2neo.capture.layers import (
+    activation_names,
+    named_modules,
+    not_found,
+    select,
+    step_first_names,
+    wanted,
+    warn_of_scripted_functions,
+)
 from ann2neo.capture.outputs import activation_of, inputs_first, parts_of
 from ann2neo.capture.quiet import as_written, random_states_kept
 
@@ -86,6 +94,7 @@ class Watch:
             self._hook_layers(self._selection.modules, {})
             self._hook_layers({name: self._modules[name] for name in self._selection.parts}, self._selection.parts)
             if self._functions:
+                warn_of_scripted_functions(self._modules)
                 self._hook_stack()
             with as_written():
                 yield

@@ -2,7 +2,7 @@
 
 Run ``python tests/bench/bench_capture.py``. Each round times a plain loop over batches and then every recorder in turn; a cost is the marginal one of a batch,
 ``(time of many batches - time of two) / (many - two)``, so that what is paid once (hashes of the weights, compiled kernels) does not count. Medians over rounds.
-Peers that are not installed are left out; theirs is the cost of keeping the same layers' floats of one batch.
+Inputs come without labels, so that no classes are predicted. Peers that are not installed are left out; theirs is the cost of keeping the same layers' floats of one batch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -98,6 +99,24 @@ def with_empty_hooks(model: nn.Module, batch_size: int) -> Run:
     return run
 
 
+def by_hand(model: nn.Module, batch_size: int) -> Run:
+    """Keep bits by hooks of one line, as anybody would write them: without thresholds, checks, names or tables."""
+
+    def run(x: torch.Tensor) -> None:
+        kept: list[np.ndarray] = []
+        hooks = [
+            model.get_submodule(name).register_forward_hook(
+                lambda _module, _args, output: kept.append(np.packbits((output > 0).numpy(), axis=0))
+            )
+            for name in relus(model)
+        ]
+        plain(model, batch_size)(x)
+        for hook in hooks:
+            hook.remove()
+
+    return run
+
+
 def into_memory(model: nn.Module, batch_size: int) -> Run:
     """Record into memory."""
     return lambda x: ann2neo.record(model, ann2neo.Inputs(x, batch_size=batch_size), progress=False)
@@ -164,6 +183,7 @@ def recorders(model: nn.Module, batch_size: int, folder: Path, *, peers: bool) -
     found = {"plain": plain(model, batch_size), "memory": into_memory(model, batch_size)}
     if relus(model):
         found["floor"] = with_empty_hooks(model, batch_size)
+        found["by hand"] = by_hand(model, batch_size)
     if "store" in inspect.signature(ann2neo.record).parameters:
         found["store"] = into_store(model, batch_size, folder)
     # Peers hook modules, and find none where functions are called.

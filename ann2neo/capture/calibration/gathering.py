@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from ann2neo.capture.observer import ObservedLayer, first_sight, recorded_values
+from ann2neo.capture.observer import ObservedLayer, bins_of_calls, first_sight, recorded_values
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.populations import UnitChoice
-from ann2neo.capture.steps import Steps, calls_as_bins
+from ann2neo.capture.steps import Steps
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
 
 CalibratedRule = Quantile | MeanPlusSd
@@ -89,7 +89,7 @@ class Gatherer:
     def end(self) -> dict[str, Planes]:
         """End the batch; there are no spikes yet."""
         for name, calls in self._calls.items():
-            self._add(name, calls_as_bins(name, calls, self._lengths))
+            self._add(name, bins_of_calls(self.layers[name], calls, self._n_in_batch, self._lengths))
         # Only now it is known how many units there are, and how much memory each of them gets.
         for name, values in self._waiting.items():
             self._statistics[name] = self._begin(name)

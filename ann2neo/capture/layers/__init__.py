@@ -3,6 +3,7 @@
 from ann2neo.capture.layers.missing import check_all_ran, not_found
 from ann2neo.capture.layers.modules import activation_names, named_modules, step_first_names
 from ann2neo.capture.layers.patterns import base_name, pattern_of, wanted
+from ann2neo.capture.layers.scripted import warn_of_scripted_functions
 from ann2neo.capture.layers.selection import Selection, select
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "select",
     "step_first_names",
     "wanted",
+    "warn_of_scripted_functions",
 ]

@@ -12,7 +12,6 @@ from ann2neo.capture.activations import FUNCTION_NAMES
 from ann2neo.capture.layers.missing import not_found
 from ann2neo.capture.layers.modules import activation_names, named_modules
 from ann2neo.capture.layers.patterns import base_name
-from ann2neo.capture.layers.scripted import warn_of_scripted_functions
 from ann2neo.errors import LayerNotFound, ModelError
 from ann2neo.recording import matches
 
@@ -67,7 +66,6 @@ def select(model: nn.Module, layers: str | Sequence[str] | None) -> Selection:
     patterns = None if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
     _refuse_scripted(model, modules, patterns)
     if patterns is None:
-        warn_of_scripted_functions(modules)
         chosen = {name: modules[name] for name in active}
         return Selection(patterns=None, modules=chosen, parts={}, undecided={}, functions=True)
     names: set[str] = set()
@@ -88,8 +86,6 @@ def select(model: nn.Module, layers: str | Sequence[str] | None) -> Selection:
         else:
             module, part = _part_of_module(pattern, base, model, modules, active)
             parts[module] = (*parts.get(module, ()), part)
-    if functions:
-        warn_of_scripted_functions(modules)
     ordered = {name: module for name, module in modules.items() if name in names}
     return Selection(patterns=patterns, modules=ordered, parts=parts, undecided=undecided, functions=functions)
 
