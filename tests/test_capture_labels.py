@@ -188,3 +188,15 @@ def test_an_error_of_the_model_itself_is_left_as_it_is():
     forward = {"forward": lambda model, batch: model(batch[0], batch[1])}
     with pytest.raises(TypeError, match="positional"):
         record(nn.ReLU(), ann2neo.Inputs(in_parts(X, Y), **forward))
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_labels_of_some_batches_are_told_to_be_left_out(store, tmp_path):
+    """A column of labels needs all of them; that it is missing is said, whichever batch comes first."""
+    x, y = torch.randn(10, 4), torch.arange(5)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    for number, batches in enumerate(([(x[:5], y), x[5:]], [x[:5], (x[5:], y)])):
+        options = {"store": tmp_path / f"{number}.zarr"} if store else {}
+        with pytest.warns(Ann2NeoWarning, match="the trials have no labels"):
+            recording = ann2neo.record(model, batches, progress=False, **options)
+        assert "label" not in recording.trials

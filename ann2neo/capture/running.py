@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from ann2neo.capture.passes import Passes, seed_batch
 from ann2neo.capture.predictions import predictions
 from ann2neo.capture.steps import Steps, lengths_of_batch
 from ann2neo.capture.watch import Watch
-from ann2neo.errors import ActivationError, InputsError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,13 @@ def run_pass(
     drawn = source.batch_sizes if source.in_order is not None else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
+    labelled: bool | None = None
     for place, batch in enumerate(batches, begin):
+        if labelled is None:
+            labelled = batch.labels is not None
+        elif labelled is (batch.labels is None):
+            _warn_of_some_labels(place, labelled)
+            labelled = not labelled
         if drawn is not None:
             _check_size(batch, place, drawn)
         if before is not None:
@@ -173,6 +180,13 @@ def _equal_lengths(n_inputs: int, n_bins: int) -> Int[np.ndarray, " input"]:
     lengths = np.full(n_inputs, n_bins, np.int64)
     lengths.flags.writeable = False
     return lengths
+
+
+def _warn_of_some_labels(place: int, labelled: bool) -> None:
+    """Say that there will be no labels, because only some batches hold them."""
+    differs = "holds none" if labelled else "is the first that does"
+    text = f"Only some batches hold labels (batch {place} {differs}): the trials have no labels. Give them as Inputs(data, labels=...)."
+    warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
 def _check_size(batch: Batch, place: int, drawn: Int[np.ndarray, " batch"]) -> None:
