@@ -316,6 +316,18 @@ def test_packing_again_gives_the_same_bits_or_none(batches):
             assert (fetch(layer(values)).bits == alone.bits).all()
 
 
+def test_an_unfinished_batch_is_forgotten():
+    """What was packed again before a batch broke off is not taken for the next one."""
+    layer, values = Packer(torch.tensor(0.0)), torch.ones(9, 3)
+    layer(values)
+    assert layer.again(values)
+    layer.forget()
+    assert layer.take() is None
+    assert layer.again(-values)
+    assert not layer.take().bits.any()
+    assert layer.take() is None
+
+
 @pytest.mark.parametrize("per_unit", [False, True])
 def test_wide_layers_are_packed_tile_by_tile(per_unit):
     """Units of every tile have their own thresholds and sums, also in bins that fill no byte."""

@@ -201,12 +201,14 @@ class Watch:
         caller = self._stack[-1] if self._stack else self._root
         prefix = "" if caller == self._root else f"{caller}."
         full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self._modules else f"{prefix}{name}"
+        turned = caller in self._step_first
+        if not turned and self._shown_again(full_name, output):
+            return
         layer = self._next_call(full_name)
         if layer is not None:
-            module = self._stand_ins.get(layer)
-            if module is None:
-                module = self._stand_ins[layer] = equivalent_module(name, args, kwargs)
-            self._show(layer, caller in self._step_first, module, output)
+            if layer not in self._stand_ins:
+                self._stand_ins[layer] = equivalent_module(name, args, kwargs)
+            self._show(layer, turned, self._stand_ins[layer], output)
 
     def _next_call(self, name: str) -> str | None:
         """Count a call, and give the name of its layer; None if it is not to be shown."""
