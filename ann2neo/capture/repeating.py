@@ -22,7 +22,7 @@ from ann2neo.store.layout import open_group
 from ann2neo.store.log import Column, Start
 
 # Facts on which the last bits of activations depend, and the code of the model where git knows it.
-DECIDING = ("torch_threads", "device", "autocast", "software", "git_commit")
+DECIDING = ("torch_threads", "device", "autocast", "autocast_dtype", "software", "git_commit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
