@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, StoreError
 
 N = 60
 BIG = torch.randn(N, 6, generator=torch.Generator().manual_seed(5))
@@ -326,3 +326,31 @@ def test_batches_that_lack_inputs_are_refused_at_once(store, tmp_path):
     options = {"store": tmp_path / "a.zarr"} if store else {}
     with pytest.raises(InputsError, match="batch 0 has 4 inputs, but 5 were drawn"):
         ann2neo.record(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU()), loader, progress=False, **options)
+
+
+class Augmented(TensorDataset):
+    """A data set that draws anew at each reading."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(index)[0] + torch.rand(1)
+
+
+def test_passes_over_augmented_inputs_are_refused():
+    """Under one index there would be another input in each pass."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.ReLU())
+    loader = DataLoader(Augmented(torch.randn(10, 4)), 5)
+    with pytest.raises(InputsError, match="batch 0 holds other inputs or labels in pass 2"):
+        ann2neo.record(model, loader, passes=ann2neo.Passes(2), progress=False)
+
+
+def test_integers_of_a_later_batch_are_refused():
+    """What was a layer of floating-point numbers in the first batch must stay one."""
+    calls = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            calls.append(0)
+            return x if len(calls) == 1 else x.int()
+
+    with pytest.raises(ActivationError, match="int32"):
+        ann2neo.record(nn.Sequential(Counting()), [torch.randn(4, 3)] * 2, layers="0", threshold=0.0, progress=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from store_sources import Batches, data, inputs, interrupted, model, record, same
+from store_sources import BATCH_SIZE, Batches, Failing, Stop, data, inputs, interrupted, model, record, same
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, Subset, SubsetRandomSampler, TensorDataset
 
@@ -148,3 +148,42 @@ def test_labels_that_do_not_fit(tmp_path, labels, made):
     """There is one label for each input, whether their number is known before or not."""
     with pytest.raises(InputsError, match=r"300 inputs were presented|shape"):
         record(model(), ann2neo.Inputs(made(), labels=list(labels)), store=tmp_path / "a.zarr")
+
+
+class Twice(nn.Module):
+    """A block of a function that is called twice."""
+
+    def __init__(self, at=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.block, self.back = Failing(at), Block(), nn.Linear(5, 6)
+
+    def forward(self, x):
+        return self.block(self.back(self.block(self.gate(x))))
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, x):
+        return torch.relu(self.fc(x))
+
+
+@pytest.mark.parametrize("layers", ["block.*:1", "block.*", "block.relu:1"])
+def test_calls_of_functions_are_counted_anew_when_a_store_goes_on(tmp_path, layers):
+    """Batches that were run again before do not count as calls."""
+    path = tmp_path / "a.zarr"
+    with pytest.raises(Stop):
+        record(Twice(25), inputs(), layers=layers, store=path)
+    assert same(record(Twice(), inputs(), layers=layers, store=path), record(Twice(), inputs(), layers=layers))
+
+
+def test_batches_are_run_again_as_they_lay_in_memory(tmp_path):
+    """On strides depend the last bits of sums; here a whole spike."""
+    path, x = tmp_path / "a.zarr", torch.randn(300, 12, generator=torch.Generator().manual_seed(0))[:, ::2]
+    forward = lambda network, batch: network(batch if batch.stride(0) == 12 else -batch)  # noqa: E731
+    given = ann2neo.Inputs(x, BATCH_SIZE, forward=forward)
+    interrupted(path, 20, given)
+    assert same(record(model(), given, store=path), record(model(), given))

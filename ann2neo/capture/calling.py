@@ -18,6 +18,8 @@ Run = Callable[[Callable[[], Any]], Any]
 class Caller:
     """Calls a model on batches. The first one is a copy; if the model writes to it, so are all that follow.
 
+    A model that writes only to some later batches is not noticed.
+
     Parameters
     ----------
     module, inputs
@@ -106,10 +108,9 @@ def _explain(module: nn.Module, x: Any, error: Exception) -> None:
 
 
 def _fits(module: nn.Module, x: Any) -> bool:
+    arguments = ((), x) if isinstance(x, dict) else ((x,), {})
     try:
-        inspect.signature(module.forward).bind(**x) if isinstance(x, dict) else inspect.signature(module.forward).bind(
-            x
-        )
+        inspect.signature(module.forward).bind(*arguments[0], **arguments[1])
     except TypeError:
         return False
     return True

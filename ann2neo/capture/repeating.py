@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -96,18 +96,7 @@ def _run(job: Job, recorded: Recorded, batch: Batch) -> SeenBatch:
     with torch.random.fork_rng(enabled=job.passes is not None):
         if job.passes is not None:
             seed_batch(job.passes, recorded.column.pass_number, recorded.batch)
-        return run_batch(job, replace(batch, x=_copied(batch.x)), n_before, is_first=True)
-
-
-def _copied(x: Any) -> Any:
-    """Copy a batch, which a model may change: it is run again, or for good."""
-    if isinstance(x, torch.Tensor):
-        return x.detach().clone()
-    if isinstance(x, np.ndarray):
-        return x.copy()
-    if type(x) is dict:
-        return {key: _copied(value) for key, value in x.items()}
-    return type(x)(map(_copied, x)) if type(x) in (list, tuple) else x
+        return run_batch(job, batch, n_before, is_first=True)
 
 
 def _place(recorded: Recorded, n_inputs: int, n_bins: int) -> Start:

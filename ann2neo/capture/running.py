@@ -106,13 +106,13 @@ def run_pass(
     drawn = source.batch_sizes if source.in_order is not None else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
-    labelled: bool | None = None
+    labelled, told = None, False
     for place, batch in enumerate(batches, begin):
         if labelled is None:
             labelled = batch.labels is not None
-        elif labelled is (batch.labels is None):
+        elif labelled is (batch.labels is None) and not told:
             _warn_of_some_labels(place, labelled)
-            labelled = not labelled
+            told = True
         if drawn is not None:
             _check_size(batch, place, drawn)
         if before is not None:
@@ -158,7 +158,9 @@ def _bins_of_inputs(
         If layers differ, or some inputs passed a layer twice or not at all.
     """
     if lengths is None:
-        per_input = 1 if job.steps is None else max((some.n_bins for some in planes.values()), default=0) // n_inputs
+        per_input = (
+            1 if job.steps is None else max((some.n_bins for some in planes.values()), default=0) // max(n_inputs, 1)
+        )
         lengths = _equal_lengths(n_inputs, per_input)
         n_bins = n_inputs * per_input
     else:
@@ -219,5 +221,5 @@ def _check_as_before(before: dict[int, int], place: int, batch: Batch, number: i
             f"batch {place} holds other inputs or labels in pass {number + 1} than when it was read before.",
             "In each pass a bin would stand for another input.",
             "Give inputs that are the same at every reading: seed what draws or changes them anew each time, "
-            "or use a DataLoader over a map-style data set, whose order is drawn once.",
+            "or use a DataLoader over a map-style data set that holds the same under each index; its order is drawn once.",
         )

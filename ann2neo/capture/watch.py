@@ -102,6 +102,7 @@ class Watch:
             self._functions = False
             for handle in self._layer_handles + self._stack_handles:
                 handle.remove()
+            self._layer_handles, self._stack_handles = [], []
 
     def run(self, call: Callable[[], Output]) -> Output:
         """Run one batch."""
@@ -124,6 +125,8 @@ class Watch:
     def _decide(self, call: Callable[[], Any]) -> None:
         """Run a batch to see which functions it calls; a pattern that fits none of them stands for modules."""
         self._scouted = set()
+        self._calls.clear()
+        self._stack.clear()
         try:
             with random_states_kept(), FunctionCalls(self._after_function):
                 call()
@@ -153,7 +156,7 @@ class Watch:
         """Show an output the short way, in as few steps as can be: this is done amid each forward pass."""
         call = self._calls.get(name, 0)
         again = self._again.get(f"{name}:{call}" if call else name)
-        if again is None or not again(output):
+        if again is None or self._scouted is not None or not again(output):
             return False
         self._calls[name] = call + 1
         return True
@@ -223,7 +226,7 @@ class Watch:
         return layer if self._selection.patterns is None or self._is_wanted(layer) else None
 
     def _show(self, layer: str, turned: bool, module: nn.Module, output: Any) -> None:
-        if not (isinstance(output, torch.Tensor) and layer in self._tensors):
+        if not (isinstance(output, torch.Tensor) and layer in self._tensors and output.is_floating_point()):
             activation = activation_of(layer, output, step_first=turned)
             if activation is output:
                 self._tensors.add(layer)

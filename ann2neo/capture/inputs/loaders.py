@@ -98,6 +98,7 @@ def _drawn_source(again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Call
         batch_sizes=np.array([len(batch) for batch in drawn]),
         draw=draw,
         in_order=lambda order: _drawn_source(again, order, draw),
+        before={},
     )
 
 
@@ -134,4 +135,5 @@ def _of_places(
         batch_sizes=sizes[places],
         draw=draw,
         in_order=in_order,
+        before={},
     )

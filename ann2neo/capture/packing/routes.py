@@ -115,8 +115,9 @@ class Packer:
             array = values.numpy()
         except (TypeError, RuntimeError):
             return False
-        if array.dtype == limits.dtype:
-            self._packed = self._pack(array.reshape(-1), self._n_units, self._n_bins, limits, self._bits)
+        if array.dtype != limits.dtype:
+            return False
+        self._packed = self._pack(array.reshape(-1), self._n_units, self._n_bins, limits, self._bits)
         return self._packed
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ann2neo.capture.inputs import Source
+from ann2neo.capture.inputs.drawing import draws_at_random
 from ann2neo.errors import StoreError
 from ann2neo.store.growing import Growing, Order
 
@@ -46,8 +47,7 @@ def in_order(source: Source, drawn: list[list[Any]] | None) -> Source:
 
 def drawn_at_random(source: Source) -> bool:
     """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
-    drawn = drawn_order(source)
-    return drawn is not None and source.draw is not None and any(source.draw() != drawn for _ in range(4))
+    return drawn_order(source) is not None and draws_at_random(source)
 
 
 def check_drawn_alike(source: Source, growing: Growing) -> None:
