@@ -289,13 +289,9 @@ def _refuse_shape(layer: ObservedLayer, output: torch.Tensor) -> NoReturn:
 
 def _refuse_infinite(layer: ObservedLayer, n_invalid: int, lengths: Int[np.ndarray, " input"] | None) -> NoReturn:
     padded = lengths is None and layer.kind in ("RNN", "LSTM", "GRU")
+    hint = "If its sequences are packed, this is the padding behind the shorter ones: say Steps(1, lengths=...). If not, check"
     raise ActivationError(
         f"layer {layer.name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
         "They are neither above nor below a threshold.",
-        (
-            "If its sequences are packed, this is the padding behind the shorter ones: say Steps(1, lengths=...). If not, check"
-            if padded
-            else "Check"
-        )
-        + " the inputs and the weights; the layers before it show where it begins.",
+        f"{hint if padded else 'Check'} the inputs and the weights; the layers before it show where it begins.",
     )

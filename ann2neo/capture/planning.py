@@ -17,7 +17,7 @@ from ann2neo.capture.observer import ObservedLayer, first_sight
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.populations import UnitChoice, check_patterns
 from ann2neo.capture.quiet import evaluation_mode, original_module
-from ann2neo.capture.running import Job, call_model, watching
+from ann2neo.capture.running import Job, watching
 from ann2neo.capture.steps import Steps, check_positions, check_unit_axes, lengths_of_batch
 from ann2neo.capture.thresholding import value_at_zero
 from ann2neo.errors import InputsError, ThresholdError
@@ -70,7 +70,7 @@ def plan(
         with watching(job):
             batch = next(iter(read_batches(source, wrapped)))
             look.begin(batch.n_inputs, None if steps is None else lengths_of_batch(steps, batch.x, 0, batch.n_inputs))
-            call_model(job, batch)
+            job.caller(batch.x)
     names = list(look.layers)
     check_all_ran(module, layers, names, job.watch.called)
     check_patterns("thresholds", threshold, names)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -140,11 +139,6 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
         check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
     lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
     return SeenBatch(planes=planes, lengths=lengths, labels=batch.labels, predicted=predicted)
-
-
-def call_model(job: Job, batch: Batch) -> Any:
-    """Call the model as the user said, or as its batch suggests."""
-    return job.caller(batch.x)
 
 
 def _bins_of_inputs(

@@ -73,7 +73,6 @@ class Watch:
         self._asked_for: dict[str, bool] = {}
         self._stack: list[str] = []
         self._stand_ins: dict[str, nn.Module] = {}
-        self._tensors: set[str] = set()
         self._undecided: dict[str, tuple[str, ...]] = {}
         self._functions = self._busy = False
         self._n_batches = 0
@@ -226,14 +225,10 @@ class Watch:
         return layer if self._selection.patterns is None or self._is_wanted(layer) else None
 
     def _show(self, layer: str, turned: bool, module: nn.Module, output: Any) -> None:
-        if not (isinstance(output, torch.Tensor) and layer in self._tensors and output.is_floating_point()):
-            activation = activation_of(layer, output, step_first=turned)
-            if activation is output:
-                self._tensors.add(layer)
-            output = activation
+        activation = activation_of(layer, output, step_first=turned)
         self._busy = True
         try:
-            self._observe(layer, module, inputs_first(output) if turned else output)
+            self._observe(layer, module, inputs_first(activation) if turned else activation)
         finally:
             self._busy = False
 

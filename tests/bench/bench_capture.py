@@ -8,7 +8,6 @@ Inputs come without labels, so that no classes are predicted. Peers that are not
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import shutil
 import statistics
@@ -127,8 +126,7 @@ def into_store(model: nn.Module, batch_size: int, folder: Path) -> Run:
 
     def run(x: torch.Tensor) -> None:
         path = folder / "recording.zarr"
-        options = {"store": path}
-        ann2neo.record(model, ann2neo.Inputs(x, batch_size=batch_size), progress=False, **options)
+        ann2neo.record(model, ann2neo.Inputs(x, batch_size=batch_size), progress=False, store=path)
         shutil.rmtree(path)
 
     return run
@@ -181,11 +179,10 @@ def by_torchlens(model: nn.Module, batch_size: int) -> Run:
 def recorders(model: nn.Module, batch_size: int, folder: Path, *, peers: bool) -> dict[str, Run]:
     """All recorders that work here."""
     found = {"plain": plain(model, batch_size), "memory": into_memory(model, batch_size)}
+    found["store"] = into_store(model, batch_size, folder)
     if relus(model):
         found["floor"] = with_empty_hooks(model, batch_size)
         found["by hand"] = by_hand(model, batch_size)
-    if "store" in inspect.signature(ann2neo.record).parameters:
-        found["store"] = into_store(model, batch_size, folder)
     # Peers hook modules, and find none where functions are called.
     for name, make in {"captum": by_captum, "nnsight": by_nnsight, "torchlens": by_torchlens}.items():
         try:

@@ -14,7 +14,7 @@ from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, Rule
 from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, check_listed_lengths, open_source, read_batches
 from ann2neo.capture.populations import UnitChoice
 from ann2neo.capture.quiet import evaluation_mode
-from ann2neo.capture.running import Job, call_model, watching
+from ann2neo.capture.running import Job, watching
 from ann2neo.capture.steps import Steps, lengths_of_batch
 from ann2neo.errors import InputsError
 from ann2neo.recording import order_sha256
@@ -164,7 +164,7 @@ def _read(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> It
     for batch in tqdm(batches, total=source.n_batches, desc="calibrating", unit="batch", disable=not progress):
         lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_seen, batch.n_inputs)
         gatherer.begin(batch.n_inputs, lengths)
-        call_model(job, batch)
+        job.caller(batch.x)
         gatherer.end()
         n_seen += batch.n_inputs
         yield batch

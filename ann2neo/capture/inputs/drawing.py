@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from ann2neo.capture.inputs.forms import Source
+from ann2neo.capture.quiet import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
 MOST_DRAWS = 30
@@ -22,7 +20,7 @@ def draws_at_random(source: Source) -> bool:
     """Whether the order is another one each time that it is drawn. Random states are found afterwards as before."""
     if source.draw is None:
         return False
-    with _same_states():
+    with random_states_kept():
         first = source.draw()
         # Few inputs often come in the same order twice.
         n_draws = MOST_DRAWS if sum(map(len, first)) <= FEW else 4
@@ -57,14 +55,3 @@ def warn_of_unknown_order(source: Source) -> None:
             "Do in a collate_fn what its __iter__ does, or draw in order."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
-
-
-@contextmanager
-def _same_states() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        random.setstate(states[2])

@@ -65,7 +65,7 @@ def pack_on_device(
 class Packer:
     """Packs many batches of one layer as `pack_on_device` does: what can be decided without the values is decided once.
 
-    Amid a model's forward pass the processor's caches hold the model, and each line of Python takes ten times as long as elsewhere. So batches that
+    Amid a model's forward pass the processor's caches hold the model, and each line of Python takes several times as long as elsewhere. So batches that
     are like the one before have a short way of their own, `again`.
 
     Parameters
