@@ -10,6 +10,8 @@ from torch import fx, nn
 import ann2neo
 from ann2neo.errors import ModelError
 
+ATTEND = F.scaled_dot_product_attention
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
@@ -72,6 +74,9 @@ def test_decomposed_programs_are_recorded():
         lambda: nn.Sequential(exported(network().train()).module()),
         lambda: torch.export.unflatten(exported(network().train())),
         lambda: fx.symbolic_trace(make(lambda self, x: F.dropout(x.relu(), training=self.training)).train()),
+        lambda: fx.symbolic_trace(make(lambda self, x: torch.dropout(x.relu(), 0.5, True))),
+        lambda: fx.symbolic_trace(make(lambda self, x: ATTEND(x, x, x, dropout_p=0.5).relu() + F.dropout(x, 0.0))),
+        lambda: fx.symbolic_trace(make(lambda self, x: F.rrelu(x, training=True) + F.dropout(x, 0.5, True))),
     ],
 )
 def test_graphs_that_were_made_in_training_mode_are_refused(model):
@@ -88,6 +93,7 @@ def test_graphs_that_were_made_in_training_mode_are_refused(model):
         lambda: exported(nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.ReLU()).eval()).module(),
         lambda: fx.symbolic_trace(make(lambda self, x: F.dropout(x.relu(), training=self.training)).eval()),
         lambda: fx.symbolic_trace(network().train()),
+        lambda: fx.symbolic_trace(make(lambda self, x: ATTEND(x, x, x, dropout_p=0.0).relu())),
     ],
 )
 def test_graphs_that_do_not_train_are_taken(model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import fx, nn
 
 from ann2neo.errors import ModelError
@@ -23,7 +22,7 @@ def refuse_exported_in_training(model: nn.Module) -> None:
     """
     for name, module in model.named_modules():
         graph = module.graph if isinstance(module, fx.GraphModule) else vars(module).get("graph")
-        found = _trained(graph) if isinstance(graph, fx.Graph) else []
+        found = _trained(graph, module) if isinstance(graph, fx.Graph) else []
         if found:
             raise ModelError(
                 f"{name or type(module).__name__!r} is a graph that was made in training mode, which is written into it: {', '.join(found)}.",
@@ -32,22 +31,29 @@ def refuse_exported_in_training(model: nn.Module) -> None:
             )
 
 
-def _trained(graph: fx.Graph) -> list[str]:
+def _trained(graph: fx.Graph, module: nn.Module) -> list[str]:
     calls = [node for node in graph.nodes if node.op == "call_function"]
-    return list(dict.fromkeys(str(getattr(node.target, "__name__", node.target)) for node in calls if _trains(node)))
+    return list(
+        dict.fromkeys(str(getattr(node.target, "__name__", node.target)) for node in calls if _trains(node, module))
+    )
 
 
-def _trains(node: fx.Node) -> bool:
-    given = _arguments(node)
+def _trains(node: fx.Node, module: nn.Module) -> bool:
+    given = _arguments(node, module)
     shares = [given[name] for name in SHARES if name in given]
+    if "scaled_dot_product" in str(node.target):
+        # Attention is not told whether it trains, only what it drops.
+        return any(share != 0 for share in shares)
     # Batch normalization without running statistics always takes those of the batch.
     means_nothing = (shares and all(share == 0 for share in shares)) or given.get("running_mean", "none") is None
     return any(given.get(name) is True for name in TRAINING) and not means_nothing
 
 
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    """Arguments of a call by name; of Python functions those of dropout, which name their mode."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return dict(node.kwargs) if "dropout" in getattr(node.target, "__name__", "") else {}
-    names = [argument.name for argument in node.target._schema.arguments]
-    return {**dict(zip(names, node.args)), **node.kwargs}
+def _arguments(node: fx.Node, module: nn.Module) -> dict[str, Any]:
+    """Arguments of a call by name, as far as torch.fx knows them."""
+    try:
+        named = node.normalized_arguments(module, normalize_to_only_use_kwargs=True)
+    # So it says of a call that fits several overloads.
+    except RuntimeError:
+        named = None
+    return dict(node.kwargs if named is None else named.kwargs)
