@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from spike_sources import assert_same_bits, recordings, spike_bits, spikes_in_time
 
+from ann2neo.compiled import compiled
 from ann2neo.errors import AnalysisError, RecordingError, SpikeTrainError
 from ann2neo.measures.bulk import (
     count_in_stretches,
@@ -25,7 +26,6 @@ from ann2neo.measures.bulk import (
     measure_bits,
     measure_bulk,
 )
-from ann2neo.measures.bulk.compiled import compiled
 from ann2neo.measures.bulk.threads import over_units
 
 

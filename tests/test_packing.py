@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ann2neo
+from ann2neo.bits.transposition import transpose
 from ann2neo.capture.packing import (
     Packer,
     PlaneBuffer,
@@ -21,7 +22,6 @@ from ann2neo.capture.packing import (
 from ann2neo.capture.packing.layouts import layout_of
 from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
 from ann2neo.capture.packing.threads import LARGE
-from ann2neo.capture.packing.transposition import transpose
 from ann2neo.errors import ActivationError
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]

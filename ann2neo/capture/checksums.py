@@ -13,7 +13,7 @@ import torch
 from jaxtyping import UInt8, UInt64
 
 from ann2neo.capture.inputs.parts import parts
-from ann2neo.measures.bulk.compiled import compiled
+from ann2neo.compiled import compiled
 
 N_LANES = 64
 # Odd, so that multiplying loses nothing; its bits look random (the golden ratio's).

@@ -1,7 +1,6 @@
 """Spikes of a batch as bits, and bits of many batches as rows of units."""
 
-from ann2neo.capture.packing.buffer import PlaneBuffer
-from ann2neo.capture.packing.planes import Planes, pack
+from ann2neo.bits import PlaneBuffer, Planes, pack
 from ann2neo.capture.packing.routes import (
     DevicePlanes,
     Packer,

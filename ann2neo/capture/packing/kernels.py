@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from ann2neo.measures.bulk.compiled import compiled
+from ann2neo.compiled import compiled
 
 TILE = 1 << 12
 
@@ -92,20 +92,3 @@ def pack_places(
                 suspicious |= np.uint8(not (abs(value) <= largest))
             bits[plane, unit] = byte << (8 - begun)
     return suspicious == 0
-
-
-@compiled
-def append_shifted(
-    last: UInt8[np.ndarray, " unit"],
-    n_used: int,
-    bits: UInt8[np.ndarray, "plane unit"],
-    shifted: UInt8[np.ndarray, "plane_plus_one unit"],
-) -> None:
-    """Put planes behind the first ``n_used`` bits, 1 to 7, of a plane that is not full."""
-    for unit in range(last.size):
-        shifted[0, unit] = last[unit]
-    for plane in range(len(bits)):
-        before, behind, given = shifted[plane], shifted[plane + 1], bits[plane]
-        for unit in range(last.size):
-            before[unit] |= given[unit] >> n_used
-            behind[unit] = given[unit] << (8 - n_used)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
+from ann2neo.bits import Planes, pack
 from ann2neo.capture.packing.kernels import pack_places, pack_rows
 from ann2neo.capture.packing.layouts import dense_layout, memory_of, places_of
-from ann2neo.capture.packing.planes import Planes, pack
 from ann2neo.capture.packing.threads import LARGE, pack_by_threads
 
 COMPILED = (torch.float32, torch.float64)

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ann2neo.capture.checksums import batch_checksum
-from ann2neo.capture.columns import ColumnWriter, Known, layout_of
+from ann2neo.capture.columns import Known, layout_of
 from ann2neo.capture.distributed import Processes, deal, joined
 from ann2neo.capture.identity import check_same
 from ann2neo.capture.inputs import Batch, Source, open_source
@@ -32,6 +32,7 @@ from ann2neo.store.finishing import finish
 from ann2neo.store.growing import Growing, create, missing_columns
 from ann2neo.store.layout import column_bins
 from ann2neo.store.log import Column, Start, is_whole, prefix, read_log
+from ann2neo.store.writer import ColumnWriter
 
 
 def record_into(wanted: Wanted) -> Recording:
@@ -159,7 +160,7 @@ class _Recorder:
                     self._checked = True
                 number, n_before = writer.next_batch.batch, writer.next_batch.first_input
                 known = self._known.of(batch, n_before, span.pass_number)
-                writer.add(batch, known, self._crc[span.pass_number, number])
+                writer.add(batch.planes, batch.lengths, known, self._crc[span.pass_number, number])
                 if writer.done:
                     return
             self._known.check_number(writer.next_batch.first_input)

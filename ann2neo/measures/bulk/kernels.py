@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
-from ann2neo.measures.bulk.compiled import compiled
+from ann2neo.compiled import compiled
 
 ISI_MEAN, ISI_VAR, CV, CV2, LV, LVR, FANO, N_EMPTY = range(8)
 N_COLUMNS = 8

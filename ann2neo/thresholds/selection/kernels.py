@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int64, UInt, UInt64
 
-from ann2neo.measures.bulk.compiled import compiled
+from ann2neo.compiled import compiled
 
 # A line of memory holds sixteen float32: each is read once, and a column then lies in a row.
 TILE, ROWS = 64, 64

@@ -7,9 +7,9 @@ from collections import deque
 import numpy as np
 from jaxtyping import UInt8
 
-from ann2neo.capture.packing.kernels import append_shifted
-from ann2neo.capture.packing.planes import Planes
-from ann2neo.capture.packing.transposition import transpose
+from ann2neo.bits.planes import Planes
+from ann2neo.bits.transposition import transpose
+from ann2neo.compiled import compiled
 
 PLANES_PER_TURN = 128
 
@@ -19,7 +19,7 @@ class PlaneBuffer:
 
     Examples
     --------
-    >>> from ann2neo.capture.packing import pack
+    >>> from ann2neo.bits import pack
     >>> buffer = PlaneBuffer(n_units=1)
     >>> buffer.add(pack(np.ones((3, 1), bool))); buffer.add(pack(np.ones((6, 1), bool)))
     >>> buffer.n_bins, np.unpackbits(buffer.pop(8)), buffer.n_bins, np.unpackbits(buffer.pop())
@@ -86,3 +86,20 @@ class PlaneBuffer:
         shifted = np.empty((len(bits) + 1, bits.shape[1]), np.uint8)
         append_shifted(self._rest[0], self._n_rest, np.ascontiguousarray(bits), shifted)
         return shifted
+
+
+@compiled
+def append_shifted(
+    last: UInt8[np.ndarray, " unit"],
+    n_used: int,
+    bits: UInt8[np.ndarray, "plane unit"],
+    shifted: UInt8[np.ndarray, "plane_plus_one unit"],
+) -> None:
+    """Put planes behind the first ``n_used`` bits, 1 to 7, of a plane that is not full."""
+    for unit in range(last.size):
+        shifted[0, unit] = last[unit]
+    for plane in range(len(bits)):
+        before, behind, given = shifted[plane], shifted[plane + 1], bits[plane]
+        for unit in range(last.size):
+            before[unit] |= given[unit] >> n_used
+            behind[unit] = given[unit] << (8 - n_used)

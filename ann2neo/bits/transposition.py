@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
-from ann2neo.measures.bulk.compiled import compiled
+from ann2neo.compiled import compiled
 
 TILE = 64
 

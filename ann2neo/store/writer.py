@@ -1,0 +1,174 @@
+"""Streaming planes of spikes into a store, column by column; any producer can, and torch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from ann2neo.bits import PlaneBuffer, Planes, pack
+from ann2neo.store.growing import Growing, write_bits, writing
+from ann2neo.store.log import Column, Start, write_column
+
+
+class ColumnWriter:
+    """Takes in batches of one pass and writes columns as soon as they are full.
+
+    A column is compressed and written by a thread of its own while the next one is recorded; no more than one is under way. To be used in a ``with`` statement, at whose
+    end, however it comes, all that was handed over is on the disk.
+
+    Parameters
+    ----------
+    growing
+        The store.
+    pass_number, first, stop
+        Which columns: of which pass, from which one on, to before which one; to where the inputs end if that is None.
+    start
+        The batch that comes first; its bins before the first column are left out.
+    committed
+        Is called when a column is on the disk.
+    """
+
+    def __init__(
+        self,
+        growing: Growing,
+        pass_number: int,
+        *,
+        first: int,
+        stop: int | None,
+        start: Start,
+        committed: Callable[[int], Any] | None = None,
+    ) -> None:
+        self._growing, self._pass, self._column, self._stop = growing, pass_number, first, stop
+        self._committed = committed
+        self._buffers: dict[str, PlaneBuffer] = {}
+        self._inputs: list[tuple[int, np.ndarray, Mapping[str, np.ndarray]]] = []
+        self._batches: dict[int, int] = {}
+        self._n_buffered = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ann2neo-writing")
+        self._under_way: Future[None] | None = None
+        self.next_batch = start
+
+    def __enter__(self) -> ColumnWriter:
+        return self
+
+    def __exit__(self, _: type | None, error: BaseException | None, __: Any) -> None:
+        """Wait until all is written; what goes wrong there is not shown if something went wrong before."""
+        self._thread.shutdown()
+        if error is None:
+            self._wait()
+
+    @property
+    def done(self) -> bool:
+        """Whether all columns are full."""
+        return self._column == self._stop
+
+    def add(
+        self,
+        planes: Mapping[str, Planes],
+        lengths: Int[np.ndarray, " input"],
+        known: Mapping[str, np.ndarray],
+        checksum: int,
+    ) -> None:
+        """Take in a batch and write the columns that it fills.
+
+        Parameters
+        ----------
+        planes
+            Spikes by layer, as many bins in each.
+        lengths
+            Bins of each input, shape (input,).
+        known
+            What is known of each input (``label``, ``predicted_label``, ...), each of shape (input,).
+        checksum
+            32 bits by which the batch is recognized when the recording is resumed.
+        """
+        here, first_bin = self.next_batch, self._column * self._growing.column_bins + self._n_buffered
+        n_inputs, n_bins = lengths.size, int(lengths.sum())
+        after = Start(batch=here.batch + 1, first_input=here.first_input + n_inputs, first_bin=here.first_bin + n_bins)
+        n_left_out = first_bin - here.first_bin
+        for name, some in planes.items():
+            if name not in self._buffers:
+                self._buffers[name] = PlaneBuffer(some.bits.shape[1])
+            self._buffers[name].add(_without_first(some, n_left_out))
+        self._n_buffered += n_bins - n_left_out
+        self._inputs.append((here.first_bin, lengths, known))
+        self._batches[here.batch] = checksum
+        self.next_batch = after
+        while self._n_buffered >= self._growing.column_bins and not self.done:
+            cut = (self._column + 1) * self._growing.column_bins
+            self._commit(self._growing.column_bins, here if cut < after.first_bin else after)
+            self._batches = {here.batch: checksum} if cut < after.first_bin else {}
+
+    def end(self) -> None:
+        """Write what is left, when the inputs have come to their end."""
+        if not self.done:
+            self._commit(None, self.next_batch)
+
+    def _commit(self, n_bins: int | None, after: Start) -> None:
+        number, n_taken = self._column, self._n_buffered if n_bins is None else n_bins
+        bits = [
+            self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
+            for layer in self._growing.layers
+        ]
+        lengths, known = self._take_inputs(number * self._growing.column_bins, (number + 1) * self._growing.column_bins)
+        column = Column(
+            pass_number=self._pass,
+            number=number,
+            n_bins=n_taken,
+            last=n_bins is None or number + 1 == self._growing.n_columns,
+            lengths=lengths,
+            known=known,
+            batches=self._batches,
+            after=after,
+            crc32=[],
+        )
+        self._wait()
+        self._under_way = self._thread.submit(_write, self._growing, column, bits)
+        self._column += 1
+        self._n_buffered -= n_taken
+
+    def _wait(self) -> None:
+        """Wait for the column that is being written, and raise what went wrong."""
+        if self._under_way is None:
+            return
+        self._under_way.result()
+        self._under_way = None
+        if self._committed is not None:
+            self._committed(1)
+
+    def _take_inputs(self, first_bin: int, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Give what is known of the inputs that begin in these bins, and forget batches none of whose inputs begin later."""
+        some, kept = [], []
+        for first, lengths, known in self._inputs:
+            starts = first + np.cumsum(lengths) - lengths
+            here = slice(*np.searchsorted(starts, (first_bin, stop_bin)).tolist())
+            if here.start < here.stop:
+                some.append((lengths[here], {name: values[here] for name, values in known.items()}))
+            if here.stop < starts.size:
+                kept.append((first, lengths, known))
+        self._inputs = kept
+        if not some:
+            return np.zeros(0, np.int64), {}
+        names = [name for name in some[0][1] if all(name in known for _, known in some)]
+        lengths = np.concatenate([lengths for lengths, _ in some])
+        return lengths, {name: np.concatenate([known[name] for _, known in some]) for name in names}
+
+
+def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray]) -> None:
+    """Write the bits of a column, shape (unit, byte) for each layer, then the marker by which it counts, with their check sums."""
+    with writing(growing.path):
+        crc32 = [write_bits(growing, place, column.pass_number, column.number, rows) for place, rows in enumerate(bits)]
+        write_column(growing.path, replace(column, crc32=crc32))
+
+
+def _without_first(planes: Planes, n_bins: int) -> Planes:
+    """Leave out the first bins."""
+    if n_bins == 0:
+        return planes
+    dense = np.unpackbits(planes.bits, axis=0, count=planes.n_bins)
+    return pack(dense[n_bins:].view(np.bool_))
