@@ -6,23 +6,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ann2neo.capture.checksums import batch_checksum, checksum
+from ann2neo.capture.fingerprints import batch_checksum, input_checksums
 
 
-@given(st.integers(0, 2000), st.data())
+@given(st.integers(1, 40), st.integers(1, 90), st.data())
 @settings(max_examples=40, deadline=None)
-def test_a_check_sum_notices_every_change(n_bytes, drawn):
-    """One byte, the length, the order of words, and all signs; and it does not depend on where the bytes lie in memory."""
-    content = np.random.default_rng(n_bytes).integers(0, 256, n_bytes).astype(np.uint8)
-    whole = checksum(content)
-    assert whole != checksum(np.append(content, np.uint8(0)))
-    elsewhere = np.empty(n_bytes + 1, np.uint8)
-    elsewhere[1:] = content
-    assert checksum(elsewhere[1:]) == whole
-    if n_bytes:
-        other = content.copy()
-        other[drawn.draw(st.integers(0, n_bytes - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
-        assert checksum(other) != whole
+def test_check_sums_notice_every_change(n_inputs, n_bytes, drawn):
+    """One bit changes the check sum of the batch and of its input, of no other input, wherever the bytes lie in memory."""
+    content = np.random.default_rng(n_bytes).integers(0, 256, (n_inputs, n_bytes)).astype(np.uint8)
+    whole, each = batch_checksum(content), input_checksums(content, n_inputs)
+    elsewhere = np.empty(content.size + 1, np.uint8)
+    elsewhere[1:] = content.reshape(-1)
+    moved = elsewhere[1:].reshape(content.shape)
+    assert batch_checksum(moved) == whole
+    assert (input_checksums(moved, n_inputs) == each).all()
+    other, row = content.copy(), drawn.draw(st.integers(0, n_inputs - 1))
+    other[row, drawn.draw(st.integers(0, n_bytes - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
+    assert batch_checksum(other) != whole
+    assert np.flatnonzero(input_checksums(other, n_inputs) != each).tolist() == [row]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -32,3 +33,70 @@ def test_a_check_sum_tells_rows_and_signs(dtype):
     others = [x, -x, x[::-1], x.T, np.roll(x, 1, axis=0), np.abs(x), x.astype(np.float16), x.reshape(32, 256)]
     assert len({batch_checksum(other) for other in others}) == len(others)
     assert batch_checksum(torch.from_numpy(x)) == batch_checksum(torch.from_numpy(x.copy()))
+
+
+class Graphs:
+    """A batch with keys and items that is no mapping, as graph libraries have it."""
+
+    def __init__(self, **parts):
+        self._parts = parts
+
+    def keys(self):
+        return list(self._parts)
+
+    def __getitem__(self, key):
+        return self._parts[key]
+
+    def __setitem__(self, key, value):
+        self._parts[key] = value
+
+
+class Pair:
+    """An object with attributes."""
+
+    def __init__(self, x, y):
+        self.x, self.y, self.name = x, y, "pair"
+
+
+FORMS = {
+    "mapping": lambda a, b: {"a": a, "b": b},
+    "tuple": lambda a, b: (a, b),
+    "nested": lambda a, b: [a, {"b": [b]}],
+    "graphs": lambda a, b: Graphs(a=a, b=b),
+    "object": Pair,
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_every_form_of_batch_is_known_again_and_by_its_inputs(form):
+    """Content decides, not the object: of each input, over all parts; exchanged parts and names are other batches."""
+    a, b, make = torch.randn(4, 3), torch.randn(4, 2), FORMS[form]
+    assert batch_checksum(make(a, b)) == batch_checksum(make(a.clone(), b.numpy()))
+    assert batch_checksum(make(a, b)) != batch_checksum(make(b, a))
+    assert batch_checksum(make(a, b)) != batch_checksum(make(a, b), np.arange(4))
+    order = [2, 0, 0, 1]
+    each = input_checksums(make(a, b), 4)
+    assert (input_checksums(make(a[order], b[order]), 4) == each[order]).all()
+    assert len(set(each.tolist())) == 4
+    half = input_checksums(make(a[[0, 0, 1, 1]], b), 4)
+    assert len(set(half.tolist())) == 4
+
+
+def test_inputs_that_are_more_than_their_rows_have_no_check_sums():
+    """An array along another axis, such as the edges of a graph, may belong to any input; a single number belongs to all."""
+    x = torch.randn(4, 3)
+    assert input_checksums({"x": x, "edges": torch.zeros(2, 7)}, 4) is None
+    assert input_checksums({"x": x, "scale": torch.tensor(2.0)}, 4) is not None
+    assert input_checksums(torch.nested.nested_tensor([x, x[:2]]), 2) is None
+
+
+def test_irregular_tensors_are_known_again():
+    """Nested, sparse and quantized tensors, and arrays of objects, by their content."""
+    x = torch.randn(4, 3).relu()
+    for make in (
+        lambda x: torch.nested.nested_tensor([x[:1], x[1:]], layout=torch.jagged),
+        lambda x: x.to_sparse(),
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.quint8),
+        lambda x: np.array([str(x.tolist()), None], object),
+    ):
+        assert batch_checksum(make(x)) == batch_checksum(make(x.clone())) != batch_checksum(make(x + 1))

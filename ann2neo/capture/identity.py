@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ann2neo.capture.fingerprints import KIND
 from ann2neo.capture.inputs import Source
 from ann2neo.capture.running import Job
 from ann2neo.errors import StoreError
@@ -53,6 +54,7 @@ def identity_of(job: Job, *, bin_size_ms: float, weights: str, threshold_rule: A
         "labels": fingerprint(inputs.labels),
         "data set": inputs.dataset,
         "data set split": inputs.dataset_split,
+        "check sums": KIND,
     }
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ann2neo.capture.calling import Caller
-from ann2neo.capture.checksums import batch_checksum
+from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import (
     Batch,
     Inputs,

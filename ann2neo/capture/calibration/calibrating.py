@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ann2neo.capture.calibration.contents import Fingerprint
 from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, RuleOfLayer
+from ann2neo.capture.fingerprints import Fingerprint
 from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, check_listed_lengths, open_source, read_batches
 from ann2neo.capture.populations import UnitChoice
 from ann2neo.capture.quiet import evaluation_mode

@@ -14,7 +14,7 @@ from ann2neo.capture.calibration.calibrating import (
     inputs_on,
     written_down,
 )
-from ann2neo.capture.calibration.contents import Fingerprint
+from ann2neo.capture.fingerprints import Fingerprint
 from ann2neo.capture.identity import identity_of
 from ann2neo.capture.inputs import Inputs, open_source, read_batches
 from ann2neo.capture.populations import UnitChoice

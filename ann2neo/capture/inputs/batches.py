@@ -13,7 +13,7 @@ from ann2neo.capture.inputs.classes import LABEL_KEYS, class_labels, given_colum
 from ann2neo.capture.inputs.drawing import draws_at_random
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source
 from ann2neo.capture.inputs.labels import check_against_batch
-from ann2neo.capture.inputs.parts import parts
+from ann2neo.capture.nested import parts
 from ann2neo.errors import InputsError
 
 

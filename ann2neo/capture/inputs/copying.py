@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ann2neo.capture.inputs.parts import with_parts
+from ann2neo.capture.nested import with_parts
 
 ALIGNMENT = 64
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.inputs.parts import with_parts
+from ann2neo.capture.nested import with_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from ann2neo.atomic import check_target
-from ann2neo.capture.checksums import batch_checksum
+from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.identity import check_same, identity_of, order_facts
 from ann2neo.capture.inputs import Batch, Source, read_batches
 from ann2neo.capture.repeating import Recorded, repeat, to_repeat

@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ann2neo.capture.checksums import batch_checksum
 from ann2neo.capture.columns import Known, layout_of
 from ann2neo.capture.distributed import Processes, deal, joined
+from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.identity import check_same
 from ann2neo.capture.inputs import Batch, Source, open_source
 from ann2neo.capture.memory import SeenBatch

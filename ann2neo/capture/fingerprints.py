@@ -1,0 +1,163 @@
+"""Fingerprints: check sums of batches and of single inputs, and hashes of a whole series of batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from jaxtyping import UInt8, UInt64
+
+from ann2neo.capture.nested import leaves
+
+# Part of what a store is known by: check sums of another kind cannot be compared.
+KIND = "xxh3"
+
+
+def batch_checksum(x: Any, labels: np.ndarray | None = None) -> int:
+    """Return the check sum of everything in a batch, with types, shapes and names, and of its labels where it holds some; 64 bits.
+
+    A tensor and an array of the same numbers, type and shape have the same. It notices changes; it does not protect against forgery.
+
+    Examples
+    --------
+    >>> batch_checksum(torch.zeros(2)) == batch_checksum(torch.zeros(2, 1)), batch_checksum(torch.ones(2)) == batch_checksum(np.ones(2, np.float32))
+    (False, True)
+    """
+    digest = xxhash.xxh3_64()
+    for path, leaf in leaves(x):
+        header, content = _written(leaf)
+        digest.update(f"{path} {header}".encode())
+        digest.update(content.data)
+    if labels is not None:
+        digest.update(b"labels")
+        digest.update(np.ascontiguousarray(labels, "<i8").data)
+    return digest.intdigest()
+
+
+def input_checksums(x: Any, n_inputs: int) -> UInt64[np.ndarray, " input"] | None:
+    """Return the check sum of each input of a batch, or None if some array of the batch has another first axis than the inputs, as the edges of graphs have.
+
+    Inputs of equal check sums hold the same bytes, types and shapes; labels do not count.
+
+    Examples
+    --------
+    >>> sums = input_checksums({"x": torch.tensor([[1.0], [2.0], [1.0]])}, 3)
+    >>> sums[0] == sums[2], sums[0] == sums[1], input_checksums({"x": torch.zeros(3, 2), "edges": torch.zeros(2, 5)}, 3)
+    (np.True_, np.False_, None)
+    """
+    columns = []
+    for path, leaf in leaves(x):
+        if not isinstance(leaf, (torch.Tensor, np.ndarray)) or not leaf.ndim:
+            continue
+        if _is_irregular(leaf) or leaf.shape[0] != n_inputs:
+            return None
+        header, content = _written(leaf)
+        seed = xxhash.xxh64_intdigest(f"{path} {header.split(' ', 1)[0]} {tuple(leaf.shape[1:])}".encode())
+        rows = content.reshape(n_inputs, -1) if content.size else np.zeros((n_inputs, 0), np.uint8)
+        columns.append(_row_sums(rows) ^ np.uint64(seed))
+    if len(columns) < 2:
+        return columns[0] if columns else None
+    return _row_sums(np.stack(columns, axis=1))
+
+
+def _row_sums(rows: Any) -> UInt64[np.ndarray, " input"]:
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, rows), np.uint64, len(rows))
+
+
+class Fingerprint:
+    """Hashes of all arrays in a series of batches, whatever the batch size.
+
+    Examples
+    --------
+    >>> whole, halves, turned = Fingerprint(), Fingerprint(), Fingerprint()
+    >>> whole.add({"x": torch.arange(4)}, 4)
+    >>> halves.add({"x": torch.arange(2)}, 2); halves.add({"x": torch.arange(2, 4)}, 2)
+    >>> turned.add({"x": torch.arange(4).flip(0)}, 4)
+    >>> whole.hexdigest() == halves.hexdigest() != turned.hexdigest()
+    True
+    >>> whole.in_any_order() == turned.in_any_order()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Any] = {}
+        self._sum = 0
+
+    def add(self, x: Any, n_inputs: int) -> None:
+        """Take in a batch of ``n_inputs`` inputs: a tensor or array, or a mapping, sequence or object that holds some."""
+        alike = []
+        for header, rows in _parts(x):
+            self._parts.setdefault(header, hashlib.sha256()).update(rows.data)
+            if len(rows) == n_inputs:
+                alike.append((header, rows))
+        for number in range(n_inputs):
+            digest = xxhash.xxh3_128()
+            for header, rows in alike:
+                digest.update(header.encode())
+                digest.update(rows[number].data)
+            self._sum += digest.intdigest()
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was taken in, in this order."""
+        lines = [f"{header} {digest.hexdigest()}" for header, digest in sorted(self._parts.items())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def in_any_order(self) -> str:
+        """Return a hash that is the same for the same inputs in another order."""
+        return f"{self._sum % (1 << 128):032x}"
+
+
+def _parts(x: Any) -> Iterator[tuple[str, UInt8[np.ndarray, "input byte_of_input"]]]:
+    """Yield all arrays as bytes, each with a text that says which one it is."""
+    for path, leaf in leaves(x):
+        if isinstance(leaf, (torch.Tensor, np.ndarray)):
+            header, content = _written(leaf)
+            n_rows = leaf.shape[0] if leaf.ndim and not _is_irregular(leaf) else 1
+            rows = content.reshape(n_rows, content.size // max(n_rows, 1))
+            yield f"{path} {header.split(' ', 1)[0]} {tuple(leaf.shape[1:]) if leaf.ndim else ()}", rows
+
+
+def _written(leaf: Any) -> tuple[str, UInt8[np.ndarray, " byte"]]:
+    """Write a leaf down: its type and shape, and its bytes."""
+    if isinstance(leaf, torch.Tensor):
+        if _is_irregular(leaf):
+            return _irregular(leaf)
+        content = leaf.detach().cpu()
+        if leaf.is_conj() or leaf.is_neg():
+            content = content.resolve_conj().resolve_neg()
+        content = content.contiguous()
+        return f"{str(leaf.dtype)[6:]} {tuple(leaf.shape)}", content.reshape(-1).view(torch.uint8).numpy()
+    if isinstance(leaf, np.ndarray) and not leaf.dtype.hasobject:
+        return f"{leaf.dtype.name} {leaf.shape}", np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+    if isinstance(leaf, np.ndarray):
+        return f"object {leaf.shape}", _text(repr(leaf.tolist()))
+    # Of what cannot be written down, such as a function, only the type is known.
+    return type(leaf).__name__, _text(
+        str(leaf) if isinstance(leaf, (str, bytes, int, float, complex, type(None))) else ""
+    )
+
+
+def _text(text: str) -> UInt8[np.ndarray, " byte"]:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _is_irregular(leaf: Any) -> bool:
+    """Whether a tensor's numbers do not lie in one block of memory: nested, sparse and quantized ones."""
+    return isinstance(leaf, torch.Tensor) and (leaf.is_nested or leaf.layout != torch.strided or leaf.is_quantized)
+
+
+def _irregular(leaf: torch.Tensor) -> tuple[str, UInt8[np.ndarray, " byte"]]:
+    """Write down the tensors of which such a tensor consists."""
+    if leaf.is_nested:
+        inner: list[Any] = [list(leaf.detach().unbind())]
+    elif leaf.is_quantized:
+        inner = [leaf.int_repr(), leaf.qscheme().__repr__()]
+    else:
+        inner = [leaf.detach().to_dense()]
+    written = [_written(part) for _, part in leaves(inner)]
+    header = f"{str(leaf.dtype)[6:]} {leaf.layout} {[one[0] for one in written]}"
+    return header, np.concatenate([np.zeros(0, np.uint8), *(one[1] for one in written)])
