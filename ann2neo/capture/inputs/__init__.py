@@ -4,6 +4,7 @@ from ann2neo.capture.inputs.batches import read_batches, split_batch
 from ann2neo.capture.inputs.drawing import check_listed_lengths, draws_at_random, warn_of_unknown_order
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source, as_inputs
 from ann2neo.capture.inputs.labels import knows_classes, trial_columns, warn_of_unread_labels
+from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
 from ann2neo.capture.inputs.placing import Place, place_of, to_place
 from ann2neo.capture.inputs.sources import open_source
 
@@ -13,9 +14,11 @@ __all__ = [
     "Place",
     "Source",
     "as_inputs",
+    "batch_mask",
     "check_listed_lengths",
     "draws_at_random",
     "knows_classes",
+    "mask_lengths",
     "open_source",
     "place_of",
     "read_batches",
