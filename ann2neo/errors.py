@@ -81,7 +81,7 @@ class OutputExists(Ann2NeoError):
     """The output is already there and nobody allowed to overwrite it."""
 
 
-class StoreError(Ann2NeoError):
+class StoreError(FormatError):
     """A store on disk is half written, damaged, or belongs to another recording."""
 
 

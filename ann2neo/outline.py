@@ -18,7 +18,7 @@ from ann2neo.recording import SCHEMA, Layer, Provenance, Recording
 RESERVED_KEYS = frozenset(
     (
         *("units", "times", "t_start", "t_stop", "neo_name", "nix_name", "name", "description", "file_origin"),
-        *("file_datetime", "rec_datetime", "index", "config_json", "segmented_by", "min_spikes"),
+        *("file_datetime", "rec_datetime", "index", "config_json", "checksums_json", "segmented_by", "min_spikes"),
     )
 )
 MIN_SPIKES = 10
