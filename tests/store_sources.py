@@ -1,6 +1,7 @@
 """Models and inputs that are recorded into stores, also by processes of their own."""
 
 import dataclasses
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 
 import ann2neo
 from ann2neo.store import layout
+from ann2neo.store.sums import Sums, read_attributes, read_sums, write_sealed
 
 N_INPUTS = 300
 BATCH_SIZE = 7
@@ -110,6 +112,15 @@ class Counting(Dataset):
 def small_columns(n_bins=16):
     """Make columns so small that little data fills many."""
     layout.MIN_COLUMN_BINS = layout.MAX_COLUMN_BINS = n_bins
+
+
+def unfinish(path):
+    """Make a store of one that is complete that still grows."""
+    attributes, sums = read_attributes(path), read_sums(path)
+    chunks = {name: crc for name, crc in sums.chunks.items() if name.endswith(("units", "thresholds"))}
+    known = {name: crc for name, crc in sums.files.items() if re.search(r"units/|thresholds/|recording.json|npz", name)}
+    write_sealed(path, attributes | {"complete": False}, Sums(files=known, chunks=chunks), growing=True)
+    (path / "checksums.json").unlink()
 
 
 def record_slowly(path, seconds):

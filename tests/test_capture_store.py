@@ -8,7 +8,7 @@ import torch
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_sources import Batches, Counting, Stop, data, inputs, interrupted, model, record, same
+from store_sources import Batches, Counting, Stop, data, inputs, interrupted, model, record, same, unfinish
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -189,7 +189,7 @@ def test_a_column_in_the_middle_that_lacks_is_recorded(tmp_path):
     (path / "log/0.4.json").unlink()
     (path / "log/0.9.json").write_text('{"pass": 0, "col')
     zarr.open_array(str(path / "layers/0/bits"), mode="r+")[0, :, 8:10] = 255
-    zarr.open_group(str(path), mode="r+").attrs["complete"] = False
+    unfinish(path)
     (path / "layers/0/bits/0.0.4.abc.partial").write_text("left behind")
     resumed = record(model(), inputs(), store=path)
     assert np.array_equal(resumed.layers[0].raster.bits(), bits)

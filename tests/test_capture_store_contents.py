@@ -50,7 +50,9 @@ def test_the_store_is_what_saving_gives(tmp_path):
     recording = record(model(), inputs(), store=tmp_path / "a.zarr")
     ann2neo.save(recording, tmp_path / "b.zarr")
     grown, saved = (zarr.open_group(str(tmp_path / name), mode="r") for name in ("a.zarr", "b.zarr"))
-    assert dict(grown.attrs) == dict(saved.attrs)
+    kept, written = dict(grown.attrs), dict(saved.attrs)
+    del kept["integrity"], written["integrity"]
+    assert kept == written
     for name in ("layers/0/bits", "layers/1/thresholds", "layers/1/units", "trials/3", "trials/7"):
         assert grown[name].dtype == saved[name].dtype
         assert np.array_equal(grown[name][:], saved[name][:])
@@ -63,7 +65,7 @@ def test_damage_is_found(tmp_path):
     record(model(), inputs(), store=path)
     check(path)
     zarr.open_array(str(path / "layers/1/bits"), mode="r+")[0, 2, 11] ^= 4
-    with pytest.raises(StoreError, match="column 5 of pass 0, layer '5'"):
+    with pytest.raises(StoreError, match=r"layers/1/bits, column 5 of pass 0 \(layer '5' is damaged"):
         check(path)
 
 
@@ -75,7 +77,7 @@ def test_the_log_holds_what_is_known(tmp_path):
     assert marker["known"]["label"]["values"] == [i % 3 for i in range(32, 48)]
     assert [number for number, _ in marker["batches"]] == [4, 5, 6]
     assert marker["after"] == [6, 42, 42]
-    assert len(marker["crc32"]) == 2
+    assert len(marker["checksums"]) == 2
 
 
 def test_the_commit_of_the_model_is_known(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, FormatError, StoreError
-from ann2neo.outline import check_schema, outline_of, restore_trials, trial_column_names
+from ann2neo.integrity import warn_of_none
+from ann2neo.outline import outline_of, restore_trials, trial_column_names
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
 from ann2neo.store import layout
-from ann2neo.store.growing import open_growing
-from ann2neo.store.log import HEAD, LOG, read_log
+from ann2neo.store.chunked import ChunkedArray
+from ann2neo.store.sums import write_sealed
 from ann2neo.store.unfinished import open_unfinished
 
 
@@ -24,12 +25,15 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     """Write a recording to a new store, some units at a time; see `ann2neo.formats.save`."""
     outline = outline_of(recording)
     with complete_or_absent(path, overwrite=overwrite, marker=layout.MARKER) as part:
-        root = layout.new_group(part)
-        root.attrs.update(outline | {"n_bins": recording.n_bins, "complete": True})
+        layout.new_group(part)
+        chunks: dict[str, list[int]] = {}
         for number, layer in enumerate(recording.layers):
-            _write_layer(root, f"layers/{number}", layer)
+            chunks |= _write_layer(part, f"layers/{number}", layer)
         for number, name in enumerate(trial_column_names(outline)):
-            layout.write_values(root, f"trials/{number}", np.array(recording.trials[name].tolist()))
+            values = np.array(recording.trials[name].tolist())
+            chunks[f"trials/{number}"] = layout.write_values(part, f"trials/{number}", values)
+        known = outline | {"n_bins": recording.n_bins, "complete": True}
+        write_sealed(part, known, layout.file_sums(part, chunks))
 
 
 def load(path: Path) -> Recording:
@@ -37,47 +41,54 @@ def load(path: Path) -> Recording:
 
     Raises
     ------
+    FormatError
+        If it was not written by ann2neo.
     StoreError
-        If a part of the store is missing.
+        If a part of the store is missing, or is not what was written.
     """
     try:
-        return _recording(layout.open_group(path), path)
+        return _recording(path)
     except Ann2NeoError:
         raise
-    # Zarr of versions 2 and 3 fail on a damaged or foreign folder in many ways, each of which means the same.
-    except Exception as error:
+    # What stands in a damaged store may break in many ways, each of which means the same.
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(
-            f"{path} cannot be read as a store ({type(error).__name__}: {error}).",
+            f"{path} cannot be read as a store ({type(error).__name__}: {str(error)[:200]}).",
             "It was not written by ann2neo, or it is damaged.",
             "Get it again, or record anew.",
         ) from error
 
 
-def _recording(root: Any, path: Path) -> Recording:
-    outline = dict(root.attrs)
-    if "schema" not in outline:
+def _recording(path: Path) -> Recording:
+    if not (path / layout.MARKER).is_file():
         raise FormatError(
-            f"{path} was not written by ann2neo.", "It names no layers and no trials.", "Give a store made by `save`."
+            f"{path} cannot be read as a store: it lacks {layout.MARKER}.",
+            "It was not written by ann2neo, or it is damaged.",
+            "Get it again, or record anew.",
         )
-    check_schema(str(outline["schema"]), str(path))
+    root = layout.open_group(path)
+    outline: dict[str, Any] = dict(root.attrs)
     if not outline.get("complete", True):
         return open_unfinished(path)
-    columns = {name: root[f"trials/{i}"][:].tolist() for i, name in enumerate(trial_column_names(outline))}
+    columns = {name: root[f"trials/{i}"].values().tolist() for i, name in enumerate(trial_column_names(outline))}
     n_bins = int(outline["n_bins"]) // int(outline["n_passes"])
-    return Recording(
-        layers=tuple(_layer(root, f"layers/{i}", entry, n_bins, path) for i, entry in enumerate(outline["layers"])),
+    recording = Recording(
+        layers=tuple(_layer(root, f"layers/{i}", entry, n_bins) for i, entry in enumerate(outline["layers"])),
         trials=restore_trials(columns, outline),
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
     )
+    if root.sums is None:
+        warn_of_none(path)
+    return recording
 
 
-def _layer(root: Any, place: str, entry: dict[str, Any], n_bins: int, path: Path) -> Layer:
+def _layer(root: layout.Group, place: str, entry: dict[str, Any], n_bins: int) -> Layer:
     bits = root[f"{place}/bits"]
-    # A chunk that is not there reads as zeros, which would be silence.
-    if bits.nchunks_initialized != bits.nchunks:
+    # Noticed now rather than in the middle of an analysis; each is verified when it is read.
+    if lost := bits.n_missing():
         raise StoreError(
-            f"{path} lacks {bits.nchunks - bits.nchunks_initialized} of {bits.nchunks} chunks of layer {entry['name']!r}.",
+            f"{root.path} lacks {lost} of {math.prod(bits.grid)} chunks of layer {entry['name']!r}.",
             "The missing spikes would read as silence.",
             "Copy the whole folder again, or record anew.",
         )
@@ -85,47 +96,37 @@ def _layer(root: Any, place: str, entry: dict[str, Any], n_bins: int, path: Path
         name=entry["name"],
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
-        units=root[f"{place}/units"][:].astype(entry["units_dtype"]),
-        thresholds=root[f"{place}/thresholds"][:].astype(entry["thresholds_dtype"]),
+        units=root[f"{place}/units"].values().astype(entry["units_dtype"]),
+        thresholds=root[f"{place}/thresholds"].values().astype(entry["thresholds_dtype"]),
         raster=Raster(packed=bits, n_bins=n_bins),
     )
 
 
-def _write_layer(root: Any, place: str, layer: Layer) -> None:
+def _write_layer(root: Path, place: str, layer: Layer) -> dict[str, list[int]]:
     raster = layer.raster
     n_bytes = -(-raster.n_bins // 8)
-    width = min(n_bytes, layout.CHUNK_BINS_IN_BYTES)
+    width = max(1, min(n_bytes, layout.CHUNK_BINS_IN_BYTES))
     chunks = (1, layout.units_per_chunk(raster.n_units, width, layout.CHUNK_BYTES), width)
-    bits = layout.new_layer(root, place, layer, n_passes=raster.n_passes, n_bytes=n_bytes, chunks=chunks)
-    for units in _whole_chunks(raster, chunks[1]):
-        bits[:, units] = raster.bits(units)
+    bits, crc = layout.new_layer(root, place, layer, n_passes=raster.n_passes, n_bytes=n_bytes, chunks=chunks)
+    by_units = [_write_units(bits, number, raster.bits(units)) for number, units in enumerate(_whole_chunks(bits))]
+    # In the order of the chunks: pass, then units, then bytes.
+    crc[f"{place}/bits"] = [c for p in range(raster.n_passes) for of_units in by_units for c in of_units[p]]
+    return crc
 
 
-def _whole_chunks(raster: Raster, step: int) -> Iterator[slice]:
+def _write_units(bits: ChunkedArray, number: int, packed: np.ndarray) -> list[list[int]]:
+    """Write the chunks of some units in all passes, and give their check sums by pass."""
+    width = bits.chunks[2]
+    return [
+        [
+            layout.write_chunk(bits, (p, number, i), packed[p : p + 1, :, i * width : (i + 1) * width])
+            for i in range(bits.grid[2])
+        ]
+        for p in range(bits.shape[0])
+    ]
+
+
+def _whole_chunks(bits: ChunkedArray) -> Iterator[slice]:
     """Cut the units where chunks end, so that each chunk is written once."""
-    for first in range(0, raster.n_units, step):
-        yield slice(first, min(first + step, raster.n_units))
-
-
-def check(path: Path) -> None:
-    """Read every column that was recorded into a store and compare it with its checksum; a store saved as a whole has none.
-
-    Raises
-    ------
-    StoreError
-        If bits are not those that were recorded.
-    """
-    if not (path / LOG / HEAD).is_file():
-        return
-    width = open_growing(path).column_bins // 8
-    root = layout.open_group(path)
-    for (pass_number, number), column in sorted(read_log(path).items()):
-        where = slice(number * width, number * width - (-column.n_bins // 8))
-        for layer, crc in enumerate(column.crc32):
-            found = np.ascontiguousarray(root[f"layers/{layer}/bits"][pass_number, :, where])
-            if zlib.crc32(found.data) != crc:
-                raise StoreError(
-                    f"{path} is damaged in column {number} of pass {pass_number}, layer {root.attrs['layers'][layer]['name']!r}.",
-                    "Its bits are not those that were recorded.",
-                    "Copy the whole folder again, or record anew.",
-                )
+    for first in range(0, bits.shape[1], bits.chunks[1]):
+        yield slice(first, min(first + bits.chunks[1], bits.shape[1]))

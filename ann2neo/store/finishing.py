@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,11 @@ from ann2neo.errors import StoreError
 from ann2neo.outline import outline_of, trial_column_names
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording, join_passes, presented_order
+from ann2neo.store.chunked import ChunkedArray
 from ann2neo.store.growing import Growing, writing
-from ann2neo.store.layout import open_bits, open_group, write_values
+from ann2neo.store.layout import Group, file_sums, open_bits, open_group, resize, write_chunk, write_values
 from ann2neo.store.log import Column, is_whole, join_known, join_lengths, prefix, read_log
+from ann2neo.store.sums import LIST_OF_GROWING, write_sealed
 
 CHUNK_NAME = re.compile(r"\d+\.\d+\.\d+|\.z\w+")
 
@@ -40,40 +41,73 @@ def finish(growing: Growing) -> None:
     with writing(growing.path):
         n_bins = sum(column.n_bins for column in passes[0])
         _trim(growing, n_bins)
-        root = open_group(growing.path, write=True)
-        recording = opened(root, passes, growing, [_raster(root, i, n_bins) for i in range(len(growing.layers))])
+        root = open_group(growing.path)
+        recording = opened(root, passes, growing, [_raster(growing, i, n_bins) for i in range(len(growing.layers))])
         outline = outline_of(recording)
         remove(growing.path / "trials")
+        chunks = _chunk_sums(root, growing, passes)
         for number, name in enumerate(trial_column_names(outline)):
-            write_values(root, f"trials/{number}", np.array(recording.trials[name].tolist()))
-        root.attrs.update(outline | {"n_bins": recording.n_bins, "complete": True})
+            values = np.array(recording.trials[name].tolist())
+            chunks[f"trials/{number}"] = write_values(growing.path, f"trials/{number}", values)
+        known = dict(root.attrs) | outline | {"n_bins": recording.n_bins, "complete": True}
+        write_sealed(growing.path, known, file_sums(growing.path, chunks))
+        remove(growing.path / LIST_OF_GROWING)
 
 
-def opened(root: Any, passes: Sequence[Sequence[Column]], growing: Growing, rasters: Sequence[Raster]) -> Recording:
+def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, rasters: Sequence[Raster]) -> Recording:
     """Make a recording of columns of several passes, all as long as these."""
     lengths = [join_lengths(columns) for columns in passes]
     n_inputs = lengths[0].size
     ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
-    provenance = dict(root.attrs["provenance"])
-    known = [join_known(columns) for columns in passes]
     return Recording(
         layers=tuple(replace(layer, raster=raster) for layer, raster in zip(growing.layers, rasters)),
-        trials=join_passes(known, lengths=lengths, stimulus_ids=ids, n_outputs=provenance.get("n_outputs")),
+        trials=join_passes([join_known(columns) for columns in passes], lengths=lengths, stimulus_ids=ids),
         bin_size_ms=root.attrs["bin_size_ms"],
-        provenance=provenance | presented_order(ids),
+        provenance=dict(root.attrs["provenance"]) | presented_order(ids),
     )
 
 
 def _trim(growing: Growing, n_bins: int) -> None:
     """Cut the arrays where the bins end, and remove what killed processes left behind."""
     for number in range(len(growing.layers)):
-        bits = open_bits(growing.path, number)
-        if bits.shape[2] != -(-n_bins // 8):
-            bits.resize(bits.shape[0], bits.shape[1], -(-n_bins // 8))
+        resize(open_bits(growing.path, number), -(-n_bins // 8))
         for file in (growing.path / f"layers/{number}/bits").iterdir():
             if not CHUNK_NAME.fullmatch(file.name):
                 file.unlink()
 
 
-def _raster(root: Any, layer: int, n_bins: int) -> Raster:
-    return Raster(packed=root[f"layers/{layer}/bits"], n_bins=n_bins)
+def _raster(growing: Growing, layer: int, n_bins: int) -> Raster:
+    return Raster(packed=open_bits(growing.path, layer), n_bins=n_bins)
+
+
+def _chunk_sums(root: Group, growing: Growing, passes: Sequence[Sequence[Column]]) -> dict[str, list[int]]:
+    """Collect the check sums of all chunks: those of the bits from the columns, the others as they were written."""
+    found: dict[str, list[int]] = {}
+    for number, layer in enumerate(growing.layers):
+        place, n_chunks = f"layers/{number}", growing.chunks_of_column(layer)
+        found[f"{place}/bits"] = [
+            _chunk_sum(growing, column, number, chunk)
+            for columns in passes
+            for chunk in range(n_chunks)
+            for column in columns
+            if column.n_bins
+        ]
+        for part in ("units", "thresholds"):
+            array = root[f"{place}/{part}"]
+            found[f"{place}/{part}"] = [_sealed(array, p) for p in np.ndindex(array.grid)]
+    return found
+
+
+def _chunk_sum(growing: Growing, column: Column, layer: int, chunk: int) -> int:
+    """Take the check sum of a chunk from the log."""
+    known = column.checksums[layer]
+    if not isinstance(known, int):
+        return known[chunk]
+    return _sealed(open_bits(growing.path, layer), (column.pass_number, chunk, column.number))
+
+
+def _sealed(array: ChunkedArray, place: tuple[int, ...]) -> int:
+    """Give the check sum of a chunk; one of ann2neo 0.1.0, which has none, is written once more."""
+    if array.checksums is not None:
+        return array.checksums[int(np.ravel_multi_index(place, array.grid))]
+    return write_chunk(array, place, array.chunk(place))

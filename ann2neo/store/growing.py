@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +18,17 @@ from ann2neo.errors import FormatError, StoreError
 from ann2neo.outline import outline_before_trials
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Provenance
+from ann2neo.store.chunked import chunk_checksum, encoded_chunks
 from ann2neo.store.layout import (
     GROWING_CHUNK_BYTES,
     MARKER,
-    encoded_chunks,
+    Group,
+    file_sums,
     new_group,
     new_layer,
     open_bits,
     open_group,
+    resize,
     units_per_chunk,
 )
 from ann2neo.store.log import (
@@ -36,6 +38,7 @@ from ann2neo.store.log import (
     Column,
     write_whole,
 )
+from ann2neo.store.sums import Sums, read_verified, write_sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,10 @@ class Growing:
         width = -(-n_bins // 8)
         return units_per_chunk(layer.n_units, width, GROWING_CHUNK_BYTES), width
 
+    def chunks_of_column(self, layer: Layer) -> int:
+        """Number of chunks of a layer in one column."""
+        return -(-layer.n_units // self.chunk_shape(layer)[0])
+
 
 def bare(
     *,
@@ -119,10 +126,12 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
     # Where the end is not known, the arrays grow with the columns.
     n_bytes = -(-(growing.column_bins if growing.n_bins is None else growing.n_bins) // 8)
     with _making(growing.path), complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
-        root = new_group(part)
+        new_group(part)
+        checksums: dict[str, list[int]] = {}
         for number, layer in enumerate(growing.layers):
             chunks = (1, *growing.chunk_shape(layer))
-            new_layer(root, f"layers/{number}", layer, n_passes=growing.n_passes, n_bytes=n_bytes, chunks=chunks)
+            made = new_layer(part, f"layers/{number}", layer, n_passes=growing.n_passes, n_bytes=n_bytes, chunks=chunks)
+            checksums |= made[1]
         (part / LOG).mkdir()
         if growing.order is not None:
             content = io.BytesIO()
@@ -130,7 +139,7 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
             write_whole(part / LOG / ORDER, content.getvalue())
         head = {"identity": growing.identity, "column_bins": growing.column_bins, "n_bins": growing.n_bins}
         write_whole(part / LOG / HEAD, json.dumps(head).encode())
-        root.attrs.update(known | {"complete": False})
+        write_sealed(part, known | {"complete": False}, file_sums(part, checksums), growing=True)
 
 
 @contextmanager
@@ -160,7 +169,7 @@ def open_growing(path: Path) -> Growing:
         )
     try:
         root = open_group(path)
-        head = json.loads((path / LOG / HEAD).read_text())
+        head = json.loads(read_verified(path, f"{LOG}/{HEAD}", root.sums))
         return Growing(
             path=path,
             identity=head["identity"],
@@ -168,9 +177,11 @@ def open_growing(path: Path) -> Growing:
             n_bins=head["n_bins"],
             n_passes=int(root.attrs["n_passes"]),
             layers=tuple(_bare_layer(root, i, entry) for i, entry in enumerate(root.attrs["layers"])),
-            order=_read_order(path),
+            order=_read_order(path, root.sums),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except FormatError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(
             f"{path} cannot be read as a store ({type(error).__name__}: {error}).",
             "It is damaged: nothing was recorded.",
@@ -185,24 +196,25 @@ def is_complete(path: Path) -> bool:
 
 def write_bits(
     growing: Growing, layer: int, pass_number: int, column: int, bits: UInt8[np.ndarray, "unit byte"]
-) -> int:
-    """Write the bits of a layer in one column, and give their CRC-32."""
+) -> list[int]:
+    """Write the bits of a layer in one column, and give the check sum of each chunk."""
     if growing.n_bins is None:
         _make_room(growing, layer, column * growing.column_bins // 8 + bits.shape[1])
     folder = growing.path / f"layers/{layer}/bits"
     n_units, width = growing.chunk_shape(growing.layers[layer])
+    checksums = []
     if bits.shape[1]:
-        # Not through Zarr, whose machinery takes longer than compressing and writing do.
         for number, content in encoded_chunks(bits, n_units=n_units, width=width):
             write_whole(folder / f"{pass_number}.{number}.{column}", content)
-    return zlib.crc32(bits.data)
+            checksums.append(chunk_checksum(content))
+    return checksums
 
 
 def _make_room(growing: Growing, layer: int, n_bytes: int) -> None:
     """Enlarge an array whose end is not known."""
     array = open_bits(growing.path, layer)
     if n_bytes > array.shape[2]:
-        array.resize(array.shape[0], array.shape[1], _grown(n_bytes, growing.column_bins // 8))
+        resize(array, _grown(n_bytes, growing.column_bins // 8))
 
 
 @contextmanager
@@ -232,20 +244,21 @@ def missing_columns(growing: Growing, columns: Mapping[tuple[int, int], Column])
     return [place for place in every if place not in columns]
 
 
-def _bare_layer(root: Any, number: int, entry: Mapping[str, Any]) -> Layer:
+def _bare_layer(root: Group, number: int, entry: Mapping[str, Any]) -> Layer:
     return bare(
         name=entry["name"],
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
-        units=root[f"layers/{number}/units"][:].astype(entry["units_dtype"]),
-        thresholds=root[f"layers/{number}/thresholds"][:].astype(entry["thresholds_dtype"]),
+        units=root[f"layers/{number}/units"].values().astype(entry["units_dtype"]),
+        thresholds=root[f"layers/{number}/thresholds"].values().astype(entry["thresholds_dtype"]),
     )
 
 
-def _read_order(path: Path) -> Order | None:
-    if not (path / LOG / ORDER).is_file():
+def _read_order(path: Path, sums: Sums | None = None) -> Order | None:
+    name = f"{LOG}/{ORDER}"
+    if not (path / name).is_file() and (sums is None or name not in sums.files):
         return None
-    with np.load(path / LOG / ORDER, allow_pickle=False) as found:
+    with np.load(io.BytesIO(read_verified(path, name, sums)), allow_pickle=False) as found:
         return Order(stimulus_ids=found["ids"], batch_sizes=found["sizes"])
 
 

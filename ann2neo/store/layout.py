@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numcodecs
 import numpy as np
-import zarr
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Shaped
 
 from ann2neo.recording import Layer
+from ann2neo.store.chunked import (
+    DESCRIPTION,
+    ChunkedArray,
+    chunk_checksum,
+    compression,
+    described,
+    read_description,
+    stamp_of,
+)
+from ann2neo.store.log import LOG, write_whole
+from ann2neo.store.sums import Sums, read_attributes, read_sums, read_verified
 
 CHUNK_BINS_IN_BYTES = 1 << 13
 CHUNK_BYTES = 1 << 20
@@ -20,90 +32,111 @@ MIN_COLUMN_BINS = 1 << 10
 MAX_COLUMN_BINS = 1 << 16
 COLUMN_BYTES = 1 << 22
 COLUMNS_PER_PASS = 8
-# Every group of format 2 holds this file: only such a folder is ever replaced.
+# Every group of format 2 holds this file.
 MARKER = ".zgroup"
+GROUP = json.dumps({"zarr_format": 2}).encode()
 
 
-def new_group(path: Path) -> Any:
-    """Make a group in a new folder."""
-    # Made here, because Zarr says of a folder that cannot be made only which file it lacks.
-    path.mkdir()
-    # Zarr 2 writes format 2 and knows no such parameter.
-    chosen: dict[str, Any] = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
-    return zarr.open_group(str(path), mode="w", **chosen)
-
-
-def open_group(path: Path, *, write: bool = False) -> Any:
-    """Open the group in a folder."""
-    return zarr.open_group(str(path), mode="r+" if write else "r")
-
-
-def new_array(root: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> Any:
-    """Make an array all of whose chunks will be on the disk, also those of zeros."""
-    compressor = compression()
-    if zarr.__version__.startswith("2."):
-        return root.create_dataset(
-            name, shape=shape, chunks=chunks, dtype=dtype, compressor=compressor, write_empty_chunks=True
-        )
-    return root.create_array(
-        name,
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        compressors=compressor,
-        config={"write_empty_chunks": True},
-    )
-
-
-def compression() -> numcodecs.Zstd:
-    """Make what compresses all chunks."""
-    return numcodecs.Zstd(level=1)
-
-
-def encoded_chunks(bits: UInt8[np.ndarray, "unit byte"], *, n_units: int, width: int) -> Iterator[tuple[int, bytes]]:
-    """Encode the bits of a column of chunks as Zarr does: number and content of each, filled up with zeros to its size.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Group:
+    """A store that was opened: its attributes, and its arrays by their places in it.
 
     Parameters
     ----------
-    bits
-        Bits of all units, not wider than a chunk.
-    n_units, width
-        Units and bytes of a chunk.
-
-    Examples
-    --------
-    >>> chunks = dict(encoded_chunks(np.ones((5, 2), np.uint8), n_units=3, width=4))
-    >>> list(chunks), np.frombuffer(compression().decode(chunks[1]), np.uint8).reshape(3, 4).sum(axis=1).tolist()
-    ([0, 1], [2, 2, 0])
+    path
+        Its folder, absolute, so that what is read later does not depend on where the process is.
+    attrs
+        Its attributes.
+    sums
+        Its check sums; None if it was written without any.
     """
-    codec = compression()
-    for number, first in enumerate(range(0, len(bits), n_units)):
-        part = bits[first : first + n_units]
-        if part.shape != (n_units, width):
-            part = np.pad(part, ((0, n_units - part.shape[0]), (0, width - part.shape[1])))
-        yield number, codec.encode(np.ascontiguousarray(part))
+
+    path: Path
+    attrs: Mapping[str, Any]
+    sums: Sums | None
+
+    def __getitem__(self, name: str) -> ChunkedArray:
+        """Open an array; its chunks are verified when they are read."""
+        folder = self.path / name
+        known = name in self.sums.chunks if self.sums is not None else False
+        content = read_verified(self.path, f"{name}/{DESCRIPTION}", self.sums if known else None)
+        array = read_description(content, folder)
+        if not known or self.sums is None:
+            return replace(array, stamp=None if self.attrs.get("complete") is False else stamp_of(folder))
+        return replace(array, checksums=self.sums.chunks[name])
 
 
-def open_bits(path: Path, layer: int) -> Any:
-    """Open the bits of a layer to be written, zeros too."""
-    place = f"{path}/layers/{layer}/bits"
-    if zarr.__version__.startswith("2."):
-        return zarr.open_array(place, mode="r+", write_empty_chunks=True)
-    return zarr.open_array(place, mode="r+", config={"write_empty_chunks": True})
+def new_group(path: Path) -> None:
+    """Make a group in a new folder."""
+    path.mkdir()
+    write_whole(path / MARKER, GROUP)
 
 
-def write_values(root: Any, name: str, values: Shaped[np.ndarray, " value"]) -> None:
-    """Write an array of one axis."""
-    chunk = max(1, min(values.size, CHUNK_BYTES // values.dtype.itemsize))
-    new_array(root, name, values.shape, (chunk,), values.dtype)[:] = values
+def open_group(path: Path) -> Group:
+    """Open the group in a folder."""
+    path = Path(path).absolute()
+    return Group(path=path, attrs=read_attributes(path), sums=read_sums(path))
 
 
-def new_layer(root: Any, place: str, layer: Layer, *, n_passes: int, n_bytes: int, chunks: tuple[int, int, int]) -> Any:
-    """Make the arrays of a layer; its bits are still to be written."""
+def new_array(root: Path, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> ChunkedArray:
+    """Describe an array all of whose chunks are still to be written, also those of zeros."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    for parent in folder.relative_to(root).parents[:-1]:
+        if not (root / parent / MARKER).exists():
+            write_whole(root / parent / MARKER, GROUP)
+    write_whole(folder / DESCRIPTION, described(shape, chunks, dtype))
+    return ChunkedArray(path=folder, shape=shape, chunks=chunks, dtype=dtype)
+
+
+def write_chunk(array: ChunkedArray, place: tuple[int, ...], values: Shaped[np.ndarray, "*axis"]) -> int:
+    """Write a chunk, filled up with zeros, and give its check sum."""
+    if values.shape != array.chunks:
+        full = np.zeros(array.chunks, array.dtype)
+        full[tuple(slice(size) for size in values.shape)] = values
+        values = full
+    content = compression().encode(np.ascontiguousarray(values, array.dtype))
+    write_whole(array.path / ".".join(map(str, place)), content)
+    return chunk_checksum(content)
+
+
+def write_values(root: Path, name: str, values: Shaped[np.ndarray, " value"]) -> list[int]:
+    """Write an array of one axis, and give the check sum of each chunk."""
+    step = max(1, min(values.size, CHUNK_BYTES // values.dtype.itemsize))
+    array = new_array(root, name, values.shape, (step,), values.dtype)
+    return [
+        write_chunk(array, (number,), values[first : first + step])
+        for number, first in enumerate(range(0, values.size, step))
+    ]
+
+
+def new_layer(
+    root: Path, place: str, layer: Layer, *, n_passes: int, n_bytes: int, chunks: tuple[int, int, int]
+) -> tuple[ChunkedArray, dict[str, list[int]]]:
+    """Make the arrays of a layer, whose bits are still to be written; give them and the check sums of the others."""
     bits = new_array(root, f"{place}/bits", (n_passes, layer.n_units, n_bytes), chunks, np.dtype(np.uint8))
-    write_values(root, f"{place}/units", layer.units)
-    write_values(root, f"{place}/thresholds", layer.thresholds)
-    return bits
+    units = write_values(root, f"{place}/units", layer.units)
+    thresholds = write_values(root, f"{place}/thresholds", layer.thresholds)
+    return bits, {f"{place}/units": units, f"{place}/thresholds": thresholds}
+
+
+def resize(bits: ChunkedArray, n_bytes: int) -> None:
+    """Change the number of bytes of each unit in the description of an array; chunks are left as they are."""
+    shape = (*bits.shape[:2], n_bytes)
+    write_whole(bits.path / DESCRIPTION, described(shape, bits.chunks, bits.dtype))
+
+
+def open_bits(path: Path, layer: int) -> ChunkedArray:
+    """Open the bits of a layer of a store that grows."""
+    folder = path.absolute() / f"layers/{layer}/bits"
+    return read_description(read_verified(path, f"layers/{layer}/bits/{DESCRIPTION}", None), folder)
+
+
+def file_sums(path: Path, chunks: Mapping[str, Sequence[int]]) -> Sums:
+    """Add to the check sums of chunks those of all other files that are read."""
+    names = [f"{name}/{DESCRIPTION}" for name in chunks]
+    names += [file.relative_to(path).as_posix() for file in sorted((path / LOG).glob("*"))]
+    return Sums(files={name: zlib.crc32((path / name).read_bytes()) for name in names}, chunks=chunks)
 
 
 def units_per_chunk(n_units: int, n_bytes: int, chunk_bytes: int) -> int:

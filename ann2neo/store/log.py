@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,8 +49,8 @@ class Column:
         Number and check sum of the batches from which it was recorded.
     after
         The batch from which the next column begins.
-    crc32
-        CRC-32 of the bits of each layer.
+    checksums
+        For each layer the check sum of each chunk, in the order of the units; in stores of ann2neo 0.1.0 a CRC-32 of its bits.
     """
 
     pass_number: int
@@ -60,26 +61,25 @@ class Column:
     known: Mapping[str, np.ndarray]
     batches: Mapping[int, int]
     after: Start
-    crc32: Sequence[int]
+    checksums: Sequence[int | Sequence[int]]
 
 
 def write_column(path: Path, column: Column) -> None:
     """Put a column into the log of a store; from now on it counts as recorded."""
     lengths = column.lengths
-    text = json.dumps(
-        {
-            "pass": column.pass_number,
-            "column": column.number,
-            "n_bins": column.n_bins,
-            "last": column.last,
-            "n_inputs": int(lengths.size),
-            "lengths": None if (lengths == 1).all() else lengths.tolist(),
-            "known": {name: {"dtype": str(v.dtype), "values": v.tolist()} for name, v in column.known.items()},
-            "batches": [[int(number), int(crc)] for number, crc in column.batches.items()],
-            "after": [column.after.batch, column.after.first_input, column.after.first_bin],
-            "crc32": list(column.crc32),
-        }
-    )
+    known = {
+        "pass": column.pass_number,
+        "column": column.number,
+        "n_bins": column.n_bins,
+        "last": column.last,
+        "n_inputs": int(lengths.size),
+        "lengths": None if (lengths == 1).all() else lengths.tolist(),
+        "known": {name: {"dtype": str(v.dtype), "values": v.tolist()} for name, v in column.known.items()},
+        "batches": [[int(number), int(crc)] for number, crc in column.batches.items()],
+        "after": [column.after.batch, column.after.first_input, column.after.first_bin],
+        "checksums": [list(known) if isinstance(known, Sequence) else known for known in column.checksums],
+    }
+    text = json.dumps(known | {"seal": _crc32(known)})
     write_whole(path / LOG / f"{column.pass_number}.{column.number}.json", text.encode())
 
 
@@ -89,9 +89,10 @@ def read_log(path: Path) -> dict[tuple[int, int], Column]:
     for file in (path / LOG).glob("*.*.json"):
         try:
             column = _column(json.loads(file.read_bytes()))
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
-        columns[column.pass_number, column.number] = column
+        if file.name == f"{column.pass_number}.{column.number}.json":
+            columns[column.pass_number, column.number] = column
     return columns
 
 
@@ -137,7 +138,16 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _column(found: Mapping[str, Any]) -> Column:
+def _crc32(known: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(known, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _column(found: dict[str, Any]) -> Column:
+    # Entries of ann2neo 0.1.0 have no seal, and check sums of bits instead of chunks.
+    if "crc32" not in found or "seal" in found:
+        seal = found.pop("seal")
+        if seal != _crc32(found):
+            raise ValueError("the entry is damaged")
     lengths = np.ones(found["n_inputs"]) if found["lengths"] is None else found["lengths"]
     known = {name: np.array(known["values"], known["dtype"]) for name, known in found["known"].items()}
     if any(values.shape != (found["n_inputs"],) for values in known.values()):
@@ -152,5 +162,5 @@ def _column(found: Mapping[str, Any]) -> Column:
         known=known,
         batches=dict(found["batches"]),
         after=Start(batch=batch, first_input=first_input, first_bin=first_bin),
-        crc32=tuple(found["crc32"]),
+        checksums=tuple(found["crc32"] if "crc32" in found else found["checksums"]),
     )

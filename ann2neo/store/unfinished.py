@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from ann2neo.errors import Ann2NeoWarning, StoreError
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
+from ann2neo.store.chunked import ChunkedArray
 from ann2neo.store.finishing import opened
 from ann2neo.store.growing import Growing, open_growing
 from ann2neo.store.layout import open_bits, open_group
@@ -77,7 +78,9 @@ def open_unfinished(path: Path) -> Recording:
     _check_chunks(growing, shown)
     text = f"the recording into {path} was interrupted: {n_inputs} inputs"
     text += f" of {max(1, whole)} of {growing.n_passes} passes" if growing.n_passes > 1 else ""
-    warnings.warn(Ann2NeoWarning(f"{text} are there. The same call as before goes on with it."), stacklevel=3)
+    unverified = "" if open_group(path).sums is not None else " It carries no check sums: ann2neo 0.1.0 made it."
+    words = f"{text} are there. The same call as before goes on with it.{unverified}"
+    warnings.warn(Ann2NeoWarning(words), stacklevel=3)
     return _shown(growing, [_cut(columns, n_inputs) for columns in shown])
 
 
@@ -85,18 +88,35 @@ def _shown(growing: Growing, passes: list[list[Column]]) -> Recording:
     root = open_group(growing.path)
     n_bins = int(join_lengths(passes[0]).sum())
     rasters = [
-        Raster(packed=FirstBins(bits=root[f"layers/{i}/bits"], n_passes=len(passes), n_bins=n_bins), n_bins=n_bins)
+        Raster(packed=FirstBins(bits=_bits(growing, i, passes), n_passes=len(passes), n_bins=n_bins), n_bins=n_bins)
         for i in range(len(growing.layers))
     ]
     return opened(root, passes, growing, rasters)
+
+
+def _bits(growing: Growing, layer: int, passes: list[list[Column]]) -> ChunkedArray:
+    """Open the bits of these columns, which have as many bins in each pass, with the check sums that the log has of their chunks."""
+    one, n_columns = growing.layers[layer], sum(1 for column in passes[0] if column.n_bins)
+    units, width = growing.chunk_shape(one)
+    known = [
+        column.checksums[layer][chunk]
+        for columns in passes
+        for chunk in range(growing.chunks_of_column(one))
+        for column in columns[:n_columns]
+        if not isinstance(column.checksums[layer], int)
+    ]
+    array = open_bits(growing.path, layer)
+    shape, chunks = (len(passes), one.n_units, n_columns * width), (1, units, width)
+    whole = len(known) == len(passes) * growing.chunks_of_column(one) * n_columns
+    return replace(array, shape=shape, chunks=chunks, dtype=np.dtype(np.uint8), checksums=known if whole else None)
 
 
 def _check_chunks(growing: Growing, passes: list[list[Column]]) -> None:
     """Refuse a store in which a chunk was lost: it would read as silence."""
     for number, layer in enumerate(growing.layers):
         folder = growing.path / f"layers/{number}/bits"
-        found = {file.name for file in folder.iterdir()}
-        n_chunks = -(-layer.n_units // open_bits(growing.path, number).chunks[1])
+        found = {file.name for file in folder.iterdir() if file.is_file()}
+        n_chunks = growing.chunks_of_column(layer)
         lost = [
             name
             for columns in passes

@@ -125,7 +125,7 @@ class ColumnWriter:
             known=known,
             batches=self._batches,
             after=after,
-            crc32=[],
+            checksums=[],
         )
         self._wait()
         self._under_way = self._thread.submit(_write, self._growing, column, bits)
@@ -162,8 +162,10 @@ class ColumnWriter:
 def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray]) -> None:
     """Write the bits of a column, shape (unit, byte) for each layer, then the marker by which it counts, with their check sums."""
     with writing(growing.path):
-        crc32 = [write_bits(growing, place, column.pass_number, column.number, rows) for place, rows in enumerate(bits)]
-        write_column(growing.path, replace(column, crc32=crc32))
+        checksums = [
+            write_bits(growing, place, column.pass_number, column.number, rows) for place, rows in enumerate(bits)
+        ]
+        write_column(growing.path, replace(column, checksums=checksums))
 
 
 def _without_first(planes: Planes, n_bins: int) -> Planes:
