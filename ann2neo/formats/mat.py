@@ -21,6 +21,7 @@ from neo.io import NeoMatlabIO
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, ForeignFile, FormatError
+from ann2neo.integrity import check_content, content_of, listed
 from ann2neo.outline import outline_of, read_outline, restore_trials
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
@@ -61,23 +62,25 @@ def load(path: Path) -> Recording:
     """Read a recording from a MAT file that ann2neo wrote; see `ann2neo.formats.load`."""
     try:
         found = scipy.io.loadmat(path, struct_as_record=False, squeeze_me=True, variable_names=["block"])
-        return _recording(found.get("block"), path)
+        recording, written = _recording(found.get("block"), path)
     except Ann2NeoError:
         raise
     # scipy fails on a damaged file in many ways, each of which means the same.
     except Exception as error:
         raise FormatError(
-            f"{path} cannot be read as MAT ({type(error).__name__}: {error}).",
+            f"{path} cannot be read as MAT ({type(error).__name__}: {str(error)[:200]}).",
             "It is no MAT file of MATLAB 5 to 7, or it is truncated or damaged.",
             "Get the file again, or record anew.",
         ) from error
+    check_content(recording, written, path)
+    return recording
 
 
 def _outline_and_values(recording: Recording) -> dict[str, Any]:
     outline = outline_of(recording)
     trials = {str(name): column.tolist() for name, column in recording.trials.items()}
     values = [{"units": layer.units.tolist(), "thresholds": layer.thresholds.tolist()} for layer in recording.layers]
-    return outline | {"trials": trials, "values": values}
+    return outline | {"trials": trials, "values": values, "checksums": listed(content_of(recording))}
 
 
 def _fields(annotations: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +103,8 @@ def _show_columns(epoch: Any) -> None:
     epoch.labels = np.array(epoch.labels.tolist(), object)
 
 
-def _recording(block: Any, path: Path) -> Recording:
+def _recording(block: Any, path: Path) -> tuple[Recording, Any]:
+    """Read a recording, and the check sums that were written of its content."""
     text = getattr(getattr(block, "annotations", None), "recording_json", None)
     if not isinstance(text, str):
         raise ForeignFile(
@@ -115,7 +119,7 @@ def _recording(block: Any, path: Path) -> Recording:
     )
     dense = _dense(block, axis, outline, path)
     first = np.cumsum([0, *(entry["n_units"] for entry in outline["layers"])])
-    return Recording(
+    recording = Recording(
         layers=tuple(
             _layer(entry, values, dense[first[i] : first[i + 1]], outline["n_passes"])
             for i, (entry, values) in enumerate(zip(outline["layers"], outline["values"]))
@@ -124,6 +128,7 @@ def _recording(block: Any, path: Path) -> Recording:
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
     )
+    return recording, outline.get("checksums")
 
 
 def _dense(block: Any, axis: PseudoTime, outline: dict[str, Any], path: Path) -> Bool[np.ndarray, "unit bin"]:

@@ -5,6 +5,7 @@ It is slow and large for many units; `ann2neo.formats.nwb` and the ``.zarr`` sto
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import neo
 
 from ann2neo.atomic import complete_or_absent, reserve
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, FormatError
+from ann2neo.formats.hdf5 import check_storage
+from ann2neo.integrity import check_content, check_seal, content_of, listed, seal_file
 from ann2neo.recording import Recording
 from ann2neo.trains import from_block, to_block
 
+CHECKSUMS = "checksums_json"
 MANY_TRAINS = 1000
 SECONDS_PER_TRAIN = 0.04
 BYTES_PER_TRAIN = 30_000
@@ -27,15 +31,20 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     with complete_or_absent(path, overwrite=overwrite) as part:
         _warn_of_size(recording)
         block = to_block(recording)
+        block.annotations[CHECKSUMS] = json.dumps(listed(content_of(recording)))
         reserve(part, _likely_bytes(recording))
         with neo.NixIO(str(part), "ow") as io:
             io.write_block(block)
+        seal_file(part)
 
 
 def load(path: Path) -> Recording:
     """Read a recording from a NIX file that ann2neo wrote; see `ann2neo.formats.load`."""
     try:
-        return from_block(_read_block(path))
+        check_seal(path)
+        block = _read_block(path)
+        recording = from_block(block)
+        written = json.loads(block.annotations.get(CHECKSUMS, "null"))
     except Ann2NeoError:
         raise
     # neo and nixio fail on a damaged file in many ways, each of which means the same.
@@ -45,12 +54,14 @@ def load(path: Path) -> Recording:
             "It is no NIX file, or it is truncated or damaged.",
             "Get the file again, or record anew.",
         ) from error
+    check_content(recording, written, path)
+    return recording
 
 
 def _read_block(path: Path) -> neo.Block:
     # nixio does not close a file that it fails to open, and one that is open cannot be opened otherwise.
-    with h5py.File(path, "r"):
-        pass
+    with h5py.File(path, "r") as file:
+        check_storage(file, "/", path)
     with neo.NixIO(str(path), "ro") as io:
         block = io.read_block()
     if block is None:

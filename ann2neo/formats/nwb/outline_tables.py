@@ -22,8 +22,11 @@ LAYER_COLUMNS = {
 }
 
 
-def outline_tables(outline: dict[str, Any]) -> list[Any]:
-    """Make the tables of the processing module; a recording of which nothing is known has no table of provenance."""
+CHECKSUMS = "checksums"
+
+
+def outline_tables(outline: dict[str, Any], content: Sequence[Sequence[str | int]]) -> list[Any]:
+    """Make the tables of the processing module, with the check sums of the content; a recording of which nothing is known has no table of provenance."""
     layers, single = outline["layers"], ("schema", "bin_size_ms", "n_passes")
     columns = outline["trial_columns"]
     of_layers: dict[str, tuple[str, Sequence[Any]]] = {
@@ -31,7 +34,11 @@ def outline_tables(outline: dict[str, Any]) -> list[Any]:
         for name, text in LAYER_COLUMNS.items()
     }
     return [
-        _table("recording", "the recording as a whole", _pairs({key: outline[key] for key in single})),
+        _table(
+            "recording",
+            "the recording as a whole",
+            _pairs({key: outline[key] for key in single} | {CHECKSUMS: content}),
+        ),
         # hdmf cannot write a table without rows.
         *(_table("provenance", "what made these spikes", _pairs(known)) for known in [outline["provenance"]] if known),
         _table("layers", "the recorded layers, in the order in which the network called them", of_layers),

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ann2neo.errors import Ann2NeoError, ForeignFile, FormatError
+from ann2neo.formats.hdf5 import check_memory, check_storage
 from ann2neo.formats.nwb.clock import MS_PER_S
-from ann2neo.formats.nwb.outline_tables import read_outline_tables, values_of
+from ann2neo.formats.nwb.outline_tables import CHECKSUMS, read_outline_tables, values_of
+from ann2neo.integrity import check_content, check_seal
 from ann2neo.outline import restore_trials, trial_column_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import CHUNK_BYTES, Raster
@@ -23,25 +25,41 @@ MODULE = "processing/ann2neo"
 def load(path: Path) -> Recording:
     """Read a recording from an NWB file that ann2neo wrote; see `ann2neo.formats.load`."""
     try:
+        check_seal(path)
         with h5py.File(path, "r") as file:
-            return _recording(file, path)
+            recording, written = _recording(file, path)
     except Ann2NeoError:
         raise
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+    # h5py fails on a damaged file in many ways, each of which means the same.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise FormatError(
             f"{path} cannot be read as NWB ({type(error).__name__}: {error}).",
             "It is no NWB file, or it is truncated or damaged.",
             "Get the file again, or record anew.",
         ) from error
+    check_content(recording, written, path)
+    return recording
 
 
-def _recording(file: Any, path: Path) -> Recording:
+def _recording(file: Any, path: Path) -> tuple[Recording, Any]:
+    """Read a recording, and the check sums that were written of its content."""
     if MODULE not in file:
         raise ForeignFile(
             f"{path} was not written by ann2neo.",
             "Its spike times have no bins of inputs.",
             "Open it with neo (`neo.io.NWBIO(path, 'r').read_block()`) and give the Block to `ann2neo.analyze`.",
         )
+    for place in (MODULE, "intervals/trials", "units"):
+        check_storage(file, place, path)
     outline = read_outline_tables(file[MODULE], path)
     trials = restore_trials(
         {name: values_of(file["intervals/trials"][name]) for name in trial_column_names(outline)}, outline
@@ -55,7 +73,8 @@ def _recording(file: Any, path: Path) -> Recording:
             "It was changed after ann2neo wrote it.",
             "Get the file again, or open it with neo and give the Block to `ann2neo.analyze`.",
         )
-    return Recording(
+    check_memory(int(first[-1]) * axis.n_bins // 8, path)
+    recording = Recording(
         layers=tuple(
             _layer(file["units"], entry, slice(first[i], first[i + 1]), axis, outline["n_passes"])
             for i, entry in enumerate(outline["layers"])
@@ -64,6 +83,7 @@ def _recording(file: Any, path: Path) -> Recording:
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
     )
+    return recording, outline.get(CHECKSUMS)
 
 
 def _layer(units: Any, entry: dict[str, Any], rows: slice, axis: PseudoTime, n_passes: int) -> Layer:

@@ -18,6 +18,7 @@ from ann2neo.formats.nwb.late_columns import fill_late_columns
 from ann2neo.formats.nwb.outline_tables import outline_tables
 from ann2neo.formats.nwb.trial_tables import epochs_table, trials_table
 from ann2neo.formats.nwb.units_table import units_table
+from ann2neo.integrity import content_of, listed, seal_file
 from ann2neo.outline import outline_of, time_axis
 from ann2neo.recording import Recording
 
@@ -45,6 +46,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False, images: A
         nwbfile = _nwbfile(recording, outline, shown)
         reserve(part, _most_bytes(recording) + _image_bytes(shown))
         _write(nwbfile, part)
+        seal_file(part)
 
 
 def _nwbfile(recording: Recording, outline: dict[str, Any], images: Any) -> pynwb.NWBFile:
@@ -70,7 +72,7 @@ def _nwbfile(recording: Recording, outline: dict[str, Any], images: Any) -> pynw
         stimulus_template=[] if images is None else [images],
     )
     module = nwbfile.create_processing_module("ann2neo", "how the spikes came about")
-    for table in outline_tables(outline):
+    for table in outline_tables(outline, listed(content_of(recording))):
         module.add(table)
     return nwbfile
 

@@ -1,0 +1,72 @@
+"""What a file of HDF5 may ask of a reader: no other files, and no more memory than its contents fill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from ann2neo.errors import FormatError
+
+# No filter of ours compresses better: deflate reaches 1,032 at most.
+MOST_COMPRESSION = 1100
+SMALL_BYTES = 1 << 20
+
+
+def check_storage(file: Any, place: str, path: Path) -> None:
+    """Refuse a group in which something lies in another file, or claims to be much larger than it is.
+
+    Raises
+    ------
+    FormatError
+        If there is a link out of the file, external or virtual storage, or a size that nothing on the disk fills.
+    """
+    group = file[place]
+    if not isinstance(group, h5py.Group):
+        raise _refused(path, place, "is no group")
+    for name in group:
+        inside = f"{place.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise _refused(path, inside, "is a link to another place or file")
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            check_storage(file, inside, path)
+        elif isinstance(found, h5py.Dataset):
+            _check_dataset(found, inside, path)
+
+
+def check_memory(n_bytes: int, path: Path) -> None:
+    """Refuse what does not fit into the memory of this machine, before room is made.
+
+    Raises
+    ------
+    FormatError
+        If it does not.
+    """
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else n_bytes
+    if n_bytes > there:
+        raise FormatError(
+            f"{path} names units and bins whose bits take {n_bytes / 1e9:.1f} GB; this machine has {there / 1e9:.1f} GB.",
+            "They do not fit into memory, or the file is damaged.",
+            "Save the recording as .zarr, of which only what is looked at is read, or use a machine with more memory.",
+        )
+
+
+def _check_dataset(dataset: Any, place: str, path: Path) -> None:
+    if dataset.external or dataset.is_virtual:
+        raise _refused(path, place, "lies in another file")
+    n_bytes = dataset.size * dataset.dtype.itemsize if dataset.shape is not None else 0
+    if n_bytes > SMALL_BYTES and n_bytes > MOST_COMPRESSION * dataset.id.get_storage_size():
+        raise _refused(
+            path, place, f"claims to hold {n_bytes} bytes, of which {dataset.id.get_storage_size()} are there"
+        )
+
+
+def _refused(path: Path, place: str, what: str) -> FormatError:
+    return FormatError(
+        f"{place} in {path} {what}.",
+        "ann2neo writes no such file, and what it would show may be anything.",
+        "Get the file again from a source that you trust, or record anew.",
+    )
