@@ -1,13 +1,17 @@
 """Tables in files, with the units of measure of their columns and all else that is known of them.
 
-CSV is for everybody; what it cannot say lies beside it in ``<name>.csv-metadata.json``, as the W3C's "CSV on the Web" has it: type and unit of each column.
-Parquet holds everything in one file: the unit of a column is in the metadata of its field, and pandas finds the rest by itself.
+CSV is for everybody; what it cannot say lies beside it in ``<name>.csv-metadata.json``, as the W3C's "CSV on the Web" has it: type and unit of each column,
+and a SHA-256 of the CSV, so that two files that do not belong together, or of which a byte was changed, are not read as one table.
+Parquet holds everything in one file: the unit of a column is in the metadata of its field, and pandas finds the rest by itself; a check sum of all values is
+beside them.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
+import io
 import json
 from collections.abc import Mapping
 from os import PathLike
@@ -19,13 +23,17 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.atomic import complete_or_absent
-from ann2neo.errors import AnnotationError, FormatError
+from ann2neo.errors import Ann2NeoError, AnnotationError, FormatError
+from ann2neo.integrity import damaged, json_crc32, values_crc32, warn_of_none
 
 SUFFIXES = (".csv", ".parquet")
 SIDECAR = "-metadata.json"
 # CSV on the Web names types as XML Schema does.
 DATATYPES = {"b": "boolean", "i": "integer", "u": "integer", "f": "double"}
 PANDAS_ATTRS = b"PANDAS_ATTRS"
+PARQUET_CRC32 = b"ann2neo_crc32"
+# Names of a namespace of our own, which readers of CSV on the Web pass over.
+SHA256, SEAL = "ann2neo:sha256", "ann2neo:crc32"
 
 
 def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bool = False) -> None:
@@ -99,8 +107,10 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
         raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except Ann2NeoError:
+        raise
     # pandas and pyarrow fail on damaged files in many ways, each of which means the same.
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:
         raise FormatError(
             f"{path} cannot be read as a table of ann2neo ({type(error).__name__}: {str(error)[:200]}).",
             "It, or what lies beside it, was written by another program, or is damaged.",
@@ -120,14 +130,25 @@ def sidecar(path: Path) -> Path:
 
 
 def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
-    described = json.dumps(_csvw(table, path.name), indent=1, ensure_ascii=False)
-    # The description first: a CSV without it cannot be read back, one that is not there can be written again.
+    beside = sidecar(path)
+    # A call that was killed between the two may have left a description without its CSV.
+    alone = beside.exists() and not path.exists() and _is_description(beside)
     with complete_or_absent(path, overwrite=overwrite) as part:
         table.to_csv(
             part, index=False, na_rep="NaN", encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
-        with complete_or_absent(sidecar(path), overwrite=overwrite) as beside:
-            beside.write_text(described, encoding="utf-8")
+        described = _csvw(table, path.name) | {SHA256: hashlib.sha256(part.read_bytes()).hexdigest()}
+        text = json.dumps(described | {SEAL: json_crc32(described)}, indent=1, ensure_ascii=False)
+        with complete_or_absent(beside, overwrite=overwrite or alone) as part_beside:
+            part_beside.write_text(text, encoding="utf-8")
+
+
+def _is_description(path: Path) -> bool:
+    """Whether a file that lies beside no CSV was written here."""
+    try:
+        return "tableSchema" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _csvw(table: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -146,15 +167,28 @@ def _csvw(table: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    described = json.loads(sidecar(path).read_text(encoding="utf-8"))
+    content, described = path.read_bytes(), json.loads(sidecar(path).read_text(encoding="utf-8"))
+    _check_csv(content, described, path)
     dtypes = {column["name"]: column["dc:format"] for column in described["tableSchema"]["columns"]}
     # As text first, so that no reader guesses: a string "1" or "NaN" stays one, and numbers keep their last bit.
-    table = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8")
+    table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False, encoding="utf-8")
     if list(table.columns) != list(dtypes):
         raise ValueError(f"its columns are {list(table.columns)}")
     table = pd.DataFrame({name: _typed(table[name], dtype) for name, dtype in dtypes.items()})
     table.attrs = described["notes"][0]["attrs"]
     return table
+
+
+def _check_csv(content: bytes, described: dict[str, Any], path: Path) -> None:
+    """Refuse a CSV that is not the one that was described, and a description that was changed."""
+    if SEAL not in described and SHA256 not in described:
+        warn_of_none(path)
+        return
+    plain = {key: value for key, value in described.items() if key != SEAL}
+    if described.get(SEAL) != json_crc32(plain):
+        raise damaged(sidecar(path), ["its own check sum differs"])
+    if described.get(SHA256) != hashlib.sha256(content).hexdigest():
+        raise damaged(path, [f"it is not the table that {sidecar(path).name} describes"])
 
 
 def _typed(column: pd.Series, dtype: str) -> pd.Series:
@@ -171,6 +205,7 @@ def _write_parquet(table: pd.DataFrame, attrs: str, path: Path, overwrite: bool)
     units: Mapping[str, str] = table.attrs.get("units", {})
     fields = [f.with_metadata({"unit": units[f.name]}) if f.name in units else f for f in content.schema]
     known = {**(content.schema.metadata or {}), PANDAS_ATTRS: attrs.encode()}
+    known[PARQUET_CRC32] = str(_table_crc32(table)).encode()
     with complete_or_absent(path, overwrite=overwrite) as part:
         parquet.write_table(content.cast(arrow.schema(fields)).replace_schema_metadata(known), part)
 
@@ -178,8 +213,19 @@ def _write_parquet(table: pd.DataFrame, attrs: str, path: Path, overwrite: bool)
 def _read_parquet(path: Path) -> pd.DataFrame:
     content = _pyarrow("pyarrow.parquet").read_table(path)
     table = content.to_pandas()
-    table.attrs = json.loads((content.schema.metadata or {}).get(PANDAS_ATTRS, b"{}"))
+    known = content.schema.metadata or {}
+    table.attrs = json.loads(known.get(PANDAS_ATTRS, b"{}"))
+    if PARQUET_CRC32 not in known:
+        warn_of_none(path)
+    elif known[PARQUET_CRC32] != str(_table_crc32(table)).encode():
+        raise damaged(path, ["its values do not have the check sum that lies with them"])
     return table
+
+
+def _table_crc32(table: pd.DataFrame) -> int:
+    """Compute the CRC-32 of names, types, values and attributes."""
+    columns = {str(name): [str(table[name].dtype), values_crc32(table[name])] for name in table.columns}
+    return json_crc32([list(columns), columns, table.attrs])
 
 
 def _pyarrow(name: str) -> ModuleType:
