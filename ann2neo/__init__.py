@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ann2neo.comparison import compare
     from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
     from ann2neo.formats import load, save
+    from ann2neo.formats.damage import check
     from ann2neo.recording import Layer, Recording
     from ann2neo.sharing import share
     from ann2neo.summary import summarize
@@ -40,6 +41,7 @@ _HOME = {
     "Steps": "capture",
     "analyze": "analysis",
     "chance": "",
+    "check": "formats.damage",
     "compare": "comparison",
     "export": "capture",
     "figures": "",
@@ -72,6 +74,7 @@ __all__ = [
     "Steps",
     "analyze",
     "chance",
+    "check",
     "compare",
     "export",
     "figures",

@@ -43,11 +43,8 @@ from ann2neo.chance.continuous import (
     poisson_expected_lvr,
 )
 from ann2neo.chance.count_expectations import (
-    GroupSizes,
     adjust_label_share,
     expected_fano,
-    expected_fano_of_groups,
-    expected_fano_of_passes,
     expected_fano_over_passes,
     expected_label_share,
 )
@@ -67,7 +64,6 @@ from ann2neo.chance.runs import runs_test
 from ann2neo.chance.stationarity import stationarity_test, stationarity_test_poisson
 
 __all__ = [
-    "GroupSizes",
     "adjust_label_share",
     "bernoulli_cv",
     "bernoulli_cv2",
@@ -81,8 +77,6 @@ __all__ = [
     "expected_cv",
     "expected_cv2",
     "expected_fano",
-    "expected_fano_of_groups",
-    "expected_fano_of_passes",
     "expected_fano_over_passes",
     "expected_isi_mean",
     "expected_isi_var",

@@ -42,6 +42,9 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 @options.units
 @options.steps
 @options.batch_size
+@click.option(
+    "--check", is_flag=True, help="Compare every byte of FILE with its check sums; exit code 2 if something is damaged."
+)
 @click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
 def info(
     file: Path | None,
@@ -52,6 +55,7 @@ def info(
     units: tuple[str, ...],
     steps: str | None,
     batch_size: int,
+    check: bool,
     columns: bool,
 ) -> None:
     """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
@@ -59,6 +63,7 @@ def info(
     \b
     Examples:
       ann2neo info rec.nwb
+      ann2neo info --check rec.zarr
       ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.0=sample:0.01'
       ann2neo info --columns
     """
@@ -66,6 +71,11 @@ def info(
         from ann2neo.analysis.columns import handbook
 
         click.echo(handbook(min(shutil.get_terminal_size((88, 24)).columns, 110)))
+    elif file is not None and check:
+        from ann2neo.formats.damage import check as check_file
+
+        right = check_file(file)
+        click.echo(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
     elif file is not None:
         from ann2neo.formats.foreign import read_spikes
 

@@ -1,0 +1,90 @@
+"""Damage: whether a recording, a table or a bundle is as it was written."""
+
+from __future__ import annotations
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+
+from ann2neo import store
+from ann2neo.errors import FormatError
+from ann2neo.formats import SUFFIXES, load
+from ann2neo.integrity import check_seal, content_of, damaged
+from ann2neo.tables import SUFFIXES as TABLE_SUFFIXES
+from ann2neo.tables import read_table
+
+SUMS = "SHA256SUMS"
+
+
+def check(path: str | PathLike[str]) -> list[str]:
+    """Compare every byte of what ann2neo wrote with its check sums, and name the parts that were compared.
+
+    Reading does the same for whatever it reads; this reads everything, and names all that is damaged instead of what was met first.
+
+    Parameters
+    ----------
+    path
+        A recording (``.zarr``, also while it grows, ``.nwb``, ``.nix``, ``.mat``), a table (``.csv`` with what lies beside it, ``.parquet``), or a folder that
+        `ann2neo.share` made.
+
+    Returns
+    -------
+    list of str
+        Parts that are as they were written. Empty, with a warning, for a file that carries no check sums.
+
+    Raises
+    ------
+    FormatError
+        If something is damaged, missing, or was changed after it was written; or if it is no file of ann2neo.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import tempfile, numpy as np, ann2neo
+    >>> path = Path(tempfile.mkdtemp()) / "rec.mat"
+    >>> ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool), layer="relu"), path)
+    >>> check(path)[-3:]
+    ["spikes of layer 'relu'", "units of layer 'relu'", "thresholds of layer 'relu'"]
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FormatError(f"there is no file {path}.", "Nothing was checked.", "Check the name and the folder.")
+    if path.suffix == ".zarr":
+        return store.check(path)
+    if path.suffix in SUFFIXES:
+        return _check_recording(path)
+    if path.suffix in TABLE_SUFFIXES:
+        return [str(name) for name in read_table(path).columns]
+    if (path / SUMS).is_file():
+        return _check_bundle(path)
+    raise FormatError(
+        f"{path} is no recording, table or bundle of ann2neo.",
+        "It has no check sums.",
+        f"Give a file that ends in {', '.join((*SUFFIXES, *TABLE_SUFFIXES))}, or a folder that `ann2neo.share` made.",
+    )
+
+
+def _check_recording(path: Path) -> list[str]:
+    sealed = path.suffix != ".mat" and check_seal(path)
+    # Reading compares the content.
+    return (["all bytes"] if sealed else []) + list(content_of(load(path)))
+
+
+def _check_bundle(folder: Path) -> list[str]:
+    """Compare the files of a folder with its list of SHA-256, and find files that the list does not know."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        listed = {name: known for known, _, name in (line.partition("  ") for line in lines)}
+    except ValueError as error:
+        raise damaged(folder / SUMS, ["it is no list of check sums"]) from error
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    wrong = [name for name in listed if name not in found or _sha256(found[name]) != listed[name]]
+    wrong += [f"{name} (not in {SUMS})" for name in found if name not in listed and name != SUMS]
+    if wrong:
+        raise damaged(folder, wrong)
+    return list(listed)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
