@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,39 @@ from ann2neo.errors import WindowError, suggestion
 
 Order = Literal["presented", "label", "shuffled"]
 
+STIMULUS = "stimulus_id"
+"""Windows of this name are trials, and counts are compared over the repeats of each stimulus."""
+
 TRIAL_COLUMNS_OF_TIME = ("pass", "trial", "start_bin", "stop_bin", "stimulus_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """Which windows repeat each other: those of one condition at one position within their trial.
+
+    Parameters
+    ----------
+    condition
+        Condition of each window, -1 for none, shape (window,).
+    position
+        Place of each window within its trial, 0, 1, ..., shape (window,).
+
+    Raises
+    ------
+    WindowError
+        If the two differ in their number of windows.
+    """
+
+    condition: Int[np.ndarray, " window"]
+    position: Int[np.ndarray, " other_window"]
+
+    def __post_init__(self) -> None:
+        if self.condition.size != self.position.size:
+            raise WindowError(
+                f"There are {self.condition.size} conditions and {self.position.size} positions of windows.",
+                "It is unclear which windows repeat each other.",
+                "Give one condition and one position for each window.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +65,8 @@ class Windows:
         Pass to which each window belongs, shape (window,).
     names
         What each window stands for: the label, or its number.
+    repeats
+        Which windows repeat each other, where counts are compared over repeats; else None.
     """
 
     kind: str
@@ -40,6 +74,7 @@ class Windows:
     n_bins: Int[np.ndarray, " window"]
     of_pass: Int[np.ndarray, " window"]
     names: tuple[str, ...]
+    repeats: Repeats | None = None
 
 
 def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> Int[np.ndarray, " trial"]:
@@ -101,15 +136,15 @@ def order_words(trials: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     return "loader's shuffled" if known == "presented" and (np.diff(ids) < 0).any() else known
 
 
-def column_of(trials: pd.DataFrame, name: str) -> np.ndarray:
-    """Take a column of the trials table by which trials can be grouped.
+def column_of(trials: pd.DataFrame, name: str, *, known: Sequence[str] | None = None) -> np.ndarray:
+    """Take a column of the trials table by which trials can be grouped: one of those known, None is all but time and identity.
 
     Raises
     ------
     WindowError
         If the table lacks it; the message names those that it has.
     """
-    known = [c for c in trials.columns if c not in TRIAL_COLUMNS_OF_TIME]
+    known = [c for c in trials.columns if c not in TRIAL_COLUMNS_OF_TIME] if known is None else known
     if name not in known:
         raise WindowError(
             f"The trials have no column {name!r} (columns to group by: {', '.join(map(repr, known)) or 'none'})."
@@ -162,6 +197,55 @@ def windows_by_trial(trials: pd.DataFrame) -> Windows:
     return _windows_of_trials(trials, codes, names, "trial")
 
 
+def windows_within(trials: pd.DataFrame, name: str) -> Windows:
+    """Make one window of each trial, where those that share a value of a trials column repeat each other.
+
+    The repeats of a value lie in one pass or in several. A value that is shown once has no repeat and counts nowhere;
+    neither do negative values, which are unknown.
+
+    Raises
+    ------
+    WindowError
+        If no value has two trials.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "trial": [0, 1, 0, 1], "start_bin": [0, 1, 2, 3]})
+    >>> trials = trials.assign(stop_bin=trials["start_bin"] + 1, stimulus_id=[4, 5, 4, 5])
+    >>> windows_within(trials, "stimulus_id").repeats.condition
+    array([0, 1, 0, 1])
+    """
+    values = column_of(trials, name, known=[*trials.columns])
+    known, codes = np.unique(values, return_inverse=True)
+    if np.issubdtype(known.dtype, np.number):
+        codes = np.where(known[codes] < 0, -1, codes)
+    if np.unique(codes[codes >= 0], return_counts=True)[1].max(initial=0) < 2:
+        raise WindowError(
+            f"No {name} has two trials ({len(trials)} trials, {known.size} values).",
+            "A variance over repeats needs at least two.",
+            "Record with passes=Passes(n), n >= 2, or count in other windows, such as windows='label'.",
+        )
+    windows = windows_by_trial(trials)
+    _check_equal_lengths(codes, windows.n_bins, name)
+    repeats = Repeats(condition=codes.astype(np.int64), position=np.zeros(codes.size, np.int64))
+    return replace(windows, kind=name, repeats=repeats)
+
+
+def _check_equal_lengths(codes: Int[np.ndarray, " trial"], n_bins: Int[np.ndarray, " window"], name: str) -> None:
+    """Refuse repeats of unequal length: their counts differ for that reason alone."""
+    known = codes >= 0
+    shortest, longest = np.full(codes.max() + 1, n_bins.max()), np.zeros(codes.max() + 1, np.int64)
+    np.minimum.at(shortest, codes[known], n_bins[known])
+    np.maximum.at(longest, codes[known], n_bins[known])
+    unequal = np.count_nonzero(shortest < longest)
+    if unequal:
+        raise WindowError(
+            f"The trials of {unequal} values of {name} have unequal numbers of bins.",
+            "Their counts would differ for that reason alone.",
+            "Record inputs of equal length, or cut them with Steps(lengths=...).",
+        )
+
+
 def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
     """Cut each stretch into windows of so many bins; an incomplete last window of a stretch is dropped.
 
@@ -212,9 +296,11 @@ def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
         raise WindowError(
             f"windows={windows!r} is no name and no whole number of bins.",
             "Spikes cannot be counted.",
-            "Use 'label', another column of the trials, 'trial', or a number of bins.",
+            "Use 'label', another column of the trials, 'trial', 'stimulus_id' (over the repeats of each stimulus), or a number of bins.",
         )
     if isinstance(windows, str):
+        if windows == STIMULUS:
+            return windows_within(trials, STIMULUS)
         return windows_by_trial(trials) if windows == "trial" else windows_by_column(trials, windows)
     return windows_of_length(trials, int(windows))
 

@@ -283,7 +283,6 @@ BAD = {
     "tuple": (lambda: nn.ReLU(), (X, Y), {}, InputsError, "tuple"),
     "number": (lambda: nn.ReLU(), 5, {}, InputsError, "int"),
     "three parts": (lambda: nn.ReLU(), [(5, 6, 7)], {}, InputsError, "no tensor"),
-    "float labels": (lambda: nn.ReLU(), [(X, Y.float())], {}, InputsError, "float32"),
     "few labels": (lambda: nn.ReLU(), ann2neo.Inputs(X, labels=Y[:5]), {}, InputsError, "37 inputs"),
     "NaN": (
         lambda: nn.ReLU(),

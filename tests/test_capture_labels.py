@@ -79,7 +79,12 @@ def test_the_number_of_labels_is_checked_before_anything_runs():
 
 DROPPED = {
     "one-hot vectors": nn.functional.one_hot(Y, 3),
-    "a column of float32 numbers": (Y[:, None] == 1).float(),
+    "one float32 number per input": (Y[:, None] == 1).float(),
+    "one float64 number per input": torch.rand(N).double(),
+    "float32 number per input": torch.rand(N, 1).bfloat16(),
+    "4 zeros and ones per input": (torch.arange(4 * N).reshape(N, 4) % 3 == 0).int(),
+    "7 integers per input": torch.arange(7 * N).reshape(N, 7),
+    "uint64 integers above": np.arange(2**63 - 3, 2**63 - 3 + N, dtype=np.uint64),
     "names": np.array(NAMES)[Y],
 }
 
@@ -105,7 +110,7 @@ def test_names_of_a_default_collate_and_other_targets(mlp):
         record(mlp, ann2neo.Inputs(DataLoader(named, 5)))
     with pytest.warns(Ann2NeoWarning, match=r"keys \['boxes'\]"):
         record(mlp, ann2neo.Inputs([(x, {"boxes": y}) for x, y in in_parts(X, X)]))
-    for target in (X, torch.zeros(N, 4, 4, dtype=torch.int64), X[:, :1]):
+    for target in (X, torch.zeros(N, 4, 4, dtype=torch.int64), torch.tensor(0.5).expand(N, 2)):
         assert "label" not in record(mlp, ann2neo.Inputs(in_parts(X, target))).trials
     ragged = [(X[:5], [torch.zeros(i) for i in range(5)])]
     assert "label" not in record(mlp, ann2neo.Inputs(ragged)).trials
@@ -200,3 +205,112 @@ def test_labels_of_some_batches_are_told_to_be_left_out(store, tmp_path):
         with pytest.warns(Ann2NeoWarning, match="the trials have no labels"):
             recording = ann2neo.record(model, batches, progress=False, **options)
         assert "label" not in recording.trials
+
+
+def test_numbers_to_be_predicted_are_recorded_without_labels(tmp_path):
+    """One number per input beside it is a target; the recording is that of the inputs alone, in memory and in a store, and from a loader too."""
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1))
+    plain = record(model, X)
+    for number, inputs in enumerate((in_parts(X, torch.rand(N)), DataLoader(TensorDataset(X, torch.rand(N, 1)), 5))):
+        with pytest.warns(Ann2NeoWarning, match="one float32 number per input"):
+            found = record(model, ann2neo.Inputs(inputs), store=tmp_path / f"{number}.zarr")
+        assert (found.raster("1") == plain.raster("1")).all()
+        assert not {"label", "predicted_label", "correct"} & set(found.trials)
+        given = record(model, ann2neo.Inputs(inputs, labels=Y))
+        assert given.trials["label"].tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [nn.functional.one_hot(Y, 3), torch.ones(N, 2, dtype=torch.int64), np.full(N, 2**63, np.uint64), np.array(1)],
+)
+def test_given_labels_follow_the_same_rule(labels):
+    """What would not be taken from a batch is refused where it is given as labels."""
+    with pytest.raises(InputsError, match=r"one-hot|2 integers|2\*\*63|something else"):
+        ann2neo.Inputs(X, labels=labels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, np.int64, bool])
+def test_labels_of_every_integer_type_keep_their_values(mlp, dtype):
+    """The largest that 64 bits with a sign hold, too."""
+    top = min(np.iinfo(dtype).max, 2**63 - 1) if dtype is not bool else 1
+    values = np.array([0, top] * N, object)[:N].astype(dtype)
+    found = record(mlp, ann2neo.Inputs(in_parts(X, values))).trials["label"]
+    assert [int(label) for label in found] == [int(value) for value in values]
+
+
+def test_labels_that_occur_once_are_told(tmp_path):
+    """Indices or lengths beside the inputs are no classes; a window would hold one input. Few inputs may well have a class each."""
+    x = torch.randn(30, 6)
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU())
+    for number, inputs in enumerate(
+        (
+            DataLoader(TensorDataset(x, torch.randperm(30) * 7), 8),
+            ann2neo.Inputs(x, labels=range(30)),
+            [(x[:15], torch.arange(15)), (x[15:], torch.arange(15, 30))],
+        )
+    ):
+        for options in ({}, {"store": tmp_path / f"{number}.zarr"}):
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                ann2neo.record(model, inputs, progress=False, **options)
+            assert ["none of the 30 labels occurs twice" in str(one.message) for one in said] == [True]
+    record(model, ann2neo.Inputs(x[:10], labels=range(10)))
+    record(model, ann2neo.Inputs(x, labels=[*range(29), 0]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [([-1, 1], True), ([-1, 0, 1], True), ([-1, 1, 2], False), ([-100, 1, 2], False), ([-7, 0, 3], True)],
+)
+@pytest.mark.parametrize("form", ["memory", "store"])
+def test_negative_labels_are_unknown(labels, told, form, tmp_path):
+    """Their inputs have no window and are neither correct nor wrong; where they may be classes it is said."""
+    options = {} if form == "memory" else {"store": tmp_path / "a.zarr"}
+    values = np.resize(labels, N)
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, max(labels) + 1))
+    inputs = ann2neo.Inputs(in_parts(X, torch.as_tensor(values)), predict=lambda output: output.argmax(1))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        recording = record(model, inputs, **options)
+    assert ["labels are negative" in str(one.message) for one in said] == [True] * told
+    predicted = model(X).argmax(1).numpy()
+    known = values >= 0
+    assert recording.trials["label"].tolist() == values.tolist()
+    assert recording.trials["correct"][known].tolist() == (predicted == values)[known].tolist()
+    assert recording.trials["correct"][~known].isna().all()
+    assert recording.trials["correct"].mean() == pytest.approx((predicted == values)[known].mean())
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nwb", "nix", "mat"])
+def test_missing_correctness_survives_every_file(suffix, tmp_path):
+    """It is missing afterwards as before, and the recording is the same."""
+    inputs = ann2neo.Inputs(X, labels=np.resize([-1, 0, 1, 2], N))
+    recording = record(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)), inputs)
+    assert recording.trials["correct"].isna().sum() == 4
+    ann2neo.save(recording, tmp_path / f"a.{suffix}")
+    assert ann2neo.load(tmp_path / f"a.{suffix}").identical(recording)
+
+
+@pytest.mark.parametrize("form", ["memory", "store"])
+def test_an_output_of_another_width_than_the_classes_predicts_nothing(form, tmp_path):
+    """A reconstruction or an embedding beside labels is no score of classes, unless the user says so; the true width counts over all batches."""
+    options = {"store": tmp_path / "a.zarr"} if form == "store" else {}
+    autoencoder = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 6))
+    for inputs in (ann2neo.Inputs(in_parts(X, Y)), ann2neo.Inputs(X, labels=Y)):
+        found = record(autoencoder, inputs, **options)
+        assert "label" in found.trials
+        assert not {"predicted_label", "correct"} & set(found.trials)
+        options = {} if form == "memory" else {"store": tmp_path / "b.zarr"}
+    said = ann2neo.Inputs(X, labels=Y, predict=lambda output: output.argmax(1))
+    assert record(autoencoder, said).trials["predicted_label"].tolist() == autoencoder(X).argmax(1).tolist()
+    late = torch.tensor([0] * (N - 1) + [5])
+    found = record(autoencoder, ann2neo.Inputs(in_parts(X, late)))
+    assert found.trials["predicted_label"].tolist() == autoencoder(X).argmax(1).tolist()
+
+
+def test_outputs_for_classes_that_no_input_has_are_told():
+    """A classifier of ten, shown nine classes, is most likely a classifier: it is said how to say so."""
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 10))
+    with pytest.warns(Ann2NeoWarning, match=r"10 numbers per input[\s\S]*predict="):
+        record(model, ann2neo.Inputs(X, labels=np.arange(N) % 9))

@@ -120,16 +120,16 @@ FLAT = X.reshape(35, 4)
 def test_passes_keep_dropout_stochastic_and_repeat_with_their_seed(noisy):
     """Passes differ from one another, and are the same when they are recorded again, whatever ran before."""
     passes = ann2neo.Passes(3, seed=5)
-    first = record(noisy, ann2neo.Inputs(FLAT, batch_size=10, labels=np.arange(35) % 5), passes=passes)
+    first = record(noisy, ann2neo.Inputs(FLAT, batch_size=10, labels=np.arange(35) % 3), passes=passes)
     torch.manual_seed(99)
-    second = record(noisy, ann2neo.Inputs(FLAT, batch_size=10, labels=np.arange(35) % 5), passes=passes)
+    second = record(noisy, ann2neo.Inputs(FLAT, batch_size=10, labels=np.arange(35) % 3), passes=passes)
     assert first.n_passes == 3
     assert all(a.identical(b) for a, b in zip(first.layers, second.layers))
     a, b, c = np.split(first.raster("2"), 3, axis=1)
     assert (a != b).any()
     assert (b != c).any()
     assert first.trials["pass"].tolist() == [0] * 35 + [1] * 35 + [2] * 35
-    assert first.trials["label"].tolist() == (np.arange(35) % 5).tolist() * 3
+    assert first.trials["label"].tolist() == (np.arange(35) % 3).tolist() * 3
     assert len(set(np.split(first.trials["predicted_label"].to_numpy(), 3)[0].tolist())) > 1
     other = record(noisy, ann2neo.Inputs(FLAT, batch_size=10), passes=ann2neo.Passes(3, seed=6))
     assert not other.layers[0].identical(first.layers[0])

@@ -72,8 +72,10 @@ def test_bulk_agrees_with_slow_loops(parts, over_passes):
     over = "passes" if over_passes and spikes.bits.shape[0] > 1 and spikes.window_pass.size else "windows"
     measured = measure_bits(spikes, over=over, refractory_period=1.5)
     dense = np.concatenate(list(np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins)), axis=1)
-    groups = [list(group) for group in window_groups(spikes.window_pass, over)]
-    single = spikes.window_bins.max(initial=0) <= 1
+    present = spikes.window_bins > 0
+    groups = [[w for w in group if present[w]] for group in window_groups(spikes.window_pass, over)]
+    groups = [group for group in groups if len(group) > 1]
+    single = over == "windows" and spikes.window_bins.max(initial=0) <= 1
     for unit, spiked in enumerate(dense):
         bins = np.flatnonzero(spiked)
         fano, n_empty = oracles.fano(oracles.count(spikes.window[bins], spikes.window_pass.size), groups)

@@ -14,6 +14,17 @@ _OTHERS = (
     Measure(name="row", unit="", definition="Place along the second axis of the activation; -1 where there is none."),
     Measure(name="col", unit="", definition="Place along the third axis of the activation; -1 where there is none."),
     Measure(
+        name="fano_normalized",
+        unit="1",
+        definition=(
+            "Mean over the groups of windows of fano of the factor divided by 1 - p, its limit by chance, p being the share of the bins of the group's windows "
+            "with a spike; groups with a p of 0 or 1 are left out. Over equal label windows of w bins it is w times the label share. NaN without bins."
+        ),
+        doi="10.1016/j.neucom.2024.128473",
+    ),
+    Measure(name="n_conditions", unit="1", definition="Over repeats: conditions (stimuli) with a spike and with two trials or more, over which fano is averaged."),
+    Measure(name="n_trials_min", unit="1", definition="Over repeats: the fewest trials of such a condition; 0 where there is none."),
+    Measure(
         name="label_share_adjusted",
         unit="1",
         definition="(label_share - e) / (1 - e) with e its expectation: 0 at chance, 1 where the label explains everything.",
@@ -97,7 +108,7 @@ def handbook(width: int = 88) -> str:
     n_spikes
         Number of spikes over all stretches.
     """
-    expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.expected]
+    expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.expected or name == "fano_normalized"]
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
     identity = [name for name in _IDENTITY if name in COLUMNS]
     singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -9,9 +12,21 @@ from ann2neo import chance
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_windows, count_labels
 from ann2neo.measures.csr import SpikeArrays
-from ann2neo.measures.definitions import Over, fano_is_fixed, milliseconds_per
+from ann2neo.measures.definitions import (
+    Over,
+    WindowGroups,
+    fano_is_fixed,
+    groups_of_windows,
+    mean_of_groups,
+    milliseconds_per,
+    sums_of_groups,
+)
 
 Spikes = SpikeBits | SpikeArrays
+REPEATS = ("n_conditions", "n_trials_min")
+# Counts of one block of units take eight times as many bytes.
+BLOCK_COUNTS = 1 << 22
+
 Expectations = dict[str, Float[np.ndarray, " unit"]]
 
 
@@ -50,7 +65,7 @@ def _on_lattice(
         "cv2_expected": chance.expected_cv2(n, bins),
         "lv_expected": chance.expected_lv(n, bins),
         **lvr,
-        "fano_expected": _fano_on_lattice(spikes, over),
+        **fano_columns(spikes, over),
         "label_share_expected": _label_share(spikes),
     }
 
@@ -68,41 +83,77 @@ def _in_continuous_time(
         "cv2_expected": chance.poisson_expected_cv2(n),
         "lv_expected": chance.poisson_expected_lv(n),
         **lvr,
-        "fano_expected": _fano_in_continuous_time(spikes, over),
+        **fano_columns(spikes, over),
         "label_share_expected": np.full(len(n), np.nan),
     }
 
 
-def _fano_on_lattice(spikes: Spikes, over: Over) -> Float[np.ndarray, " unit"]:
-    if spikes.window_bins is None or fano_is_fixed(spikes.window_bins):
-        return np.full(spikes.n_units, np.nan)
-    if over == "passes":
-        return _fano_over_passes(spikes)
-    return chance.expected_fano(_by_pass(spikes), spikes.window_bins, spikes.window_pass)
+def fano_columns(spikes: Spikes, over: Over) -> Expectations:
+    """Expect the Fano factor, and give the normalized one with its own expectation.
+
+    The normalized factor is the mean over groups of windows of the factor over 1 - p, p being the share of the bins of
+    the group's windows with a spike; groups with a p of 0 or 1 are left out, and there is none without bins.
+    """
+    sizes = (
+        spikes.window_durations
+        if isinstance(spikes, SpikeArrays) and spikes.window_bins is None
+        else spikes.window_bins
+    )
+    names = ("fano_expected", "fano_normalized", "fano_normalized_expected")
+    if sizes is None or fano_is_fixed(spikes.window_bins, over, spikes.repeats):
+        return {name: np.full(spikes.n_units, np.nan) for name in names}
+    groups = groups_of_windows(spikes.window_pass, sizes, over, spikes.repeats)
+    group_sizes = chance.GroupSizes.of([sizes[members] for members in groups.members])
+    parts = [_fano_of_block(block, groups, group_sizes, over) for block in _blocks(spikes, spikes.window_pass.size)]
+    columns: Expectations = dict(zip((*names, *REPEATS), np.concatenate(parts, axis=1)))
+    return columns if spikes.repeats is not None else {name: columns[name] for name in names}
 
 
-def _fano_over_passes(spikes: Spikes) -> Float[np.ndarray, " unit"]:
-    """Expect it where passes are permuted in each bin; without the bins of a network's passes it is unknown."""
-    if not isinstance(spikes, SpikeBits):
-        return np.full(spikes.n_units, np.nan)
+def _fano_of_block(
+    spikes: Spikes, groups: WindowGroups, sizes: chance.GroupSizes, over: Over
+) -> Float[np.ndarray, "column unit"]:
+    """Give what is expected, the normalized factor and its expectation, of some units."""
+    n, squares = sums_of_groups(count_in_windows(spikes), groups)
+    on_lattice = spikes.window_bins is not None
+    if over == "passes" and spikes.repeats is None and isinstance(spikes, SpikeBits):
+        expected = _over_passes(spikes)
+    else:
+        expected = chance.expected_fano_of_groups(n, sizes, lattice=on_lattice)
+    p = n / sizes.whole
+    inside = (p > 0) & (p < 1) & on_lattice
+    free = np.where(inside, 1 - p, np.nan)
+    mean = np.where(n > 0, n / sizes.n_windows, np.nan)
+    factors = squares / sizes.n_windows / mean - mean
+    means = [mean_of_groups(v, groups.set_edges) for v in (expected, factors / free, expected / free)]
+    return np.stack([*means, *_repeats(n, groups, sizes)])
+
+
+def _repeats(
+    n: Int[np.ndarray, "unit group"], groups: WindowGroups, sizes: chance.GroupSizes
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """Count the sets of groups (conditions) in which a unit has spikes, and the windows of its smallest such group."""
+    if not groups.members:
+        return np.zeros(len(n)), np.zeros(len(n))
+    n_conditions = (np.add.reduceat(n, groups.set_edges[:-1], axis=1) > 0).sum(axis=1)
+    fewest = np.where(n > 0, sizes.n_windows, np.iinfo(np.int64).max).min(axis=1)
+    return n_conditions.astype(float), np.where(n_conditions > 0, fewest, 0).astype(float)
+
+
+def _over_passes(spikes: SpikeBits) -> Float[np.ndarray, "unit window"]:
+    """Expect the factor over the passes of each window where passes are permuted in each bin."""
     n_passes = spikes.bits.shape[0]
     hits = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins).sum(axis=0, dtype=np.int64)
-    return chance.expected_fano_over_passes(hits, spikes.window[: spikes.pass_bins], n_passes=n_passes)
+    return chance.expected_fano_of_passes(hits, spikes.window[: spikes.pass_bins], n_passes=n_passes)[0]
 
 
-def _fano_in_continuous_time(spikes: SpikeArrays, over: Over) -> Float[np.ndarray, " unit"]:
-    if over == "windows":
-        return chance.poisson_expected_fano(_by_pass(spikes), spikes.window_durations, spikes.window_pass)
-    # Given its number in a window of all passes, a spike falls into each pass with equal probability.
-    n_passes = int(spikes.window_pass.max()) + 1
-    return np.where(count_in_windows(spikes).any(axis=1), 1 - 1 / n_passes, np.nan)
-
-
-def _by_pass(spikes: Spikes) -> Int[np.ndarray, "unit pass"]:
-    """Count the spikes inside the windows of each pass."""
-    n_passes = int(spikes.window_pass.max()) + 1
-    member = spikes.window_pass[:, None] == np.arange(n_passes)
-    return count_in_windows(spikes) @ member.astype(np.int64)
+def _blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
+    """Cut bits into blocks of units whose counts, one number per unit and column, fit into bounded memory."""
+    if not isinstance(spikes, SpikeBits):
+        yield spikes
+        return
+    step = max(1, BLOCK_COUNTS // max(n_columns, 1))
+    for first in range(0, max(spikes.n_units, 1), step):
+        yield replace(spikes, bits=spikes.bits[:, first : first + step])
 
 
 def _label_share(spikes: Spikes) -> Float[np.ndarray, " unit"]:

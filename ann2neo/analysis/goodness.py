@@ -43,7 +43,8 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
     size = float(arrays.stretch_durations.sum() / bins.sum())
     in_bins = np.rint(isis / size).astype(np.int64)
     places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
-    dispersion = undefined if fano_is_fixed(arrays.window_bins) else chance.dispersion_test(counts, arrays.window_bins)
+    untested = fano_is_fixed(arrays.window_bins) or arrays.repeats is not None
+    dispersion = undefined if untested else chance.dispersion_test(counts, arrays.window_bins)
     return {
         "dispersion_p": dispersion,
         "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),

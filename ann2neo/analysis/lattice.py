@@ -17,7 +17,7 @@ from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
-from ann2neo.windows import Windows, make_windows, order_words, windows_by_column
+from ann2neo.windows import Repeats, Windows, make_windows, order_words, windows_by_column
 
 
 def recording_source(recording: Recording, windows: Any) -> Source:
@@ -61,6 +61,7 @@ class Marks:
     window: Int[np.ndarray, " bin"]
     window_pass: Int[np.ndarray, " window"]
     label: Int[np.ndarray, " bin"] | None
+    repeats: Repeats | None
 
 
 def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) -> Chunk:
@@ -73,6 +74,7 @@ def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) 
         window=marks.window,
         window_pass=marks.window_pass,
         label=marks.label,
+        repeats=marks.repeats,
     )
     return Chunk(units=table, spikes=spikes)
 
@@ -85,6 +87,7 @@ def _readers(recording: Recording, windows: Windows, classes: Windows | None) ->
         window=windows.ids,
         window_pass=windows.of_pass,
         label=None if classes is None else _over_passes(classes),
+        repeats=windows.repeats,
     )
     for layer in recording.layers:
         table = identity(layer.name, layer.units, layer.coordinates)
@@ -126,7 +129,7 @@ def _in_bins(windows: Any, bin_size_ms: float) -> Any:
 
 def _classes(recording: Recording, windows: Windows) -> Windows | None:
     """Choose the classes of the label share: those of the windows, where these are classes; else the labels, where there are any."""
-    if windows.kind in recording.trials.columns and windows.kind != "trial":
+    if windows.kind in recording.trials.columns and windows.kind != "trial" and windows.repeats is None:
         return windows
     return windows_by_column(recording.trials, "label") if "label" in recording.trials.columns else None
 

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo import chance
-from ann2neo.analysis.expectation import expectations
+from ann2neo.analysis.expectation import REPEATS, expectations
 from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
@@ -48,9 +48,8 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     columns["label_share_adjusted"] = chance.adjust_label_share(
         columns["label_share"], expected["label_share_expected"]
     )
-    if over == "windows" and np.bincount(spikes.window_pass).max() < 2:
-        # The variance of one count is 0, whatever the unit does.
-        columns["fano"] = expected["fano_expected"] = np.full(len(n), np.nan)
+    columns["fano_normalized"] = expected.pop("fano_normalized")
+    columns |= {name: expected.pop(name).astype(np.int64) for name in REPEATS if name in expected}
     quality = quality_of(n, spikes.stretch_bins, settings.min_spikes)
     return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ann2neo.analysis.cutting import duration_ms
+from ann2neo.analysis.expectation import REPEATS
 from ann2neo.analysis.foreign import neo_source
 from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
@@ -21,13 +22,14 @@ from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
 from ann2neo.recording import Recording
 from ann2neo.versions import software
-from ann2neo.windows import order_words
+from ann2neo.windows import STIMULUS, order_words
 
 Engine = Literal["auto", "elephant", "bulk"]
 
 TABLE_SCHEMA = "ann2neo-table/1"
 ELEPHANTS_REFRACTORINESS_MS = 5.0
 _BEHIND = ("label_share_adjusted",)
+_AFTER_FANO = ("fano_normalized", *REPEATS)
 
 
 def analyze(
@@ -56,7 +58,8 @@ def analyze(
         A `Recording`, a neo.Block (its segments are passes, each with its own clock), a neo.Segment or a list of neo.SpikeTrain from any source.
     windows
         In what spikes are counted for the Fano factor: a column of the trials table or a named Epoch ("label", "target_label"), "trial" (of a Block: the intervals of its Epoch "trials"), a number of bins,
-        or a duration such as ``500 * pq.ms``. None is "label" where labels exist, else 100 bins, else (no bins) 1 s.
+        or a duration such as ``500 * pq.ms``; "stimulus_id" (of a recording) counts in trials and takes the factor over the repeats of each stimulus, that is over
+        its passes, and averages over stimuli. None is "label" where labels exist, else 100 bins, else (no bins) 1 s.
     over
         "windows": the Fano factor over the windows of a pass, averaged over passes. "passes": over the passes of a window, averaged over windows.
     engine
@@ -228,6 +231,8 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Put identity, measures, expectations and quality in this order."""
     known = [*MEASURES, *_BEHIND]
     known.insert(known.index("lv") + 1, "lvr")
+    behind_fano = known.index("fano") + 1
+    known[behind_fano:behind_fano] = _AFTER_FANO
     measures = [name for name in known if name in table]
     expected = [name for name in table if str(name).endswith("_expected")]
     rest = [name for name in table if name not in {*IDENTITY, *measures, *expected}]
@@ -236,8 +241,9 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
     on_lattice = "n_bins" in source.facts
-    fixed = on_lattice and source.facts["window_max_bins"] <= 1
-    single = settings.over == "windows" and source.facts["n_windows"] <= source.facts["n_passes"]
+    one_bin = on_lattice and source.facts["window_max_bins"] <= 1
+    repeated = source.facts["windows"] == STIMULUS or settings.over == "passes"
+    single = not repeated and source.facts["n_windows"] <= source.facts["n_passes"]
     masked = "Undefined measures are NaN: intervals need 2 spikes, CV2 and Lv 3, the Fano factor 1 in a window."
     units = {name: found.unit for name, found in {**MEASURES, "lvr": LVR}.items()}
     return {
@@ -250,7 +256,21 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
         "min_spikes": settings.min_spikes,
         **({} if settings.refractoriness_ms is None else {"refractoriness_ms": settings.refractoriness_ms}),
         "masked": masked
-        + (" Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN." if fixed else "")
+        + (
+            " Over one-bin windows the Fano factor is 1 - p_spike by construction: NaN."
+            if one_bin and not repeated
+            else ""
+        )
+        + (
+            " Over the repeats of one-bin inputs the Fano factor is 1 - p of the input by construction: the mean of these."
+            if one_bin and repeated
+            else ""
+        )
+        + (
+            ""
+            if source.facts["windows"] != STIMULUS
+            else " Stimuli that are shown once are left out of the Fano factor."
+        )
         + (" One window has no variance: no Fano factor." if single else ""),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},
     }

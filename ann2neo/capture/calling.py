@@ -10,6 +10,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Inputs, Place, place_of, to_place
 from ann2neo.capture.inputs.copying import Copies
+from ann2neo.capture.predictions import n_outputs
 from ann2neo.errors import InputsError
 
 Run = Callable[[Callable[[], Any]], Any]
@@ -26,13 +27,19 @@ class Caller:
         The model, and the inputs with what the user said about calling it.
     run
         Runs a call, once or several times.
+
+    Attributes
+    ----------
+    n_outputs
+        Number of columns of the first output, where they may be scores of classes.
     """
 
     def __init__(self, module: nn.Module, inputs: Inputs, run: Run) -> None:
-        self._module, self._forward, self._run = module, inputs.forward, run
+        self._module, self._inputs, self._forward, self._run = module, inputs, inputs.forward, run
         self._place: Place = place_of(module)
         self._copies: Copies | None = None
         self._works_in_place = False
+        self.n_outputs: int | None = None
 
     def __call__(self, x: Any) -> Any:
         """Call the model on a batch."""
@@ -54,6 +61,7 @@ class Caller:
                 _explain(self._module, x, error)
             raise
         self._copies, self._works_in_place = copies, copies.changed()
+        self.n_outputs = n_outputs(output, self._inputs)
         copies.made = []
         return output
 

@@ -77,7 +77,9 @@ class Known:
         self._given: dict[str, np.ndarray] = {}
         if job.inputs.labels is not None:
             n_inputs = source.n_inputs
-            self._given = trial_columns(job.inputs, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs)
+            self._given = trial_columns(
+                job.inputs.labels, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs
+            )
 
     def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, np.ndarray]:
         """Columns of the table of trials for the inputs of a batch."""
@@ -101,7 +103,7 @@ class Known:
             If they are more or less.
         """
         if self._inputs.labels is not None:
-            trial_columns(self._inputs, [], n_inputs)
+            trial_columns(self._inputs.labels, [], n_inputs)
 
 
 def _n_given(labels: Any) -> int:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Int
 
 from ann2neo.capture.inputs import Batch, Inputs, knows_classes
 from ann2neo.capture.packing import viewed
-from ann2neo.errors import InputsError
+from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.recording.trials import CLASSES
+
+# Fewer classes than this are no majority of anything.
+FEW = 5
 
 
 def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " input"] | None:
     """Class that the model predicts for each input, or None where its output does not say.
 
     What the user's ``predict`` gives; or the argmax of ``.logits``; or that of an output of shape (input, class), if the classes of the inputs are known. Without
-    labels such an output is as likely a reconstruction or an embedding.
+    labels such an output is as likely a reconstruction or an embedding; so it is with labels if it has not one column for each class, which shows when all labels
+    are known (see `n_outputs`).
 
     Raises
     ------
@@ -27,19 +34,44 @@ def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " 
     """
     if inputs.predict is not None:
         return _predicted(inputs.predict, output, batch.n_inputs)
-    logits = output
-    if not isinstance(output, torch.Tensor):
-        logits = getattr(output, "logits", None)
-    elif not knows_classes(inputs, batch):
+    if isinstance(output, torch.Tensor) and not knows_classes(inputs.labels, batch.labels):
         return None
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        return None
-    n_inputs, n_classes = logits.shape
-    if n_inputs != batch.n_inputs or n_classes < 2 or not logits.is_floating_point():
+    logits = _scores(output)
+    if logits is None or len(logits) != batch.n_inputs:
         return None
     # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
     array = viewed(logits)
     return logits.argmax(dim=1).cpu().numpy() if array is None else array.argmax(axis=1)
+
+
+def n_outputs(output: Any, inputs: Inputs) -> int | None:
+    """Count the columns of an output that may be scores of classes; None if it cannot be, or if ``predict`` or a name says that it is."""
+    scores = None if inputs.predict is not None or not isinstance(output, torch.Tensor) else _scores(output)
+    return None if scores is None else scores.shape[1]
+
+
+def warn_of_no_predictions(trials: pd.DataFrame, n_outputs: int | None) -> None:
+    """Warn if outputs have a few more columns than there are classes: inputs of some classes may be missing."""
+    known = [trials[name].to_numpy() for name in CLASSES if name in trials]
+    if n_outputs is None or not known or "predicted_label" in trials:
+        return
+    seen = np.unique(np.concatenate(known))
+    seen = seen[seen >= 0]
+    if seen.size >= FEW and seen[-1] + 1 < n_outputs <= 1.5 * seen.size:
+        text = (
+            f"the model's outputs have {n_outputs} numbers per input, but the largest label is {seen[-1]}: they may not be scores of classes, and no predictions are recorded.\n"
+            "The trials have no columns 'predicted_label' and 'correct'.\n"
+            "If they are, say so with Inputs(data, predict=lambda output: output.argmax(1))."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+
+
+def _scores(output: Any) -> torch.Tensor | None:
+    """Return an output, or its ``.logits``, if it has the shape (input, class)."""
+    logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
+    if not isinstance(logits, torch.Tensor) or logits.is_nested or logits.ndim != 2:
+        return None
+    return logits if logits.shape[1] > 1 and logits.is_floating_point() else None
 
 
 def _predicted(predict: Callable[[Any], Any], output: Any, n_inputs: int) -> Int[np.ndarray, " input"]:

@@ -33,6 +33,7 @@ def described(job: Job, *, batch_size: int) -> dict[str, Any]:
         "input_order": "presented",
         **_mode(job),
         "batch_size": batch_size,
+        **({} if job.caller.n_outputs is None else {"n_outputs": job.caller.n_outputs}),
         **_numbers(job),
         "torch_threads": torch.get_num_threads(),
         "software": f"{software('torch', 'numpy')}, Python {platform.python_version()}",

@@ -14,11 +14,12 @@ from torch import nn
 
 from ann2neo.capture.calibration import Gatherer, calibrate, recall
 from ann2neo.capture.distributed import world
-from ann2neo.capture.inputs import Inputs, as_inputs, open_source, trial_columns
+from ann2neo.capture.inputs import Inputs, as_inputs, open_source, trial_columns, warn_of_odd_labels
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.observer import ObservedLayer, Observer
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.populations import UnitChoice, describe_units
+from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described
 from ann2neo.capture.quiet import evaluation_mode, original_module, weights_sha256
 from ann2neo.capture.running import Job, run_pass, watching
@@ -222,6 +223,8 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
                 progress=progress,
             )
         )
+    warn_of_odd_labels(recording.trials)
+    warn_of_no_predictions(recording.trials, job.caller.n_outputs)
     if weights_sha256(module) != weights:
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
         warnings.warn(Ann2NeoWarning(text), stacklevel=3)
@@ -266,7 +269,7 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
                     memory.add(batch)
     lengths = memory.lengths()
     ids = np.arange(lengths[0].size) if source.stimulus_ids is None else source.stimulus_ids
-    trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids)
+    trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
     return Recording(
         layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.observer.layers.values()),
         trials=trials,
@@ -280,7 +283,7 @@ def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:
     passes = []
     for batches in memory.batches:
         n_inputs = sum(batch.lengths.size for batch in batches)
-        columns: dict[str, Any] = trial_columns(inputs, [batch.labels for batch in batches], n_inputs)
+        columns: dict[str, Any] = trial_columns(inputs.labels, [batch.labels for batch in batches], n_inputs)
         predicted = [batch.predicted for batch in batches if batch.predicted is not None]
         if len(predicted) == len(batches):
             columns["predicted_label"] = np.concatenate(predicted)

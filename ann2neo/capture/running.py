@@ -117,7 +117,7 @@ def run_pass(
         if before is not None:
             _check_as_before(before, place, batch, number)
         if number == place == 0:
-            warn_of_unread_labels(job.inputs, batch)
+            warn_of_unread_labels(job.inputs.labels, batch.labels, batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
         if look is not None:
             look(place, batch)

@@ -43,8 +43,11 @@ from ann2neo.chance.continuous import (
     poisson_expected_lvr,
 )
 from ann2neo.chance.count_expectations import (
+    GroupSizes,
     adjust_label_share,
     expected_fano,
+    expected_fano_of_groups,
+    expected_fano_of_passes,
     expected_fano_over_passes,
     expected_label_share,
 )
@@ -64,6 +67,7 @@ from ann2neo.chance.runs import runs_test
 from ann2neo.chance.stationarity import stationarity_test, stationarity_test_poisson
 
 __all__ = [
+    "GroupSizes",
     "adjust_label_share",
     "bernoulli_cv",
     "bernoulli_cv2",
@@ -77,6 +81,8 @@ __all__ = [
     "expected_cv",
     "expected_cv2",
     "expected_fano",
+    "expected_fano_of_groups",
+    "expected_fano_of_passes",
     "expected_fano_over_passes",
     "expected_isi_mean",
     "expected_isi_var",

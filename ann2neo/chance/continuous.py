@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
-from ann2neo.chance.count_expectations import check_windows
+from ann2neo.chance.count_expectations import check_windows, mean_over_passes
 from ann2neo.chance.margins import Durations, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.sampled_cv import SAMPLED_UP_TO, sampled_cv
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
@@ -200,12 +200,4 @@ def poisson_expected_fano(
     check_spikes(n)
     passes = np.zeros(window_durations.size, int) if window_pass is None else window_pass
     check_windows(passes, n.shape[1])
-    by_pass = [_fano_of_pass(n[:, one], window_durations[passes == one]) for one in range(n.shape[1])]
-    return weighted_mean(np.stack(by_pass, axis=1) if by_pass else np.empty(n.shape), (n > 0).astype(int))
-
-
-def _fano_of_pass(n: Int[np.ndarray, " unit"], durations: Float[np.ndarray, " window"]) -> PerUnit:
-    if durations.sum() == 0:
-        return np.full(n.size, np.nan)
-    squares = np.sum((durations / durations.sum()) ** 2)
-    return 1 - squares + n * (squares - 1 / durations.size)
+    return mean_over_passes(n, window_durations, passes, lattice=False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 from ann2neo.chance.margins import check_spikes, ratio, weighted_mean
 from ann2neo.errors import AnalysisError
@@ -43,8 +46,38 @@ def expected_fano(
     """
     passes = np.zeros(window_bins.size, int) if window_pass is None else window_pass
     check_windows(passes, n.shape[1])
-    by_pass = [_fano_of_pass(n[:, one], window_bins[passes == one]) for one in range(n.shape[1])]
-    return weighted_mean(np.stack(by_pass, axis=1) if by_pass else np.empty(n.shape), (n > 0).astype(int))
+    return mean_over_passes(n, window_bins, passes, lattice=True)
+
+
+def mean_over_passes(
+    n: Int[np.ndarray, "unit pass"],
+    sizes: Num[np.ndarray, " window"],
+    passes: Int[np.ndarray, " window"],
+    *,
+    lattice: bool,
+) -> PerUnit:
+    """Average the expected Fano factors of the passes in which a unit has spikes in windows.
+
+    Parameters
+    ----------
+    n
+        Spikes of each unit inside the windows of each pass, shape (unit, pass).
+    sizes
+        Bins or duration of each window; windows of size 0 do not count, shape (window,).
+    passes
+        Pass of each window, shape (window,).
+    lattice
+        Whether spikes lie on bins or anywhere in continuous time.
+
+    Examples
+    --------
+    >>> mean_over_passes(np.array([[2, 0]]), np.array([1.0, 1.0, 1.0, 1.0]), np.array([0, 0, 1, 1]), lattice=False)
+    array([0.5])
+    """
+    counted = [one for one in range(n.shape[1]) if sizes[passes == one].sum() > 0]
+    groups = GroupSizes.of([sizes[passes == one][sizes[passes == one] > 0] for one in counted])
+    fano = expected_fano_of_groups(n[:, counted], groups, lattice=lattice)
+    return weighted_mean(fano, (n[:, counted] > 0).astype(int))
 
 
 def check_windows(window_pass: Int[np.ndarray, " window"], n_passes: int) -> None:
@@ -74,13 +107,72 @@ def check_windows(window_pass: Int[np.ndarray, " window"], n_passes: int) -> Non
         )
 
 
-def _fano_of_pass(n: Int[np.ndarray, " unit"], window_bins: Int[np.ndarray, " window"]) -> PerUnit:
-    bins = int(window_bins.sum())
-    check_spikes(n, bins)
-    if bins == 0:
-        return np.full(n.size, np.nan)
-    squares = np.sum((window_bins / bins) ** 2)
-    return (bins - n) / max(bins - 1, 1) * (1 - squares) + n * (squares - 1 / window_bins.size)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSizes:
+    """Sizes of groups of windows, as far as expectations need them.
+
+    Parameters
+    ----------
+    whole
+        Bins or duration of all windows of each group together, shape (group,).
+    squares
+        Sum of the squared shares of its windows, shape (group,).
+    n_windows
+        Number of windows of each group, shape (group,).
+
+    Examples
+    --------
+    >>> GroupSizes.of([np.array([1, 3])]).squares
+    array([0.625])
+    """
+
+    whole: Float[np.ndarray, " group"]
+    squares: Float[np.ndarray, " group"]
+    n_windows: Int[np.ndarray, " group"]
+
+    @classmethod
+    def of(cls, sizes: Sequence[Num[np.ndarray, " _"]]) -> GroupSizes:
+        """Take the sizes of groups from the bins or duration of the windows of each."""
+        whole = np.array([one.sum() for one in sizes], np.float64)
+        squares = np.array([np.sum((one / one.sum()) ** 2) for one in sizes], np.float64)
+        return cls(whole=whole, squares=squares, n_windows=np.array([one.size for one in sizes], np.int64))
+
+
+def expected_fano_of_groups(
+    n: Int[np.ndarray, "unit group"], sizes: GroupSizes, *, lattice: bool = True
+) -> Float[np.ndarray, "unit group"]:
+    """Expect the Fano factor (variance, ddof 0, over mean) of the counts in each group of windows, exactly.
+
+    With N bins in the R windows of a group and the share f of each, it is ``(N - n) / (N - 1) * (1 - sum f^2) + n (sum
+    f^2 - 1 / R)``; without bins the first fraction is 1. NaN where a group has no spike. Over repeats of equal duration
+    that is 1 - 1 / R without bins, and over R windows of one bin 1 - n / R, which is also what is measured.
+
+    Parameters
+    ----------
+    n
+        Spikes of each unit in the windows of each group, shape (unit, group).
+    sizes
+        Sizes of the windows of each group.
+    lattice
+        Whether spikes lie on bins or anywhere in continuous time.
+
+    Raises
+    ------
+    AnalysisError
+        If a unit has more spikes than bins in the windows of a group.
+
+    Examples
+    --------
+    >>> expected_fano_of_groups(np.array([[1], [0]]), GroupSizes.of([np.array([1, 1, 1, 1])]))
+    array([[0.75],
+           [ nan]])
+    >>> expected_fano_of_groups(np.array([[11]]), GroupSizes.of([np.array([10.0, 1.0])]), lattice=False).round(3)
+    array([[3.847]])
+    """
+    check_spikes(n, sizes.whole if lattice else None)
+    free = (sizes.whole - n) / np.maximum(sizes.whole - 1, 1) if lattice else 1.0
+    fano = free * (1 - sizes.squares) + n * (sizes.squares - 1 / sizes.n_windows)
+    return np.where(n > 0, fano, np.nan)
 
 
 def expected_fano_over_passes(
@@ -111,16 +203,44 @@ def expected_fano_over_passes(
     >>> expected_fano_over_passes(np.array([[1, 2, 0], [0, 0, 0]]), np.array([0, 0, 1]), n_passes=2)
     array([0.16666667,        nan])
     """
+    fano, totals = expected_fano_of_passes(hits, window, n_passes=n_passes)
+    return weighted_mean(fano, (totals > 0).astype(int))
+
+
+def expected_fano_of_passes(
+    hits: Int[np.ndarray, "unit bin"], window: Int[np.ndarray, " bin"], *, n_passes: int
+) -> tuple[Float[np.ndarray, "unit window"], Int[np.ndarray, "unit window"]]:
+    """Expect the Fano factor across passes in each window with bins, and count its spikes; see
+    `expected_fano_over_passes`.
+
+    Parameters
+    ----------
+    hits
+        Number of passes in which each bin of each unit holds a spike, shape (unit, bin).
+    window
+        Window of each bin, -1 for none, shape (bin,).
+    n_passes
+        Number of passes.
+
+    Raises
+    ------
+    AnalysisError
+        If a bin has more hits than passes.
+
+    Examples
+    --------
+    >>> expected_fano_of_passes(np.array([[1, 2, 0]]), np.array([0, 0, 1]), n_passes=2)[0]
+    array([[0.16666667,        nan]])
+    """
     check_spikes(hits, n_passes)
     order = np.argsort(window, kind="stable")
     order = order[np.searchsorted(window[order], 0) :]
     if order.size == 0:
-        return np.full(hits.shape[0], np.nan)
+        return np.empty((hits.shape[0], 0)), np.empty((hits.shape[0], 0), np.int64)
     starts = np.flatnonzero(np.diff(window[order], prepend=-1))
     sorted_hits = hits[:, order].astype(np.int64)
     totals = np.add.reduceat(sorted_hits, starts, axis=1)
-    fano = 1 - ratio(np.add.reduceat(sorted_hits**2, starts, axis=1), n_passes * totals)
-    return weighted_mean(fano, (totals > 0).astype(int))
+    return 1 - ratio(np.add.reduceat(sorted_hits**2, starts, axis=1), n_passes * totals), totals
 
 
 def expected_label_share(n: Int[np.ndarray, " unit"], label_bins: Int[np.ndarray, " class"]) -> PerUnit:

@@ -9,6 +9,7 @@ from jaxtyping import Int, UInt8
 
 from ann2neo.errors import RecordingError
 from ann2neo.measures.csr import SpikeArrays
+from ann2neo.windows import Repeats
 
 SPIKE_PLACE_IN_BIN = 0.25
 
@@ -39,6 +40,9 @@ class SpikeBits:
     label
         Class of each bin for the label share, -1 for none, shape (bin,); None where there are no labels.
 
+    repeats
+        Which windows repeat each other, where Fano factors are taken over repeats; else None.
+
     Raises
     ------
     RecordingError
@@ -67,6 +71,7 @@ class SpikeBits:
     window: Int[np.ndarray, " bin"]
     window_pass: Int[np.ndarray, " window"]
     label: Int[np.ndarray, " bin"] | None = None
+    repeats: Repeats | None = None
 
     def __post_init__(self) -> None:
         for fact in self._contradictions():
@@ -91,6 +96,8 @@ class SpikeBits:
         n_windows = self.window_pass.size
         if self.window.size and (self.window.max() >= n_windows or self.window.min() < -1):
             facts.append(f"Windows {self.window.min()} to {self.window.max()} are named, but there are {n_windows}.")
+        if self.repeats is not None and self.repeats.condition.size != n_windows:
+            facts.append(f"There are conditions of {self.repeats.condition.size} windows for {n_windows} windows.")
         if self.label is not None and self.label.size and self.label.min() < -1:
             facts.append(f"A label id is {self.label.min()}.")
         return facts
@@ -143,4 +150,5 @@ class SpikeBits:
             label_bins=self.label_bins,
             time_unit="ms",
             stretch_starts=self.stretch_edges[:-1] * self.bin_size_ms,
+            repeats=self.repeats,
         )

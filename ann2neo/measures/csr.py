@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ann2neo.errors import SpikeTrainError
+from ann2neo.windows import Repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class SpikeArrays:
         Number of bins of each class over all passes, shape (class,); None where there are no labels or no lattice.
     time_unit
         Unit of all times, for instance "ms".
+    repeats
+        Which windows repeat each other, where Fano factors are taken over repeats; else None.
     """
 
     times: Float[np.ndarray, " spike"]
@@ -63,6 +66,7 @@ class SpikeArrays:
     label_bins: Int[np.ndarray, " class"] | None
     time_unit: str
     stretch_starts: Float[np.ndarray, " stretch"] | None = None
+    repeats: Repeats | None = None
 
     def __post_init__(self) -> None:
         if self.offsets[0] != 0 or self.offsets[-1] != self.times.size or np.any(np.diff(self.offsets) < 0):

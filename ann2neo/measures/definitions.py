@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 from ann2neo.errors import AnalysisError, WindowError
+from ann2neo.windows import Repeats
 
 Over = Literal["windows", "passes"]
 
@@ -96,18 +99,148 @@ def label_share(
     return np.where(undefined, np.nan, between / np.where(undefined, 1.0, rate * (1.0 - rate)))
 
 
-def fano_is_fixed(window_bins: Int[np.ndarray, " window"] | None) -> bool:
+def fano_is_fixed(
+    window_bins: Int[np.ndarray, " window"] | None, over: Over = "windows", repeats: Repeats | None = None
+) -> bool:
     """Say whether the Fano factor carries no information, because no window covers more than one bin.
 
     A bin holds one spike or none, so that over one-bin windows the Fano factor is exactly 1 - p, whatever the unit
-    does. Both engines give NaN then. Sources without bins are never concerned.
+    does. Both engines give NaN then. Over the passes or repeats of a window it is 1 - p of what the window shows, which
+    differs from input to input and is a number of its own. Sources without bins are never concerned.
 
     Examples
     --------
     >>> fano_is_fixed(np.array([1, 1, 1])), fano_is_fixed(np.array([1, 2])), fano_is_fixed(None)
     (True, False, False)
+    >>> fano_is_fixed(np.array([1, 1, 1]), over="passes")
+    False
     """
+    if over != "windows" or repeats is not None:
+        return False
     return window_bins is not None and window_bins.size > 0 and int(window_bins.max()) <= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowGroups:
+    """Groups of windows over each of which a Fano factor is taken, and sets of groups over which factors are averaged.
+
+    The result is the mean over sets of the mean over the groups of a set; what has no spikes is left out of both.
+
+    Parameters
+    ----------
+    members
+        Windows of each group.
+    set_edges
+        Groups of set ``s`` are ``members[set_edges[s]:set_edges[s + 1]]``, shape (set + 1,).
+    """
+
+    members: Sequence[Int[np.ndarray, " _"]]
+    set_edges: Int[np.ndarray, " set_plus_one"]
+
+
+def groups_of_windows(
+    window_pass: Int[np.ndarray, " window"],
+    durations: Num[np.ndarray, " window"],
+    over: Over,
+    repeats: Repeats | None = None,
+) -> WindowGroups:
+    """Say over which windows each Fano factor is taken, and how factors are averaged.
+
+    Windows without duration do not exist and count nowhere; one window alone has no variance and is no group. With
+    ``repeats`` a group is the windows of one condition and position, and the groups of a condition are a set; else all
+    groups of `window_groups` are one set.
+
+    Parameters
+    ----------
+    window_pass
+        Pass of each window, shape (window,).
+    durations
+        Bins or duration of each window, shape (window,).
+    over
+        Whether a Fano factor is taken over the windows of each pass, or over the passes of each window.
+    repeats
+        Which windows repeat each other; None where that is not asked.
+
+    Raises
+    ------
+    WindowError
+        As `window_groups`.
+
+    Examples
+    --------
+    >>> groups = groups_of_windows(np.array([0, 0, 0, 1, 1, 1]), np.array([2, 0, 2, 2, 1, 0]), "windows")
+    >>> groups.members, groups.set_edges
+    ([array([0, 2]), array([3, 4])], array([0, 2]))
+    >>> repeats = Repeats(condition=np.array([7, 7, 3, 7, 3, 3]), position=np.array([0, 1, 0, 0, 1, 0]))
+    >>> groups = groups_of_windows(np.zeros(6, int), np.ones(6), "windows", repeats)
+    >>> groups.members, groups.set_edges
+    ([array([2, 5]), array([0, 3])], array([0, 1, 2]))
+    """
+    present = durations > 0
+    if repeats is None:
+        groups = [group[present[group]] for group in window_groups(window_pass, over)]
+        groups = [group for group in groups if group.size > 1]
+        return WindowGroups(members=groups, set_edges=np.array([0, len(groups)] if groups else [0]))
+    known = np.flatnonzero(present & (repeats.condition >= 0))
+    condition, position = repeats.condition[known], repeats.position[known]
+    order = np.lexsort((position, condition))
+    changes = (np.diff(condition[order]) != 0) | (np.diff(position[order]) != 0)
+    groups = [g for g in np.split(known[order], np.flatnonzero(changes) + 1) if g.size > 1]
+    of_group = np.array([repeats.condition[group[0]] for group in groups], np.int64)
+    edges = [0, *(np.flatnonzero(np.diff(of_group)) + 1), len(groups)] if groups else [0]
+    return WindowGroups(members=groups, set_edges=np.array(edges, np.int64))
+
+
+def sums_of_groups(
+    counts: Int[np.ndarray, "unit window"], groups: WindowGroups
+) -> tuple[Int[np.ndarray, "unit group"], Int[np.ndarray, "unit group"]]:
+    """Sum the counts, and their squares, over the windows of each group.
+
+    Parameters
+    ----------
+    counts
+        Spikes of each unit in each window, shape (unit, window).
+    groups
+        Groups of windows.
+
+    Examples
+    --------
+    >>> groups = WindowGroups(members=[np.array([0, 1]), np.array([2, 3])], set_edges=np.array([0, 2]))
+    >>> sums_of_groups(np.array([[1, 3, 0, 2]]), groups)
+    (array([[4, 2]]), array([[10,  4]]))
+    """
+    if not groups.members:
+        return np.zeros((len(counts), 0), np.int64), np.zeros((len(counts), 0), np.int64)
+    starts = np.cumsum([0, *(members.size for members in groups.members[:-1])])
+    own = counts[:, np.concatenate(groups.members)].astype(np.int64)
+    return np.add.reduceat(own, starts, axis=1), np.add.reduceat(own * own, starts, axis=1)
+
+
+def mean_of_groups(
+    values: Float[np.ndarray, "unit group"], set_edges: Int[np.ndarray, " set_plus_one"]
+) -> Float[np.ndarray, " unit"]:
+    """Average over the groups of each set, then over sets, leaving NaN out; NaN where nothing is left.
+
+    Parameters
+    ----------
+    values
+        One value per unit and group, shape (unit, group).
+    set_edges
+        Groups at which sets begin, and the end, shape (set + 1,).
+
+    Examples
+    --------
+    >>> mean_of_groups(np.array([[1.0, 3.0, 5.0, np.nan]]), np.array([0, 2, 4]))
+    array([3.5])
+    """
+    if values.shape[1] == 0:
+        return np.full(len(values), np.nan)
+    known = ~np.isnan(values)
+    total = np.add.reduceat(np.where(known, values, 0.0), set_edges[:-1], axis=1)
+    n = np.add.reduceat(known.astype(np.int64), set_edges[:-1], axis=1)
+    n_sets = (n > 0).sum(axis=1)
+    of_sets = (total / np.maximum(n, 1)).sum(axis=1)
+    return np.where(n_sets > 0, of_sets / np.maximum(n_sets, 1), np.nan)
 
 
 def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[Int[np.ndarray, " _"]]:

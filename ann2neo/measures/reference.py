@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -13,11 +15,11 @@ from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import (
     Over,
     fano_is_fixed,
+    groups_of_windows,
     label_share,
     milliseconds_per,
     per_second,
     spikes_per_bin,
-    window_groups,
 )
 
 
@@ -177,11 +179,12 @@ def _intervals_of_unit(spikes: SpikeArrays, unit: int, refractory_period: float 
 
 
 def _fano(spikes: SpikeArrays, over: Over) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Average Elephant's Fano factor over the groups of windows in which the unit spiked."""
-    groups = window_groups(spikes.window_pass, over)
-    factors = [_fano_of_groups(spikes, unit, groups) for unit in range(spikes.n_units)]
-    means = [_mean_in_order(values) for values in factors]
-    fixed = fano_is_fixed(spikes.window_bins)
+    """Average Elephant's Fano factor over the groups of windows in which the unit spiked, then over sets of groups."""
+    groups = groups_of_windows(spikes.window_pass, spikes.window_durations, over, spikes.repeats)
+    edges = groups.set_edges
+    factors = [_fano_of_groups(spikes, unit, groups.members) for unit in range(spikes.n_units)]
+    means = [_mean_in_order([_mean_in_order(of_unit[a:b]) for a, b in pairwise(edges)]) for of_unit in factors]
+    fixed = fano_is_fixed(spikes.window_bins, over, spikes.repeats)
     fano = np.full(len(means), np.nan) if fixed else np.array(means, np.float64)
     if over == "windows":
         return {"fano": fano}
@@ -189,7 +192,7 @@ def _fano(spikes: SpikeArrays, over: Over) -> dict[str, Shaped[np.ndarray, " uni
     return {"fano": fano, "n_windows_empty": np.array(n_empty, np.int64)}
 
 
-def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: list[Int[np.ndarray, " _"]]) -> list[float]:
+def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: Sequence[Int[np.ndarray, " _"]]) -> list[float]:
     """Give Elephant's Fano factor of each group of windows, NaN where the unit is silent in all of them."""
     times, window = _times(spikes, unit), spikes.window[spikes.offsets[unit] : spikes.offsets[unit + 1]]
     fanofactor = _elephant_statistics().fanofactor

@@ -131,8 +131,11 @@ _ALL = (
         definition=(
             "Population variance (ddof 0) of spike counts over windows divided by their mean: computed over the "
             "windows of each pass and averaged over passes with spikes, or over the passes of each window and "
-            "averaged over windows with spikes. Windows of unequal size enter with their raw counts. NaN without "
-            "spikes in windows, and where no window covers more than one bin (it is then 1 - p_spike by construction)."
+            "averaged over windows with spikes, or over the repeats of each condition at each position in the trial "
+            "and averaged over positions, then over conditions with spikes. Windows of unequal size enter with their "
+            "raw counts, windows without duration not at all, and one window alone has no factor. NaN without spikes "
+            "in windows, and over the windows of a pass where none covers more than one bin (it is then 1 - p_spike "
+            "by construction)."
         ),
         doi="10.1103/PhysRev.72.26",
         elephant="elephant.statistics.fanofactor",

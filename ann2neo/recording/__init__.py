@@ -2,7 +2,7 @@
 
 from ann2neo.recording.layers import AXES, Layer, matches
 from ann2neo.recording.recording import SCHEMA, Provenance, Recording, as_recording
-from ann2neo.recording.trials import join_passes, make_trials, order_sha256, presented_order, with_bins
+from ann2neo.recording.trials import join_passes, make_trials, n_classes, order_sha256, presented_order, with_bins
 
 __all__ = [
     "AXES",
@@ -13,6 +13,7 @@ __all__ = [
     "as_recording",
     "join_passes",
     "make_trials",
+    "n_classes",
     "matches",
     "order_sha256",
     "presented_order",

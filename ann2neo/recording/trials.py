@@ -12,6 +12,9 @@ from jaxtyping import Int
 
 from ann2neo.errors import RecordingError
 
+# Columns that hold classes.
+CLASSES = ("label", "target_label")
+
 
 def make_trials(
     n_trials: int, *, n_passes: int = 1, lengths: Int[np.ndarray, " trial"] | None = None, **columns: Any
@@ -47,8 +50,11 @@ def join_passes(
     *,
     lengths: Sequence[np.ndarray],
     stimulus_ids: Int[np.ndarray, " trial"],
+    n_outputs: int | None = None,
 ) -> pd.DataFrame:
     """Make the table of trials of what each pass knows of its inputs; only predictions differ from pass to pass.
+
+    ``correct`` says whether the predicted class is the label: truth values, or 1, 0 and NaN where some labels are negative, which is to say unknown.
 
     Parameters
     ----------
@@ -58,6 +64,9 @@ def join_passes(
         Number of bins of each input in each pass, each of shape (trial,).
     stimulus_ids
         Which input each trial presented, shape (trial,).
+    n_outputs
+        Number of outputs of which the largest was taken for the predicted class: they are scores of classes only if there are as many classes, the largest label + 1;
+        otherwise nothing was predicted. None if the prediction is known to be one.
 
     Raises
     ------
@@ -84,11 +93,27 @@ def join_passes(
             "Give the same inputs, in the same order, in every pass.",
         )
     columns: dict[str, Any] = {name: values for name, values in passes[0].items() if name != "predicted_label"}
-    if all("predicted_label" in known for known in passes):
+    if all("predicted_label" in known for known in passes) and n_outputs in (None, n_classes(columns)):
         columns["predicted_label"] = np.concatenate([known["predicted_label"] for known in passes])
         if "label" in columns:
-            columns["correct"] = columns["predicted_label"] == np.tile(columns["label"], len(passes))
+            columns["correct"] = _correct(columns["predicted_label"], np.tile(columns["label"], len(passes)))
     return _table(lengths[0], len(passes), {"stimulus_id": stimulus_ids} | columns)
+
+
+def n_classes(columns: Mapping[str, Any]) -> int:
+    """Count the classes, of which the largest label is the last; 0 if no label is known.
+
+    Examples
+    --------
+    >>> n_classes({"label": np.array([0, 2, -1])}), n_classes({"label": np.array([0, 2]), "target_label": np.array([4, 0])}), n_classes({})
+    (3, 5, 0)
+    """
+    return 1 + max((int(np.max(columns[name], initial=-1)) for name in CLASSES if name in columns), default=-1)
+
+
+def _correct(predicted: Int[np.ndarray, " trial"], label: Int[np.ndarray, " trial"]) -> np.ndarray:
+    right = predicted == label
+    return np.where(label < 0, np.nan, right.astype(float)) if (label < 0).any() else right
 
 
 def presented_order(stimulus_ids: np.ndarray) -> dict[str, str]:
@@ -150,4 +175,8 @@ def same_trials(a: pd.DataFrame, b: pd.DataFrame) -> bool:
     """Whether two tables hold the same columns and values."""
     if list(a.columns) != list(b.columns) or len(a) != len(b):
         return False
-    return all(np.array_equal(a[c].to_numpy(), b[c].to_numpy()) for c in a.columns)
+    return all(_same(a[c].to_numpy(), b[c].to_numpy()) for c in a.columns)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f")

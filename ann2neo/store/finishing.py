@@ -59,11 +59,13 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
     lengths = [join_lengths(columns) for columns in passes]
     n_inputs = lengths[0].size
     ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
+    provenance = dict(root.attrs["provenance"])
+    known = [join_known(columns) for columns in passes]
     return Recording(
         layers=tuple(replace(layer, raster=raster) for layer, raster in zip(growing.layers, rasters)),
-        trials=join_passes([join_known(columns) for columns in passes], lengths=lengths, stimulus_ids=ids),
+        trials=join_passes(known, lengths=lengths, stimulus_ids=ids, n_outputs=provenance.get("n_outputs")),
         bin_size_ms=root.attrs["bin_size_ms"],
-        provenance=dict(root.attrs["provenance"]) | presented_order(ids),
+        provenance=provenance | presented_order(ids),
     )
 
 

@@ -3,7 +3,13 @@
 from ann2neo.capture.inputs.batches import read_batches, split_batch
 from ann2neo.capture.inputs.drawing import check_listed_lengths, draws_at_random, warn_of_unknown_order
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source, as_inputs
-from ann2neo.capture.inputs.labels import knows_classes, trial_columns, warn_of_unread_labels
+from ann2neo.capture.inputs.labels import (
+    knows_classes,
+    step_labels,
+    trial_columns,
+    warn_of_odd_labels,
+    warn_of_unread_labels,
+)
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
 from ann2neo.capture.inputs.placing import Place, place_of, to_place
 from ann2neo.capture.inputs.sources import open_source
@@ -23,8 +29,10 @@ __all__ = [
     "place_of",
     "read_batches",
     "split_batch",
+    "step_labels",
     "to_place",
     "trial_columns",
+    "warn_of_odd_labels",
     "warn_of_unknown_order",
     "warn_of_unread_labels",
 ]

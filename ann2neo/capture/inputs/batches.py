@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.inputs.classes import LABEL_KEYS, class_labels, given_columns
 from ann2neo.capture.inputs.drawing import draws_at_random
 from ann2neo.capture.inputs.forms import Batch, Inputs, Source
-from ann2neo.capture.inputs.labels import check_against_batch
+from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns
 from ann2neo.capture.nested import parts
 from ann2neo.errors import InputsError
 
@@ -31,7 +30,7 @@ def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Bat
     for raw in source.batches(first):
         batch = split_batch(raw, any_form=inputs.forward is not None)
         if given:
-            check_against_batch(given, batch, n_seen, at_random=at_random)
+            check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
             batch = replace(batch, labels=None)
         n_seen += batch.n_inputs
@@ -43,13 +42,12 @@ def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Bat
 def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
     """Tell what goes into the model from the labels.
 
-    Integers or truth values, one per input, are labels. Targets of several dimensions are left alone. One floating-point number per input is refused, because
-    it is as likely a class with the wrong type as a quantity to be predicted.
+    One integer or truth value per input is a label; anything else that comes beside the inputs is left out.
 
     Raises
     ------
     InputsError
-        If the batch has no known form, or its labels are floating-point.
+        If the batch has no known form.
 
     Examples
     --------

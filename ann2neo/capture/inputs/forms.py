@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.inputs.classes import given_columns
+from ann2neo.capture.inputs.labels import given_columns
 from ann2neo.errors import InputsError
 
 

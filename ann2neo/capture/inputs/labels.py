@@ -1,29 +1,86 @@
-"""Labels: those that come with a batch, those that are given for all inputs, and whether they contradict one another."""
+"""Labels: the one rule of what counts as the class of an input, wherever it comes from.
+
+A label is one integer or truth value per input, of shape (input,) or (input, 1), that fits into 64 bits with a sign. Labels come as the second part of a batch, under the
+key ``label`` or ``labels`` of a mapping, or for all inputs as ``Inputs(data, labels=...)``. Negative ones stand for unknown. Whatever else comes with a batch is not a label,
+and never refused: numbers to be predicted, one-hot and multi-label vectors, tokens, names. What may have been meant as labels is told once.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Int
 
-from ann2neo.capture.inputs.classes import CLASSES, given_columns, looks_like_classes
-from ann2neo.capture.inputs.forms import Batch, Inputs
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.recording.trials import CLASSES
+
+LABEL_KEYS = ("label", "labels")
+# What the recording itself writes into the table of trials, and a file beside it.
+RESERVED = {
+    **dict.fromkeys(("pass", "trial", "start_bin", "stop_bin", "stimulus_id"), "It is counted by the recording itself"),
+    **dict.fromkeys(
+        ("start_time", "stop_time", "id", "tags", "image"), "Files give this name to a column of their own"
+    ),
+    "predicted_label": "It follows from the model's output",
+    "correct": "It follows from label and prediction",
+}
+LABELS, OTHER = "labels", "something else"
+# As many different labels as inputs are classes by chance where there are few inputs.
+MANY = 20
+# What torch's losses ignore.
+IGNORED = -100
 
 
-def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int) -> dict[str, np.ndarray]:
-    """Gather the columns of the trials table that come with the inputs.
+def class_labels(y: Any, n_inputs: int) -> Int[np.ndarray, " input"] | None:
+    """Read what comes with a batch as one class per input, or return None if it is something else.
+
+    Examples
+    --------
+    >>> class_labels(torch.tensor([[1], [0]]), 2), class_labels(torch.tensor([0.5, 1.0]), 2)
+    (array([1, 0]), None)
+    """
+    if isinstance(y, Mapping):
+        y = next((y[key] for key in LABEL_KEYS if key in y), None)
+    values = _as_array(y)
+    return None if values is None or _kind(values, n_inputs) != LABELS else _as_classes(values)
+
+
+def given_columns(given: Any) -> dict[str, np.ndarray]:
+    """Read labels that are given for all inputs as columns of the table of trials.
 
     Raises
     ------
     InputsError
-        If there are not as many labels as inputs, or they are not integers.
+        If a name is reserved, or classes break the rule.
+
+    Examples
+    --------
+    >>> given_columns([True, False])
+    {'label': array([1, 0])}
     """
-    if inputs.labels is None:
-        known = [labels for labels in found if labels is not None]
+    if given is None:
+        return {}
+    columns = given if isinstance(given, Mapping) else {"label": given}
+    return {str(name): _given_column(str(name), values) for name, values in columns.items()}
+
+
+def trial_columns(labels: Any, found: list[np.ndarray | None], n_inputs: int) -> dict[str, np.ndarray]:
+    """Gather the columns of the trials table that come with the inputs: those that are given, or else the labels found in every batch.
+
+    Raises
+    ------
+    InputsError
+        If there are not as many labels as inputs, or they break the rule.
+    """
+    if labels is None:
+        known = [some for some in found if some is not None]
         return {"label": np.concatenate(known)} if known and len(known) == len(found) else {}
-    columns = given_columns(inputs.labels)
+    columns = given_columns(labels)
     for name, values in columns.items():
         if values.shape != (n_inputs,):
             raise InputsError(
@@ -34,7 +91,9 @@ def trial_columns(inputs: Inputs, found: list[np.ndarray | None], n_inputs: int)
     return columns
 
 
-def check_against_batch(given: Mapping[str, np.ndarray], batch: Batch, first: int, *, at_random: bool) -> None:
+def check_against_batch(
+    given: Mapping[str, np.ndarray], found: np.ndarray | None, first: int, *, n_inputs: int, at_random: bool
+) -> None:
     """Refuse labels that contradict those of a batch: most likely they are in the order of the data set, and a loader shuffles it.
 
     Where a loader draws its order at random, labels that the batches do not confirm are refused too.
@@ -44,45 +103,167 @@ def check_against_batch(given: Mapping[str, np.ndarray], batch: Batch, first: in
     InputsError
         If they do.
     """
-    parts = {name: given[name][first : first + batch.n_inputs] for name in CLASSES if name in given}
-    agreeing = [name for name, own in parts.items() if batch.labels is not None and np.array_equal(own, batch.labels)]
-    if agreeing:
+    parts = {name: given[name][first : first + n_inputs] for name in CLASSES if name in given}
+    if found is not None and any(np.array_equal(own, found) for own in parts.values()):
         return
     if at_random:
         raise InputsError(
             f"labels are given for all inputs ({', '.join(map(repr, given))}), but a shuffling loader draws their order at random"
-            + ("." if batch.labels is None else ", and they are not those of its first batches."),
+            + ("." if found is None else ", and they are not those of its first batches."),
             "Labels are given in the order in which inputs are presented, and that order is not known beforehand.",
             "Put the labels into the data set, so that batches are (x, y), or give a loader that draws in order (shuffle=False).",
         )
     # What a network was trained on may be what the batches hold, or not.
     own = None if "target_label" in parts else parts.get("label")
-    if own is None or batch.labels is None or own.shape != batch.labels.shape:
+    if own is None or found is None or own.shape != found.shape:
         return
     raise InputsError(
-        f"{int((own != batch.labels).sum())} of the labels given for {batch.n_inputs} inputs are not those that come with their batch.",
+        f"{int((own != found).sum())} of the labels given for {n_inputs} inputs are not those that come with their batch.",
         "Labels are given in the order in which inputs are presented, and a shuffling loader presents them in another than the data set's.",
         "Leave labels out where the batches hold them, or give the loader without shuffling.",
     )
 
 
-def knows_classes(inputs: Inputs, batch: Batch) -> bool:
+def knows_classes(labels: Any, found: np.ndarray | None) -> bool:
     """Whether it is known to which class each input of a batch belongs."""
-    given = inputs.labels
-    return batch.labels is not None or (
-        given is not None and (not isinstance(given, Mapping) or any(name in given for name in CLASSES))
+    return found is not None or (
+        labels is not None and (not isinstance(labels, Mapping) or any(name in labels for name in CLASSES))
     )
 
 
-def warn_of_unread_labels(inputs: Inputs, batch: Batch) -> None:
-    """Warn if a batch brings what looks like labels, and no labels are taken from it."""
-    if inputs.labels is not None or batch.labels is not None or batch.target is None:
+def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_inputs: int) -> None:
+    """Warn if a batch brings what may have been meant as labels, and no labels are taken from it."""
+    if labels is not None or found is not None or target is None:
         return
-    what = looks_like_classes(batch.target, batch.n_inputs)
+    what = looks_like_labels(target, n_inputs)
     if what is not None:
         text = (
             f"beside the inputs, batches hold {what}, which are not taken for labels: the recording has none.\n"
-            "Windows by label and tuning need them.\n"
-            "Let batches be (x, y) with one integer y per input, or give Inputs(data, labels=integers)."
+            "A label is one integer per input; windows by label and tuning need them.\n"
+            "If these are classes, let batches be (x, y) with one integer y per input (y.long(), one_hot.argmax(1)), or give Inputs(data, labels=integers)."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def warn_of_odd_labels(trials: pd.DataFrame) -> None:
+    """Warn if the labels of a recording are most likely not what its user takes them for: each occurs once, or negative ones are classes."""
+    label = trials.loc[trials["pass"] == 0, "label"].to_numpy() if "label" in trials else np.zeros(0, np.int64)
+    known, below = np.unique(label[label >= 0]), np.unique(label[label < 0])
+    if label.size >= MANY and known.size == label.size:
+        text = (
+            f"none of the {label.size} labels occurs twice: they look like indices, lengths or other numbers of single inputs, not like classes.\n"
+            "A window by label would hold one input.\n"
+            "If the second part of a batch is no class, give Inputs(data, labels=classes), or Inputs(batches, forward=lambda model, batch: model(batch[0])) to have none."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+    if np.setdiff1d(below, [-1, IGNORED]).size or (below.tolist() == [-1] and known.tolist() in ([1], [0, 1])):
+        text = (
+            f"{int((label < 0).sum())} of {label.size} labels are negative (the lowest is {label.min()}): negative labels stand for unknown.\n"
+            "These inputs get no window by label, and whether they were classified correctly is missing.\n"
+            "If they are classes, number them from 0, for instance by numpy.unique(labels, return_inverse=True)[1]."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+
+
+def looks_like_labels(y: Any, n_inputs: int) -> str | None:
+    """Describe what may have been meant as labels but breaks the rule, or return None if nothing may.
+
+    One number or name per input, and integers along a second axis, may be meant as labels. Floating-point vectors, images and masks are targets of another kind.
+
+    Examples
+    --------
+    >>> looks_like_labels(("cat", "dog"), 2), looks_like_labels(np.eye(3), 3), looks_like_labels(np.ones((3, 2)) / 3, 3)
+    ('names', 'one-hot vectors', None)
+    """
+    if isinstance(y, Mapping):
+        inner = next((looks_like_labels(y[key], n_inputs) for key in LABEL_KEYS if key in y), None)
+        return inner or f"a mapping with the keys {sorted(map(str, y))}"
+    values = _as_array(y)
+    found = OTHER if values is None or not values.size else _kind(values, n_inputs)
+    return None if found in (LABELS, OTHER) else found
+
+
+def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
+    """Read what comes with a batch as one class per step of each input, or return None if it is something else.
+
+    Examples
+    --------
+    >>> step_labels(torch.tensor([[4, 5, 6], [7, 8, 9]]), 2).shape, step_labels(torch.tensor([4, 5]), 2)
+    ((2, 3), None)
+    """
+    if isinstance(y, Mapping):
+        y = next((y[key] for key in LABEL_KEYS if key in y), None)
+    values = _as_array(y)
+    if values is None or values.ndim != 2 or values.shape[0] != n_inputs or values.shape[1] < 2:
+        return None
+    return _as_classes(values) if values.dtype.kind in "iub" and not _is_huge(values) else None
+
+
+def _kind(values: np.ndarray, n_inputs: int) -> str:
+    """Tell labels from what breaks their rule, and from what nobody takes for labels."""
+    kind, single = values.dtype.kind, values.shape in ((n_inputs,), (n_inputs, 1))
+    if single and kind in "iub":
+        return f"{values.dtype} integers above 2**63 - 1" if _is_huge(values) else LABELS
+    if single and kind == "f":
+        return f"one {values.dtype} number per input"
+    if single and (kind in "US" or (kind == "O" and all(isinstance(value, str) for value in values.flat))):
+        return "names"
+    if values.ndim != 2 or values.shape[0] != n_inputs or kind not in "iubf":
+        return OTHER
+    zeros_and_ones = bool(np.isin(values, (0, 1)).all())
+    if zeros_and_ones and (values.sum(axis=1) == 1).all():
+        return "one-hot vectors"
+    if zeros_and_ones:
+        return f"{values.shape[1]} zeros and ones per input"
+    return OTHER if kind == "f" else f"{values.shape[1]} integers per input"
+
+
+def _as_classes(values: np.ndarray) -> Int[np.ndarray, ...]:
+    return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).astype(np.int64)
+
+
+def _is_huge(values: np.ndarray) -> bool:
+    return values.dtype.kind == "u" and bool(values.size) and int(values.max()) > np.iinfo(np.int64).max
+
+
+def _as_array(y: Any) -> np.ndarray | None:
+    if isinstance(y, torch.Tensor):
+        if y.is_nested or y.layout != torch.strided or y.is_quantized:
+            return None
+        y = y.detach().cpu()
+        return (y.float() if y.dtype == torch.bfloat16 else y.resolve_conj().resolve_neg()).numpy()
+    if not isinstance(y, (np.ndarray, list, tuple)):
+        return None
+    try:
+        return np.asarray(y)
+    # Parts of several lengths, or tensors that NumPy cannot read, are no array.
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
+def _given_column(name: str, values: Any) -> np.ndarray:
+    if name in RESERVED:
+        raise InputsError(
+            f"labels hold a column {name!r}.",
+            f"{RESERVED[name]}, and would be mixed up with it.",
+            "Give it another name.",
+        )
+    array = _as_array(values)
+    array = np.asarray(values) if array is None else array
+    if name not in CLASSES:
+        return array.astype(np.int64) if np.issubdtype(array.dtype, np.integer) and not _is_huge(array) else array
+    kind = _kind(array, len(array)) if array.ndim else OTHER
+    if array.dtype.kind not in "iub" or _is_huge(array):
+        raise InputsError(
+            f"{name!r} holds values of type {array.dtype}: {kind}.",
+            "Classes are integers below 2**63: what a model predicts could never equal them.",
+            "Number them, for instance by numpy.unique(names, return_inverse=True)[1]; names go beside them: "
+            "Inputs(x, labels={'label': numbers, 'label_name': names}).",
+        )
+    if kind != LABELS:
+        raise InputsError(
+            f"{name!r} has shape {array.shape}: {kind}.",
+            "Each input has one class.",
+            "Give one integer per input, for one-hot vectors labels.argmax(1); further columns go beside it: Inputs(x, labels={'label': ..., 'second': ...}).",
+        )
+    return _as_classes(array)

@@ -29,7 +29,7 @@ def open_source(inputs: Inputs) -> Source:
     """
     source = _open(inputs)
     if source.n_inputs is not None:
-        trial_columns(inputs, [], source.n_inputs)
+        trial_columns(inputs.labels, [], source.n_inputs)
     return source
 
 

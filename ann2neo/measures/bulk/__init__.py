@@ -1,6 +1,14 @@
 """The bulk engine: Elephant's numbers, bit for bit and NaN for NaN, without neo objects."""
 
-from ann2neo.measures.bulk.counts import count_in_stretches, count_in_windows, count_labels, count_runs
+from ann2neo.measures.bulk.counts import count_in_groups, count_in_stretches, count_in_windows, count_labels, count_runs
 from ann2neo.measures.bulk.measures import measure_bits, measure_bulk
 
-__all__ = ["count_in_stretches", "count_in_windows", "count_labels", "count_runs", "measure_bits", "measure_bulk"]
+__all__ = [
+    "count_in_groups",
+    "count_in_stretches",
+    "count_in_windows",
+    "count_labels",
+    "count_runs",
+    "measure_bits",
+    "measure_bulk",
+]

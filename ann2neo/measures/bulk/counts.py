@@ -83,6 +83,39 @@ def count_labels(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = Non
     return _count_times(spikes, spikes.label, spikes.label_bins.size, n_threads)
 
 
+def count_in_groups(
+    spikes: SpikeArrays | SpikeBits, ids: Int[np.ndarray, " item"], n_ids: int, *, n_threads: int | None = None
+) -> Int[np.ndarray, "unit id"]:
+    """Count each unit's spikes of each id, given one id per bin (of bits) or per spike (of times), shape (unit, id).
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    ids
+        Id of each bin or spike, -1 for none, below ``n_ids``.
+    n_ids
+        Number of ids.
+    n_threads
+        Number of threads; None for one per available processor.
+
+    Raises
+    ------
+    AnalysisError
+        If an id is out of range, or ids and bins or spikes differ in number.
+    """
+    n_items = spikes.n_bins if isinstance(spikes, SpikeBits) else spikes.times.size
+    if ids.size != n_items or (ids.size and not -1 <= ids.min() <= ids.max() < n_ids):
+        raise AnalysisError(
+            f"There are {ids.size} ids below {n_ids} for {n_items} bins or spikes, or some are out of range.",
+            "Spikes would be counted where they do not belong.",
+            "Give one id for each, -1 for none.",
+        )
+    if isinstance(spikes, SpikeBits):
+        return _count_bins(spikes, ids, n_ids, n_threads)
+    return _count_times(spikes, ids, n_ids, n_threads)
+
+
 def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None) -> Int[np.ndarray, "unit stretch"]:
     """Count each unit's runs of spikes in each stretch: successive bins with a spike are one run, shape (unit,
     stretch).

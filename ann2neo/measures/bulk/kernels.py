@@ -38,11 +38,17 @@ class Lattice(NamedTuple):
 
 
 class Counting(NamedTuple):
-    """Window of each spike or bin, and groups of windows: ``members[edges[g]:edges[g + 1]]`` are those of group g."""
+    """Window of each spike or bin, the number of windows, groups of windows and sets of groups.
+
+    ``members[edges[g]:edges[g + 1]]`` are the windows of group g, and the groups of set s are ``sets[s]`` to ``sets[s +
+    1] - 1``.
+    """
 
     window: Int32[np.ndarray, " item"]
-    members: Int64[np.ndarray, " window"]
+    n_windows: int
+    members: Int64[np.ndarray, " member"]
     edges: Int64[np.ndarray, " edge"]
+    sets: Int64[np.ndarray, " set_edge"]
 
 
 class Filled(NamedTuple):
@@ -197,23 +203,29 @@ def fano_statistics(
     square: Float64[np.ndarray, " item"],
     out: Float64[np.ndarray, " item"],
 ) -> None:
-    """Fill the mean Fano factor over groups of windows that have spikes, and the number of groups that have none."""
-    members, edges = counting.members, counting.edges
-    total, n_used = 0.0, 0
-    for group in range(edges.size - 1):
-        first, n = edges[group], edges[group + 1] - edges[group]
-        spikes = 0
-        for i in range(n):
-            spikes += counts[members[first + i]]
-        if spikes > 0:
-            mean = spikes / n
+    """Fill the mean over sets of the mean Fano factor over groups with spikes, and the number of groups without."""
+    members, edges, sets = counting.members, counting.edges, counting.sets
+    whole, n_sets, n_empty = 0.0, 0, 0
+    for one in range(sets.size - 1):
+        total, n_used = 0.0, 0
+        for group in range(sets[one], sets[one + 1]):
+            first, n = edges[group], edges[group + 1] - edges[group]
+            spikes = 0
             for i in range(n):
-                deviation = counts[members[first + i]] - mean
-                square[i] = deviation * deviation
-            total += pairwise_sum(square, 0, n) / n / mean
-            n_used += 1
-    out[FANO] = total / n_used if n_used > 0 else np.nan
-    out[N_EMPTY] = edges.size - 1 - n_used
+                spikes += counts[members[first + i]]
+            if spikes > 0:
+                mean = spikes / n
+                for i in range(n):
+                    deviation = counts[members[first + i]] - mean
+                    square[i] = deviation * deviation
+                total += pairwise_sum(square, 0, n) / n / mean
+                n_used += 1
+        n_empty += sets[one + 1] - sets[one] - n_used
+        if n_used > 0:
+            whole += total / n_used
+            n_sets += 1
+    out[FANO] = whole / n_sets if n_sets > 0 else np.nan
+    out[N_EMPTY] = n_empty
 
 
 @compiled
@@ -294,7 +306,7 @@ def measure_times(
     trains: Trains, counting: Counting, period: float, out: Float64[np.ndarray, "unit column"], first: int, last: int
 ) -> None:
     """Fill the columns of ``out`` from spike times."""
-    offsets, window, n_windows, longest = trains.offsets, counting.window, counting.members.size, 1
+    offsets, window, n_windows, longest = trains.offsets, counting.window, counting.n_windows, 1
     for unit in range(first, last):
         longest = max(longest, offsets[unit + 1] - offsets[unit])
     isi, scratch, ends = np.empty(longest), np.empty((2, longest)), np.empty(longest, np.int64)
@@ -325,7 +337,7 @@ def measure_bins(
     longest = 8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8
     bins, ends = np.empty(longest, np.int32), np.empty(longest, np.int64)
     isi, scratch = np.empty(longest), np.empty((2, longest))
-    window, n_windows = counting.window, counting.members.size
+    window, n_windows = counting.window, counting.n_windows
     counts, square = np.zeros(n_windows + 1, np.int64), np.empty(n_windows)
     for unit in range(first, last):
         out = filled.columns[unit]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Num, Shaped
 
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import kernels
@@ -13,10 +13,10 @@ from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import (
     Over,
     fano_is_fixed,
+    groups_of_windows,
     label_share,
     per_second,
     spikes_per_bin,
-    window_groups,
 )
 
 # What stands for "none" in compiled code, so that each kernel is compiled for one set of types.
@@ -68,7 +68,7 @@ def measure_bulk(
     array([1.5, nan])
     """
     trains = as_trains(spikes)
-    counting = _counting(spikes.window, window_groups(spikes.window_pass, over))
+    counting = _counting(spikes, spikes.window_durations, over)
     period = NO_PERIOD if refractory_period is None else trains.ms * refractory_period
     out = np.empty((spikes.n_units, kernels.N_COLUMNS))
     over_units(
@@ -81,7 +81,12 @@ def measure_bulk(
         shares = label_share(count_labels(spikes, n_threads=n_threads), spikes.label_bins)
     return {
         **_rates(spikes.n_spikes.astype(np.int64), spikes.stretch_durations, spikes.stretch_bins, spikes.time_unit),
-        **_chosen(out, over, with_lvr=refractory_period is not None, fixed=fano_is_fixed(spikes.window_bins)),
+        **_chosen(
+            out,
+            over,
+            with_lvr=refractory_period is not None,
+            fixed=fano_is_fixed(spikes.window_bins, over, spikes.repeats),
+        ),
         "label_share": shares,
     }
 
@@ -128,7 +133,7 @@ def measure_bits(
     array([0.33333333, nan])
     """
     lattice, label_bins = as_lattice(spikes), spikes.label_bins
-    counting = _counting(spikes.window, window_groups(spikes.window_pass, over))
+    counting = _counting(spikes, spikes.window_bins, over)
     period = NO_PERIOD if refractory_period is None else float(refractory_period)
     label = NO_IDS if spikes.label is None else as_ids(spikes.label)
     n_classes = 0 if label_bins is None else label_bins.size
@@ -145,7 +150,12 @@ def measure_bits(
     over_units(fill, spikes.n_units, n_threads=n_threads)
     return {
         **_rates(n_spikes, spikes.stretch_bins * lattice.bin_size, spikes.stretch_bins, "ms"),
-        **_chosen(out, over, with_lvr=refractory_period is not None, fixed=fano_is_fixed(spikes.window_bins)),
+        **_chosen(
+            out,
+            over,
+            with_lvr=refractory_period is not None,
+            fixed=fano_is_fixed(spikes.window_bins, over, spikes.repeats),
+        ),
         "label_share": shares,
     }
 
@@ -163,12 +173,15 @@ def _rates(
     return {"n_spikes": n_spikes, "p_spike": spikes_per_bin(n_spikes, stretch_bins), "firing_rate": rate}
 
 
-def _counting(ids: Int[np.ndarray, " item"], groups: list[Int[np.ndarray, " _"]]) -> kernels.Counting:
+def _counting(spikes: SpikeArrays | SpikeBits, durations: Num[np.ndarray, " window"], over: Over) -> kernels.Counting:
     """Write groups of windows one after another, with the places where each begins and the end."""
+    groups = groups_of_windows(spikes.window_pass, durations, over, spikes.repeats)
     return kernels.Counting(
-        window=as_ids(ids),
-        members=np.concatenate([np.zeros(0, np.int64), *groups]).astype(np.int64),
-        edges=np.cumsum([0, *(group.size for group in groups)]).astype(np.int64),
+        window=as_ids(spikes.window),
+        n_windows=spikes.window_pass.size,
+        members=np.concatenate([np.zeros(0, np.int64), *groups.members]).astype(np.int64),
+        edges=np.cumsum([0, *(group.size for group in groups.members)]).astype(np.int64),
+        sets=groups.set_edges.astype(np.int64),
     )
 
 
