@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ann2neo import chance, figures, population, surrogates
     from ann2neo.analysis import analyze
+    from ann2neo.around import Around
     from ann2neo.arrays import from_array
     from ann2neo.capture import Inputs, Passes, Sample, Steps, export, plan, record
     from ann2neo.comparison import compare
     from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
     from ann2neo.formats import load, save
     from ann2neo.formats.damage import check
+    from ann2neo.formats.laboratory import read_block
     from ann2neo.recording import Layer, Recording
     from ann2neo.sharing import share
     from ann2neo.summary import summarize
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Ann2NeoError": "errors",
     "Ann2NeoWarning": "errors",
+    "Around": "around",
     "Inputs": "capture",
     "Layer": "recording",
     "MeanPlusSd": "thresholds",
@@ -50,6 +53,7 @@ _HOME = {
     "load": "formats",
     "plan": "capture",
     "population": "",
+    "read_block": "formats.laboratory",
     "read_table": "tables",
     "record": "capture",
     "save": "formats",
@@ -64,6 +68,7 @@ _HOME = {
 __all__ = [
     "Ann2NeoError",
     "Ann2NeoWarning",
+    "Around",
     "Inputs",
     "Layer",
     "MeanPlusSd",
@@ -83,6 +88,7 @@ __all__ = [
     "load",
     "plan",
     "population",
+    "read_block",
     "read_table",
     "record",
     "save",

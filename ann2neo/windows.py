@@ -197,16 +197,16 @@ def windows_by_trial(trials: pd.DataFrame) -> Windows:
     return _windows_of_trials(trials, codes, names, "trial")
 
 
-def windows_within(trials: pd.DataFrame, name: str) -> Windows:
-    """Make one window of each trial, where those that share a value of a trials column repeat each other.
+def windows_within(trials: pd.DataFrame, name: str, n_bins: int | None = None) -> Windows:
+    """Make one window of each trial, or cut each into windows of so many bins, where those at one place of trials that share a value repeat each other.
 
     The repeats of a value lie in one pass or in several. A value that is shown once has no repeat and counts nowhere;
-    neither do negative values, which are unknown.
+    neither do negative values, which are unknown. Bins after the last complete window of a trial are in none.
 
     Raises
     ------
     WindowError
-        If no value has two trials.
+        If no value has two trials, whole trials of a value are of unequal length, or no trial holds a window.
 
     Examples
     --------
@@ -225,10 +225,36 @@ def windows_within(trials: pd.DataFrame, name: str) -> Windows:
             "A variance over repeats needs at least two.",
             "Record with passes=Passes(n), n >= 2, or count in other windows, such as windows='label'.",
         )
+    if n_bins is not None:
+        return _cut_trials(trials, codes.astype(np.int64), n_bins, name)
     windows = windows_by_trial(trials)
     _check_equal_lengths(codes, windows.n_bins, name)
     repeats = Repeats(condition=codes.astype(np.int64), position=np.zeros(codes.size, np.int64))
     return replace(windows, kind=name, repeats=repeats)
+
+
+def _cut_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], n_bins: int, name: str) -> Windows:
+    """Cut each trial from its first bin."""
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    per_trial = length // n_bins if n_bins > 0 else np.zeros(length.size, np.int64)
+    if per_trial.sum() == 0:
+        raise WindowError(
+            f"No trial (longest: {length.max()} bins) holds a window of {n_bins} bins.",
+            "There would be nothing to count in.",
+            f"Use windows of 1 to {length.max()} bins, or 'trial'.",
+        )
+    first, trial = np.cumsum(per_trial) - per_trial, np.repeat(np.arange(length.size), per_trial)
+    of_bin = np.repeat(np.arange(length.size), length)
+    number = (np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)) // n_bins
+    position = np.arange(trial.size) - first[trial]
+    return Windows(
+        kind=f"{n_bins} bins of a trial",
+        ids=np.where(number < per_trial[of_bin], number + first[of_bin], -1).astype(np.int64),
+        n_bins=np.full(trial.size, n_bins, np.int64),
+        of_pass=trials["pass"].to_numpy(np.int64)[trial],
+        names=tuple(str(window) for window in range(trial.size)),
+        repeats=Repeats(condition=codes[trial], position=position.astype(np.int64)),
+    )
 
 
 def _check_equal_lengths(codes: Int[np.ndarray, " trial"], n_bins: Int[np.ndarray, " window"], name: str) -> None:

@@ -458,17 +458,6 @@ def test_windows_of_another_kind_are_refused(windows):
     assert_same(analyze(small_recording(), windows=5.0), analyze(small_recording(), windows=5))
 
 
-def test_our_files_through_other_readers_warn_of_lost_bins(tmp_path):
-    """Without the bins the reference would be Poisson: the caller is told before believing it."""
-    ann2neo.save(small_recording(n_passes=1), tmp_path / "rec.nwb")
-    block = neo.io.NWBIO(str(tmp_path / "rec.nwb"), "r").read_block()
-    with pytest.warns(Ann2NeoWarning, match="did not keep the bins"):
-        ann2neo.analyze(block, windows=10 * pq.ms, progress=False)
-    assert (
-        ann2neo.analyze(block, windows=10, bin_size_ms=1.0, progress=False).attrs["reference"].startswith("Bernoulli")
-    )
-
-
 def test_a_shuffling_loader_is_warned_of():
     """Inputs that came in random order are as shuffled as arranged ones, and known by their ids."""
     recording = small_recording(n_passes=1)

@@ -18,7 +18,7 @@ from strategies import small_recording
 
 import ann2neo
 from ann2neo.errors import FormatError
-from ann2neo.formats.foreign import read_spikes
+from ann2neo.formats.laboratory import read_spikes
 from ann2neo.store.growing import _read_order
 from ann2neo.store.log import LOG, ORDER
 

@@ -1,129 +1,230 @@
-"""How the time of foreign spike trains is cut: windows of a duration, or the labelled intervals of an Epoch."""
+"""How observed time is cut into windows: pieces of a duration, or intervals that have a condition."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from ann2neo.errors import WindowError, suggestion
+from ann2neo.errors import WindowError
+from ann2neo.trains.cells import Pieces
+from ann2neo.trains.conditions import condition_codes
+from ann2neo.trains.intervals import LABEL, Intervals, has_labels, intervals_by
+from ann2neo.trains.segment import ExternalSegment
 
 DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
-TRIAL, TRIALS = "trial", "trials"
+# Elephant's BinnedSpikeTrain puts a spike that is nearer than this to the end of its bin, in bins, into the next one.
+BIN_TOLERANCE = 1e-8
+OBSERVED_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """Intervals of a segment that carry a label, in milliseconds."""
-
-    start: np.ndarray
-    stop: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cut:
-    """How time is cut: windows of a duration, or labelled intervals of each segment."""
+    """How time is cut: windows of a duration, or intervals of each segment that have a condition.
+
+    Parameters
+    ----------
+    kind
+        What the windows are called.
+    width_ms
+        Duration of the windows; None where intervals are given.
+    names
+        The conditions, ascending.
+    intervals
+        Intervals of each segment.
+    codes
+        Condition of each, -1 where it is unknown.
+    """
 
     kind: str
     width_ms: float | None
-    names: tuple[str, ...]
-    labelled: tuple[Labelled, ...]
+    names: tuple[Any, ...] = ()
+    intervals: tuple[Intervals, ...] = ()
+    codes: tuple[Int[np.ndarray, " interval"], ...] = ()
+
+    @property
+    def n_known(self) -> int:
+        """How many intervals have a condition."""
+        return int(sum(np.count_nonzero(codes >= 0) for codes in self.codes))
 
 
-def windows_of_spikes(
-    times: np.ndarray, stretch: np.ndarray, start: np.ndarray, stop: np.ndarray, ms: float, cut: Cut
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the window of each spike, the duration of each window in milliseconds, and its pass (the segment)."""
+NO_WINDOWS = Cut(kind="none", width_ms=None)
+"""No windows: spikes are counted elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """Where the spikes of some units are counted.
+
+    Parameters
+    ----------
+    ids
+        Window of each spike, -1 for none, shape (spike,).
+    durations_ms
+        Duration of each window, shape (window,).
+    of_pass
+        Pass of each window, shape (window,).
+    n_left_out
+        How many intervals with a condition were not wholly observed, or have no end.
+    """
+
+    ids: Int[np.ndarray, " spike"]
+    durations_ms: Float[np.ndarray, " window"]
+    of_pass: Int[np.ndarray, " window"]
+    n_left_out: int = 0
+
+
+def count_where(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
+    """Find the window of each spike of units that were observed in these pieces of time.
+
+    Parameters
+    ----------
+    cut
+        How time is cut.
+    times
+        Spikes in the unit of time of the pieces, shape (spike,).
+    piece
+        Piece in which each lies, shape (spike,).
+    pieces
+        When the units were observed.
+    """
+    if cut is NO_WINDOWS:
+        nothing = np.zeros(0, np.int64)
+        return Counted(ids=np.full(times.size, -1, np.int64), durations_ms=np.zeros(0), of_pass=nothing)
     if cut.width_ms is not None:
-        per_stretch = np.floor((stop - start) * ms / cut.width_ms * (1 + 1e-12)).astype(np.int64)
-        if per_stretch.sum() == 0:
-            raise WindowError(
-                f"No segment (longest: {((stop - start) * ms).max()} ms) holds a window of {cut.width_ms} ms.",
-                "There would be nothing to count in.",
-                "Use shorter windows.",
-            )
-        number = np.floor((times - start[stretch]) * ms / cut.width_ms).astype(np.int64)
-        first = np.cumsum(per_stretch) - per_stretch
-        ids = np.where(number < per_stretch[stretch], number + first[stretch], -1)
-        return ids, np.full(per_stretch.sum(), cut.width_ms), np.repeat(np.arange(start.size), per_stretch)
-    ids, durations = np.full(times.size, -1, np.int64), []
-    for number, intervals in enumerate(cut.labelled):
-        here = stretch == number
-        found = np.searchsorted(intervals.start, times[here] * ms, side="right") - 1
-        inside = (found >= 0) & (times[here] * ms < intervals.stop[np.maximum(found, 0)])
-        ids[here] = np.where(inside, intervals.labels[np.maximum(found, 0)] + number * len(cut.names), -1)
-        durations.append(
-            np.bincount(intervals.labels, weights=intervals.stop - intervals.start, minlength=len(cut.names))
+        return _equal_windows(cut.width_ms, times, piece, pieces)
+    return _intervals(cut, times, piece, pieces)
+
+
+def whole_bins(values: Float[np.ndarray, " value"]) -> Int[np.ndarray, " value"]:
+    """Round down to whole bins as Elephant's `BinnedSpikeTrain` does: what is nearer than 1e-8 to the next whole number is that number.
+
+    Examples
+    --------
+    >>> whole_bins(np.array([1.5, 2.999999999, -0.000000001, -0.5]))
+    array([ 1,  3,  0, -1])
+    """
+    return np.floor(values + BIN_TOLERANCE).astype(np.int64)
+
+
+def _equal_windows(width_ms: float, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
+    """Cut each piece from its beginning; an incomplete last window is dropped."""
+    start, stop, ms = np.array(pieces.start), np.array(pieces.stop), pieces.ms
+    per_piece = whole_bins((stop - start) * (ms / width_ms))
+    number = whole_bins((times - start[piece]) * (ms / width_ms))
+    first = np.cumsum(per_piece) - per_piece
+    inside = (number >= 0) & (number < per_piece[piece])
+    return Counted(
+        ids=np.where(inside, number + first[piece], -1),
+        durations_ms=np.full(per_piece.sum(), width_ms),
+        of_pass=np.repeat(np.array(pieces.segment, np.int64), per_piece),
+    )
+
+
+def _intervals(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
+    """Give every interval the window of its condition; segments are passes, unless each is an interval as a whole."""
+    segment = np.array(pieces.segment, np.int64)[piece]
+    ids, durations, n_observed = np.full(times.size, -1, np.int64), [], 0
+    one_pass = all(each.whole for each in cut.intervals)
+    for number, (each, codes) in enumerate(zip(cut.intervals, cut.codes)):
+        kept = (codes >= 0) & wholly_observed(each.start, each.stop, pieces.borders_ms(number))
+        n_observed += int(np.count_nonzero(kept))
+        here = segment == number
+        found = _interval_of(times[here] * pieces.ms, each.start[kept], each.stop[kept], cut.kind)
+        offset = 0 if one_pass else number * len(cut.names)
+        ids[here] = np.where(found >= 0, np.append(codes[kept], -1)[found] + offset, -1)
+        lasting = (each.stop - each.start)[kept]
+        # NumPy counts in integers where there is nothing to weigh.
+        durations.append(np.bincount(codes[kept], weights=lasting, minlength=len(cut.names)).astype(np.float64))
+    passes = 1 if one_pass else len(durations)
+    return Counted(
+        ids=ids,
+        durations_ms=np.sum(durations, axis=0) if one_pass else np.concatenate(durations),
+        of_pass=np.repeat(np.arange(passes), len(cut.names)),
+        n_left_out=cut.n_known - n_observed,
+    )
+
+
+def wholly_observed(
+    start: Float[np.ndarray, " interval"], stop: Float[np.ndarray, " interval"], borders: Float[np.ndarray, "piece two"]
+) -> Bool[np.ndarray, " interval"]:
+    """Whether each interval lasts, and lies within one piece of observed time.
+
+    Examples
+    --------
+    >>> wholly_observed(np.array([0.0, 4.0, 6.0]), np.array([1.0, 6.0, np.nan]), np.array([[0.0, 5.0], [6.0, 9.0]]))
+    array([ True, False, False])
+    """
+    if not len(borders):
+        return np.zeros(start.size, np.bool_)
+    slack = OBSERVED_TOLERANCE * max(float(np.abs(borders).max()), 1.0)
+    place = np.maximum(np.searchsorted(borders[:, 0], start + slack, side="right") - 1, 0)
+    return (stop > start) & (start >= borders[place, 0] - slack) & (stop <= borders[place, 1] + slack)
+
+
+def _interval_of(times: np.ndarray, start: np.ndarray, stop: np.ndarray, kind: str) -> Int[np.ndarray, " spike"]:
+    """Find the interval in which each spike lies, -1 for none; borders are taken as Elephant's bins of that width take them."""
+    order = np.argsort(start, kind="stable")
+    first, last = start[order], stop[order]
+    slack = BIN_TOLERANCE * (last - first)
+    later = np.append(first[1:], np.inf)
+    # A stop that is computed may pass the next start by rounding; that is no overlap.
+    if (last > later * (1 + OBSERVED_TOLERANCE) + OBSERVED_TOLERANCE).any():
+        raise WindowError(
+            f"intervals of {kind!r} overlap.",
+            "A spike would be counted twice.",
+            'Give intervals that do not, or count each by itself: windows="trial" with within= a column, or Around(...).',
         )
-    return ids, np.concatenate(durations), np.repeat(np.arange(start.size), len(cut.names))
+    if not first.size:
+        return np.full(times.size, -1, np.int64)
+    place = np.searchsorted(first - slack, times, side="right") - 1
+    inside = (place >= 0) & (times < np.minimum(last, later)[place] - slack[place])
+    return np.where(inside, order[place], -1)
 
 
-def cut_time(windows: Any, epochs: list[list[Any]], bin_size_ms: float | None) -> Cut:
-    """Decide how to cut: by label where epochs have labels, else 100 bins, else 1 s, unless the caller said."""
-    if windows is None:
-        found = any(epoch_labels(epoch, "label") is not None for segment in epochs for epoch in segment)
-        windows = "label" if found else None
+def cut_time(windows: Any, segments: Sequence[ExternalSegment], bin_size_ms: float | None) -> Cut:
+    """Decide how to cut: by label where the Epoch called trials has labels, else 100 bins, else 1 s, unless the caller said.
+
+    Raises
+    ------
+    WindowError
+        If nothing has the name that was given, or windows have no duration.
+    """
+    if windows is None and has_labels(segments):
+        windows = LABEL
     if isinstance(windows, str):
-        return _labelled_cut(windows, epochs)
+        found = intervals_by(segments, windows)
+        names, codes = condition_codes([each.values for each in found])
+        return Cut(kind=windows, width_ms=None, names=names, intervals=tuple(found), codes=tuple(codes))
+    width = _width_ms(windows, bin_size_ms)
+    if not width > 0:
+        raise WindowError(
+            f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration."
+        )
+    return Cut(kind=f"{width:g} ms" if bin_size_ms is None else f"{width / bin_size_ms:g} bins", width_ms=width)
+
+
+def _width_ms(windows: Any, bin_size_ms: float | None) -> float:
     if windows is None:
-        width = DEFAULT_MS if bin_size_ms is None else DEFAULT_BINS * bin_size_ms
-    elif hasattr(windows, "rescale"):
-        width = duration_ms(windows)
-    elif isinstance(windows, bool) or not isinstance(windows, (int, float, np.number)):
+        return DEFAULT_MS if bin_size_ms is None else DEFAULT_BINS * bin_size_ms
+    if hasattr(windows, "rescale"):
+        return duration_ms(windows)
+    if isinstance(windows, bool) or not isinstance(windows, (int, float, np.number)):
         raise WindowError(
             f"windows={windows!r} is no name, no duration and no number of bins.",
             "Time cannot be cut.",
             "Give the name of an Epoch, a duration such as 500 * pq.ms, or, with bin_size_ms, a number of bins.",
         )
-    elif bin_size_ms is None:
+    if bin_size_ms is None:
         raise WindowError(
             f"windows={windows} is a number of bins, but these spike trains have no bins.",
             "Time cannot be cut.",
             "Give a duration such as 500 * pq.ms, or bin_size_ms if the spikes lie on a lattice.",
         )
-    else:
-        width = windows * bin_size_ms
-    if not width > 0:
-        raise WindowError(
-            f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration."
-        )
-    kind = f"{width:g} ms" if bin_size_ms is None else f"{width / bin_size_ms:g} bins"
-    return Cut(kind=kind, width_ms=width, names=(), labelled=())
-
-
-def _labelled_cut(name: str, epochs: list[list[Any]]) -> Cut:
-    chosen = []
-    for segment in epochs:
-        found = [(epoch, labels) for epoch in segment if (labels := epoch_labels(epoch, name)) is not None]
-        if not found:
-            raise _no_epoch(name, segment)
-        chosen.append(found[0])
-    names = tuple(np.unique(np.concatenate([labels for _, labels in chosen])).tolist())
-    return Cut(
-        kind=name,
-        width_ms=None,
-        names=names,
-        labelled=tuple(_intervals(e, np.searchsorted(names, x)) for e, x in chosen),
-    )
-
-
-def _no_epoch(name: str, segment: list[Any]) -> WindowError:
-    """Say what could be counted by instead."""
-    columns = {key for epoch in segment for key in epoch.array_annotations}
-    known = sorted({str(epoch.name) for epoch in segment if epoch.name} | columns)
-    fact = f"a segment has no Epoch that gives {name!r} (names and columns: {', '.join(map(repr, known)) or 'none'})."
-    if name == TRIAL:
-        cure = (
-            "In neo a trial is an interval of an Epoch: add one called 'trials' (neo.Epoch(times, durations, name='trials')), or use windows of a duration "
-            "such as 500 * pq.ms. Segments are passes, not trials."
-        )
-    elif name[:1].isdigit():
-        cure = "A duration is a quantity, not a string: 500 * pq.ms."
-    else:
-        cure = "Use windows of a duration such as 500 * pq.ms."
-    return WindowError(fact + suggestion(name, known), "Spikes cannot be counted by it.", cure)
+    return float(windows * bin_size_ms)
 
 
 def duration_ms(duration: Any) -> float:
@@ -146,30 +247,3 @@ def duration_ms(duration: Any) -> float:
         raise WindowError(
             f"{duration} is no duration.", "Spikes cannot be counted in it.", "Give one such as 500 * pq.ms."
         ) from error
-
-
-def epoch_labels(epoch: Any, name: str) -> np.ndarray | None:
-    """Find labels: a column of that name, an Epoch of that name, for "label" the labels of the Epoch of trials, and for "trial" its intervals one by one."""
-    if name in epoch.array_annotations:
-        return np.asarray(epoch.array_annotations[name]).astype(str)
-    if name == TRIAL and epoch.name == TRIALS and len(epoch):
-        return np.arange(len(epoch)).astype(str)
-    if epoch.name == name or (name == "label" and epoch.name in (TRIALS, None, "")):
-        labels = np.asarray(epoch.labels).astype(str)
-        return labels if labels.size and (labels != "").any() else None
-    return None
-
-
-def _intervals(epoch: Any, labels: np.ndarray) -> Labelled:
-    start = np.asarray(epoch.times.rescale("ms").magnitude, np.float64)
-    stop = start + np.asarray(epoch.durations.rescale("ms").magnitude, np.float64)
-    order = np.argsort(start, kind="stable")
-    # A stop that is computed may pass the next start by rounding; that is no overlap.
-    later = np.append(start[order][1:], np.inf)
-    if (stop[order] > later * (1 + 1e-9) + 1e-9).any():
-        raise WindowError(
-            f"intervals of Epoch {epoch.name!r} overlap.",
-            "A spike would be counted twice.",
-            "Give intervals that do not.",
-        )
-    return Labelled(start=start[order], stop=np.minimum(stop[order], later), labels=labels[order].astype(np.int64))

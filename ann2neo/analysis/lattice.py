@@ -13,14 +13,15 @@ from jaxtyping import Int
 
 from ann2neo.analysis.cutting import duration_ms
 from ann2neo.analysis.source import Chunk, Source, identity
+from ann2neo.around import Around
 from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
-from ann2neo.windows import Repeats, Windows, make_windows, order_words, windows_by_column
+from ann2neo.windows import STIMULUS, Repeats, Windows, make_windows, order_words, windows_by_column, windows_within
 
 
-def recording_source(recording: Recording, windows: Any) -> Source:
+def recording_source(recording: Recording, windows: Any, within: str | None = None) -> Source:
     """Cut a recording into chunks.
 
     Raises
@@ -28,7 +29,7 @@ def recording_source(recording: Recording, windows: Any) -> Source:
     WindowError
         If the recording does not support the windows.
     """
-    made = make_windows(recording.trials, _in_bins(windows, recording.bin_size_ms))
+    made = _windows(recording, windows, within)
     classes = _classes(recording, made)
     provenance = recording.provenance
     order = {key.removeprefix("input_"): provenance[key] for key in _ORDER if key in provenance}
@@ -40,6 +41,7 @@ def recording_source(recording: Recording, windows: Any) -> Source:
             **order,
             "order": order_words(recording.trials, provenance),
             **window_facts(made.kind, made.n_bins, "bins"),
+            "within": within,
             "label_share_by": None if classes is None else classes.kind,
             "n_passes": recording.n_passes,
             "n_bins": recording.n_bins,
@@ -47,6 +49,28 @@ def recording_source(recording: Recording, windows: Any) -> Source:
             "time_unit": "ms",
         },
     )
+
+
+def _windows(recording: Recording, windows: Any, within: str | None) -> Windows:
+    """Make windows of bins, or of trials whose counts are compared within a column."""
+    if isinstance(windows, Around):
+        raise WindowError(
+            f"windows={windows} were asked for of a recording of a network.",
+            "Its inputs come in no time, so that nothing happens around them.",
+            'Use windows="trial".',
+        )
+    in_bins = _in_bins(windows, recording.bin_size_ms)
+    if within is None:
+        return make_windows(recording.trials, in_bins)
+    if isinstance(in_bins, str) and in_bins not in ("trial", within if within == STIMULUS else "trial"):
+        raise WindowError(
+            f"windows={windows!r} cannot be counted within {within!r}.",
+            "A Fano factor over repeats needs one count of each trial.",
+            f'Use windows="trial", or a number of bins of a trial of several, with within={within!r}.',
+        )
+    if in_bins is None or isinstance(in_bins, str):
+        return replace(windows_within(recording.trials, within), kind="trial")
+    return windows_within(recording.trials, within, int(in_bins))
 
 
 _ORDER = ("input_order", "input_order_sha256", "input_order_seed")

@@ -10,13 +10,15 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo import chance
-from ann2neo.analysis.expectation import REPEATS, expectations
+from ann2neo.analysis.expectation import REPEATS, expectations, fano_columns
 from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import Over, milliseconds_per
 from ann2neo.measures.registry import Engine, measure
+
+FANO_EXPECTED = ("fano_expected", "fano_normalized", "fano_normalized_expected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,13 @@ def rows_of(read: Callable[[], Chunk], settings: Settings) -> pd.DataFrame:
     """Read a chunk and measure its units, each with what chance predicts given its number of spikes."""
     chunk = read()
     rows = _measured(chunk, settings)
-    return rows.assign(**p_values(chunk, seed=settings.seed)) if settings.tests else rows
+    if not settings.tests:
+        return rows
+    found = p_values(chunk, seed=settings.seed)
+    if chunk.counted is not None:
+        # Counts of trials are compared within a condition; a test of all of them together would be one of tuning.
+        found |= {name: np.full(len(rows), np.nan) for name in found if "dispersion" in name}
+    return rows.assign(**found)
 
 
 def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
@@ -45,6 +53,11 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     n = count_in_stretches(spikes)
     columns = measure(spikes, engine=settings.engine, over=over, refractory_period=period)
     expected = expectations(spikes, n, over, period)
+    if chunk.counted is not None:
+        columns |= {"fano": _fano_of_windows(chunk.counted, settings)}
+        expected |= fano_columns(chunk.counted, over)
+    if chunk.overlapping:
+        expected |= {name: np.full(len(n), np.nan) for name in FANO_EXPECTED}
     columns["label_share_adjusted"] = chance.adjust_label_share(
         columns["label_share"], expected["label_share_expected"]
     )
@@ -52,6 +65,11 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     columns |= {name: expected.pop(name).astype(np.int64) for name in REPEATS if name in expected}
     quality = quality_of(n, spikes.stretch_bins, settings.min_spikes)
     return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
+
+
+def _fano_of_windows(counted: SpikeArrays, settings: Settings) -> np.ndarray:
+    """Take the Fano factor of counts in windows that may overlap; as trains, these spikes mean nothing."""
+    return measure(counted, engine=settings.engine, over=settings.over)["fano"]
 
 
 def quality_of(

@@ -17,10 +17,24 @@ IDENTITY = ("layer", "unit", "channel", "row", "col")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some units: who they are (columns layer, unit, channel, row, col) and their spikes."""
+    """Some units and their spikes.
+
+    Parameters
+    ----------
+    units
+        Who they are: columns layer, unit, channel, row, col, and more where more is known.
+    spikes
+        Their spikes.
+    counted
+        Their spikes in windows, where these may overlap; None where ``spikes`` say in which window each lies.
+    overlapping
+        Whether windows overlap that are compared with one another: chance says nothing of their counts.
+    """
 
     units: pd.DataFrame
     spikes: SpikeBits | SpikeArrays
+    counted: SpikeArrays | None = None
+    overlapping: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

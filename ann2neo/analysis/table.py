@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import pandas as pd
 from tqdm import tqdm
 
+from ann2neo.analysis.continuous import lost_source, neo_source
 from ann2neo.analysis.cutting import duration_ms
 from ann2neo.analysis.expectation import REPEATS
-from ann2neo.analysis.foreign import neo_source
 from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import Settings, rows_of
 from ann2neo.analysis.source import IDENTITY, Source
+from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
@@ -36,6 +38,7 @@ def analyze(
     spikes: Any,
     *,
     windows: Any = None,
+    within: str | None = None,
     over: Over = "windows",
     engine: Engine = "auto",
     bin_size_ms: float | None = None,
@@ -60,6 +63,10 @@ def analyze(
         In what spikes are counted for the Fano factor: a column of the trials table or a named Epoch ("label", "target_label"), "trial" (of a Block: the intervals of its Epoch "trials"), a number of bins,
         or a duration such as ``500 * pq.ms``; "stimulus_id" (of a recording) counts in trials and takes the factor over the repeats of each stimulus, that is over
         its passes, and averages over stimuli. None is "label" where labels exist, else 100 bins, else (no bins) 1 s.
+    within
+        A condition of trials (a column such as "orientation", "stimulus_id"): the Fano factor is then taken over the repeats of each condition. A group is the counts of
+        all trials of a condition in the window at one position of the trial; ``fano`` is the mean over positions, then over conditions, of variance over mean.
+        Windows are "trial" (None), a duration (each trial is cut from its start), or `Around`.
     over
         "windows": the Fano factor over the windows of a pass, averaged over passes. "passes": over the passes of a window, averaged over windows.
     engine
@@ -115,7 +122,8 @@ def analyze(
     if method not in ("bh", "by"):
         raise AnalysisError(f"There is no correction {method!r}.", "Nothing was computed.", "Use 'bh' or 'by'.")
     _check_numbers(min_spikes, bin_size_ms)
-    source = _source(spikes, windows, bin_size_ms)
+    _check_over(over, windows, within)
+    source = _source(spikes, windows, bin_size_ms, within)
     used = "elephant" if engine == "elephant" else "bulk"
     refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
     settings = Settings(
@@ -164,7 +172,17 @@ def _results(source: Source, settings: Settings, scheduler: str | None) -> Itera
     yield from map_on_cluster(rows_of, source.chunks, scheduler, settings)
 
 
-def _source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
+def _check_over(over: Over, windows: Any, within: str | None) -> None:
+    """Refuse passes where trials of all passes are compared already."""
+    if over == "passes" and (within is not None or isinstance(windows, Around)):
+        raise AnalysisError(
+            "over='passes' was asked for together with windows of trials.",
+            "Trials of all passes are repeats of their condition already.",
+            "Leave `over` out.",
+        )
+
+
+def _source(spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None) -> Source:
     """Take our own recordings bit by bit, and anything else by its spike times."""
     if isinstance(spikes, Recording):
         if bin_size_ms not in (None, spikes.bin_size_ms):
@@ -174,10 +192,16 @@ def _source(spikes: Any, windows: Any, bin_size_ms: float | None) -> Source:
                 "Leave bin_size_ms out.",
             )
         _warn_if_shuffled(spikes)
-        return recording_source(spikes, windows)
-    if (recording := _ours(spikes)) is not None:
-        return _source(recording, windows, bin_size_ms)
-    return neo_source(spikes, windows, bin_size_ms)
+        return recording_source(spikes, windows, within)
+    from ann2neo.formats.origin import origin_of
+
+    origin = origin_of(spikes)
+    if origin is None:
+        return neo_source(spikes, windows, bin_size_ms, within)
+    if origin.recording is None:
+        return lost_source(spikes, windows, bin_size_ms or origin.bin_size_ms, within)
+    source = _source(origin.recording, windows, bin_size_ms, within)
+    return source if origin.rows is None else replace(source, rows=origin.rows)
 
 
 def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
@@ -199,16 +223,6 @@ def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
             "Give a number of bins, or leave it out.",
         )
     return float(given) * bin_size_ms
-
-
-def _ours(spikes: Any) -> Recording | None:
-    """Turn a Block that ann2neo made, pass by pass, back into a recording: bits are analyzed faster than times, with the same result."""
-    annotations = getattr(spikes, "annotations", {})
-    if not hasattr(spikes, "segments") or annotations.get("segmented_by") != "pass" or "config_json" not in annotations:
-        return None
-    from ann2neo.trains import from_block
-
-    return from_block(spikes)
 
 
 def _warn_if_shuffled(recording: Recording) -> None:
@@ -242,7 +256,8 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
     on_lattice = "n_bins" in source.facts
     one_bin = on_lattice and source.facts["window_max_bins"] <= 1
-    repeated = source.facts["windows"] == STIMULUS or settings.over == "passes"
+    stimuli = source.facts["windows"] == STIMULUS or source.facts.get("within") is not None
+    repeated = stimuli or settings.over == "passes"
     single = not repeated and source.facts["n_windows"] <= source.facts["n_passes"]
     masked = "Undefined measures are NaN: intervals need 2 spikes, CV2 and Lv 3, the Fano factor 1 in a window."
     units = {name: found.unit for name, found in {**MEASURES, "lvr": LVR}.items()}
@@ -266,11 +281,7 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
             if one_bin and repeated
             else ""
         )
-        + (
-            ""
-            if source.facts["windows"] != STIMULUS
-            else " Stimuli that are shown once are left out of the Fano factor."
-        )
+        + ("" if not stimuli else " Conditions that have one trial are left out of the Fano factor.")
         + (" One window has no variance: no Fano factor." if single else ""),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},
     }

@@ -19,9 +19,14 @@ GROUPS = ("--against", "--mine")
 @click.argument("files", nargs=-1, required=True, type=options.PATH)
 @click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make, for tables, figures, a report.")
 @options.windows
+@options.within
 @options.order
 @options.engine
 @options.bin_size_ms
+@options.time_unit
+@options.t_start
+@options.t_stop
+@options.columns
 @click.option(
     "--over",
     type=click.Choice(["windows", "passes"]),
@@ -42,9 +47,14 @@ def analyze(
     files: tuple[Path, ...],
     output: Path,
     windows: str | None,
+    within: str | None,
     order: str | None,
     engine: str,
     bin_size_ms: float | None,
+    time_unit: str | None,
+    t_start: str | None,
+    t_stop: str | None,
+    columns: str | None,
     over: str,
     min_spikes: int,
     tests: bool,
@@ -54,12 +64,14 @@ def analyze(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Measure every unit in FILES: ours, or any that neo can read, biological ones too.
+    """Measure every unit in FILES: ours, or those of any laboratory (NWB, text, whatever neo reads).
 
     \b
     Examples:
       ann2neo analyze rec.nwb -o results --tests
       ann2neo analyze rec.nwb cells.nix -o together --windows 500ms
+      ann2neo analyze cells.nwb -o evoked --windows 'around(stimulus_onset, 0ms, 500ms)' --within orientation
+      ann2neo analyze spikes.txt -o text --time-unit ms --t-stop 600s --columns unit,time
     """
     from ann2neo.results import analyze_files
 
@@ -67,9 +79,11 @@ def analyze(
         files,
         output,
         windows=read_windows(windows),
+        within=within,
         order=order,
         engine=engine,
         bin_size_ms=bin_size_ms,
+        said=options.read_observation(time_unit, t_start, t_stop, columns, n_files=len(files)),
         over=over,
         min_spikes=min_spikes,
         tests=tests,
@@ -127,9 +141,14 @@ def repeated(args: Sequence[str]) -> list[str]:
 )
 @click.option("-o", "--output", type=options.PATH, help="Folder to make, for table, figure and a report.")
 @options.windows
+@options.within
 @options.order
 @options.engine
 @options.bin_size_ms
+@options.time_unit
+@options.t_start
+@options.t_stop
+@options.columns
 @options.method
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of permutations, where they are drawn.")
 @click.option(
@@ -144,9 +163,14 @@ def compare(
     names: tuple[str, str],
     output: Path | None,
     windows: str | None,
+    within: str | None,
     order: str | None,
     engine: str,
     bin_size_ms: float | None,
+    time_unit: str | None,
+    t_start: str | None,
+    t_stop: str | None,
+    columns: str | None,
     method: Literal["bh", "by"],
     seed: int,
     alpha: float,
@@ -171,9 +195,11 @@ def compare(
         groups,
         output,
         windows=read_windows(windows),
+        within=within,
         order=order,
         engine=engine,
         bin_size_ms=bin_size_ms,
+        said=options.read_observation(time_unit, t_start, t_stop, columns, n_files=2),
         method=method,
         seed=seed,
         alpha=alpha,

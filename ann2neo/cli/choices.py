@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,27 +13,57 @@ T = TypeVar("T")
 EVERY_LAYER = "*"
 
 
+AROUND = re.compile(r"around\((?P<event>[^,]+),(?P<start>[^,]+),(?P<stop>[^,]+)\)")
+
+
 def read_windows(text: str | None) -> Any:
-    """Read what stands for windows: a name, a number of bins, or a duration with its unit.
+    """Read what stands for windows: a name, a number of bins, a duration with its unit, or windows around an event.
 
     Examples
     --------
     >>> read_windows("label"), read_windows("20"), read_windows("500ms")
     ('label', 20, array(500.) * ms)
+    >>> print(read_windows("around(stimulus_onset, -200ms, 0.5s)"))
+    -200 to 500 ms around stimulus_onset
     """
+    if text is not None and (found := AROUND.fullmatch(text.strip())):
+        from ann2neo.around import Around
+
+        start, stop = (read_time(found[name].strip(), "--windows") for name in ("start", "stop"))
+        return Around(found["event"].strip(), start, stop)
     if text is None or text.isidentifier():
         return text
     if text.isdigit():
         return int(text)
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
     try:
-        import quantities as pq
-
-        return float(number) * pq.Quantity(1.0, text[len(number) :].strip())
+        return _quantity(text)
     except (ValueError, LookupError) as error:
         raise click.BadParameter(
             f"{text!r} is no name, number of bins or duration such as 500ms.", param_hint="--windows"
         ) from error
+
+
+def read_time(text: str | None, option: str) -> Any:
+    """Read a time with its unit, or a plain number.
+
+    Examples
+    --------
+    >>> read_time("-0.2s", "--t-start"), read_time("12", "--t-stop"), read_time(None, "--t-stop")
+    (array(-0.2) * s, 12.0, None)
+    """
+    if text is None:
+        return None
+    try:
+        return float(text) if text.lstrip("+-").replace(".", "", 1).isdigit() else _quantity(text)
+    except (ValueError, LookupError) as error:
+        raise click.BadParameter(f"{text!r} is no time such as 600s or 200ms.", param_hint=option) from error
+
+
+def _quantity(text: str) -> Any:
+    import quantities as pq
+
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    return float(number) * pq.Quantity(1.0, text[len(number) :].strip())
 
 
 def read_thresholds(texts: Sequence[str], on: Any) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ann2neo.cli.choices import read_time
 from ann2neo.cli.objects import load_object
+
+if TYPE_CHECKING:
+    from ann2neo.formats.observation import Observation
 
 PATH = click.Path(path_type=Path)
 
@@ -22,12 +26,29 @@ method = click.option(
 windows = click.option(
     "--windows",
     metavar="WINDOWS",
-    help="In what spikes are counted: 'label', 'trial', another column or Epoch, a number of bins, or a duration such as 500ms.",
+    help="In what spikes are counted: 'label', 'trial', another column or Epoch, a number of bins, a duration such as 500ms, or 'around(EVENT, -200ms, 500ms)'.",
+)
+within = click.option(
+    "--within",
+    metavar="COLUMN",
+    help="Condition of trials over whose repeats the Fano factor is taken, such as orientation.",
 )
 order = click.option(
     "--order", type=click.Choice(["presented", "label"]), help="Order in which trials are read, for our recordings."
 )
 bin_size_ms = click.option("--bin-size-ms", type=float, help="Bin size of foreign spike trains that lie on a lattice.")
+time_unit = click.option("--time-unit", metavar="UNIT", help="Unit of the times in a text file: s, ms or us.")
+t_start = click.option(
+    "--t-start", metavar="TIME", help="When observation began, such as 0s, where a file does not say it."
+)
+t_stop = click.option(
+    "--t-stop", metavar="TIME", help="When observation ended, such as 600s, where a file does not say it."
+)
+columns = click.option(
+    "--columns",
+    metavar="COLUMNS",
+    help="What the columns of a text file are: trains (a line per unit), time, 'unit,time' or 'time,unit'.",
+)
 engine = click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
 layers = click.option(
     "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
@@ -54,6 +75,16 @@ steps = click.option(
 batch_size = click.option(
     "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
 )
+
+
+def read_observation(
+    time_unit: str | None, t_start: str | None, t_stop: str | None, columns: str | None, *, n_files: int = 1
+) -> Observation:
+    """Read what is said of files that do not say it themselves."""
+    from ann2neo.formats.observation import Observation
+
+    start, stop = read_time(t_start, "--t-start"), read_time(t_stop, "--t-stop")
+    return Observation(time_unit=time_unit, t_start=start, t_stop=stop, columns=columns, strict=n_files == 1)
 
 
 def read_steps(given: str | None) -> Any:

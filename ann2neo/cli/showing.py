@@ -46,6 +46,12 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     "--check", is_flag=True, help="Compare every byte of FILE with its check sums; exit code 2 if something is damaged."
 )
 @click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
+@options.time_unit
+@options.t_start
+@options.t_stop
+@click.option(
+    "--text-columns", metavar="COLUMNS", help="What the columns of a text file are, as --columns of `analyze`."
+)
 def info(
     file: Path | None,
     model: str | None,
@@ -57,6 +63,10 @@ def info(
     batch_size: int,
     check: bool,
     columns: bool,
+    time_unit: str | None,
+    t_start: str | None,
+    t_stop: str | None,
+    text_columns: str | None,
 ) -> None:
     """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
 
@@ -77,9 +87,10 @@ def info(
         right = check_file(file)
         click.echo(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
     elif file is not None:
-        from ann2neo.formats.foreign import read_spikes
+        from ann2neo.formats.laboratory import read_spikes
 
-        click.echo(_describe(read_spikes(file)))
+        said = options.read_observation(time_unit, t_start, t_stop, text_columns)
+        click.echo(_describe(read_spikes(file, said)))
     elif model and inputs:
         from ann2neo.capture import plan
 
@@ -103,15 +114,33 @@ def _describe(found: Recording | list[Any]) -> str:
     """List layers, trials and provenance of a recording, or segments and trains of foreign Blocks."""
     if isinstance(found, list):
         lines = [
-            f"Block {number}, Segment {index}: {len(segment.spiketrains)} spike trains, {segment.t_start} to {segment.t_stop}, "
-            f"epochs {[epoch.name for epoch in segment.epochs]}"
+            line
             for number, block in enumerate(found)
             for index, segment in enumerate(block.segments)
+            for line in _describe_segment(f"Block {number}, Segment {index}", segment)
         ]
-        return "\n".join(["not an ann2neo file; neo reads:", *lines])
+        return "\n".join(["not an ann2neo file; it holds:", *lines])
     lines = [repr(found), "", "layers (units, shape, spikes per bin)"]
     for layer in found.layers:
         p_spike = layer.raster.n_spikes().sum() / max(layer.n_units * found.n_bins, 1)
         lines.append(f"  {layer.name}: {layer.n_units}, {layer.shape}, {p_spike:.3f}")
     lines += ["", f"trials: {len(found.trials)}, columns {', '.join(found.trials.columns)}", "", "provenance"]
     return "\n".join(lines + [f"  {key}: {value}" for key, value in found.provenance.items()])
+
+
+def _describe_segment(name: str, segment: Any) -> list[str]:
+    """List the units of a Segment, when they were observed, and its tables of intervals."""
+    trains = list(segment.spiketrains)
+    lines = [f"{name}: {len(trains)} spike trains, {segment.t_start} to {segment.t_stop}"]
+    if trains:
+        known = dict.fromkeys(key for train in trains for key in train.annotations)
+        lines.append(
+            f"  known of units: {', '.join(['name' if trains[0].name else '', *known]).strip(', ') or 'nothing'}"
+        )
+    for epoch in segment.epochs:
+        columns = ", ".join(
+            [*map(str, epoch.array_annotations), *(f"{key} (several values)" for key in epoch.annotations)]
+        )
+        lines.append(f"  Epoch {epoch.name!r}: {len(epoch)} intervals, columns {columns or 'none'}")
+    lines += [f"  Event {event.name!r}: {len(event)} moments" for event in segment.events]
+    return lines

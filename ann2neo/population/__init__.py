@@ -1,12 +1,13 @@
 """Measures of many units at once, on a layer of a recording or on neo objects of any laboratory: activity, tuning, correlation, trajectories.
 
-Every function takes a `Recording`, a neo.Block, a neo.Segment or a list of neo.SpikeTrain. Those that need every pair of units say how large the
+Every function takes a `Recording`, a neo.Block, a neo.Segment, a list of neo.SpikeTrain, or any other container that `analyze` takes. Those that need every pair of units say how large the
 result will be before they make it, and take a random subset (``units=100``) where that is too much.
 """
 
 from ann2neo.population.activity import instantaneous_rate, time_histogram
 from ann2neo.population.correlation import Correlations, correlation_blocks, correlations
 from ann2neo.population.pairs import covariance, spike_time_tiling
+from ann2neo.population.repeats import fano
 from ann2neo.population.synchrony import complexity
 from ann2neo.population.trajectories import gpfa_trajectories
 from ann2neo.population.tuning import psth, tuning
@@ -17,6 +18,7 @@ __all__ = [
     "correlation_blocks",
     "correlations",
     "covariance",
+    "fano",
     "gpfa_trajectories",
     "instantaneous_rate",
     "psth",

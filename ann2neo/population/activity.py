@@ -74,7 +74,7 @@ def time_histogram(
     1         1    500.0       1.0
     2         0      0.0       1.0
     """
-    chosen = choose(spikes, layer, units, seed)
+    chosen = choose(spikes, layer, units, seed, together=True)
     width = bin_size_of(chosen, bin_size)
     parts = [_histograms(part, width) for part in chunks(chosen, chosen.train_bytes)]
     table = pd.concat([_add_up(of_segment, number) for number, of_segment in enumerate(zip(*parts))], ignore_index=True)
@@ -150,8 +150,8 @@ def instantaneous_rate(
     >>> rate.shape, round(float(rate.mean().iloc[0]))
     ((50, 1), 1000)
     """
-    chosen = choose(spikes, layer, units, seed)
-    period = bin_size_of(chosen, sampling_period)
+    chosen = choose(spikes, layer, units, seed, together=True)
+    period = bin_size_of(chosen, sampling_period, "sampling_period")
     kernel_ms = milliseconds(sigma, "sigma")
     per_unit = chosen.duration_ms / float(period) * 8 * 4 + chosen.train_bytes
     cure = f"Use units={max(1, int(max_bytes / per_unit))} for a random subset that fits, or allow more with max_bytes."

@@ -14,7 +14,7 @@ from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, choose, unit_index
 from ann2neo.population.parts import deviations, label_means, noise_null_sd, pearson, sorted_by_label
 from ann2neo.population.sizes import MAX_BYTES, fewer_units, say_size
-from ann2neo.population.trials import LabelledTrials, labelled_trials, trial_counts
+from ann2neo.population.trials import LabelledTrials, common_trials, labelled_trials, trial_counts
 
 # Six results and two that the permutations add up in.
 MATRICES = 8
@@ -165,7 +165,7 @@ def correlations(
     2     raw  0.25
     """
     chosen = choose(spikes, layer, units, seed)
-    trials = _enough(labelled_trials(chosen, by), by)
+    trials = _enough(_common(chosen, by), by)
     _say_matrices(chosen.n_units, len(trials.table), chosen, max_bytes)
     rates = _rates(chosen, trials)
     return _correlate(chosen, rates, chosen, rates, trials, by, n_permutations, seed)
@@ -219,7 +219,7 @@ def correlation_blocks(
     [(3, 3), (3, 2), (2, 2)]
     """
     chosen = choose(spikes, layer, units, seed)
-    trials = _enough(labelled_trials(chosen, by), by)
+    trials = _enough(_common(chosen, by), by)
     _say_matrices(min(2 * block, chosen.n_units), len(trials.table), chosen, max_bytes)
     return _blocks(chosen, trials, block, by, n_permutations, seed)
 
@@ -235,6 +235,16 @@ def _blocks(
             columns = rows if i == j else chosen.take(np.arange(j, min(j + block, chosen.n_units)))
             others = rates if i == j else _rates(columns, trials)
             yield _correlate(rows, rates, columns, others, trials, by, n_permutations, seed)
+
+
+def _common(chosen: Ensemble, by: str) -> LabelledTrials:
+    """Find the trials that all units share; labels that none of them has are left out."""
+    trials = common_trials(labelled_trials(chosen, by), chosen.n_units, by)
+    present = np.flatnonzero(trials.n_trials)
+    place = np.cumsum(trials.n_trials > 0) - 1
+    return replace(
+        trials, names=tuple(trials.names[label] for label in present), codes=place[trials.codes].astype(np.int64)
+    )
 
 
 def _enough(trials: LabelledTrials, by: str) -> LabelledTrials:

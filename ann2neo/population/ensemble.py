@@ -12,20 +12,21 @@ import quantities as pq
 from jaxtyping import Int
 
 from ann2neo.errors import AnalysisError, LayerNotFound, suggestion
-from ann2neo.population.foreign import ForeignUnits, foreign_units
+from ann2neo.population.observed import ObservedUnits, observed_units
 from ann2neo.population.recorded import RecordedUnits
 from ann2neo.recording import Recording
 
-Ensemble = RecordedUnits | ForeignUnits
+Ensemble = RecordedUnits | ObservedUnits
 Choice = int | Sequence[int] | Int[np.ndarray, " unit"] | None
 
 CHUNK_BYTES = 1 << 25
 
 
-def choose(spikes: Any, layer: str | None, units: Choice, seed: int) -> Ensemble:
+def choose(spikes: Any, layer: str | None, units: Choice, seed: int, *, together: bool = False) -> Ensemble:
     """Take the units of a layer, or of all, and of these some: all, a random subset of so many, or those at the positions given.
 
-    A subset is drawn evenly, without replacement, by `numpy.random.default_rng(seed)`; its units keep their order.
+    A subset is drawn evenly, without replacement, by `numpy.random.default_rng(seed)`; its units keep their order. With ``together``, only the time is kept
+    in which all of these units were observed.
 
     Raises
     ------
@@ -40,7 +41,11 @@ def choose(spikes: Any, layer: str | None, units: Choice, seed: int) -> Ensemble
     >>> choose(ann2neo.from_array(np.eye(9, dtype=bool)), None, 3, seed=0).units["unit"].tolist()
     [4, 5, 7]
     """
-    ensemble = _of_layer(_ensemble(spikes), layer)
+    chosen = _chosen(_of_layer(_ensemble(spikes), layer), units, seed)
+    return chosen.together() if together and isinstance(chosen, ObservedUnits) else chosen
+
+
+def _chosen(ensemble: Ensemble, units: Choice, seed: int) -> Ensemble:
     if units is None:
         return ensemble
     if isinstance(units, int):
@@ -62,7 +67,7 @@ def chunks(ensemble: Ensemble, bytes_per_unit: float | int) -> Iterator[Ensemble
         yield ensemble.take(np.arange(first, min(first + step, ensemble.n_units)))
 
 
-def bin_size_of(ensemble: Ensemble, bin_size: pq.Quantity | None) -> pq.Quantity:
+def bin_size_of(ensemble: Ensemble, bin_size: pq.Quantity | None, name: str = "bin_size") -> pq.Quantity:
     """Give the bin size in milliseconds: the recording's own or a whole multiple of it; in continuous time the one that was asked for.
 
     Raises
@@ -74,15 +79,15 @@ def bin_size_of(ensemble: Ensemble, bin_size: pq.Quantity | None) -> pq.Quantity
     if bin_size is None:
         if own is None:
             raise AnalysisError(
-                "these spike trains are in continuous time and no bin_size was given.",
+                f"these spike trains are in continuous time and no {name} was given.",
                 "They cannot be binned.",
-                "Give one, such as bin_size=20 * pq.ms.",
+                f"Give one, such as {name}=20 * pq.ms.",
             )
         return pq.Quantity(own, pq.ms)
-    ms = milliseconds(bin_size, "bin_size")
+    ms = milliseconds(bin_size, name)
     if own is not None and (ms < own or ms % own != 0):
         raise AnalysisError(
-            f"bin_size={bin_size} is no whole multiple of the recording's bins of {own} ms.",
+            f"{name}={bin_size} is no whole multiple of the recording's bins of {own} ms.",
             "Bins would be cut.",
             f"Use a multiple of {own} ms, or leave it out.",
         )
@@ -138,12 +143,13 @@ def facts(ensemble: Ensemble, **more: Any) -> dict[Any, Any]:
 def _ensemble(spikes: Any) -> Ensemble:
     if isinstance(spikes, Recording):
         return RecordedUnits(recording=spikes)
-    annotations = getattr(spikes, "annotations", {})
-    if hasattr(spikes, "segments") and annotations.get("segmented_by") == "pass" and "config_json" in annotations:
-        from ann2neo.trains import from_block
+    from ann2neo.formats.origin import origin_of
+    from ann2neo.trains.cells import cells_of
 
-        return RecordedUnits(recording=from_block(spikes))
-    return foreign_units(spikes)
+    origin = origin_of(spikes)
+    if origin is not None and origin.recording is not None:
+        return RecordedUnits(recording=origin.recording)
+    return observed_units(cells_of(spikes), None if origin is None else origin.bin_size_ms)
 
 
 def _of_layer(ensemble: Ensemble, layer: str | None) -> Ensemble:

@@ -69,7 +69,7 @@ def covariance(
     >>> covariance(ann2neo.from_array(np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool))).round(3).to_numpy().tolist()
     [[0.333, -0.333], [-0.333, 0.333]]
     """
-    chosen = choose(spikes, layer, units, seed)
+    chosen = choose(spikes, layer, units, seed, together=True)
     width = bin_size_of(chosen, bin_size)
     # Elephant unpacks the binned trains where more than a tenth of the bins hold spikes, and copies them to centre them.
     per_unit = chosen.train_bytes + 4 * 8 * chosen.duration_ms / float(width)
@@ -157,7 +157,7 @@ def spike_time_tiling(
     >>> spike_time_tiling(ann2neo.from_array(np.array([[1, 1, 0], [0, 0, 1], [1, 1, 0], [0, 0, 1]], bool))).round(2).to_numpy().tolist()
     [[1.0, 1.0, -0.47], [1.0, 1.0, -0.47], [-0.47, -0.47, 1.0]]
     """
-    chosen = choose(spikes, layer, units, seed)
+    chosen = choose(spikes, layer, units, seed, together=True)
     dt_ms = _checked_dt(chosen, dt)
     per_unit = chosen.train_bytes + 5 * chosen.duration_ms / (chosen.bin_size_ms or np.inf)
     say_size(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ann2neo.analysis.source import identity
 from ann2neo.errors import AnalysisError
@@ -96,6 +96,10 @@ class RecordedUnits:
         )
         unknown = label < 0 if np.issubdtype(label.dtype, np.number) else label == ""
         return trials[~unknown].reset_index(drop=True)
+
+    def observed(self, trials: pd.DataFrame) -> Bool[np.ndarray, "unit trial"]:
+        """Whether each unit was observed in each trial: a recording of a network holds all units of every input."""
+        return np.ones((self.n_units, len(trials)), np.bool_)
 
     def spikes_before(
         self, segment: Int[np.ndarray, " trial"], edges_ms: Float[np.ndarray, "trial edge"]

@@ -68,7 +68,7 @@ def complexity(
     1           1       0       2.0
     2           2       2       1.0
     """
-    chosen = choose(spikes, layer, units, seed)
+    chosen = choose(spikes, layer, units, seed, together=True)
     width = bin_size_of(chosen, bin_size)
     cure = f"Use units={max(1, int(max_bytes / chosen.train_bytes))} for a random subset that fits, or allow more with max_bytes."
     say_size(chosen.train_bytes * chosen.n_units, max_bytes, f"the spike trains of {chosen.n_units:,} units", cure)

@@ -10,9 +10,11 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
-from ann2neo.population.ensemble import Choice, bin_size_of, choose, facts, milliseconds
+from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, facts, milliseconds
 from ann2neo.population.quiet import quiet_elephant
+from ann2neo.population.recorded import RecordedUnits
 from ann2neo.population.sizes import MAX_BYTES, say_size
+from ann2neo.population.trials import common_trials, labelled_trials
 
 
 def gpfa_trajectories(
@@ -89,7 +91,7 @@ def gpfa_trajectories(
     chosen = choose(spikes, layer, units, seed)
     width = bin_size_of(chosen, bin_size)
     tau_ms = 5 * float(width) if tau is None else milliseconds(tau, "tau")
-    episodes = [(label, trains) for label, trains in chosen.episodes(by) if _n_bins(trains[0], float(width)) > 0]
+    episodes = [(label, trains) for label, trains in _episodes(chosen, by) if _n_bins(trains[0], float(width)) > 0]
     if not episodes:
         raise AnalysisError(
             f"no trial holds a bin of {float(width):g} ms.", "There is no trajectory.", "Use shorter bins."
@@ -133,6 +135,13 @@ def gpfa_trajectories(
     return table
 
 
+def _episodes(chosen: Ensemble, by: str) -> list[tuple[Any, list[Any]]]:
+    """Give labelled pieces of time with the trains of all units, on a clock of their own."""
+    if isinstance(chosen, RecordedUnits):
+        return chosen.episodes(by)
+    return chosen.trains_in(common_trials(labelled_trials(chosen, by), chosen.n_units, by).table)
+
+
 def _fit(
     trials: list[list[Any]], n_dims: int, width: pq.Quantity, tau_ms: float, max_iterations: int
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
@@ -171,7 +180,7 @@ def _changing(trials: list[list[Any]], width: pq.Quantity) -> np.ndarray:
     return low < high
 
 
-def _rows(number: int, label: str, path: np.ndarray, width_ms: float) -> pd.DataFrame:
+def _rows(number: int, label: Any, path: np.ndarray, width_ms: float) -> pd.DataFrame:
     dims = {f"dim_{i}": values for i, values in enumerate(path, start=1)}
     return pd.DataFrame({"trial": number, "label": label, "start_ms": np.arange(path.shape[1]) * width_ms, **dims})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Float, Int
 
+from ann2neo.analysis.cutting import whole_bins
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
 from ann2neo.population.sizes import MAX_BYTES, say_size
-from ann2neo.population.trials import LabelledTrials, labelled_trials, trial_counts
+from ann2neo.population.trials import LabelledTrials, by_observed_trials, labelled_trials, trial_counts
 
 BYTES_PER_ROW = 100
 
@@ -82,8 +85,7 @@ def tuning(
     trials = labelled_trials(chosen, by)
     _say_rows(chosen.n_units * len(trials.names), max_bytes)
     per_unit = 8 * (2 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
-    parts = [_tuning_of(part, trials) for part in chunks(chosen, per_unit)]
-    table = pd.concat(parts, ignore_index=True)
+    table = _unit_by_unit(chosen, trials, per_unit, _tuning_of)
     measured_in = {
         "n_spikes": "spikes",
         "mean": "spikes per trial",
@@ -167,7 +169,7 @@ def psth(
     chosen = choose(spikes, layer, units, seed)
     width = float(bin_size_of(chosen, bin_size))
     trials = labelled_trials(chosen, by)
-    n_bins = np.floor(trials.durations_ms / width * (1 + 1e-12)).astype(np.int64)
+    n_bins = whole_bins(trials.durations_ms / width)
     if n_bins.max() == 0:
         raise AnalysisError(
             f"no trial (longest: {trials.durations_ms.max():g} ms) holds a bin of {width:g} ms.",
@@ -175,11 +177,8 @@ def psth(
             "Use shorter bins.",
         )
     _say_rows(chosen.n_units * len(trials.names) * int(n_bins.max()), max_bytes)
-    edges = trials.edges_ms[:, :1] + np.minimum(np.arange(n_bins.max() + 1), n_bins[:, None]) * width
-    per_unit = 8 * (3 * edges.size + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
-    table = pd.concat(
-        [_psth_of(part, trials, n_bins, edges, width) for part in chunks(chosen, per_unit)], ignore_index=True
-    )
+    per_unit = 8 * (3 * n_bins.size * int(n_bins.max() + 1) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
+    table = _unit_by_unit(chosen, trials, per_unit, partial(_psth_of, width=width))
     measured_in = {
         "start_ms": "ms",
         "mean": "spikes per bin",
@@ -191,6 +190,24 @@ def psth(
     return table
 
 
+def _unit_by_unit(
+    chosen: Ensemble,
+    trials: LabelledTrials,
+    per_unit: float | int,
+    measure: Callable[[Ensemble, LabelledTrials], pd.DataFrame],
+) -> pd.DataFrame:
+    """Measure units in chunks, each unit over the trials in which it was observed, and put them into their own order."""
+    tables, first = [], 0
+    for part in chunks(chosen, per_unit):
+        observed = trials.observed[first : first + part.n_units]
+        for units, own, kept in by_observed_trials(part, observed):
+            found = measure(own, trials if kept.all() else trials.take(kept))
+            tables.append(found.assign(place_of_unit=first + units[found["place_of_unit"].to_numpy(np.int64)]))
+        first += part.n_units
+    table = pd.concat(tables).sort_values("place_of_unit", kind="stable")
+    return table.drop(columns="place_of_unit").reset_index(drop=True)
+
+
 def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
     counts, durations = trial_counts(part, trials), trials.durations_ms
     sums, expected, chance_sd = _by_label(counts, durations, trials.codes, len(trials.names))
@@ -198,25 +215,27 @@ def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
     columns = {
         "n_trials": np.broadcast_to(trials.n_trials, sums.shape),
         "n_spikes": sums,
-        "mean": sums / trials.n_trials,
+        "mean": _ratio(sums, trials.n_trials),
     }
     if part.bin_size_ms is not None:
-        columns["spikes_per_bin"] = sums / (time / part.bin_size_ms)
+        columns["spikes_per_bin"] = _ratio(sums, time / part.bin_size_ms)
     columns |= {
-        "rate_hz": sums / time * 1000,
+        "rate_hz": _ratio(sums, time) * 1000,
         "expected": np.broadcast_to(expected[:, None] * 1000, sums.shape),
-        "chance_sd": chance_sd / time * 1000,
+        "chance_sd": _ratio(chance_sd, time) * 1000,
     }
     return _rows(part, trials, columns)
 
 
-def _psth_of(
-    part: Ensemble,
-    trials: LabelledTrials,
-    n_bins: Int[np.ndarray, " trial"],
-    edges: Float[np.ndarray, "trial edge"],
-    width: float,
-) -> pd.DataFrame:
+def _ratio(values: np.ndarray, by: np.ndarray) -> Float[np.ndarray, "unit label"]:
+    """Divide; NaN for labels without a trial."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return values / by
+
+
+def _psth_of(part: Ensemble, trials: LabelledTrials, width: float) -> pd.DataFrame:
+    n_bins = whole_bins(trials.durations_ms / width)
+    edges = trials.edges_ms[:, :1] + np.minimum(np.arange(n_bins.max(initial=0) + 1), n_bins[:, None]) * width
     counts = np.diff(part.spikes_before(trials.segment, edges), axis=2)
     tables = []
     for number in range(counts.shape[2]):
@@ -234,6 +253,8 @@ def _psth_of(
             }
             columns |= {"expected": np.broadcast_to(expected[:, None], sums.shape), "chance_sd": chance_sd / n_trials}
         tables.append(_rows(part, trials, columns))
+    if not tables:
+        return _rows(part, trials, {"start_ms": np.zeros((part.n_units, len(trials.names)))}).iloc[:0]
     # By unit, then label, then bin: the order in which one histogram after the other is read.
     place = np.arange(tables[0].shape[0])
     table = pd.concat([table.assign(place=place) for table in tables]).sort_values(["place", "start_ms"], kind="stable")
@@ -249,8 +270,10 @@ def _by_label(
     """Add up the counts of each label; give the rate over all trials, and the sd of each sum when labels are permuted over trials."""
     member = codes[:, None] == np.arange(n_labels)
     sums = counts @ member.astype(np.int64)
-    rate = counts.sum(axis=1) / durations.sum()
-    variance = (counts - rate[:, None] * durations).var(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = counts.sum(axis=1) / durations.sum()
+        deviations = counts - rate[:, None] * durations
+        variance = deviations.var(axis=1) if codes.size else np.full(len(counts), np.nan)
     m, n_trials = member.sum(axis=0), codes.size
     return sums, rate, np.sqrt(variance[:, None] * m * (n_trials - m) / max(n_trials - 1, 1))
 
@@ -261,6 +284,7 @@ def _rows(part: Ensemble, trials: LabelledTrials, columns: dict[str, np.ndarray]
         part.units[["layer", "unit"]].loc[np.repeat(np.arange(part.n_units), len(trials.names))].reset_index(drop=True)
     )
     return who.assign(
+        place_of_unit=np.repeat(np.arange(part.n_units), len(trials.names)),
         label=np.tile(np.array(trials.names), part.n_units),
         **{name: values.ravel() for name, values in columns.items()},
     )

@@ -13,6 +13,7 @@ from ann2neo import figures
 from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare
 from ann2neo.errors import AnalysisError, FormatError
+from ann2neo.formats.observation import Observation
 from ann2neo.report import Section, Table, write_report
 from ann2neo.results.files import analyze_file
 from ann2neo.results.pages import HOW_TO_READ, REPORT, save_picture
@@ -31,9 +32,11 @@ def compare_files(
     out: Path | None = None,
     *,
     windows: Any = None,
+    within: str | None = None,
     order: str | None = None,
     engine: str = "auto",
     bin_size_ms: float | None = None,
+    said: Observation | None = None,
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
     alpha: float = 0.05,
@@ -49,7 +52,7 @@ def compare_files(
         Files by name of the group: tables of `ann2neo.write_table`, or recordings, which are analyzed first.
     out
         Name of the folder, which appears when everything is done; None to write nothing.
-    windows, order, engine, bin_size_ms
+    windows, within, order, engine, bin_size_ms, said
         How recordings are analyzed; refused for tables, which were measured already.
     method, seed, alpha
         As for `ann2neo.compare`.
@@ -69,11 +72,12 @@ def compare_files(
     OutputExists
         If there is such a folder and it may not be replaced.
     """
-    how = {"windows": windows, "engine": engine, "bin_size_ms": bin_size_ms}
+    how = {"windows": windows, "within": within, "engine": engine, "bin_size_ms": bin_size_ms}
     folder = nullcontext() if out is None else complete_or_absent(out, overwrite=overwrite, marker=REPORT)
     with folder as part:
         tables = {
-            name: [_table(path, order, progress=progress, **how) for path in files] for name, files in groups.items()
+            name: [_table(path, order, said, progress=progress, **how) for path in files]
+            for name, files in groups.items()
         }
         found = compare(tables, method=method, seed=seed, alpha=alpha)
         say("\n".join(found.attrs["verdicts"]))
@@ -101,12 +105,12 @@ def brief(comparison: pd.DataFrame) -> pd.DataFrame:
     return comparison[known]
 
 
-def _table(path: Path, order: str | None, **how: Any) -> pd.DataFrame:
+def _table(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> pd.DataFrame:
     """Read a table, or analyze a recording."""
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was compared.", "Check the name and the folder.")
     if path.suffix not in SUFFIXES:
-        results = analyze_file(path, order, **how)
+        results = analyze_file(path, order, said, **how)
         if len(results) != 1:
             raise AnalysisError(
                 f"{path} holds {len(results)} Blocks.", "A file stands for one network.", "Give a file for each."
@@ -122,7 +126,7 @@ def _table(path: Path, order: str | None, **how: Any) -> pd.DataFrame:
     return read_table(path)
 
 
-_MEASURED = ("windows", "order", "bin_size_ms")
+_MEASURED = ("windows", "within", "order", "bin_size_ms")
 
 
 def _write(

@@ -11,8 +11,9 @@ import pandas as pd
 from ann2neo import figures
 from ann2neo.analysis import analyze
 from ann2neo.atomic import complete_or_absent
-from ann2neo.errors import AnalysisError, FormatError
-from ann2neo.formats.foreign import read_spikes
+from ann2neo.errors import AnalysisError
+from ann2neo.formats.laboratory import check_path, read_spikes
+from ann2neo.formats.observation import Observation
 from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
 from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, describe, printed, save_picture, write_result
@@ -26,6 +27,7 @@ def analyze_files(
     out: Path,
     *,
     windows: Any = None,
+    within: str | None = None,
     order: str | None = None,
     engine: str = "auto",
     bin_size_ms: float | None = None,
@@ -35,11 +37,12 @@ def analyze_files(
     method: str = "bh",
     seed: int = 0,
     scheduler: str | None = None,
+    said: Observation | None = None,
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Analyze files of ours, or any that neo can read, and write tables, figures and one page into a folder.
+    """Analyze files of ours, or of any laboratory, and write tables, figures and one page into a folder.
 
     Parameters
     ----------
@@ -48,10 +51,12 @@ def analyze_files(
         several become ``all-sources.csv`` and one figure besides.
     out
         Name of the folder; it appears when everything is done.
-    windows, engine, bin_size_ms, over, min_spikes, tests, method, seed, scheduler
+    windows, within, engine, bin_size_ms, over, min_spikes, tests, method, seed, scheduler
         As for `ann2neo.analyze`.
     order
         In which order the trials of our recordings are read; None for as stored.
+    said
+        What files do not say themselves: unit of time, begin and end of observation, columns of a text.
     overwrite
         Whether the folder of an earlier analysis may be replaced.
     progress
@@ -69,10 +74,10 @@ def analyze_files(
         If two files have one name.
     """
     for path in files:
-        if not path.exists():
-            raise FormatError(f"there is no file {path}.", "Nothing was analyzed.", "Check the name and the folder.")
+        check_path(path)
     options = {
         "windows": windows,
+        "within": within,
         "engine": engine,
         "bin_size_ms": bin_size_ms,
         "over": over,
@@ -91,7 +96,7 @@ def analyze_files(
         results = []
         for path in files:
             say(f"analyzing {path}")
-            results += analyze_file(path, order, progress=progress, **options)
+            results += analyze_file(path, order, said, progress=progress, **options)
         part.mkdir()
         sections = [write_result(result, part) for result in results]
         if len(results) > 1:
@@ -128,9 +133,9 @@ def _together(results: Sequence[Result], folder: Path) -> Section:
     )
 
 
-def analyze_file(path: Path, order: Any, **options: Any) -> list[Result]:
+def analyze_file(path: Path, order: Any, said: Observation | None = None, **options: Any) -> list[Result]:
     """Analyze a file of ours, or each Block that neo reads from another."""
-    found = read_spikes(path)
+    found = read_spikes(path, said)
     if isinstance(found, Recording):
         recording = found if order is None else found.arrange(order)
         return [Result(name=path.stem, table=analyze(recording, **options), recording=recording)]

@@ -1,0 +1,127 @@
+"""Units of any laboratory: who they are, their spikes, and when each was observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.trains.matching import Matched, identify_units, match_units
+from ann2neo.trains.observed import check_spikes, observed_of
+from ann2neo.trains.segment import ExternalSegment
+
+# quantities parses the name of a unit at every look-up, which took half of the time of an analysis.
+_milliseconds_per = lru_cache(maxsize=16)(milliseconds_per)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """The pieces of time in which some units were observed.
+
+    Parameters
+    ----------
+    time_unit
+        Unit of the pieces, which is that of the units' trains.
+    segment
+        Segment of each piece.
+    start, stop
+        When each begins and ends on the clock of its segment.
+    """
+
+    time_unit: str
+    segment: tuple[int, ...]
+    start: tuple[float, ...]
+    stop: tuple[float, ...]
+
+    @property
+    def ms(self) -> float:
+        """How many milliseconds a unit of time lasts."""
+        return _milliseconds_per(self.time_unit)
+
+    def borders_ms(self, segment: int) -> Float[np.ndarray, "piece two"]:
+        """Say when the pieces of a segment begin and end, in milliseconds."""
+        own = [(a, b) for number, a, b in zip(self.segment, self.start, self.stop) if number == segment]
+        return np.array(own, np.float64).reshape(-1, 2) * self.ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cells:
+    """Units of neo objects.
+
+    Parameters
+    ----------
+    units
+        Who they are: layer, unit, channel, row, col, then name and annotations.
+    segments
+        What was recorded on each clock.
+    trains
+        Spike trains of each unit in each segment; None where a segment lacks the unit.
+    """
+
+    units: pd.DataFrame
+    segments: tuple[ExternalSegment, ...]
+    trains: Matched
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return len(self.units)
+
+    def take(self, units: Int[np.ndarray, " unit"]) -> Cells:
+        """View some units, by position."""
+        trains = tuple(tuple(row[unit] for unit in units) for row in self.trains)
+        return replace(self, units=self.units.iloc[units].reset_index(drop=True), trains=trains)
+
+    def pieces(self, unit: int) -> Pieces:
+        """Say when a unit was observed, in the unit of time of its first train."""
+        own = [(number, row[unit]) for number, row in enumerate(self.trains) if row[unit] is not None]
+        time_unit = own[0][1].dimensionality.string
+        _milliseconds_per(time_unit)
+        found = [(number, a, b) for number, train in own for a, b in observed_of(train, time_unit).tolist()]
+        segment, start, stop = zip(*found)
+        return Pieces(time_unit=time_unit, segment=segment, start=start, stop=stop)
+
+    def groups(self) -> dict[Pieces, list[int]]:
+        """Put units together that were observed at the same times."""
+        groups: dict[Pieces, list[int]] = {}
+        for unit in range(self.n_units):
+            groups.setdefault(self.pieces(unit), []).append(unit)
+        return groups
+
+    def times(self, unit: int, segment: int, pieces: Pieces) -> Float[np.ndarray, " spike"]:
+        """Take the spikes of a unit in a segment, in the unit of time of its pieces, and check that they lie in observed time."""
+        train = self.trains[segment][unit]
+        if train is None:
+            return np.empty(0)
+        same = train.dimensionality.string == pieces.time_unit
+        times = np.asarray(train.magnitude if same else train.rescale(pieces.time_unit).magnitude, np.float64)
+        check_spikes(times, pieces.borders_ms(segment) / pieces.ms, train)
+        return times
+
+
+def cells_of(spikes: Any) -> Cells:
+    """Read the units of any container of spike trains; see `segments_of` for what is accepted.
+
+    Raises
+    ------
+    AnalysisError
+        If there are no spike trains, or it is unclear which belong to the same unit.
+
+    Examples
+    --------
+    >>> import neo, quantities as pq
+    >>> cells = cells_of([neo.SpikeTrain([1] * pq.s, t_stop=2.0, name="cell 7", depth=0.3)])
+    >>> cells.units.to_dict("records")
+    [{'layer': 'units', 'unit': 0, 'channel': -1, 'row': -1, 'col': -1, 'name': 'cell 7', 'depth': 0.3}]
+    """
+    # neo is loaded only where there are trains.
+    from ann2neo.trains.external import segments_of
+
+    segments = segments_of(spikes)
+    trains = match_units(segments)
+    return Cells(units=identify_units(trains), segments=segments, trains=trains)
