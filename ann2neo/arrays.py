@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
 from ann2neo.errors import InputsError
+from ann2neo.pseudotime import milliseconds
 from ann2neo.raster import Raster
 from ann2neo.recording import SCHEMA, Layer, Recording, make_trials, order_sha256
 from ann2neo.versions import software
@@ -22,7 +23,7 @@ def from_array(
     labels: Shaped[np.ndarray, " trial"] | list[int] | None = None,
     layer: str = "array",
     shape: tuple[int, ...] | None = None,
-    bin_size_ms: float = 1.0,
+    bin_size_ms: Any = 1.0,
     provenance: Mapping[str, str | int | float | bool] | None = None,
 ) -> Recording:
     """Make a recording of spikes that some other source gave.
@@ -44,7 +45,7 @@ def from_array(
     shape
         How the units are laid out, for instance (channel, row, col); their product is the number of units. None: as in the array.
     bin_size_ms
-        Size of a bin in milliseconds.
+        Size of a bin in milliseconds; a quantity of time is converted.
     provenance
         What is known of the source.
 
@@ -85,7 +86,7 @@ def from_array(
             ),
         ),
         trials=make_trials(n_trials, lengths=np.full(n_trials, n_steps, np.int64), stimulus_id=ids, **columns),
-        bin_size_ms=bin_size_ms,
+        bin_size_ms=milliseconds(bin_size_ms),
         provenance={
             "schema": SCHEMA,
             "input_order": "presented",

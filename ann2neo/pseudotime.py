@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +17,51 @@ from ann2neo.errors import PseudoTimeError
 # binning, closed intervals on both ends); being dyadic it also keeps every time exact in binary floating point.
 POSITION_IN_BIN = 0.25
 MANTISSA_BITS = 53
+
+
+def milliseconds(given: Any, name: str = "bin_size_ms") -> float:
+    """Read a duration: a number counts milliseconds, and whatever has a unit is converted by it or refused, never stripped of it.
+
+    Parameters
+    ----------
+    given
+        A number, a quantity of time, or a time difference of Python, NumPy or pandas.
+    name
+        Name of the argument, for the message.
+
+    Raises
+    ------
+    PseudoTimeError
+        If it is no single duration.
+
+    Examples
+    --------
+    >>> import quantities as pq
+    >>> milliseconds(2), milliseconds(0.5 * pq.s), milliseconds(np.timedelta64(3, "us"))
+    (2.0, 500.0, 0.003)
+    >>> milliseconds(2 * pq.mV)
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.PseudoTimeError: bin_size_ms=2.0 mV is no duration.
+    Its unit would be lost, and all times and rates with it.
+    Give a number of milliseconds, such as 1.0, or a quantity of time, such as 1 * pq.ms.
+    """
+    try:
+        if isinstance(given, timedelta):
+            return given / timedelta(milliseconds=1)
+        if isinstance(given, np.timedelta64):
+            return float(given / np.timedelta64(1, "ns")) / 1e6
+        if hasattr(given, "rescale"):
+            return float(given.rescale("ms").item())
+        if isinstance(given, Real) and not isinstance(given, bool | np.bool_):
+            return float(given)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise PseudoTimeError(
+        f"{name}={given!s} is no duration.",
+        "Its unit would be lost, and all times and rates with it.",
+        "Give a number of milliseconds, such as 1.0, or a quantity of time, such as 1 * pq.ms.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +98,7 @@ class PseudoTime:
     bin_size_ms: float = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         if not (math.isfinite(self.bin_size_ms) and self.bin_size_ms > 0):
             raise PseudoTimeError(
                 f"A bin of {self.bin_size_ms} ms has no duration.",

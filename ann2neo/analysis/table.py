@@ -22,6 +22,7 @@ from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
+from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import Recording
 from ann2neo.versions import software
 from ann2neo.windows import STIMULUS, order_words
@@ -41,7 +42,7 @@ def analyze(
     within: str | None = None,
     over: Over = "windows",
     engine: Engine = "auto",
-    bin_size_ms: float | None = None,
+    bin_size_ms: Any = None,
     min_spikes: int = 10,
     refractoriness: Any = None,
     tests: bool = False,
@@ -121,6 +122,8 @@ def analyze(
         )
     if method not in ("bh", "by"):
         raise AnalysisError(f"There is no correction {method!r}.", "Nothing was computed.", "Use 'bh' or 'by'.")
+    if not isinstance(bin_size_ms, Real | str | None):
+        bin_size_ms = milliseconds(bin_size_ms)
     _check_numbers(min_spikes, bin_size_ms)
     _check_over(over, windows, within)
     source = _source(spikes, windows, bin_size_ms, within)

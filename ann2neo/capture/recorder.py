@@ -26,7 +26,7 @@ from ann2neo.capture.running import Job, run_pass, watching
 from ann2neo.capture.steps import Steps
 from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFound
 from ann2neo.formats import check_output, check_takes_images, save
-from ann2neo.pseudotime import PseudoTime
+from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, join_passes, presented_order
 from ann2neo.thresholds import Rule
@@ -87,7 +87,7 @@ def record(
     passes
         Several runs through all inputs with some modules stochastic; inputs must be readable several times.
     bin_size_ms
-        Size of the bin of pseudo-time that an input, or a step, takes.
+        Size of the bin of pseudo-time that an input, or a step, takes, in milliseconds; a quantity of time is converted.
     store
         A ``.zarr`` folder to record into while the model runs, instead of memory. If it holds this recording already, it is opened; if it was interrupted, it is
         resumed; if it holds another one, it is refused. Under `torchrun` every process makes this call and records a part.
@@ -185,7 +185,8 @@ def export(
 def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool) -> Recording:
     """Calibrate the thresholds, then record into memory or a store."""
     threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
-    store, bin_size_ms, progress = options.get("store"), options.get("bin_size_ms", 1.0), options.get("progress", True)
+    store, progress = options.get("store"), options.get("progress", True)
+    bin_size_ms = milliseconds(options.get("bin_size_ms", 1.0))
     _check_store(store)
     _check_kinds(options)
     module, wrapped = original_module(model), as_inputs(inputs)

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from ann2neo.errors import RecordingError
-from ann2neo.pseudotime import PseudoTime
+from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.recording.layers import Layer, layer_not_found, matching
 from ann2neo.recording.trials import check_trials, order_sha256, presented_order, same_trials, with_bins
 from ann2neo.windows import Order, order_words, stretch_edges, trial_order
@@ -34,7 +34,7 @@ class Recording:
         ``stop_bin`` (half-open, counted over all passes), ``stimulus_id``; where known ``label`` (the true class), ``label_name``, ``target_label`` (what
         the network was trained on), ``predicted_label``, ``correct``.
     bin_size_ms
-        Size of a bin of pseudo-time in milliseconds.
+        Size of a bin of pseudo-time in milliseconds; a quantity of time is converted.
     provenance
         What made this recording, flat: values are numbers, strings, truth values or lists of one of these.
 
@@ -55,6 +55,7 @@ class Recording:
     provenance: Provenance
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         check_trials(self.trials)
         _check_layers(self.layers, int(self.trials["stop_bin"].iloc[-1]))
         _ = self.pseudotime
