@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo.errors import AnnotationError, FormatError, RecordingError
+from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import SCHEMA, Layer, Provenance, Recording
 
 # Each of these breaks the object of neo or the NIX file that carries it as an annotation.
@@ -59,7 +60,7 @@ def outline_before_trials(
         _check_text(layer.name, "the name of a layer")
     return {
         "schema": SCHEMA,
-        "bin_size_ms": float(bin_size_ms),
+        "bin_size_ms": milliseconds(bin_size_ms),
         "n_passes": n_passes,
         "provenance": {key: plain(value) for key, value in provenance.items()},
         "layers": [

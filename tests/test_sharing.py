@@ -37,7 +37,16 @@ NWB = "sub-network/sub-network_desc-my-recording.nwb"
 def test_a_bundle_has_its_files_and_the_recording(bundle):
     """The NWB file holds the very recording, where DANDI wants it, under a name that every shell takes."""
     found = {str(file.relative_to(bundle)) for file in bundle.rglob("*") if file.is_file()}
-    assert found == {NWB, "README.md", "report.html", "CITATION.cff", "datacite.json", "inspection.txt", "SHA256SUMS"}
+    assert found == {
+        NWB,
+        "README.md",
+        "report.html",
+        "CITATION.cff",
+        "datacite.json",
+        "inspection.txt",
+        "SHA256SUMS",
+        ".ann2neo.json",
+    }
     assert ann2neo.load(bundle / NWB).identical(small_recording())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -16,10 +17,12 @@ __all__ = ["commands", "main"]
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_ENDED = 143
 
 
 def main() -> None:
     """Run a command; an error of ours is a message and exit code 2, never a traceback."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         commands(standalone_mode=False)
     except Ann2NeoError as error:
@@ -29,9 +32,19 @@ def main() -> None:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, click.Abort) as interruption:
-        kept = _notes(interruption.__cause__ or interruption) or "no unfinished file was left behind."
-        click.echo(f"Interrupted: {kept}", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        cause = interruption.__cause__ or interruption
+        kept = _notes(cause) or "no unfinished file was left behind."
+        ended = any(isinstance(one, Terminated) for one in (interruption, cause, interruption.__context__))
+        click.echo(f"{'Ended' if ended else 'Interrupted'}: {kept}", err=True)
+        sys.exit(EXIT_ENDED if ended else EXIT_INTERRUPTED)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM), as a scheduler does: it cleans up as after Ctrl-C."""
+
+
+def _end(number: int, frame: object) -> None:
+    raise Terminated
 
 
 def _notes(error: BaseException) -> str:

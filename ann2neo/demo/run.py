@@ -16,6 +16,7 @@ from ann2neo.capture import Inputs, export
 from ann2neo.demo import page
 from ann2neo.demo.networks import ARCHITECTURES, STATES, Digits, Network, accuracy_of, load_digits, permuted, train
 from ann2neo.formats import save
+from ann2neo.ownership import results
 from ann2neo.recording import Recording
 from ann2neo.results import REPORT
 from ann2neo.sharing import share
@@ -51,7 +52,7 @@ def run_demo(
     OutputExists
         If there is such a folder and it may not be replaced.
     """
-    with complete_or_absent(out, overwrite=overwrite, marker=REPORT) as part, _few_threads():
+    with complete_or_absent(out, overwrite=overwrite, marker=results("a demo")) as part, _few_threads():
         digits = load_digits()
         train_set, held_out = _split(digits, seed)
         say(

@@ -107,7 +107,10 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
         If there is such a file and it may not be replaced.
     """
     _home(_path(path))
-    check_target(Path(path), overwrite, marker=".zgroup")
+    marker = None
+    if _path(path).suffix == ".zarr":
+        from ann2neo.store.layout import MARKER as marker
+    check_target(Path(path), overwrite, marker=marker)
 
 
 def check_takes_images(path: str | PathLike[str], images: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from os import PathLike
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ann2neo import store
 from ann2neo.errors import FormatError
 from ann2neo.formats import SUFFIXES, load
 from ann2neo.integrity import check_seal, content_of, damaged
+from ann2neo.ownership import SIGNATURE, files_of, sha256, signed_files
 from ann2neo.tables import SUFFIXES as TABLE_SUFFIXES
 from ann2neo.tables import read_table
 
@@ -25,7 +25,7 @@ def check(path: str | PathLike[str]) -> list[str]:
     ----------
     path
         A recording (``.zarr``, also while it grows, ``.nwb``, ``.nix``, ``.mat``), a table (``.csv`` with what lies beside it, ``.parquet``), or a folder that
-        `ann2neo.share` made.
+        `ann2neo.share`, `ann2neo analyze`, `compare` or `demo` made.
 
     Returns
     -------
@@ -57,10 +57,12 @@ def check(path: str | PathLike[str]) -> list[str]:
         return [str(name) for name in read_table(path).columns]
     if (path / SUMS).is_file():
         return _check_bundle(path)
+    if listed := signed_files(path):
+        return _compared(path, listed, SIGNATURE)
     raise FormatError(
         f"{path} is no recording, table or bundle of ann2neo.",
         "It has no check sums.",
-        f"Give a file that ends in {', '.join((*SUFFIXES, *TABLE_SUFFIXES))}, or a folder that `ann2neo.share` made.",
+        f"Give a file that ends in {', '.join((*SUFFIXES, *TABLE_SUFFIXES))}, or a folder that ann2neo made.",
     )
 
 
@@ -77,14 +79,13 @@ def _check_bundle(folder: Path) -> list[str]:
         listed = {name: known for known, _, name in (line.partition("  ") for line in lines)}
     except ValueError as error:
         raise damaged(folder / SUMS, ["it is no list of check sums"]) from error
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    wrong = [name for name in listed if name not in found or _sha256(found[name]) != listed[name]]
-    wrong += [f"{name} (not in {SUMS})" for name in found if name not in listed and name != SUMS]
+    return _compared(folder, listed, SUMS)
+
+
+def _compared(folder: Path, listed: dict[str, str], where: str) -> list[str]:
+    found = [name for name in files_of(folder) if name not in (where, SIGNATURE)]
+    wrong = [name for name in listed if not (folder / name).is_file() or sha256(folder / name) != listed[name]]
+    wrong += [f"{name} (not in {where})" for name in found if name not in listed]
     if wrong:
         raise damaged(folder, wrong)
     return list(listed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

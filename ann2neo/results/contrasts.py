@@ -14,6 +14,7 @@ from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare
 from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
+from ann2neo.ownership import results
 from ann2neo.report import Section, Table, write_report
 from ann2neo.results.files import analyze_file
 from ann2neo.results.pages import HOW_TO_READ, REPORT, save_picture
@@ -73,7 +74,9 @@ def compare_files(
         If there is such a folder and it may not be replaced.
     """
     how = {"windows": windows, "within": within, "engine": engine, "bin_size_ms": bin_size_ms}
-    folder = nullcontext() if out is None else complete_or_absent(out, overwrite=overwrite, marker=REPORT)
+    files = [path for each in groups.values() for path in each]
+    marker = results("a comparison")
+    folder = nullcontext() if out is None else complete_or_absent(out, overwrite=overwrite, marker=marker, inputs=files)
     with folder as part:
         tables = {
             name: [_table(path, order, said, progress=progress, **how) for path in files]
@@ -110,12 +113,12 @@ def _table(path: Path, order: str | None, said: Observation | None = None, **how
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was compared.", "Check the name and the folder.")
     if path.suffix not in SUFFIXES:
-        results = analyze_file(path, order, said, **how)
-        if len(results) != 1:
+        found = analyze_file(path, order, said, **how)
+        if len(found) != 1:
             raise AnalysisError(
-                f"{path} holds {len(results)} Blocks.", "A file stands for one network.", "Give a file for each."
+                f"{path} holds {len(found)} Blocks.", "A file stands for one network.", "Give a file for each."
             )
-        return results[0].table
+        return found[0].table
     asked = [name for name, value in {"order": order, **how}.items() if name in _MEASURED and value is not None]
     if asked:
         raise AnalysisError(

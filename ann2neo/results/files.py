@@ -14,6 +14,7 @@ from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import AnalysisError
 from ann2neo.formats.laboratory import check_path, read_spikes
 from ann2neo.formats.observation import Observation
+from ann2neo.ownership import results
 from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
 from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, describe, printed, save_picture, write_result
@@ -87,31 +88,43 @@ def analyze_files(
         "seed": seed,
         "scheduler": scheduler,
     }
-    names = [path.stem for path in files]
-    if len(set(names)) != len(names):
-        raise AnalysisError(
-            f"several files are called {sorted(names)}.", "Their results would overwrite one another.", "Rename them."
-        )
-    with complete_or_absent(out, overwrite=overwrite, marker=REPORT) as part:
-        results = []
+    _check_names(files)
+    with complete_or_absent(out, overwrite=overwrite, marker=results("an analysis"), inputs=files) as part:
+        found = []
         for path in files:
             say(f"analyzing {path}")
-            results += analyze_file(path, order, said, progress=progress, **options)
+            found += analyze_file(path, order, said, progress=progress, **options)
         part.mkdir()
-        sections = [write_result(result, part) for result in results]
-        if len(results) > 1:
-            sections.insert(0, _together(results, part))
-        for result in results:
+        sections = [write_result(result, part) for result in found]
+        if len(found) > 1:
+            sections.insert(0, _together(found, part))
+        for result in found:
             say(f"\n{result.name}: {describe(result.table)}\n{printed(summarize(result.table))}")
         write_report(
             part / REPORT,
-            title="Spike trains of " + ", ".join(result.name for result in results),
+            title="Spike trains of " + ", ".join(result.name for result in found),
             lead=[HOW_TO_READ],
             sections=sections,
-            provenance=dict(results[0].table.attrs) if len(results) == 1 else None,
+            provenance=dict(found[0].table.attrs) if len(found) == 1 else None,
         )
     say(f"\n{out / REPORT} shows it all.")
     return out
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    """Refuse files whose results would have one name, also where a disk knows no capitals."""
+    taken: dict[str, Path] = {}
+    for path in files:
+        own = [path.stem, f"{path.stem}-summary", *([ALL] if len(files) > 1 and path.stem.casefold() == ALL else [])]
+        clash = [name.casefold() for name in own if name.casefold() in taken]
+        if clash or ALL in own[2:]:
+            other = taken.get(clash[0]) if clash else f"the table of all sources, {ALL}.csv"
+            raise AnalysisError(
+                f"the results of {path} and those of {other} would have the same names.",
+                "They would overwrite one another.",
+                "Rename one of the files, or analyze them into folders of their own.",
+            )
+        taken |= {name.casefold(): path for name in own}
 
 
 def _together(results: Sequence[Result], folder: Path) -> Section:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from os import PathLike
@@ -11,6 +10,7 @@ from pathlib import Path
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import ShareError
 from ann2neo.formats import load, save
+from ann2neo.ownership import files_of, results, sha256
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
 from ann2neo.sharing.citation import citation, datacite, title
@@ -60,7 +60,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     >>> place = Path(tempfile.mkdtemp())
     >>> ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), place / "rec.nwb")
     >>> bundle = share(place / "rec.nwb", place / "bundle")
-    >>> sorted(str(file.relative_to(bundle)) for file in bundle.rglob("*.*"))
+    >>> sorted(str(file.relative_to(bundle)) for file in bundle.rglob("[!.]*.*"))
     ['CITATION.cff', 'README.md', 'datacite.json', 'inspection.txt', 'report.html', 'sub-network/sub-network_desc-rec.nwb']
     """
     if isinstance(path, Recording):
@@ -70,7 +70,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
             'Save it first: ann2neo.save(recording, "rec.nwb"), then share("rec.nwb", "bundle").',
         )
     source, folder = Path(path), Path(out)
-    with complete_or_absent(folder, overwrite=overwrite, marker="SHA256SUMS") as part:
+    with complete_or_absent(folder, overwrite=overwrite, marker=results("a bundle"), inputs=[source]) as part:
         recording = load(source)
         name = NO_LABEL.sub("-", source.stem).strip("-") or "recording"
         nwb = part / dandi_path(name)
@@ -104,13 +104,7 @@ def dandi_path(name: str) -> str:
 
 def checksums(folder: Path) -> str:
     """List the SHA-256 of each file of a folder and those below, as ``sha256sum`` writes it."""
-    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
-    return "".join(f"{_sha256(files[name])}  {name}\n" for name in sorted(files) if name != "SHA256SUMS")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder) if name != "SHA256SUMS")
 
 
 def _put_nwb(recording: Recording, source: Path, nwb: Path) -> None:

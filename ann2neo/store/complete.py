@@ -60,9 +60,9 @@ def load(path: Path) -> Recording:
 
 
 def _recording(path: Path) -> Recording:
-    if not (path / layout.MARKER).is_file():
+    if not (path / layout.GROUP_FILE).is_file():
         raise FormatError(
-            f"{path} cannot be read as a store: it lacks {layout.MARKER}.",
+            f"{path} cannot be read as a store: it lacks {layout.GROUP_FILE}.",
             "It was not written by ann2neo, or it is damaged.",
             "Get it again, or record anew.",
         )

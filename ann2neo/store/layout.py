@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from ann2neo.ownership import Marker, files_of
 from ann2neo.recording import Layer
 from ann2neo.store.chunked import (
     DESCRIPTION,
@@ -23,7 +25,7 @@ from ann2neo.store.chunked import (
     stamp_of,
 )
 from ann2neo.store.log import LOG, write_whole
-from ann2neo.store.sums import Sums, read_attributes, read_sums, read_verified
+from ann2neo.store.sums import ATTRIBUTES, Sums, read_attributes, read_sums, read_verified
 
 CHUNK_BINS_IN_BYTES = 1 << 13
 CHUNK_BYTES = 1 << 20
@@ -33,7 +35,11 @@ MAX_COLUMN_BINS = 1 << 16
 COLUMN_BYTES = 1 << 22
 COLUMNS_PER_PASS = 8
 # Every group of format 2 holds this file.
-MARKER = ".zgroup"
+GROUP_FILE = ".zgroup"
+STORED = re.compile(
+    r"(\.zattrs|\.zmetadata|checksums(-of-growing)?\.json|log/(recording\.json|order\.npz|\d+\.\d+\.json)|"
+    r"((layers(/\d+)?|trials)/)?\.zgroup|(layers/\d+/(bits|units|thresholds)|trials/\d+)/(\.zarray|\.zattrs|[\d.]+))(\.\w+\.partial)?"
+)
 GROUP = json.dumps({"zarr_format": 2}).encode()
 
 
@@ -69,7 +75,7 @@ class Group:
 def new_group(path: Path) -> None:
     """Make a group in a new folder."""
     path.mkdir()
-    write_whole(path / MARKER, GROUP)
+    write_whole(path / GROUP_FILE, GROUP)
 
 
 def open_group(path: Path) -> Group:
@@ -83,8 +89,8 @@ def new_array(root: Path, name: str, shape: tuple[int, ...], chunks: tuple[int, 
     folder = root / name
     folder.mkdir(parents=True)
     for parent in folder.relative_to(root).parents[:-1]:
-        if not (root / parent / MARKER).exists():
-            write_whole(root / parent / MARKER, GROUP)
+        if not (root / parent / GROUP_FILE).exists():
+            write_whole(root / parent / GROUP_FILE, GROUP)
     write_whole(folder / DESCRIPTION, described(shape, chunks, dtype))
     return ChunkedArray(path=folder, shape=shape, chunks=chunks, dtype=dtype)
 
@@ -166,3 +172,19 @@ def column_bins(n_units: int, n_bins: int | None, *, n_processes: int = 1) -> in
     while n_bins_of_column * n_units < 8 * COLUMN_BYTES and 2 * n_bins_of_column <= most:
         n_bins_of_column *= 2
     return n_bins_of_column
+
+
+def strangers(path: Path) -> list[str]:
+    """List what lies in a folder and belongs to no store of ours; all of it, where the folder is none."""
+    try:
+        attributes = json.loads((path / ATTRIBUTES).read_bytes())
+        ours = isinstance(attributes, dict) and str(attributes.get("schema")).startswith("ann2neo/")
+    except OSError:
+        ours = False
+    except (ValueError, RecursionError):
+        # Damaged, so that only its arrays tell.
+        ours = all((path / f"layers/0/{part}/{DESCRIPTION}").is_file() for part in ("bits", "units", "thresholds"))
+    return [name for name in files_of(path) if not ours or not STORED.fullmatch(name)]
+
+
+MARKER = Marker(kind="a store", strangers=strangers)

@@ -124,7 +124,7 @@ def _attributes(path: Path) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
         check_schema(str(found["schema"]), str(path))
     if seal is None and not any((path / name).exists() for name in (LIST, LIST_OF_GROWING)):
         return found, None
-    known = isinstance(seal, dict) and seal.get("list") in (LIST, LIST_OF_GROWING)
-    if not known or seal.get("attributes_crc32") != json_crc32(found):
+    known = seal if isinstance(seal, dict) else {}
+    if known.get("list") not in (LIST, LIST_OF_GROWING) or known.get("attributes_crc32") != json_crc32(found):
         raise _damaged(path, ATTRIBUTES)
-    return found, seal
+    return found, known

@@ -99,11 +99,11 @@ def _bits(growing: Growing, layer: int, passes: list[list[Column]]) -> ChunkedAr
     one, n_columns = growing.layers[layer], sum(1 for column in passes[0] if column.n_bins)
     units, width = growing.chunk_shape(one)
     known = [
-        column.checksums[layer][chunk]
+        of_layer[chunk]
         for columns in passes
         for chunk in range(growing.chunks_of_column(one))
         for column in columns[:n_columns]
-        if not isinstance(column.checksums[layer], int)
+        if not isinstance(of_layer := column.checksums[layer], int)
     ]
     array = open_bits(growing.path, layer)
     shape, chunks = (len(passes), one.n_units, n_columns * width), (1, units, width)

@@ -1,0 +1,96 @@
+"""Ownership: which folders ann2neo wrote, all of them, so that overwriting never takes anything of somebody else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SIGNATURE = ".ann2neo.json"
+# Left in any folder by who only looks at it.
+LEFT_BY_VIEWERS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """How a folder is known that may be replaced.
+
+    Parameters
+    ----------
+    kind
+        What the folder is, in words.
+    strangers
+        Lists what lies in a folder and was not written by us, or was changed since.
+    sign
+        Is called with a folder that is complete, to write down what was written; None where the folder itself tells.
+    """
+
+    kind: str
+    strangers: Callable[[Path], list[str]]
+    sign: Callable[[Path], None] | None = None
+
+
+def results(kind: str) -> Marker:
+    """Mark a folder of results by a list of its files and their check sums.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "report.html").write_text("ours")
+    >>> marker = results("an analysis")
+    >>> marker.strangers(folder)
+    ['report.html']
+    >>> marker.sign(folder)
+    >>> marker.strangers(folder)
+    []
+    >>> _ = (folder / "notes.txt").write_text("mine")
+    >>> marker.strangers(folder)
+    ['notes.txt']
+    """
+    return Marker(kind=kind, strangers=lambda path: _unknown(path, kind), sign=lambda path: _sign(path, kind))
+
+
+def signed_files(folder: Path) -> dict[str, str]:
+    """Read the SHA-256 of each file that was written into a folder, by its path in it; none if it bears no signature."""
+    return _read(folder)[1]
+
+
+def files_of(folder: Path) -> Iterator[str]:
+    """Name everything in a folder and below it but folders themselves, and what viewers leave."""
+    for found in sorted(folder.rglob("*")):
+        if (found.is_symlink() or not found.is_dir()) and found.name not in LEFT_BY_VIEWERS:
+            yield found.relative_to(folder).as_posix()
+
+
+def sha256(file: Path) -> str:
+    """Compute the SHA-256 of a file."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sign(folder: Path, kind: str) -> None:
+    known = {name: sha256(folder / name) for name in files_of(folder)}
+    text = json.dumps({"written_by": "ann2neo", "kind": kind, "files": known}, indent=1)
+    (folder / SIGNATURE).write_text(text, encoding="utf-8")
+
+
+def _unknown(folder: Path, kind: str) -> list[str]:
+    signed_kind, known = _read(folder)
+    if signed_kind not in ("", kind):
+        return [f"it is {signed_kind}, not {kind}"]
+    return [
+        name
+        for name in files_of(folder)
+        if name != SIGNATURE and ((folder / name).is_symlink() or known.get(name) != sha256(folder / name))
+    ]
+
+
+def _read(folder: Path) -> tuple[str, dict[str, str]]:
+    try:
+        found = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
+        return str(found["kind"]), dict(found["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "", {}
