@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from ann2neo.errors import WindowError, suggestion
 
@@ -349,3 +349,23 @@ def _windows_of_trials(
         of_pass=np.repeat(np.arange(n_passes), len(names)),
         names=names * n_passes,
     )
+
+
+def sums_by_code(
+    counts: Shaped[np.ndarray, "unit place"], codes: Int[np.ndarray, " place"], n_codes: int
+) -> Int[np.ndarray, "unit code"]:
+    """Add up the counts of each unit over the places of each code, in memory that grows with places and codes and not with their product.
+
+    A code that no place has sums to 0.
+
+    Examples
+    --------
+    >>> sums_by_code(np.array([[1, 2, 4]]), np.array([2, 0, 2]), 4)
+    array([[2, 0, 5, 0]])
+    """
+    sums = np.zeros((counts.shape[0], n_codes), np.int64)
+    if codes.size:
+        order = np.argsort(codes, kind="stable")
+        begin = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        sums[:, codes[order][begin]] = np.add.reduceat(counts[:, order], begin, axis=1, dtype=np.int64)
+    return sums

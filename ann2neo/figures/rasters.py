@@ -13,7 +13,7 @@ from ann2neo.figures import given
 from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
-from ann2neo.windows import column_of, order_words
+from ann2neo.windows import column_of, order_words, sums_by_code
 
 MAX_ROWS, MAX_COLUMNS = 400, 1000
 # More borders than this would hide the image, more names would overlap.
@@ -137,10 +137,12 @@ def block_means(raster: Raster, max_rows: int, max_columns: int) -> Float[np.nda
 
 def rates_by_label(raster: Raster, codes: Int[np.ndarray, " bin"], n_labels: int) -> Float[np.ndarray, "label unit"]:
     """Share of a label's bins in which each unit spikes; bins of code -1 have no label, shape (label, unit)."""
-    member = (codes[:, None] == np.arange(n_labels)).astype(np.float32)
-    parts = [raster.dense(units).astype(np.float32) @ member for units in raster.chunks()]
-    counts = np.concatenate(parts).astype(float) if parts else np.zeros((0, n_labels))
-    return counts.T / np.maximum(member.sum(axis=0), 1)[:, None]
+    known = np.flatnonzero(codes >= 0)
+    parts = [
+        sums_by_code(raster.dense(units)[:, known].view(np.uint8), codes[known], n_labels) for units in raster.chunks()
+    ]
+    counts = np.concatenate(parts) if parts else np.zeros((0, n_labels))
+    return counts.T / np.maximum(np.bincount(codes[known], minlength=n_labels), 1)[:, None]
 
 
 def _edges(n: int, at_most: int) -> Int[np.ndarray, " edge"]:

@@ -16,6 +16,7 @@ from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
 from ann2neo.population.sizes import MAX_BYTES, say_size
 from ann2neo.population.trials import LabelledTrials, by_observed_trials, labelled_trials, trial_counts
+from ann2neo.windows import sums_by_code
 
 BYTES_PER_ROW = 100
 
@@ -84,7 +85,7 @@ def tuning(
     chosen = choose(spikes, layer, units, seed)
     trials = labelled_trials(chosen, by)
     _say_rows(chosen.n_units * len(trials.names), max_bytes)
-    per_unit = 8 * (2 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
+    per_unit = 8 * (6 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
     table = _unit_by_unit(chosen, trials, per_unit, _tuning_of)
     measured_in = {
         "n_spikes": "spikes",
@@ -268,13 +269,12 @@ def _by_label(
     n_labels: int,
 ) -> tuple[Int[np.ndarray, "unit label"], Float[np.ndarray, " unit"], Float[np.ndarray, "unit label"]]:
     """Add up the counts of each label; give the rate over all trials, and the sd of each sum when labels are permuted over trials."""
-    member = codes[:, None] == np.arange(n_labels)
-    sums = counts @ member.astype(np.int64)
+    sums = sums_by_code(counts, codes, n_labels)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = counts.sum(axis=1) / durations.sum()
         deviations = counts - rate[:, None] * durations
         variance = deviations.var(axis=1) if codes.size else np.full(len(counts), np.nan)
-    m, n_trials = member.sum(axis=0), codes.size
+    m, n_trials = np.bincount(codes, minlength=n_labels), codes.size
     return sums, rate, np.sqrt(variance[:, None] * m * (n_trials - m) / max(n_trials - 1, 1))
 
 
