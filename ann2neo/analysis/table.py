@@ -116,6 +116,9 @@ def analyze(
     0  array     0         3        750.0  0.167          0.167
     1  array     1         1        250.0  0.500          0.500
     """
+    # numba is loaded only with the engine that needs it.
+    from ann2neo.measures.bulk import sums_as_numpy
+
     if engine not in ("auto", "elephant", "bulk"):
         raise AnalysisError(
             f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'auto', 'elephant' or 'bulk'."
@@ -127,7 +130,7 @@ def analyze(
     _check_numbers(min_spikes, bin_size_ms)
     _check_over(over, windows, within)
     source = _source(spikes, windows, bin_size_ms, within)
-    used = "elephant" if engine == "elephant" else "bulk"
+    used = "bulk" if engine != "elephant" and sums_as_numpy() else "elephant"
     refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
     settings = Settings(
         engine=used, over=over, min_spikes=min_spikes, refractoriness_ms=refractoriness_ms, tests=tests, seed=seed

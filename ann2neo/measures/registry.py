@@ -223,8 +223,10 @@ def measure(
     if engine != "bulk":
         raise AnalysisError(f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'elephant' or 'bulk'.")
     # numba is loaded only with the engine that needs it.
-    from ann2neo.measures.bulk import measure_bits, measure_bulk
+    from ann2neo.measures.bulk import measure_bits, measure_bulk, sums_as_numpy
 
+    if not sums_as_numpy():
+        return measure(spikes, engine="elephant", over=over, refractory_period=refractory_period)
     if isinstance(spikes, SpikeBits):
         return measure_bits(spikes, over=over, refractory_period=refractory_period, n_threads=n_threads)
     return measure_bulk(spikes, over=over, refractory_period=refractory_period, n_threads=n_threads)

@@ -1,5 +1,6 @@
 """The bulk engine: Elephant's numbers, bit for bit and NaN for NaN, without neo objects."""
 
+from ann2neo.measures.bulk.agreement import sums_as_numpy
 from ann2neo.measures.bulk.counts import count_in_groups, count_in_stretches, count_in_windows, count_labels, count_runs
 from ann2neo.measures.bulk.measures import measure_bits, measure_bulk
 
@@ -11,4 +12,5 @@ __all__ = [
     "count_runs",
     "measure_bits",
     "measure_bulk",
+    "sums_as_numpy",
 ]

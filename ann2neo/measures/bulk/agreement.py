@@ -1,0 +1,47 @@
+"""Agreement: whether the compiled sums are those of the NumPy that is installed, to the last bit."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+
+from ann2neo.errors import Ann2NeoWarning
+from ann2neo.measures.bulk import kernels
+
+# Where NumPy's order of additions changes: eight running sums, blocks of 128, halves cut at multiples of eight.
+SIZES = (1, 7, 8, 9, 15, 16, 127, 128, 129, 136, 255, 257, 1000, 1023, 4097)
+
+
+@cache
+def sums_as_numpy() -> bool:
+    """Compare sums with NumPy's once in a process: on numbers whose sum depends on the order in which they are added.
+
+    NumPy promises no order of additions. Where it adds in another order than the one that the kernels repeat, the bulk engine would give other last bits than
+    Elephant: the reference engine is then used instead, which is slow and right, and a warning says so.
+
+    Examples
+    --------
+    >>> sums_as_numpy()
+    True
+    """
+    rng = np.random.default_rng(0)
+    for size in SIZES:
+        values = rng.standard_normal(size) * 10.0 ** rng.integers(-8, 9, size)
+        if kernels.pairwise_sum(values, 0, size) != np.add.reduce(values) or not _rows_as_numpy(values):
+            warnings.warn(
+                Ann2NeoWarning(
+                    f"NumPy {np.__version__} adds in an order that the bulk engine does not know.\n"
+                    "Elephant itself computes everything instead, which gives the right numbers and takes about a hundred times as long.\n"
+                    "Install a NumPy with which this version of ann2neo was tested (constraints.txt)."
+                ),
+                stacklevel=4,
+            )
+            return False
+    return True
+
+
+def _rows_as_numpy(values: np.ndarray) -> bool:
+    """Whether NumPy adds a row of a table as it adds a row by itself."""
+    return bool(np.add.reduce(np.stack([values, values]), axis=1)[1] == np.add.reduce(values))
