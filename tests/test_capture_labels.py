@@ -246,7 +246,6 @@ def test_labels_that_occur_once_are_told(tmp_path):
     for number, inputs in enumerate(
         (
             DataLoader(TensorDataset(x, torch.randperm(30) * 7), 8),
-            ann2neo.Inputs(x, labels=range(30)),
             [(x[:15], torch.arange(15)), (x[15:], torch.arange(15, 30))],
         )
     ):
@@ -255,8 +254,9 @@ def test_labels_that_occur_once_are_told(tmp_path):
                 warnings.simplefilter("always")
                 ann2neo.record(model, inputs, progress=False, **options)
             assert ["none of the 30 labels occurs twice" in str(one.message) for one in said] == [True]
-    record(model, ann2neo.Inputs(x[:10], labels=range(10)))
-    record(model, ann2neo.Inputs(x, labels=[*range(29), 0]))
+    record(model, ann2neo.Inputs([(x[:10], torch.arange(10))]))
+    record(model, ann2neo.Inputs([(x, torch.tensor([*range(29), 0]))]))
+    record(model, ann2neo.Inputs(x, labels=range(30)))
 
 
 @pytest.mark.parametrize(

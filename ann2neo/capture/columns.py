@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from ann2neo.capture.inputs import Source, trial_columns
+from ann2neo.capture.inputs import Presentation, trial_columns
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.running import Job
 from ann2neo.store.log import Start
@@ -52,7 +52,7 @@ class Layout:
         return n_bins // math.gcd(n_bins, column_bins)
 
 
-def layout_of(job: Job, source: Source) -> Layout | None:
+def layout_of(job: Job, source: Presentation) -> Layout | None:
     """Find where batches lie, or None where the number of inputs or of their bins shows only when they are read."""
     sizes = source.batch_sizes
     if sizes is None or (job.steps is not None and (job.steps.lengths is None or callable(job.steps.lengths))):
@@ -72,7 +72,7 @@ def layout_of(job: Job, source: Source) -> Layout | None:
 class Known:
     """What is known of the inputs of a batch: labels that were given or came with it, and predictions."""
 
-    def __init__(self, job: Job, source: Source) -> None:
+    def __init__(self, job: Job, source: Presentation) -> None:
         self._inputs = job.inputs
         self._given: dict[str, np.ndarray] = {}
         if job.inputs.labels is not None:
@@ -86,6 +86,8 @@ class Known:
         known = {} if batch.predicted is None else {"predicted_label": batch.predicted}
         if pass_number:
             return known
+        if batch.stimulus_ids is not None:
+            known["stimulus_id"] = batch.stimulus_ids
         stop = first_input + batch.lengths.size
         if self._inputs.labels is None:
             return known if batch.labels is None else {"label": batch.labels} | known

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ann2neo.capture.fingerprints import KIND
-from ann2neo.capture.inputs import Source
+from ann2neo.capture.inputs import Presentation
 from ann2neo.capture.running import Job
 from ann2neo.errors import StoreError
 from ann2neo.recording import order_sha256
@@ -58,7 +58,7 @@ def identity_of(job: Job, *, bin_size_ms: float, weights: str, threshold_rule: A
     }
 
 
-def order_facts(source: Source, batch_size: int | None) -> dict[str, Any]:
+def order_facts(source: Presentation, batch_size: int | None) -> dict[str, Any]:
     """Write down the order of the inputs, as far as it is known before they are read; the batch size is None where the inputs come in batches of their own."""
     sizes, ids = source.batch_sizes, source.stimulus_ids
     return {

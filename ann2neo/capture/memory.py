@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -24,12 +24,15 @@ class SeenBatch:
         Bins of each input, shape (input,).
     labels, predicted
         Label and predicted class of each input, where they are known, shape (input,).
+    stimulus_ids
+        Which inputs came out of a collating function, where that is known, shape (input,).
     """
 
     planes: Mapping[str, Planes]
     lengths: Int[np.ndarray, " input"]
     labels: Int[np.ndarray, " input"] | None
     predicted: Int[np.ndarray, " input"] | None
+    stimulus_ids: Int[np.ndarray, " input"] | None = None
 
 
 @dataclass(slots=True)
@@ -51,9 +54,7 @@ class Memory:
             if name not in buffers:
                 buffers[name] = PlaneBuffer(planes.bits.shape[1])
             buffers[name].add(planes)
-        self.batches[-1].append(
-            SeenBatch(planes={}, lengths=batch.lengths, labels=batch.labels, predicted=batch.predicted)
-        )
+        self.batches[-1].append(replace(batch, planes={}))
 
     def lengths(self) -> list[Int[np.ndarray, " input"]]:
         """Give the bins of each input in each pass, shape (input,)."""

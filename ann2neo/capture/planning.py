@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from ann2neo.capture.inputs import Inputs, Source, as_inputs, open_source, read_batches
+from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, read_batches
 from ann2neo.capture.layers import check_all_ran
 from ann2neo.capture.observer import ObservedLayer, first_sight
 from ann2neo.capture.packing import Planes
@@ -143,7 +143,7 @@ def _threshold(name: str, module: nn.Module, output: torch.Tensor, rule: Rule) -
     return found if isinstance(found, float) else describe(found)
 
 
-def _bins(source: Source, steps: Steps | None, positions: dict[str, int]) -> int | None:
+def _bins(source: Presentation, steps: Steps | None, positions: dict[str, int]) -> int | None:
     """Number of bins over all inputs, if it is known beforehand."""
     if steps is not None and steps.lengths is not None:
         return None if callable(steps.lengths) else int(np.sum(np.asarray(steps.lengths)))

@@ -14,7 +14,7 @@ from torch import nn
 
 from ann2neo.capture.calibration import Gatherer, calibrate, recall
 from ann2neo.capture.distributed import world
-from ann2neo.capture.inputs import Inputs, as_inputs, open_source, trial_columns, warn_of_odd_labels
+from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, trial_columns, warn_of_odd_labels
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.observer import ObservedLayer, Observer
 from ann2neo.capture.passes import Passes, stochastic_modules
@@ -28,7 +28,7 @@ from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFou
 from ann2neo.formats import check_output, check_takes_images, save
 from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Recording, join_passes, presented_order
+from ann2neo.recording import COUNTED, Layer, Recording, join_passes, presented_order
 from ann2neo.thresholds import Rule
 
 STORE_SUFFIX = ".zarr"
@@ -224,7 +224,7 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
                 progress=progress,
             )
         )
-    warn_of_odd_labels(recording.trials)
+    warn_of_odd_labels(job.inputs.labels, recording.trials)
     warn_of_no_predictions(recording.trials, job.caller.n_outputs)
     if weights_sha256(module) != weights:
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
@@ -269,14 +269,27 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
                 for batch in run_pass(job, source, number, progress=progress):
                     memory.add(batch)
     lengths = memory.lengths()
-    ids = np.arange(lengths[0].size) if source.stimulus_ids is None else source.stimulus_ids
+    ids, known_as = _stimulus_ids(source, memory)
     trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
     return Recording(
         layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.observer.layers.values()),
         trials=trials,
         bin_size_ms=bin_size_ms,
-        provenance=described(job, batch_size=memory.batches[0][0].lengths.size) | dict(known) | presented_order(ids),
+        provenance=described(job, batch_size=memory.batches[0][0].lengths.size)
+        | dict(known)
+        | {"stimulus_ids": known_as}
+        | presented_order(ids),
     )
+
+
+def _stimulus_ids(source: Presentation, memory: Memory) -> tuple[np.ndarray, str]:
+    """Return which inputs of the data set were presented, shape (input,), and how that is known; they are counted where it is not known of all."""
+    ids = source.stimulus_ids
+    if source.traced:
+        found = [batch.stimulus_ids for batch in memory.batches[0]]
+        known = [some for some in found if some is not None]
+        ids = np.concatenate(known) if len(known) == len(found) else None
+    return (np.arange(memory.lengths()[0].size), COUNTED) if ids is None else (ids, source.stimulus_ids_are)
 
 
 def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:

@@ -13,12 +13,11 @@ from jaxtyping import Int
 from torch import nn
 from tqdm import tqdm
 
-from ann2neo.capture.calling import Caller
-from ann2neo.capture.fingerprints import batch_checksum
+from ann2neo.capture.calls import Caller
 from ann2neo.capture.inputs import (
     Batch,
     Inputs,
-    Source,
+    Presentation,
     check_listed_lengths,
     read_batches,
     warn_of_unknown_order,
@@ -32,7 +31,7 @@ from ann2neo.capture.passes import Passes, seed_batch
 from ann2neo.capture.predictions import predictions
 from ann2neo.capture.steps import Steps, lengths_of_batch
 from ann2neo.capture.watch import Watch
-from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+from ann2neo.errors import ActivationError, Ann2NeoWarning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ def watching(job: Job) -> AbstractContextManager[None]:
 
 def run_pass(
     job: Job,
-    source: Source,
+    source: Presentation,
     number: int,
     *,
     progress: bool,
@@ -100,9 +99,7 @@ def run_pass(
     batches = read_batches(source, job.inputs, begin)
     if progress:
         batches = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch")
-    before = source.before if job.n_passes > 1 else None
-    # What collates a loader's batches may leave inputs out.
-    drawn = source.batch_sizes if source.in_order is not None else None
+    readings = source.readings if job.n_passes > 1 else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     labelled, told = None, False
@@ -112,10 +109,8 @@ def run_pass(
         elif labelled is (batch.labels is None) and not told:
             _warn_of_some_labels(place, labelled)
             told = True
-        if drawn is not None:
-            _check_size(batch, place, drawn)
-        if before is not None:
-            _check_as_before(before, place, batch, number)
+        if readings is not None:
+            readings.check(place, batch, number)
         if number == place == 0:
             warn_of_unread_labels(job.inputs.labels, batch.labels, batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
@@ -138,7 +133,13 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
     if is_first:
         check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
     lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
-    return SeenBatch(planes=planes, lengths=lengths, labels=batch.labels, predicted=predicted)
+    return SeenBatch(
+        planes=planes,
+        lengths=lengths,
+        labels=batch.labels,
+        predicted=predicted,
+        stimulus_ids=batch.stimulus_ids,
+    )
 
 
 def _bins_of_inputs(
@@ -183,37 +184,3 @@ def _warn_of_some_labels(place: int, labelled: bool) -> None:
     differs = "holds none" if labelled else "is the first that does"
     text = f"Only some batches hold labels (batch {place} {differs}): the trials have no labels. Give them as Inputs(data, labels=...)."
     warnings.warn(Ann2NeoWarning(text), stacklevel=2)
-
-
-def _check_size(batch: Batch, place: int, drawn: Int[np.ndarray, " batch"]) -> None:
-    """Refuse a batch that is not as long as it was drawn.
-
-    Raises
-    ------
-    InputsError
-        If it is not.
-    """
-    if batch.n_inputs != drawn[place]:
-        raise InputsError(
-            f"batch {place} has {batch.n_inputs} inputs, but {drawn[place]} were drawn.",
-            "The inputs after it would lie in wrong places.",
-            "Mind what collates the batches; each input that was drawn must be there.",
-        )
-
-
-def _check_as_before(before: dict[int, int], place: int, batch: Batch, number: int) -> None:
-    """Refuse a batch that is another one than that of an earlier pass.
-
-    Raises
-    ------
-    InputsError
-        If it is.
-    """
-    crc = batch_checksum([batch.x, batch.labels])
-    if before.setdefault(place, crc) != crc:
-        raise InputsError(
-            f"batch {place} holds other inputs or labels in pass {number + 1} than when it was read before.",
-            "In each pass a bin would stand for another input.",
-            "Give inputs that are the same at every reading: seed what draws or changes them anew each time, "
-            "or use a DataLoader over a map-style data set that holds the same under each index; its order is drawn once.",
-        )

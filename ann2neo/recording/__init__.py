@@ -2,9 +2,22 @@
 
 from ann2neo.recording.layers import AXES, Layer, matches
 from ann2neo.recording.recording import SCHEMA, Provenance, Recording, as_recording
-from ann2neo.recording.trials import join_passes, make_trials, n_classes, order_sha256, presented_order, with_bins
+from ann2neo.recording.trials import (
+    COUNTED,
+    PLACES,
+    TRACED,
+    join_passes,
+    make_trials,
+    n_classes,
+    order_sha256,
+    presented_order,
+    with_bins,
+)
 
 __all__ = [
+    "COUNTED",
+    "PLACES",
+    "TRACED",
     "AXES",
     "SCHEMA",
     "Layer",

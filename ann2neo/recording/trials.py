@@ -12,6 +12,8 @@ from jaxtyping import Int
 
 from ann2neo.errors import RecordingError
 
+# How the provenance says what a stimulus_id is.
+COUNTED, PLACES, TRACED = "counted as presented", "places in the data", "places in the data, found by content"
 # Columns that hold classes.
 CLASSES = ("label", "target_label")
 

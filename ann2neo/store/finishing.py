@@ -12,7 +12,7 @@ from ann2neo.atomic import remove
 from ann2neo.errors import StoreError
 from ann2neo.outline import outline_of, trial_column_names
 from ann2neo.raster import Raster
-from ann2neo.recording import Recording, join_passes, presented_order
+from ann2neo.recording import COUNTED, TRACED, Recording, join_passes, presented_order
 from ann2neo.store.chunked import ChunkedArray
 from ann2neo.store.growing import Growing, writing
 from ann2neo.store.layout import Group, file_sums, open_bits, open_group, resize, write_chunk, write_values
@@ -58,9 +58,13 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
     """Make a recording of columns of several passes, all as long as these."""
     lengths = [join_lengths(columns) for columns in passes]
     n_inputs = lengths[0].size
-    ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
     provenance = dict(root.attrs["provenance"])
     known = [join_known(columns) for columns in passes]
+    ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
+    if provenance.get("stimulus_ids") == TRACED:
+        ids = known[0].pop("stimulus_id", None)
+        if ids is None:
+            ids, provenance["stimulus_ids"] = np.arange(n_inputs), COUNTED
     return Recording(
         layers=tuple(replace(layer, raster=raster) for layer, raster in zip(growing.layers, rasters)),
         trials=join_passes(known, lengths=lengths, stimulus_ids=ids, n_outputs=provenance.get("n_outputs")),

@@ -11,7 +11,15 @@ from tqdm import tqdm
 
 from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, RuleOfLayer
 from ann2neo.capture.fingerprints import Fingerprint
-from ann2neo.capture.inputs import Batch, Inputs, Source, as_inputs, check_listed_lengths, open_source, read_batches
+from ann2neo.capture.inputs import (
+    Batch,
+    Inputs,
+    Presentation,
+    as_inputs,
+    check_listed_lengths,
+    open_source,
+    read_batches,
+)
 from ann2neo.capture.populations import UnitChoice
 from ann2neo.capture.quiet import evaluation_mode
 from ann2neo.capture.running import Job, watching
@@ -46,7 +54,7 @@ class Calibration:
 class ReadInputs:
     """What was read once of the inputs of a rule: the number of inputs of each batch, and hashes of their content."""
 
-    source: Source
+    source: Presentation
     sizes: Sequence[int]
     fingerprint: Fingerprint
 
@@ -139,7 +147,7 @@ def inputs_on(job: Job, on: Any) -> Inputs:
     return as_inputs(inputs)
 
 
-def _run(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> ReadInputs:
+def _run(job: Job, gatherer: Gatherer, source: Presentation, *, progress: bool) -> ReadInputs:
     """Read the inputs as often as needed."""
     check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     fingerprint, sizes = Fingerprint(), []
@@ -157,7 +165,7 @@ def _run(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> Rea
     return ReadInputs(source=source, sizes=sizes, fingerprint=fingerprint)
 
 
-def _read(job: Job, gatherer: Gatherer, source: Source, *, progress: bool) -> Iterator[Batch]:
+def _read(job: Job, gatherer: Gatherer, source: Presentation, *, progress: bool) -> Iterator[Batch]:
     """Run the model over all inputs once; gives the batches."""
     n_seen = 0
     batches = read_batches(source, job.inputs)

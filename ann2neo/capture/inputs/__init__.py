@@ -1,8 +1,7 @@
 """Inputs: what the user gives, as a series of batches that knows its labels and its order."""
 
 from ann2neo.capture.inputs.batches import read_batches, split_batch
-from ann2neo.capture.inputs.drawing import check_listed_lengths, draws_at_random, warn_of_unknown_order
-from ann2neo.capture.inputs.forms import Batch, Inputs, Source, as_inputs
+from ann2neo.capture.inputs.forms import Inputs, as_inputs
 from ann2neo.capture.inputs.labels import (
     knows_classes,
     step_labels,
@@ -11,14 +10,14 @@ from ann2neo.capture.inputs.labels import (
     warn_of_unread_labels,
 )
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
-from ann2neo.capture.inputs.placing import Place, place_of, to_place
+from ann2neo.capture.inputs.order import check_listed_lengths, draws_at_random, warn_of_unknown_order
+from ann2neo.capture.inputs.presentation import Batch, Presentation
 from ann2neo.capture.inputs.sources import open_source
 
 __all__ = [
     "Batch",
     "Inputs",
-    "Place",
-    "Source",
+    "Presentation",
     "as_inputs",
     "batch_mask",
     "check_listed_lengths",
@@ -26,11 +25,9 @@ __all__ = [
     "knows_classes",
     "mask_lengths",
     "open_source",
-    "place_of",
     "read_batches",
     "split_batch",
     "step_labels",
-    "to_place",
     "trial_columns",
     "warn_of_odd_labels",
     "warn_of_unknown_order",

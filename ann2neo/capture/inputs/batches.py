@@ -1,48 +1,65 @@
-"""Reading batches, and telling what goes into the model from the labels."""
+"""Batches: what goes into the model, how many inputs that is, and what comes beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ann2neo.capture.inputs.drawing import draws_at_random
-from ann2neo.capture.inputs.forms import Batch, Inputs, Source
+from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns
+from ann2neo.capture.inputs.order import draws_at_random
+from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams
 from ann2neo.capture.nested import parts
-from ann2neo.errors import InputsError
+from ann2neo.errors import Ann2NeoWarning, InputsError
+
+# How other libraries say how many things lie in a batch.
+N_INPUTS = ("num_graphs", "batch_size")
 
 
-def read_batches(source: Source, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
-    """Give the batches from the one of this number on, split into what the model takes and labels.
+def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
+    """Yield the batches from the one of this number on, split into what the model takes and labels.
 
     Raises
     ------
     InputsError
-        If there is no batch, one is of no known form, or labels that are given do not fit those that batches hold, or an order that is drawn at random.
+        If there is no batch, one is of no known form, labels that are given do not fit those that batches hold, or an order that is drawn at random; if a batch lacks
+        inputs that were drawn for it, or workers read the same inputs.
     """
-    n_seen = 0
+    n_seen, told = 0, False
     given = given_columns(inputs.labels) if first == 0 else {}
     at_random = bool(given) and draws_at_random(source)
-    for raw in source.batches(first):
-        batch = split_batch(raw, any_form=inputs.forward is not None)
+    streams = Streams(source.n_streams)
+    for number, raw in enumerate(source.batches(first), first):
+        raw, places = raw if source.traced else (raw, None)
+        batch = split_batch(raw, any_form=inputs.forward is not None, n_inputs=inputs.n_inputs)
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
             batch = replace(batch, labels=None)
+        # What collates a loader's batches may leave inputs out.
+        if source.in_order is not None:
+            _check_size(batch, number, source)
+        if source.traced:
+            batch = replace(batch, stimulus_ids=source.ids_of_batch(number, places))
+            told = told or (places is None and _warn_of_unknown_stimuli(number))
+        streams.see(number, batch)
         n_seen += batch.n_inputs
         yield batch
+    streams.end()
     if n_seen == 0 and first == 0:
-        raise InputsError("the inputs are empty.", "There is nothing to record.", "Give at least one input.")
+        raise _of_nothing(inputs.data)
 
 
-def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
+def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], int] | None = None) -> Batch:
     """Tell what goes into the model from the labels.
 
-    One integer or truth value per input is a label; anything else that comes beside the inputs is left out.
+    One integer or truth value per input is a label; anything else that comes beside the inputs is left out. The number of inputs is what ``n_inputs`` says of a
+    batch; or the attribute ``num_graphs`` or ``batch_size`` of an object that is no mapping; or else the length of the first array along its first axis.
 
     Raises
     ------
@@ -55,26 +72,92 @@ def split_batch(raw: Any, *, any_form: bool = False) -> Batch:
     >>> batch.n_inputs, batch.labels
     (2, array([1, 0]))
     """
-    if isinstance(raw, (torch.Tensor, np.ndarray)) and raw.ndim:
-        return Batch(x=raw, n_inputs=len(raw), labels=None, target=None)
     x, y = raw, None
     if isinstance(raw, Mapping):
         key = next((k for k in LABEL_KEYS if k in raw), None)
         x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
-    n_inputs = _n_inputs(x)
-    if n_inputs is None:
-        raise InputsError(
-            f"a batch of type {type(raw).__name__} holds no tensor with inputs along its first axis.",
-            "It is unclear what the model takes.",
-            "Say how with Inputs(data, forward=lambda model, batch: ...).",
-        )
-    return Batch(x=x, n_inputs=n_inputs, labels=class_labels(y, n_inputs), target=y)
+    number = _n_inputs(x) if n_inputs is None else _said(n_inputs, raw)
+    if number is None:
+        raise _of_no_form(raw)
+    return Batch(x=x, n_inputs=number, labels=class_labels(y, number), target=y)
 
 
 def _n_inputs(x: Any) -> int | None:
-    """Length of the first array along its first axis, however deep it lies."""
+    """Length of the first array along its first axis, however deep it lies, unless an object says how many inputs it holds."""
+    if isinstance(x, torch.Tensor) and x.is_nested:
+        return int(x.size(0))
     if isinstance(x, (torch.Tensor, np.ndarray)):
         return int(x.shape[0]) if x.ndim else None
+    if not isinstance(x, (Mapping, tuple, list)):
+        said = next((n for n in (getattr(x, name, None) for name in N_INPUTS) if isinstance(n, int)), None)
+        if said is not None:
+            return said
     return next((n for n in map(_n_inputs, parts(x).values()) if n is not None), None)
+
+
+def _said(n_inputs: Callable[[Any], int], raw: Any) -> int:
+    found = n_inputs(raw)
+    number = found.item() if isinstance(found, (torch.Tensor, np.generic)) and np.size(found) == 1 else found
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InputsError(
+            f"n_inputs= gave {found!r} for a batch of type {type(raw).__name__}."[:200],
+            "It is unclear how many inputs the batch holds.",
+            "Let it return a positive integer, for instance n_inputs=lambda batch: len(batch['lengths']).",
+        )
+    return number
+
+
+def _of_nothing(data: Any) -> InputsError:
+    if not isinstance(data, Iterator):
+        return InputsError("the inputs are empty.", "There is nothing to record.", "Give at least one input.")
+    return InputsError(
+        f"the inputs are a {type(data).__name__} that holds no batch: it was empty, or was read to its end before.",
+        "An iterator can be read once; there is nothing to record.",
+        "Give a function without arguments that returns a fresh one, or a list of the batches.",
+    )
+
+
+def _of_no_form(raw: Any) -> InputsError:
+    """Say why a batch cannot be read, and what helps."""
+    inner = raw if isinstance(raw, Mapping) else {}
+    listed = [key for key, value in inner.items() if isinstance(value, (list, tuple))]
+    if listed:
+        return InputsError(
+            f"a batch is a mapping of lists ({', '.join(map(repr, listed[:5]))}), not of tensors.",
+            "The model cannot be called with it, and it is unclear which of the lists go together.",
+            "Let batches hold tensors: data_set.with_format('torch') of Hugging Face's data sets, or tokenizer(texts, padding=True, return_tensors='pt').",
+        )
+    return InputsError(
+        f"a batch of type {type(raw).__name__} holds no tensor with inputs along its first axis.",
+        "It is unclear what the model takes, and how many inputs that is.",
+        "Say both with Inputs(data, forward=lambda model, batch: ..., n_inputs=lambda batch: ...).",
+    )
+
+
+def _check_size(batch: Batch, number: int, source: Presentation) -> None:
+    """Refuse a batch that is not as long as it was drawn.
+
+    Raises
+    ------
+    InputsError
+        If it is not.
+    """
+    drawn = batch.n_inputs if source.batch_sizes is None else int(source.batch_sizes[number])
+    if batch.n_inputs != drawn:
+        raise InputsError(
+            f"batch {number} has {batch.n_inputs} inputs, but {drawn} were drawn.",
+            "The inputs after it would lie in wrong places.",
+            "Mind what collates the batches; each input that was drawn must be there.",
+        )
+
+
+def _warn_of_unknown_stimuli(number: int) -> bool:
+    text = (
+        f"batch {number}, as the loader's collate_fn made it, holds inputs that are not those of the data set one by one: which is which is not known.\n"
+        "stimulus_id counts the inputs as they came, and the order says 'presented'; labels that come with the batches are right.\n"
+        "Change inputs in the data set rather than in the collate_fn, which should only join them."
+    )
+    warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+    return True

@@ -1,12 +1,11 @@
-"""What the user gives as inputs, and what is made of it: batches, and a source that gives them."""
+"""What the user gives as inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from ann2neo.capture.inputs.labels import given_columns
@@ -21,7 +20,8 @@ class Inputs:
     ----------
     data
         A tensor or array (inputs along axis 0), a Dataset, a DataLoader, an iterable of batches, or a function without arguments that gives a fresh one.
-        A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments. Integers ``y``, one per input, are labels and never an argument of the model.
+        A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments. Integers ``y``, one per input, are labels and never an argument of the model; any other ``y`` is
+        left out. Where a batch is anything else, such as a batch of graphs, ``forward`` says what to do with it.
     batch_size
         Inputs per batch, where ``data`` is not batched already.
     labels
@@ -33,6 +33,12 @@ class Inputs:
     predict
         Gives the predicted class of each input from the model's output, one integer per input. Without it the argmax of the output's ``.logits`` is taken, or
         of the output itself if it has shape (input, class) and the classes of the inputs are known: without labels it is as likely a reconstruction.
+    n_inputs
+        Says how many inputs a batch holds, ``n_inputs(batch)``. Without it that is the attribute ``num_graphs`` or ``batch_size`` of an object that is no mapping, or else the
+        length of the batch's first array along its first axis.
+    gradients
+        Whether the model needs gradients in its forward pass, as models of forces do. It is then called on copies of the inputs with gradients switched on; gradients
+        of parameters are restored afterwards.
     dataset, dataset_split
         What the inputs are called, for the provenance.
 
@@ -53,59 +59,19 @@ class Inputs:
     labels: Any = None
     forward: Callable[[torch.nn.Module, Any], Any] | None = None
     predict: Callable[[Any], Any] | None = None
+    n_inputs: Callable[[Any], int] | None = None
+    gradients: bool = False
     dataset: str | None = None
     dataset_split: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise InputsError(
-                f"batch_size={self.batch_size!r} is no number of inputs.",
+                f"batch_size={self.batch_size!r} is not a positive integer.",
                 "Nothing was recorded.",
                 "Use 64, for instance.",
             )
         given_columns(self.labels)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Some inputs that go through the model together, their labels if they have some, and what came beside the inputs."""
-
-    x: Any
-    n_inputs: int
-    labels: np.ndarray | None
-    target: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """All batches, in the order that was drawn once.
-
-    Parameters
-    ----------
-    batches
-        Gives the batches from the one of this number on; each call begins anew.
-    n_batches, n_inputs
-        How many there are, where that is known.
-    stimulus_ids
-        Which inputs of a data set they are, shape (input,); None if they are no places in one.
-    batch_sizes
-        Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
-    draw
-        Draws an order anew, batch by batch; None where there is only one, or none is drawn beforehand.
-    in_order
-        Gives the same inputs in an order that was drawn before, batch by batch; None where it cannot be kept.
-    before
-        Where batches might be others when they are read again: check sums of those that were read in several passes, by number.
-    """
-
-    batches: Callable[[int], Iterable[Any]]
-    n_batches: int | None = None
-    n_inputs: int | None = None
-    stimulus_ids: np.ndarray | None = None
-    batch_sizes: np.ndarray | None = None
-    draw: Callable[[], list[list[Any]]] | None = None
-    in_order: Callable[[list[list[Any]]], Source] | None = None
-    before: dict[int, int] | None = None
 
 
 def as_inputs(inputs: Any) -> Inputs:

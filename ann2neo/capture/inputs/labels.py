@@ -145,11 +145,11 @@ def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
-def warn_of_odd_labels(trials: pd.DataFrame) -> None:
-    """Warn if the labels of a recording are most likely not what its user takes them for: each occurs once, or negative ones are classes."""
+def warn_of_odd_labels(labels: Any, trials: pd.DataFrame) -> None:
+    """Warn if the labels of a recording are most likely not what its user takes them for: those found in batches occur once each, or negative ones are classes."""
     label = trials.loc[trials["pass"] == 0, "label"].to_numpy() if "label" in trials else np.zeros(0, np.int64)
     known, below = np.unique(label[label >= 0]), np.unique(label[label < 0])
-    if label.size >= MANY and known.size == label.size:
+    if labels is None and label.size >= MANY and known.size == label.size:
         text = (
             f"none of the {label.size} labels occurs twice: they look like indices, lengths or other numbers of single inputs, not like classes.\n"
             "A window by label would hold one input.\n"

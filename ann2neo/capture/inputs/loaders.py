@@ -1,22 +1,24 @@
-"""From a DataLoader to a source of batches whose order is drawn once."""
+"""From a DataLoader to a presentation, whose order is drawn once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
 from ann2neo.capture.inputs.batches import split_batch
-from ann2neo.capture.inputs.forms import Source
+from ann2neo.capture.inputs.collation import TracedCollation, is_own
+from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
 from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
 from ann2neo.errors import InputsError
 
-Drawn = list[list[Any]]
 
-
-def loader_source(loader: DataLoader, *, any_form: bool) -> Source:
+def loader_presentation(
+    loader: DataLoader, *, any_form: bool, n_inputs: Callable[[Any], int] | None = None
+) -> Presentation:
     """Draw a map-style loader's order once, so that it is known whatever sampler made it.
 
     A loader whose class reads in its own way (an ``__iter__`` of its own) is read in that way, and so is one of an iterable data set: their order is unknown.
@@ -28,7 +30,7 @@ def loader_source(loader: DataLoader, *, any_form: bool) -> Source:
     """
     borrowed = borrowed_of(loader)
     if isinstance(loader.dataset, IterableDataset):
-        return _as_it_reads(loader, borrowed, None)
+        return replace(_as_it_reads(loader, borrowed, None), n_streams=max(1, loader.num_workers))
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
     if reads_in_its_own_way(loader):
@@ -38,13 +40,19 @@ def loader_source(loader: DataLoader, *, any_form: bool) -> Source:
         raise InputsError(
             "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
         )
+    # Where a sampler gives whole batches, the data set takes lists of places.
+    in_lists = loader.batch_sampler is None and all(isinstance(index, (list, tuple)) for (index,) in drawn)
     with borrowed.used():
-        again = _reader(loader)
+        again = _reader(loader, in_lists=in_lists)
+    if in_lists:
+        return _drawn_source(again, _unwrapped(drawn), lambda: _unwrapped(draw()))
     if loader.batch_sampler is not None:
-        return _drawn_source(again, drawn, draw)
+        return _drawn_source(again, drawn, draw, traced=is_own(loader.collate_fn))
     if [index for (index,) in drawn] == list(range(len(drawn))):
         return _as_it_reads(loader, borrowed, None)
-    return _batches_of_data_set(loader, again, drawn, draw, any_form=any_form)
+    return _batches_of_data_set(
+        loader, again, drawn, draw, lambda raw: split_batch(raw, any_form=any_form, n_inputs=n_inputs).n_inputs
+    )
 
 
 def reads_in_its_own_way(loader: DataLoader) -> bool:
@@ -52,8 +60,8 @@ def reads_in_its_own_way(loader: DataLoader) -> bool:
     return any(getattr(type(loader), name) is not getattr(DataLoader, name) for name in ("__iter__", "_get_iterator"))
 
 
-def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Drawn] | None) -> Source:
-    return Source(batches=lambda first: read_borrowed(loader, borrowed, first), draw=draw, before={})
+def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Drawn] | None) -> Presentation:
+    return Presentation(batches=lambda first: read_borrowed(loader, borrowed, first), draw=draw, readings=Readings())
 
 
 def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Callable[[], Drawn]:
@@ -64,19 +72,26 @@ def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Ca
     return draw
 
 
-def _reader(loader: DataLoader) -> Callable[[Drawn], DataLoader]:
+def _unwrapped(drawn: Drawn) -> Drawn:
+    return [list(index) for (index,) in drawn]
+
+
+def _reader(loader: DataLoader, *, in_lists: bool) -> Callable[[Drawn], DataLoader]:
     """Make loaders that read like this one, in an order that was drawn."""
     generator = copy_of(loader.generator)
+    in_batches = loader.batch_sampler is not None
+    own = in_batches and is_own(loader.collate_fn)
+    collate: Any = TracedCollation(loader.collate_fn) if own else loader.collate_fn
 
     def again(drawn: Drawn) -> DataLoader:
-        in_batches = loader.batch_sampler is not None
-        order: dict[str, Any] = {"batch_sampler": drawn} if in_batches else {"sampler": [index for (index,) in drawn]}
+        places = drawn if in_batches or in_lists else [index for (index,) in drawn]
+        order: dict[str, Any] = {"batch_sampler": places} if in_batches else {"sampler": places}
         return DataLoader(
             loader.dataset,
             **({} if in_batches else {"batch_size": None}),
             **order,
             num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
+            collate_fn=collate,
             pin_memory=loader.pin_memory,
             timeout=loader.timeout,
             worker_init_fn=loader.worker_init_fn,
@@ -87,31 +102,38 @@ def _reader(loader: DataLoader) -> Callable[[Drawn], DataLoader]:
     return again
 
 
-def _drawn_source(again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn]) -> Source:
+def _drawn_source(
+    again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn], *, traced: bool = False
+) -> Presentation:
     ids = [index for batch in drawn for index in batch]
     known = all(isinstance(index, (int, np.integer)) for index in ids)
-    return Source(
+    return Presentation(
         batches=lambda first: again(drawn[first:]),
         n_batches=len(drawn),
         n_inputs=len(ids),
         stimulus_ids=np.asarray(ids, np.int64) if known else None,
         batch_sizes=np.array([len(batch) for batch in drawn]),
         draw=draw,
-        in_order=lambda order: _drawn_source(again, order, draw),
-        before={},
+        in_order=lambda order: _drawn_source(again, order, draw, traced=traced),
+        readings=Readings(),
+        traced=traced,
     )
 
 
 def _batches_of_data_set(
-    loader: DataLoader, again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn], *, any_form: bool
-) -> Source:
+    loader: DataLoader,
+    again: Callable[[Drawn], DataLoader],
+    drawn: Drawn,
+    draw: Callable[[], Drawn],
+    size_of: Callable[[Any], int],
+) -> Presentation:
     """Number the inputs of a data set that holds whole batches (``batch_size=None``) and whose batches come in another order.
 
     Only the data set can say how many inputs each batch holds, so that it is read once more.
     """
     n_known: int = len(loader.dataset)  # pyright: ignore[reportArgumentType]
     every = again([[index] for index in range(n_known)])
-    sizes = np.array([split_batch(raw, any_form=any_form).n_inputs for raw in every], np.int64)
+    sizes = np.array([size_of(raw) for raw in every], np.int64)
     starts = np.cumsum(sizes) - sizes
     return _of_places(again, [int(index) for (index,) in drawn], draw, starts, sizes)
 
@@ -122,12 +144,12 @@ def _of_places(
     draw: Callable[[], Drawn],
     starts: np.ndarray,
     sizes: np.ndarray,
-) -> Source:
-    def in_order(order: Drawn) -> Source:
+) -> Presentation:
+    def in_order(order: Drawn) -> Presentation:
         first = np.searchsorted(starts, [ids[0] for ids in order], side="right") - 1
         return _of_places(again, first.tolist(), draw, starts, sizes)
 
-    return Source(
+    return Presentation(
         batches=lambda first: again([[place] for place in places[first:]]),
         n_batches=len(places),
         n_inputs=int(sizes[places].sum()),
@@ -135,5 +157,5 @@ def _of_places(
         batch_sizes=sizes[places],
         draw=draw,
         in_order=in_order,
-        before={},
+        readings=Readings(),
     )

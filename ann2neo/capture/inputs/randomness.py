@@ -36,20 +36,20 @@ class Borrowed:
     _states: list[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._states = [_state(one) for one in self.generators]
+        self._states = [state_of(one) for one in self.generators]
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the generators go on from where they were left at the last use."""
-        before = [_state(one) for one in self.generators]
+        before = [state_of(one) for one in self.generators]
         try:
             for one, state in zip(self.generators, self._states):
-                _set_state(one, state)
+                set_state(one, state)
             yield
         finally:
-            self._states = [_state(one) for one in self.generators]
+            self._states = [state_of(one) for one in self.generators]
             for one, state in zip(self.generators, before):
-                _set_state(one, state)
+                set_state(one, state)
 
 
 def borrowed_of(loader: DataLoader) -> Borrowed:
@@ -93,13 +93,15 @@ def _read(loader: DataLoader, borrowed: Borrowed) -> Iterator[Any]:
         yield batch
 
 
-def _state(generator: Any) -> Any:
+def state_of(generator: Any) -> Any:
+    """Return the state of a generator of torch, NumPy or Python."""
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
 
 
-def _set_state(generator: Any, state: Any) -> None:
+def set_state(generator: Any, state: Any) -> None:
+    """Set the state of a generator of torch, NumPy or Python."""
     if isinstance(generator, np.random.Generator):
         generator.bit_generator.state = state
     elif isinstance(generator, random.Random):

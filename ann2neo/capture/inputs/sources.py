@@ -1,25 +1,27 @@
-"""From a tensor, a data set, a loader, a list or a generator to a source of batches, whose order is drawn once."""
+"""From a tensor, a data set, a loader, a list or a generator to a presentation, whose order is drawn once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ann2neo.capture.inputs.batches import split_batch
-from ann2neo.capture.inputs.forms import Inputs, Source
+from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import trial_columns
-from ann2neo.capture.inputs.loaders import loader_source
+from ann2neo.capture.inputs.loaders import loader_presentation
+from ann2neo.capture.inputs.presentation import Presentation, Readings
+from ann2neo.capture.nested import arrays
 from ann2neo.errors import InputsError
 
 BATCHES_PER_CUT = 256
 
 
-def open_source(inputs: Inputs) -> Source:
+def open_source(inputs: Inputs) -> Presentation:
     """Draw the order of the inputs and make them into batches.
 
     Raises
@@ -33,16 +35,17 @@ def open_source(inputs: Inputs) -> Source:
     return source
 
 
-def _open(inputs: Inputs) -> Source:
+def _open(inputs: Inputs) -> Presentation:
     data, any_form = inputs.data, inputs.forward is not None
+    _refuse_rows_without_tensors(data)
     if isinstance(data, (torch.Tensor, np.ndarray)):
         return _array_source(data, inputs.batch_size)
-    if isinstance(data, Dataset):
+    if isinstance(data, Dataset) or _is_rows(data):
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
-        return loader_source(data, any_form=any_form)
+        return loader_presentation(data, any_form=any_form, n_inputs=inputs.n_inputs)
     if isinstance(data, list) and data:
-        return _list_source(data, any_form=any_form)
+        return _list_source(data, lambda raw: split_batch(raw, any_form=any_form, n_inputs=inputs.n_inputs).n_inputs)
     again: Any = data if callable(data) and not isinstance(data, Iterable) else lambda: data
     if isinstance(data, Iterator):
         again = _once(data)
@@ -53,7 +56,33 @@ def _open(inputs: Inputs) -> Source:
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
     n_batches = len(data) if isinstance(data, Sized) else None
-    return Source(batches=lambda first: islice(again(), first, None), n_batches=n_batches, before={})
+    return Presentation(batches=lambda first: islice(again(), first, None), n_batches=n_batches, readings=Readings())
+
+
+def _is_rows(data: Any) -> bool:
+    """Whether it is a data set of Hugging Face or alike: rows by number, and a format that can be changed."""
+    return all(hasattr(data, name) for name in ("with_format", "__getitem__", "__len__"))
+
+
+def _refuse_rows_without_tensors(data: Any) -> None:
+    """Refuse a data set whose rows are lists and numbers, also where a loader reads it.
+
+    Raises
+    ------
+    InputsError
+        If they are.
+    """
+    rows: Any = data.dataset if isinstance(data, DataLoader) and data.collate_fn is default_collate else data
+    if not _is_rows(rows) or not len(rows):
+        return
+    row = rows[0]
+    listed = [key for key, value in row.items() if isinstance(value, list)] if isinstance(row, Mapping) else []
+    if listed and not any(True for _ in arrays({key: row[key] for key in listed})):
+        raise InputsError(
+            f"the rows of the {type(rows).__name__} hold lists of numbers ({', '.join(map(repr, listed[:5]))}), not tensors.",
+            "A loader would put them together along the wrong axis.",
+            "Give data.with_format('torch'), or a loader of it: DataLoader(data.with_format('torch'), batch_size=64).",
+        )
 
 
 def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
@@ -72,7 +101,7 @@ def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
     return begin
 
 
-def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
+def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Presentation:
     if data.ndim == 0 or data.shape[0] == 0:
         raise InputsError(
             f"the inputs are empty (shape {tuple(data.shape)}).",
@@ -81,7 +110,7 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Source:
         )
     n_inputs = data.shape[0]
     starts = range(0, n_inputs, batch_size)
-    return Source(
+    return Presentation(
         batches=lambda first: _cut(data, batch_size, first),
         n_batches=len(starts),
         n_inputs=n_inputs,
@@ -101,9 +130,9 @@ def _cut(data: torch.Tensor | np.ndarray, batch_size: int, first: int) -> Iterat
             yield from (some[i : i + batch_size] for i in range(0, len(some), batch_size))
 
 
-def _list_source(batches: list[Any], *, any_form: bool) -> Source:
-    sizes = [split_batch(raw, any_form=any_form).n_inputs for raw in batches]
-    return Source(
+def _list_source(batches: list[Any], size_of: Callable[[Any], int]) -> Presentation:
+    sizes = [size_of(raw) for raw in batches]
+    return Presentation(
         batches=lambda first: batches[first:],
         n_batches=len(batches),
         n_inputs=sum(sizes),

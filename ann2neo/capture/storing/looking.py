@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from ann2neo.atomic import check_target
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.identity import check_same, identity_of, order_facts
-from ann2neo.capture.inputs import Batch, Source, read_batches
+from ann2neo.capture.inputs import Batch, Presentation, read_batches
 from ann2neo.capture.repeating import Recorded, repeat, to_repeat
 from ann2neo.capture.running import watching
 from ann2neo.capture.storing.orders import check_drawn_alike, drawn_at_random, drawn_before, drawn_order, in_order
@@ -22,7 +22,7 @@ from ann2neo.store.layout import MARKER
 from ann2neo.store.log import Column, read_log
 
 
-def look_for(wanted: Wanted, source: Source) -> Found:
+def look_for(wanted: Wanted, source: Presentation) -> Found:
     """Find out how far the store is, and in which order its inputs were drawn."""
     facts = facts_of(wanted, source)
     # To compare a generator would use it up, and then it could not be recorded.
@@ -37,7 +37,7 @@ def look_for(wanted: Wanted, source: Source) -> Found:
     return Found(facts=facts, drawn=drawn_order(source), growing=None, complete=False)
 
 
-def _look_into(wanted: Wanted, source: Source, facts: dict[str, Any]) -> Found:
+def _look_into(wanted: Wanted, source: Presentation, facts: dict[str, Any]) -> Found:
     """Find out how far a store is that is there.
 
     Raises
@@ -65,7 +65,7 @@ def _look_into(wanted: Wanted, source: Source, facts: dict[str, Any]) -> Found:
 
 def _check_inputs(
     wanted: Wanted,
-    source: Source,
+    source: Presentation,
     log: Mapping[tuple[int, int], Column],
     again: Sequence[Recorded],
     *,
@@ -93,7 +93,7 @@ def _check_inputs(
     return read
 
 
-def _numbered(wanted: Wanted, source: Source, some: Sequence[int] | None) -> Iterator[tuple[int, Batch]]:
+def _numbered(wanted: Wanted, source: Presentation, some: Sequence[int] | None) -> Iterator[tuple[int, Batch]]:
     """Read all batches, or some of them, each with its number."""
     inputs = wanted.job.inputs
     if some is None:
@@ -111,7 +111,7 @@ def other_inputs(path: Path, batch: int) -> StoreError:
     )
 
 
-def facts_of(wanted: Wanted, source: Source) -> dict[str, Any]:
+def facts_of(wanted: Wanted, source: Presentation) -> dict[str, Any]:
     """Write down what is recorded from what, by which a store is known again."""
     known = identity_of(
         wanted.job,

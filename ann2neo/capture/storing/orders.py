@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ann2neo.capture.inputs import Source
-from ann2neo.capture.inputs.drawing import draws_at_random
+from ann2neo.capture.inputs import Presentation
+from ann2neo.capture.inputs.order import draws_at_random
 from ann2neo.errors import StoreError
 from ann2neo.store.growing import Growing, Order
 
@@ -21,14 +21,14 @@ ALIKE: dict[str, Callable[[Drawn], Any]] = {
 }
 
 
-def order_of(source: Source) -> Order | None:
+def order_of(source: Presentation) -> Order | None:
     """Write down the order of the inputs and their batches, if it is known before they are read."""
     if source.stimulus_ids is None or source.batch_sizes is None:
         return None
     return Order(stimulus_ids=source.stimulus_ids, batch_sizes=source.batch_sizes)
 
 
-def drawn_order(source: Source) -> list[list[Any]] | None:
+def drawn_order(source: Presentation) -> list[list[Any]] | None:
     """Give the order of a data set's inputs, batch by batch."""
     if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
         return None
@@ -40,17 +40,17 @@ def drawn_before(growing: Growing) -> list[list[Any]] | None:
     return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
 
 
-def in_order(source: Source, drawn: list[list[Any]] | None) -> Source:
+def in_order(source: Presentation, drawn: list[list[Any]] | None) -> Presentation:
     """Give the same inputs in an order that was drawn before; as they come where there is but one."""
     return source if drawn is None or source.in_order is None else source.in_order(drawn)
 
 
-def drawn_at_random(source: Source) -> bool:
+def drawn_at_random(source: Presentation) -> bool:
     """Whether the order is another one each time that it is drawn, so that the stored one is as good."""
     return drawn_order(source) is not None and draws_at_random(source)
 
 
-def check_drawn_alike(source: Source, growing: Growing) -> None:
+def check_drawn_alike(source: Presentation, growing: Growing) -> None:
     """Refuse a store whose inputs this source never draws: what its draws have in common, the stored one must have too.
 
     Raises

@@ -14,7 +14,7 @@ from ann2neo.capture.columns import Known, layout_of
 from ann2neo.capture.distributed import Processes, deal, joined
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.identity import check_same
-from ann2neo.capture.inputs import Batch, Source, open_source
+from ann2neo.capture.inputs import Batch, Presentation, open_source
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
@@ -65,7 +65,7 @@ def record_into(wanted: Wanted) -> Recording:
 class _Recorder:
     """Runs what a store lacks."""
 
-    def __init__(self, wanted: Wanted, source: Source, processes: Processes, found: Found) -> None:
+    def __init__(self, wanted: Wanted, source: Presentation, processes: Processes, found: Found) -> None:
         self._wanted, self._source, self._processes, self._found = wanted, source, processes, found
         self._job, self._layout = wanted.job, layout_of(wanted.job, source)
         self._known = Known(wanted.job, source)
@@ -116,6 +116,7 @@ class _Recorder:
             order=order_of(self._source),
         )
         provenance = described(self._job, batch_size=first.lengths.size) | dict(wanted.known)
+        provenance["stimulus_ids"] = self._source.stimulus_ids_are
         create(growing, bin_size_ms=wanted.bin_size_ms, provenance=provenance, overwrite=wanted.overwrite)
         return growing
 

@@ -1,4 +1,4 @@
-"""Whether a source draws its order at random, and what follows for what is given in the order of presentation."""
+"""The order of inputs: whether it is drawn at random, and what follows for what is given in the order of presentation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.inputs.forms import Source
+from ann2neo.capture.inputs.presentation import Presentation
 from ann2neo.capture.quiet import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
@@ -16,8 +16,8 @@ MOST_DRAWS = 30
 FEW = 8
 
 
-def draws_at_random(source: Source) -> bool:
-    """Whether the order is another one each time that it is drawn. Random states are found afterwards as before."""
+def draws_at_random(source: Presentation) -> bool:
+    """Whether the order is another one each time that it is drawn. Random states are restored."""
     if source.draw is None:
         return False
     with random_states_kept():
@@ -27,7 +27,7 @@ def draws_at_random(source: Source) -> bool:
         return any(source.draw() != first for _ in range(n_draws))
 
 
-def check_listed_lengths(lengths: Any, source: Source) -> None:
+def check_listed_lengths(lengths: Any, source: Presentation) -> None:
     """Refuse lengths that are listed for inputs whose order is drawn at random.
 
     Raises
@@ -35,7 +35,7 @@ def check_listed_lengths(lengths: Any, source: Source) -> None:
     InputsError
         If it is unclear which length belongs to which input.
     """
-    if lengths is None or callable(lengths):
+    if lengths is None or callable(lengths) or isinstance(lengths, str):
         return
     listed = np.asarray(lengths.detach().cpu() if isinstance(lengths, torch.Tensor) else lengths)
     if (listed != listed.flat[0]).any() and draws_at_random(source):
@@ -46,8 +46,8 @@ def check_listed_lengths(lengths: Any, source: Source) -> None:
         )
 
 
-def warn_of_unknown_order(source: Source) -> None:
-    """Warn if a loader draws at random and reads in its own way, so that no one knows which input is which."""
+def warn_of_unknown_order(source: Presentation) -> None:
+    """Warn if a loader draws at random and reads in its own way, so that it is not known which input is which."""
     if source.in_order is None and draws_at_random(source):
         text = (
             "a DataLoader with an __iter__ of its own draws its inputs at random: which of the data set's inputs comes when is not known.\n"

@@ -1,0 +1,188 @@
+"""Which of the inputs that were drawn came out of a collating function, found by their content."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch.utils.data import default_collate
+
+from ann2neo.capture.inputs.randomness import GENERATORS, set_state, state_of
+from ann2neo.capture.nested import arrays, with_parts
+from ann2neo.capture.quiet import random_states_kept
+
+Row = np.ndarray
+Named = dict[str, np.ndarray]
+
+
+def is_own(collate: Any) -> bool:
+    """Whether a collating function is not torch's, which keeps each input in its place."""
+    return collate is not default_collate
+
+
+class TracedCollation:
+    """Collates as a loader does, and finds for each input that came out its place among those that went in.
+
+    Each item is collated once more, with itself: that shows what it looks like in a batch. Where each input of the batch is one of these, padded or cut to the length of the
+    batch, it is known which; where one is none, as after random changes, nothing is known of the batch. The random states that collating uses are restored, and so is the
+    state of the function itself as far as it lies in plain attributes.
+
+    Examples
+    --------
+    >>> longest_first = TracedCollation(lambda items: torch.stack(sorted(items, key=lambda x: -x[0])))
+    >>> batch, places = longest_first([torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])])
+    >>> batch.flatten().tolist(), places.tolist()
+    ([3.0, 2.0, 1.0], [1, 2, 0])
+    """
+
+    def __init__(self, collate: Callable[[Any], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None]:
+        """Collate items; returns the batch, and the place of each input of it, or None if that is not known."""
+        shells = [_shell(item) for item in items]
+        batch = self.collate(items)
+        with random_states_kept(), _generators_kept(self.collate):
+            return batch, _places(batch, shells, copy.copy(self.collate))
+
+
+def _places(batch: Any, items: Sequence[Any], collate: Callable[[Any], Any]) -> Int[np.ndarray, " input"] | None:
+    whole = _named(batch)
+    each = [_alone(item, collate, checked=len(items) == 2) for item in items]
+    known = next((one for one in each if one), {})
+    whole = {name: array for name, array in whole.items() if not _is_count(name, array, each)}
+    aligned = [name for name, array in whole.items() if name in known and _is_aligned(name, array, each)]
+    joined = [
+        name for name, array in whole.items() if name not in aligned and name in known and _is_joined(name, array, each)
+    ]
+    in_place = {name: _is_in_order(whole[name], [one[name] for one in each if one]) for name in joined}
+    if any(not kept for name, kept in in_place.items() if whole[name].dtype.kind == "f"):
+        return None
+    if not aligned:
+        return np.arange(len(items)) if any(in_place.values()) else None
+    rows = [[whole[name][row : row + 1] for name in aligned] for row in range(len(items))]
+    alone = [[one[name] for name in aligned] if one else None for one in each]
+    return _matched(rows, alone)
+
+
+def _matched(rows: Sequence[Sequence[Row]], items: Sequence[Sequence[Row] | None]) -> Int[np.ndarray, " input"] | None:
+    """Find the item that each row is: the one in its place if it can be, else one that is in no other place, else any."""
+    places = np.array([place if _is(row, items[place]) else -1 for place, row in enumerate(rows)])
+    free = set(range(len(items))) - set(places.tolist())
+    for place in np.flatnonzero(places < 0).tolist():
+        found = [other for other in range(len(items)) if _is(rows[place], items[other])]
+        if not found:
+            return None
+        places[place] = next((other for other in found if other in free), found[0])
+        free.discard(int(places[place]))
+    return places
+
+
+def _is(row: Sequence[Row], item: Sequence[Row] | None) -> bool:
+    return item is not None and all(map(_is_padded, row, item))
+
+
+def _is_padded(row: Row, item: Row) -> bool:
+    """Whether a row is an item, or what is left of it, with one number repeated behind or before it."""
+    if row.shape == item.shape:
+        return _equal(row, item)
+    if row.ndim != item.ndim:
+        return False
+    common = np.minimum(row.shape, item.shape)
+    for here, there in (
+        ([slice(0, n) for n in common], [slice(0, n) for n in common]),
+        (
+            [slice(size - n, None) for size, n in zip(row.shape, common)],
+            [slice(size - n, None) for size, n in zip(item.shape, common)],
+        ),
+    ):
+        if _equal(row[tuple(here)], item[tuple(there)]):
+            outside = np.ones(row.shape, bool)
+            outside[tuple(here)] = False
+            rest = row[outside]
+            return not rest.size or _equal(rest, np.broadcast_to(rest[:1], rest.shape))
+    return False
+
+
+def _equal(a: Row, b: Row) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _alone(item: Any, collate: Callable[[Any], Any], *, checked: bool) -> Named | None:
+    """Collate an item with itself; None if it cannot be, or does not come out as two of the same.
+
+    An array that has two rows whatever the number of items, as the edges of graphs have, would pass for that of a batch of two: then it is checked with a single item.
+    """
+    try:
+        found = _named(collate([_shell(item), _shell(item)]))
+        single = _named(collate([_shell(item)])) if checked else {}
+    # Whatever goes wrong with an item, such as None for a file that could not be read: it is not in the batch.
+    except Exception:
+        return None
+    halves = {name: np.array_split(array, 2) for name, array in found.items() if array.shape[0] % 2 == 0}
+    return {name: half[0] for name, half in halves.items() if name not in single or len(single[name]) == len(half[0])}
+
+
+def _is_aligned(name: str, array: np.ndarray, each: Sequence[Named | None]) -> bool:
+    """Whether an array of the batch has one row for each item."""
+    return array.shape[0] == len(each) and all(
+        one is None or (name in one and _fits(one[name], array) and len(one[name]) == 1) for one in each
+    )
+
+
+def _is_count(name: str, array: np.ndarray, each: Sequence[Named | None]) -> bool:
+    """Whether an array just numbers the items, as the vector does that says of each node to which graph it belongs."""
+    alone = [one[name] for one in each if one and name in one]
+    numbers = array.dtype.kind in "iu" and bool(alone) and not any(one.any() for one in alone)
+    return numbers and len(np.unique(array)) == len(each) and bool((np.diff(array.reshape(-1)) >= 0).all())
+
+
+def _is_joined(name: str, array: np.ndarray, each: Sequence[Named | None]) -> bool:
+    """Whether an array of the batch may be those of the items, one after another, as the nodes of graphs are."""
+    parts = [one[name] if one and name in one else None for one in each]
+    return all(part is not None and _fits(part, array) and part.shape[1:] == array.shape[1:] for part in parts) and (
+        sum(len(part) for part in parts if part is not None) == len(array)
+    )
+
+
+def _fits(part: np.ndarray, array: np.ndarray) -> bool:
+    return part.dtype == array.dtype and part.ndim == array.ndim
+
+
+def _is_in_order(array: np.ndarray, parts: Sequence[np.ndarray]) -> bool:
+    return _equal(array, np.concatenate(parts))
+
+
+def _named(x: Any) -> Named:
+    """Read the arrays of a batch that have rows, by their path."""
+    found = {}
+    for path, array in arrays(x):
+        if isinstance(array, torch.Tensor):
+            if array.layout != torch.strided or array.is_nested or array.is_quantized:
+                continue
+            array = array.detach().cpu()
+            array = (array.float() if array.dtype == torch.bfloat16 else array.resolve_conj().resolve_neg()).numpy()
+        if array.ndim and array.dtype.kind in "biufc":
+            found[path] = array
+    return found
+
+
+def _shell(item: Any) -> Any:
+    """Copy the mappings, lists and objects of an item but not its tensors: collating functions take items apart."""
+    return with_parts(item, _shell)
+
+
+@contextmanager
+def _generators_kept(collate: Any) -> Iterator[None]:
+    generators = [one for one in getattr(collate, "__dict__", {}).values() if isinstance(one, GENERATORS)]
+    states = [copy.deepcopy(state_of(one)) for one in generators]
+    try:
+        yield
+    finally:
+        for one, state in zip(generators, states):
+            set_state(one, state)

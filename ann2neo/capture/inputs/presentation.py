@@ -1,0 +1,167 @@
+"""The presentation: which inputs come when, fixed once before the model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from ann2neo.capture.fingerprints import batch_checksum, input_checksums
+from ann2neo.errors import InputsError
+from ann2neo.recording import COUNTED, PLACES, TRACED
+
+Drawn = list[list[Any]]
+# As many inputs in the same order are no coincidence.
+ALIKE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some inputs that go through the model together.
+
+    Parameters
+    ----------
+    x, n_inputs
+        What the model takes, and how many inputs that is.
+    labels
+        The class of each input, shape (input,); None if the batch has none.
+    target
+        What came beside the inputs, labels or not.
+    stimulus_ids
+        Which inputs came out of a collating function, shape (input,); None if it is not known, or was known before.
+    """
+
+    x: Any
+    n_inputs: int
+    labels: Int[np.ndarray, " input"] | None
+    target: Any = None
+    stimulus_ids: Int[np.ndarray, " input"] | None = None
+
+
+class Readings:
+    """Check sums of batches that were read before, by which the same inputs are known at every reading."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, int] = {}
+
+    def check(self, place: int, batch: Batch, number: int) -> None:
+        """Refuse a batch that is another one than that of an earlier pass.
+
+        Raises
+        ------
+        InputsError
+            If it is.
+        """
+        found = batch_checksum([batch.x, batch.labels])
+        if self._sums.setdefault(place, found) != found:
+            raise InputsError(
+                f"batch {place} holds other inputs or labels in pass {number + 1} than when it was read before.",
+                "In each pass a bin would stand for another input.",
+                "Give inputs that are the same at every reading: seed what draws or changes them each time, "
+                "or use a DataLoader over a map-style data set that holds the same under each index; its order is drawn once.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """All batches, in the order that was drawn once.
+
+    Parameters
+    ----------
+    batches
+        Returns the batches from the one of this number on; each call begins again.
+    n_batches, n_inputs
+        How many there are, where that is known.
+    stimulus_ids
+        Which inputs of a data set were drawn, shape (input,); None if they are not numbered.
+    batch_sizes
+        Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
+    draw
+        Draws an order anew, batch by batch; None where there is only one, or none is drawn beforehand.
+    in_order
+        Returns the same inputs in an order that was drawn before, batch by batch; None where it cannot be kept.
+    readings
+        Where batches might be others when they are read again: what compares them; None where they cannot be.
+    traced
+        Whether each batch comes with the places of its inputs among those that were drawn, because a collating function may have changed them.
+    n_streams
+        Number of workers each of which reads an iterable data set by itself.
+    """
+
+    batches: Callable[[int], Iterable[Any]]
+    n_batches: int | None = None
+    n_inputs: int | None = None
+    stimulus_ids: Int[np.ndarray, " input"] | None = None
+    batch_sizes: Int[np.ndarray, " batch"] | None = None
+    draw: Callable[[], Drawn] | None = None
+    in_order: Callable[[Drawn], Presentation] | None = None
+    readings: Readings | None = None
+    traced: bool = False
+    n_streams: int = 1
+
+    @property
+    def stimulus_ids_are(self) -> str:
+        """How it is known which inputs of the data are presented."""
+        return TRACED if self.traced else COUNTED if self.stimulus_ids is None else PLACES
+
+    def ids_of_batch(self, number: int, places: Int[np.ndarray, " input"] | None) -> Int[np.ndarray, " input"] | None:
+        """Return which inputs of the data set a batch holds, given their places among those that were drawn for it."""
+        if places is None or self.stimulus_ids is None or self.batch_sizes is None:
+            return None
+        first = int(self.batch_sizes[:number].sum())
+        return self.stimulus_ids[first : first + int(self.batch_sizes[number])][places]
+
+
+@dataclass(slots=True)
+class Streams:
+    """Compares what several workers read of an iterable data set: each input belongs to one of them.
+
+    Workers take turns, batch by batch, for as long as all of them have some.
+    """
+
+    n: int
+    _seen: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = [[] for _ in range(self.n)]
+
+    def see(self, number: int, batch: Batch) -> None:
+        """Take in a batch.
+
+        Raises
+        ------
+        InputsError
+            If two workers begin with the same inputs, in the same order.
+        """
+        if self.n == 1:
+            return
+        sums = input_checksums(batch.x, batch.n_inputs)
+        self._seen[number % self.n] += [batch_checksum(batch.x)] if sums is None else sums.tolist()
+        if number % self.n == self.n - 1:
+            first, *others = self._seen
+            if len(set(first)) >= ALIKE and first in others:
+                self._refuse(len(first))
+
+    def end(self) -> None:
+        """Compare all inputs when the last batch was read.
+
+        Raises
+        ------
+        InputsError
+            If each came as often as there are workers.
+        """
+        if self.n == 1:
+            return
+        _, counts = np.unique([one for seen in self._seen for one in seen], return_counts=True)
+        if counts.size > 1 and (counts == self.n).all():
+            self._refuse(counts.size)
+
+    def _refuse(self, n_inputs: int) -> None:
+        raise InputsError(
+            f"{self.n} workers of the DataLoader read the same {n_inputs} inputs of its iterable data set.",
+            "Each input would count once per worker.",
+            "Give a loader with num_workers=0, or let the data set share its inputs among workers (torch.utils.data.get_worker_info()).",
+        )

@@ -1,0 +1,171 @@
+"""Models and batches that do not fit: what a model takes, what it was given, and what helps."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ann2neo.capture.inputs import Inputs
+from ann2neo.capture.nested import arrays
+from ann2neo.errors import InputsError
+
+# The axes of one input for these modules, after which torch takes a tensor for one input without an axis of inputs.
+CONVOLUTIONS = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
+NEEDS_GRADIENTS = ("does not require grad", "does not have a grad_fn", "require gradients", "requires grad")
+
+
+def check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
+    """Refuse a mapping whose keys are not arguments of the model.
+
+    Raises
+    ------
+    InputsError
+        If a key is unknown; the message names the arguments.
+    """
+    parameters = _parameters(module)
+    if parameters is None:
+        return
+    unknown = [key for key in batch if key not in parameters]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise InputsError(
+            f"a batch has the keys {sorted(batch)}, but {type(module).__name__} takes {list(parameters)}.",
+            "The model cannot be called with it.",
+            "Say how with Inputs(data, labels=..., forward=lambda model, batch: model(batch['...'])).",
+        )
+
+
+def check_axis_of_inputs(module: nn.Module, x: Any) -> None:
+    """Refuse a tensor that the model's first module takes for one input without the axis along which inputs lie.
+
+    Raises
+    ------
+    InputsError
+        If it has as many axes as one input, and the first of them is as long as the module's features or channels.
+
+    Examples
+    --------
+    >>> check_axis_of_inputs(nn.Linear(8, 4), torch.zeros(8))
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.InputsError: the inputs have shape (8,), which Linear takes for a single input of 8 features.
+    The first axis would be taken for the inputs.
+    Give it an axis of inputs: x.unsqueeze(0) for one input.
+    """
+    if not isinstance(x, torch.Tensor) or x.ndim == 0 or x.shape[0] < 2:
+        return
+    first = next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
+    if isinstance(first, nn.Linear):
+        n_axes, size, what = 1, first.in_features, "features"
+    else:
+        n_axes = next((n for kind, n in CONVOLUTIONS.items() if isinstance(first, kind)), -1)
+        size, what = getattr(first, "in_channels", -1), "channels"
+    if x.ndim == n_axes and x.shape[0] == size:
+        raise InputsError(
+            f"the inputs have shape {tuple(x.shape)}, which {type(first).__name__} takes for a single input of {size} {what}.",
+            "The first axis would be taken for the inputs.",
+            "Give it an axis of inputs: x.unsqueeze(0) for one input.",
+        )
+
+
+def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:
+    """Say how to call the model, if it failed because of what it was called with.
+
+    Raises
+    ------
+    InputsError
+        If the model needs gradients or vmap, or numbers of another type; takes other arguments; or was given lists or a tuple.
+    """
+    if isinstance(error, RuntimeError):
+        _explain_surroundings(module, error, inputs)
+        if inputs.forward is None:
+            _explain_types(module, x, error)
+    elif inputs.forward is None:
+        _explain_arguments(module, x, error)
+
+
+def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs) -> None:
+    if not inputs.gradients and any(text in str(error) for text in NEEDS_GRADIENTS):
+        raise InputsError(
+            f"{type(module).__name__} needs gradients in its forward pass: {error}",
+            "Models are recorded without gradients unless they need them.",
+            "Say so with Inputs(data, gradients=True).",
+        ) from error
+    if "Cannot access data pointer" in str(error):
+        raise InputsError(
+            f"{type(module).__name__} runs within torch.func.vmap, where activations hold no numbers that could be read.",
+            "Nothing can be recorded there.",
+            "Call the model on the whole batch, Inputs(x, forward=lambda model, x: model(x)); of an ensemble, load the weights of one member after another "
+            "into a model of its own (load_state_dict), and record each.",
+        ) from error
+
+
+def _explain_types(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    weight = next((p for p in module.parameters() if p.is_floating_point()), None)
+    given = {
+        str(a.dtype)[6:]
+        for _, a in arrays(x)
+        if isinstance(a, torch.Tensor) and (weight is None or a.dtype != weight.dtype)
+    }
+    if (
+        weight is None
+        or not given
+        or not any(word in str(error) for word in ("type", "Byte", "Double", "Half", "Float"))
+    ):
+        return
+    wanted = str(weight.dtype)[6:]
+    raise InputsError(
+        f"the inputs are of type {', '.join(sorted(given))}, the weights of {type(module).__name__} of type {wanted}: {error}",
+        "The model cannot be called with them; tensors are given to it as they are.",
+        f"Give x.to(torch.{wanted}), scaled as in training, or say how with Inputs(data, forward=lambda model, x: model(x.to(torch.{wanted}))).",
+    ) from error
+
+
+def _explain_arguments(module: nn.Module, x: Any, error: Exception) -> None:
+    parameters = _parameters(module)
+    if isinstance(error, TypeError) and parameters is not None and not _fits(module, x):
+        given = f"the arguments {sorted(x)}" if isinstance(x, dict) else "one argument"
+        raise InputsError(
+            f"{type(module).__name__} takes {list(parameters)}, but was called with {given}.",
+            "The model cannot be called with it. Of a batch (x, y) it is given x alone; y is taken for labels or left out.",
+            "Say how with Inputs(data, forward=lambda model, batch: model(*batch)), or let batches be mappings of arguments.",
+        ) from error
+    if isinstance(x, (tuple, list)):
+        raise InputsError(
+            f"a batch of {len(x)} parts was given to {type(module).__name__} as one {type(x).__name__}, which failed: {error}",
+            "It is unclear which of its parts the model takes.",
+            "Say it with Inputs(data, labels=..., forward=lambda model, batch: model(batch[0])).",
+        ) from error
+    listed = [key for key, value in x.items() if isinstance(value, (list, tuple))] if isinstance(x, dict) else []
+    if listed:
+        raise InputsError(
+            f"{', '.join(map(repr, listed[:5]))} of a batch are lists, with which {type(module).__name__} failed: {error}",
+            "A loader makes lists of data that are not tensors, each entry a position instead of an input.",
+            "Let the data set hold tensors: data.with_format('torch') of Hugging Face's data sets, or a collate_fn that pads and stacks.",
+        ) from error
+    if not isinstance(x, (torch.Tensor, np.ndarray, Mapping)):
+        raise InputsError(
+            f"a batch of type {type(x).__name__} was given to {type(module).__name__} as it is, which failed: {error}",
+            "It is unclear which of its parts the model takes.",
+            "Say it with Inputs(data, forward=lambda model, batch: model(batch.x, ...)).",
+        ) from error
+
+
+def _fits(module: nn.Module, x: Any) -> bool:
+    arguments = ((), x) if isinstance(x, dict) else ((x,), {})
+    try:
+        inspect.signature(module.forward).bind(*arguments[0], **arguments[1])
+    except TypeError:
+        return False
+    return True
+
+
+def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(module.forward).parameters
+    except (TypeError, ValueError):
+        return None
