@@ -91,7 +91,7 @@ class Batches:
     def __iter__(self):
         first = 0
         for size in self.sizes:
-            yield self.x[first : first + size], torch.arange(first, first + size)
+            yield self.x[first : first + size], torch.arange(first, first + size) % 5
             first += size
 
 
@@ -106,7 +106,7 @@ class Counting(Dataset):
 
     def __getitem__(self, index):
         self.read.append(index)
-        return self.x[index], index
+        return self.x[index], index % 9
 
 
 def small_columns(n_bins=16):

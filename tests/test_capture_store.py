@@ -38,8 +38,8 @@ def sources(draw):
     made = {
         "array": lambda: ann2neo.Inputs(x.numpy(), batch_size=size),
         "labels": lambda: ann2neo.Inputs(x, batch_size=size, labels={"label": np.arange(n), "name": ["a"] * n}),
-        "loader": lambda: DataLoader(TensorDataset(x, torch.arange(n)), size),
-        "drawn": lambda: DataLoader(TensorDataset(x, torch.arange(n)), batch_sampler=[b.tolist() for b in drawn]),
+        "loader": lambda: DataLoader(TensorDataset(x, torch.arange(n) % 7), size),
+        "drawn": lambda: DataLoader(TensorDataset(x, torch.arange(n) % 7), batch_sampler=[b.tolist() for b in drawn]),
         "list": lambda: list(Batches(x, sizes)),
         "iterable": lambda: Batches(x, sizes),
         "generators": lambda: lambda: iter(Batches(x, sizes)),
