@@ -58,18 +58,22 @@ def check_axis_of_inputs(module: nn.Module, x: Any) -> None:
     """
     if not isinstance(x, torch.Tensor) or x.ndim == 0 or x.shape[0] < 2:
         return
-    first = next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
-    if isinstance(first, nn.Linear):
-        n_axes, size, what = 1, first.in_features, "features"
-    else:
-        n_axes = next((n for kind, n in CONVOLUTIONS.items() if isinstance(first, kind)), -1)
-        size, what = getattr(first, "in_channels", -1), "channels"
+    first, n_axes, size, what = _first_module(module)
     if x.ndim == n_axes and x.shape[0] == size:
         raise InputsError(
-            f"the inputs have shape {tuple(x.shape)}, which {type(first).__name__} takes for a single input of {size} {what}.",
+            f"the inputs have shape {tuple(x.shape)}, which {first} takes for a single input of {size} {what}.",
             "The first axis would be taken for the inputs.",
             "Give it an axis of inputs: x.unsqueeze(0) for one input.",
         )
+
+
+def _first_module(module: nn.Module) -> tuple[str, int, int, str]:
+    """Describe the first module with weights: its name, and the number of axes and the length of the first one of a single input, and what lies along it."""
+    first = next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
+    if isinstance(first, nn.Linear):
+        return "Linear", 1, first.in_features, "features"
+    n_axes = next((n for kind, n in CONVOLUTIONS.items() if isinstance(first, kind)), -1)
+    return type(first).__name__, n_axes, getattr(first, "in_channels", -1), "channels"
 
 
 def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:
@@ -84,6 +88,7 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
         _explain_surroundings(module, error, inputs)
         if inputs.forward is None:
             _explain_types(module, x, error)
+            _explain_axes(module, x, error)
     elif inputs.forward is None:
         _explain_arguments(module, x, error)
 
@@ -123,6 +128,16 @@ def _explain_types(module: nn.Module, x: Any, error: RuntimeError) -> None:
         "The model cannot be called with them; tensors are given to it as they are.",
         f"Give x.to(torch.{wanted}), scaled as in training, or say how with Inputs(data, forward=lambda model, x: model(x.to(torch.{wanted}))).",
     ) from error
+
+
+def _explain_axes(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    first, n_axes, _, what = _first_module(module)
+    if isinstance(x, torch.Tensor) and x.ndim == n_axes:
+        raise InputsError(
+            f"a batch has shape {tuple(x.shape)}, but {first}, the first module, takes inputs of {n_axes} {'axis' if n_axes == 1 else 'axes'} each: {error}",
+            f"There is no axis of inputs before that of the {what}.",
+            "Give it one: x.unsqueeze(0) for one input.",
+        ) from error
 
 
 def _explain_arguments(module: nn.Module, x: Any, error: Exception) -> None:

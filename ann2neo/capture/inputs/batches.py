@@ -14,7 +14,7 @@ from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns
 from ann2neo.capture.inputs.order import draws_at_random
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams
-from ann2neo.capture.nested import parts
+from ann2neo.capture.nested import arrays, parts
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
 # How other libraries say how many things lie in a batch.
@@ -78,16 +78,32 @@ def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], i
         x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
+    refuse_nested(x)
     number = _n_inputs(x) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
         raise _of_no_form(raw)
     return Batch(x=x, n_inputs=number, labels=class_labels(y, number), target=y)
 
 
+def refuse_nested(x: Any) -> None:
+    """Refuse nested tensors, whose activations have no axes that could be recorded.
+
+    Raises
+    ------
+    InputsError
+        If there is one in a batch; the message says how to pad it.
+    """
+    nested = next((leaf for _, leaf in arrays(x) if isinstance(leaf, torch.Tensor) and leaf.is_nested), None)
+    if nested is not None:
+        raise InputsError(
+            f"the inputs are a nested tensor of {nested.size(0)} inputs of several lengths.",
+            "Its activations are nested too, and have no axis of steps of one length.",
+            "Pad it, x.to_padded_tensor(0.0), and record with steps=Steps(1, lengths=[len(one) for one in x.unbind()]).",
+        )
+
+
 def _n_inputs(x: Any) -> int | None:
     """Length of the first array along its first axis, however deep it lies, unless an object says how many inputs it holds."""
-    if isinstance(x, torch.Tensor) and x.is_nested:
-        return int(x.size(0))
     if isinstance(x, (torch.Tensor, np.ndarray)):
         return int(x.shape[0]) if x.ndim else None
     if not isinstance(x, (Mapping, tuple, list)):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ann2neo.capture.inputs.batches import split_batch
+from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.loaders import loader_presentation
@@ -38,6 +38,8 @@ def open_source(inputs: Inputs) -> Presentation:
 def _open(inputs: Inputs) -> Presentation:
     data, any_form = inputs.data, inputs.forward is not None
     _refuse_rows_without_tensors(data)
+    if isinstance(data, torch.Tensor):
+        refuse_nested(data)
     if isinstance(data, (torch.Tensor, np.ndarray)):
         return _array_source(data, inputs.batch_size)
     if isinstance(data, Dataset) or _is_rows(data):
