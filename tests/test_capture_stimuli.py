@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
 import ann2neo
+from ann2neo.capture.inputs import as_inputs, open_source, order_comes_again, read_batches
 from ann2neo.capture.inputs.collation import TracedCollation
-from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.recording import COUNTED, PLACES, TRACED
 
 N, LONGEST = 18, 7
@@ -274,6 +275,8 @@ def test_the_number_of_inputs_is_what_the_user_says():
     batches = [{"edges": torch.zeros(2, 9), "x": x} for x in X.flatten(1).split(8)]
     inputs = ann2neo.Inputs(batches, forward=lambda m, b: m(b["x"]), n_inputs=lambda b: len(b["x"]))
     assert record(inputs, nn.Sequential(nn.Linear(21, 4), nn.ReLU())).n_bins == N
+    with pytest.raises(ActivationError, match="n_inputs=lambda batch"):
+        record(ann2neo.Inputs(batches, forward=lambda m, b: m(b["x"])), nn.Sequential(nn.Linear(21, 4), nn.ReLU()))
     for wrong in (lambda b: 0, lambda b: None, lambda b: b["x"], lambda b: 2.5):
         with pytest.raises(InputsError, match="n_inputs="):
             record(ann2neo.Inputs(batches, forward=lambda m, b: m(b["x"]), n_inputs=wrong))
@@ -354,3 +357,62 @@ def test_ids_of_other_inputs_are_as_before():
         recording = record(inputs, FLAT)
         assert recording.trials["stimulus_id"].tolist() == list(range(N))
         assert recording.provenance["stimulus_ids"] == known_as
+
+
+class Whole(Rows):
+    """A data set that reads whole batches at once, in this order."""
+
+    def __init__(self, order):
+        self.order = order
+
+    def __getitems__(self, places):
+        return [self[place] for place in self.order(places)]
+
+
+def test_a_data_set_that_reads_batches_in_another_order_is_refused():
+    """What it gives under each place alone is compared with what it gives of several at once."""
+    for order in (sorted, lambda places: places[::-1]):
+        with pytest.raises(InputsError, match=r"__getitems__[\s\S]*order"):
+            record(DataLoader(Whole(order), 5, sampler=[3, 1, 2, *range(4, N), 0]), FLAT)
+    recording = record(DataLoader(Whole(list), 5, shuffle=True), FLAT)
+    ids = recording.trials["stimulus_id"].to_numpy()
+    assert (recording.trials["label"] == ids % 3).all()
+
+
+class Sampled:
+    """Draws an order with a generator of its own, or from the global random state."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def __iter__(self):
+        return iter(self.rng.permutation(N).tolist())
+
+    def __len__(self):
+        return N
+
+
+def test_it_is_known_whether_an_order_comes_again():
+    """A fixed order, and one that a generator draws that the loader or its sampler holds; not one of the global random state."""
+    again = [
+        X,
+        Rows(),
+        DataLoader(Rows(), 5),
+        DataLoader(Rows(), 5, sampler=list(range(N))[::-1]),
+        DataLoader(Rows(), 5, shuffle=True, generator=torch.Generator().manual_seed(3)),
+        DataLoader(Rows(), 5, sampler=Sampled(np.random.default_rng(0))),
+    ]
+    never = [DataLoader(Rows(), 5, shuffle=True), DataLoader(Rows(), 5, sampler=Sampled(np.random))]
+    assert [order_comes_again(open_source(as_inputs(data))) for data in again] == [True] * len(again)
+    assert [order_comes_again(open_source(as_inputs(data))) for data in never] == [False] * len(never)
+
+
+def test_repeated_inputs_have_the_same_check_sum():
+    """Whatever batch and form they lie in; labels do not count, and graphs are more than their rows."""
+    order = [0, 1, 2, 0, 3, 1, 0]
+    for data in (X[order], [(X[order][:4], torch.zeros(4).int()), (X[order][4:], torch.ones(3).int())]):
+        inputs = ann2neo.Inputs(data, batch_size=2)
+        sums = np.concatenate([batch.checksums for batch in read_batches(open_source(inputs), inputs)])
+        assert [int(np.flatnonzero(sums == one)[0]) for one in sums] == [0, 1, 2, 0, 4, 1, 0]
+    inputs = ann2neo.Inputs([joined(GRAPHS[:3])], forward=lambda model, batch: batch)
+    assert next(read_batches(open_source(inputs), inputs)).checksums is None

@@ -167,7 +167,7 @@ def _bins_of_inputs(
             f"{n_inputs} inputs have {n_bins} bins, but these layers have another number: {wrong}.",
             "Their first axis is not one entry per input, some inputs did not reach them, or they have another number of steps: "
             "there is no common pseudo-time axis.",
-            "Record layers that every input passes once (layers=...), with the same steps.",
+            "Record layers that every input passes once (layers=...), with the same steps; if the number of inputs is wrong, say it with Inputs(data, n_inputs=lambda batch: ...).",
         )
     return lengths
 

@@ -10,7 +10,7 @@ from ann2neo.capture.inputs.labels import (
     warn_of_unread_labels,
 )
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
-from ann2neo.capture.inputs.order import check_listed_lengths, draws_at_random, warn_of_unknown_order
+from ann2neo.capture.inputs.order import check_listed_lengths, draws_at_random, order_comes_again, warn_of_unknown_order
 from ann2neo.capture.inputs.presentation import Batch, Presentation
 from ann2neo.capture.inputs.sources import open_source
 
@@ -25,6 +25,7 @@ __all__ = [
     "knows_classes",
     "mask_lengths",
     "open_source",
+    "order_comes_again",
     "read_batches",
     "split_batch",
     "step_labels",

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs.batches import split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
 from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
+from ann2neo.capture.quiet import random_states_kept
 from ann2neo.errors import InputsError
+
+# So many inputs show whether a data set keeps their order.
+MOST_ITEMS = 8
 
 
 def loader_presentation(
@@ -33,8 +41,18 @@ def loader_presentation(
         return replace(_as_it_reads(loader, borrowed, None), n_streams=max(1, loader.num_workers))
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
-    if reads_in_its_own_way(loader):
-        return _as_it_reads(loader, borrowed, draw)
+    own = reads_in_its_own_way(loader)
+    found = _as_it_reads(loader, borrowed, draw) if own else _map_style(loader, borrowed, draw, any_form, n_inputs)
+    return found if found.draw is None else replace(found, comes_again=lambda: _comes_again(loader, sampler))
+
+
+def _map_style(
+    loader: DataLoader,
+    borrowed: Borrowed,
+    draw: Callable[[], Drawn],
+    any_form: bool,
+    n_inputs: Callable[[Any], int] | None,
+) -> Presentation:
     drawn = draw()
     if not drawn:
         raise InputsError(
@@ -47,6 +65,7 @@ def loader_presentation(
     if in_lists:
         return _drawn_source(again, _unwrapped(drawn), lambda: _unwrapped(draw()))
     if loader.batch_sampler is not None:
+        _check_items(loader.dataset, drawn[0])
         return _drawn_source(again, drawn, draw, traced=is_own(loader.collate_fn))
     if [index for (index,) in drawn] == list(range(len(drawn))):
         return _as_it_reads(loader, borrowed, None)
@@ -70,6 +89,42 @@ def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Ca
             return [list(batch) for batch in sampler] if in_batches else [[index] for index in sampler]
 
     return draw
+
+
+def _comes_again(loader: DataLoader, sampler: Iterable[Any]) -> bool:
+    """Draw an order from the same generators under two global random states, which are restored."""
+    orders = []
+    with random_states_kept():
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            orders.append(_draw(sampler, borrowed_of(loader), in_batches=loader.batch_sampler is not None)())
+    return orders[0] == orders[1]
+
+
+def _check_items(dataset: Any, drawn: list[Any]) -> None:
+    """Refuse a data set whose ``__getitems__``, by which loaders read whole batches, gives the inputs in another order than that of their places.
+
+    Raises
+    ------
+    InputsError
+        If it does with the first inputs; where they are others at each reading nothing can be said.
+    """
+    whole = getattr(dataset, "__getitems__", None)
+    if whole is None or type(dataset).__module__.startswith("torch."):
+        return
+    together, alone = [], []
+    # Some data sets read whole batches only.
+    with random_states_kept(), suppress(TypeError, NotImplementedError):
+        together = [batch_checksum(item) for item in whole(drawn[:MOST_ITEMS])]
+        alone = [batch_checksum(dataset[index]) for index in drawn[:MOST_ITEMS]]
+    if together != alone and sorted(together) == sorted(alone):
+        raise InputsError(
+            f"{type(dataset).__name__}.__getitems__ gives the inputs {drawn[:MOST_ITEMS]} in another order than they were asked for.",
+            "Inputs would go by the numbers of others.",
+            "Let it return the items in the order of the places that it is given.",
+        )
 
 
 def _unwrapped(drawn: Drawn) -> Drawn:

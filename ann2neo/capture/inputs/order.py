@@ -27,6 +27,14 @@ def draws_at_random(source: Presentation) -> bool:
         return any(source.draw() != first for _ in range(n_draws))
 
 
+def order_comes_again(source: Presentation) -> bool:
+    """Whether the same call in another process presents the same order: it is fixed, or drawn by a generator that the loader or its sampler holds.
+
+    An order that is drawn from the global random state is another one in each process, unless that is seeded.
+    """
+    return source.comes_again is None or source.comes_again()
+
+
 def check_listed_lengths(lengths: Any, source: Presentation) -> None:
     """Refuse lengths that are listed for inputs whose order is drawn at random.
 

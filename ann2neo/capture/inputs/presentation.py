@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt64
 
 from ann2neo.capture.fingerprints import batch_checksum, input_checksums
 from ann2neo.errors import InputsError
@@ -39,6 +39,11 @@ class Batch:
     labels: Int[np.ndarray, " input"] | None
     target: Any = None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
+
+    @property
+    def checksums(self) -> UInt64[np.ndarray, " input"] | None:
+        """Check sum of each input, the same for inputs of the same content, shape (input,); None where an input is more than its rows."""
+        return input_checksums(self.x, self.n_inputs)
 
 
 class Readings:
@@ -81,6 +86,8 @@ class Presentation:
         Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
     draw
         Draws an order anew, batch by batch; None where there is only one, or none is drawn beforehand.
+    comes_again
+        Tells whether the same generators draw the same order in any process, whatever the global random state; None where there is only one order.
     in_order
         Returns the same inputs in an order that was drawn before, batch by batch; None where it cannot be kept.
     readings
@@ -97,6 +104,7 @@ class Presentation:
     stimulus_ids: Int[np.ndarray, " input"] | None = None
     batch_sizes: Int[np.ndarray, " batch"] | None = None
     draw: Callable[[], Drawn] | None = None
+    comes_again: Callable[[], bool] | None = None
     in_order: Callable[[Drawn], Presentation] | None = None
     readings: Readings | None = None
     traced: bool = False
@@ -138,7 +146,7 @@ class Streams:
         """
         if self.n == 1:
             return
-        sums = input_checksums(batch.x, batch.n_inputs)
+        sums = batch.checksums
         self._seen[number % self.n] += [batch_checksum(batch.x)] if sums is None else sums.tolist()
         if number % self.n == self.n - 1:
             first, *others = self._seen
