@@ -188,6 +188,32 @@ def test_spikes_at_borders_fall_as_in_elephants_bins(start, unit, width_ms, tick
     assert table["fano"][0] == pytest.approx(expected, rel=1e-9, nan_ok=True)
 
 
+@pytest.mark.parametrize("start", [0.0, -3.7, 1e4 + 1 / 3])
+@pytest.mark.parametrize("width", [1.0, 5.0, 20.0])
+def test_a_spike_on_every_border_is_in_the_bin_that_begins_there(start, width):
+    """One spike per millisecond, on all borders of bins: every bin holds as many, as Elephant finds too; rounding down would move hundreds of them."""
+    train = neo.SpikeTrain(start + np.arange(6000) / 1000, units="s", t_start=start, t_stop=start + 6.0)
+    assert (BinnedSpikeTrain([train], bin_size=width * pq.ms).to_array() == width).all()
+    assert analyze([train], windows=width * pq.ms)["fano"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("start", [0.0, 1e4 + 1 / 3])
+def test_trials_and_histograms_have_elephants_borders_too(start):
+    """Spikes on every border of trials and of bins within them: counts are those of BinnedSpikeTrain of each trial."""
+    onset = start + 1.0 + 0.7 * np.arange(10)
+    times = np.sort(np.concatenate([onset + 0.1 * k for k in range(5)]))
+    train = neo.SpikeTrain(times * pq.s, t_start=start * pq.s, t_stop=(start + 10) * pq.s)
+    segment = session([train], trials(onset, 0.5, kind=[1, 2] * 5))
+    binned = [
+        BinnedSpikeTrain([train], bin_size=100 * pq.ms, t_start=t * pq.s, t_stop=(t + 0.5) * pq.s).to_array()[0]
+        for t in onset
+    ]
+    found = population.psth(segment, by="kind", bin_size=100 * pq.ms)
+    for label, first in ((1, 0), (2, 1)):
+        np.testing.assert_allclose(found.loc[found["label"] == label, "mean"], np.mean(binned[first::2], axis=0))
+    assert population.tuning(segment, by="kind")["n_spikes"].tolist() == [np.sum(binned[0::2]), np.sum(binned[1::2])]
+
+
 # --- conditions
 
 

@@ -131,11 +131,30 @@ def test_a_file_that_does_not_say_when_it_was_observed(tmp_path):
 BAD_NWB = {
     "overlapping": (lambda p: lean(p, trains=[[1.0]], obs=[(0, 5), (4, 9)]), "overlap"),
     "backwards": (lambda p: lean(p, trains=[[1.0]], obs=[(5, 1)]), "end before they begin"),
+    "spikes outside": (lambda p: lean(p, trains=[[1.0, 7.0]], obs=[(0, 5)]), "1 of 2 spikes outside its observed time"),
     "no units": (lambda p: written(session(), p), "no table of units"),
     "empty units": (lambda p: lean(p, trains=[]), "no table of units|no units"),
     "cut off": (lambda p: _cut_off(lean(p)), "truncated"),
     "version 1": (lambda p: _version_one(p), "NWB-1.0.6"),
 }
+
+
+def test_spikes_outside_what_is_said_are_told(tmp_path):
+    """An end before the last spike is wrong."""
+    path = lean(tmp_path / "a.nwb", trains=[[1.0, 7.0]])
+    with pytest.raises(FormatError, match="outside its observed time"):
+        read(path, t_start=0 * pq.s, t_stop=5 * pq.s)
+
+
+def test_enumerated_columns_are_their_words(tmp_path):
+    """HDMF keeps words of a column once, and numbers in its rows."""
+    file = session()
+    file.add_unit(spike_times=[1.0], obs_intervals=[(0.0, 9.0)])
+    for start in range(3):
+        file.add_trial(start_time=float(start), stop_time=start + 0.5)
+    file.trials.add_column(name="kind", description="kind", data=np.array([1, 0, 1], np.uint8), enum=["face", "house"])
+    epoch = read(written(file, tmp_path / "a.nwb")).segments[0].epochs[0]
+    assert epoch.array_annotations["kind"].tolist() == ["house", "face", "house"]
 
 
 def _cut_off(path):

@@ -11,7 +11,7 @@ import neo
 import numpy as np
 import pynwb
 import quantities as pq
-from hdmf.common import DynamicTableRegion, VectorIndex
+from hdmf.common import DynamicTableRegion, EnumData, VectorIndex
 from jaxtyping import Float
 
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, FormatError
@@ -182,6 +182,8 @@ def _values(table: Any, name: str) -> Any:
             return flat
         return [part.tolist() for part in np.split(flat, ends[:-1])]
     values = _plain(column.data[:])
+    if isinstance(column, EnumData) and values is not None:
+        values = np.array([str(one) for one in column.elements.data[:]])[values.astype(np.int64)]
     return values if values is not None and len(values) == len(table) else None
 
 
@@ -219,13 +221,16 @@ def _trains(file: Any, path: Path, observation: Observation) -> tuple[list[neo.S
 
 
 def _train(times: np.ndarray, observed: Float[np.ndarray, "piece two"], known: dict[str, Any]) -> neo.SpikeTrain:
-    borders = pq.Quantity(np.array([observed[0, 0], observed[-1, 1]]), pq.s)
-    train = neo.SpikeTrain(
-        pq.Quantity(times, pq.s),
-        t_start=borders[0],
-        t_stop=borders[1],
-        name=known["name"],
-    )
+    first, last = observed[0, 0], observed[-1, 1]
+    outside = (times < first) | (times > last)
+    if outside.any():
+        raise FormatError(
+            f"{known['name']!r} has {int(outside.sum())} of {times.size} spikes outside its observed time ({first:g} to {last:g} s).",
+            "Either its spikes or its obs_intervals are wrong, and so would be rates.",
+            "Mend the file (obs_intervals), or give the right t_start and t_stop where it has none.",
+        )
+    borders = pq.Quantity(np.array([first, last]), pq.s)
+    train = neo.SpikeTrain(pq.Quantity(times, pq.s), t_start=borders[0], t_stop=borders[1], name=known["name"])
     train.annotations.update({key: value for key, value in known.items() if key != "name"})
     if len(observed) > 1:
         train.annotations[OBS_INTERVALS] = observed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +15,7 @@ import neo
 import numpy as np
 from jaxtyping import Float, Int
 
-from ann2neo.errors import Ann2NeoError
+from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
 from ann2neo.formats import SUFFIXES, load
 from ann2neo.pseudotime import POSITION_IN_BIN
 from ann2neo.recording import Recording
@@ -29,6 +30,7 @@ TIME_TOLERANCE_MS = 1e-6
 FINEST_MS = 2.0**-12
 USUAL_BIN_MS = 1.0
 ENOUGH_SPIKES = 20
+FEW_SPIKES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ def origin_of(spikes: Any) -> Origin | None:
     segments = segments_of(spikes)
     trains = [train for segment in segments for train in segment.trains]
     if not trains or not all(NAME.match(str(train.name or "")) for train in trains):
+        _warn_if_on_bins(trains)
         return None
     for source in _sources(spikes, trains):
         found = _part_of(source, segments)
@@ -77,12 +80,27 @@ def origin_of(spikes: Any) -> Origin | None:
     return None if bin_size is None else Origin(recording=None, bin_size_ms=bin_size)
 
 
+def _warn_if_on_bins(trains: Sequence[Any]) -> None:
+    """Warn of trains that are not called as ours, but whose spikes all lie where ours do; a few spikes of cells tell at once that they do not."""
+    longest = max(trains, key=len, default=None)
+    if longest is None or len(longest) < ENOUGH_SPIKES or lattice_of([longest[:FEW_SPIKES]]) is None:
+        return
+    bin_size = lattice_of(trains)
+    if bin_size is not None:
+        text = (
+            f"All spikes lie at a quarter of bins of {bin_size:g} ms, at most one in each, as in recordings of ann2neo; names of units do not say so.\n"
+            "References are those of continuous time (Poisson), which spikes on bins do not follow.\n"
+            f"Give bin_size_ms={bin_size:g} if they are on bins, or open the recording with `ann2neo.load(path)`."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=5)
+
+
 def _said_of(spikes: Any, trains: Sequence[Any]) -> float | None:
     """Take the bin size that a Block of ours says it has, if all spikes lie at a quarter of such bins."""
     for block in _parents(spikes, trains):
         said = block.annotations.get("bin_size_ms")
         if isinstance(said, (int, float)) and said > 0:
-            since = [times_ms(train) - float(train.t_start.rescale("ms")) for train in trains]
+            since = [times_ms(train) for train in trains]
             parts = [part / said - POSITION_IN_BIN for part in since]
             if all((np.abs(part - np.rint(part)) * said <= TIME_TOLERANCE_MS).all() for part in parts) and _one_in_each(
                 since, said
@@ -243,7 +261,7 @@ def lattice_of(trains: Sequence[Any]) -> float | None:
     >>> lattice_of([neo.SpikeTrain((np.arange(30) ** 2 + 0.25) * 2 * pq.ms, t_stop=4000.0)])
     2.0
     """
-    parts = [times_ms(train) - float(train.t_start.rescale("ms")) for train in trains]
+    parts = [times_ms(train) for train in trains]
     times = np.concatenate(parts)
     units = np.rint(times / (FINEST_MS * POSITION_IN_BIN)).astype(np.int64)
     if times.size < ENOUGH_SPIKES or (np.abs(units * FINEST_MS * POSITION_IN_BIN - times) > TIME_TOLERANCE_MS).any():

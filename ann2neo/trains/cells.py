@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ann2neo.trains.segment import ExternalSegment
 _milliseconds_per = lru_cache(maxsize=16)(milliseconds_per)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Pieces:
     """The pieces of time in which some units were observed.
 
@@ -45,8 +45,15 @@ class Pieces:
 
     def borders_ms(self, segment: int) -> Float[np.ndarray, "piece two"]:
         """Say when the pieces of a segment begin and end, in milliseconds."""
-        own = [(a, b) for number, a, b in zip(self.segment, self.start, self.stop) if number == segment]
-        return np.array(own, np.float64).reshape(-1, 2) * self.ms
+        return self._by_segment.get(segment, np.empty((0, 2)))
+
+    @cached_property
+    def _by_segment(self) -> dict[int, Float[np.ndarray, "piece two"]]:
+        """Sort the pieces by segment once: a session may have a segment per trial."""
+        found: dict[int, list[tuple[float, float]]] = {}
+        for number, a, b in zip(self.segment, self.start, self.stop):
+            found.setdefault(number, []).append((a, b))
+        return {number: np.array(own, np.float64) * self.ms for number, own in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

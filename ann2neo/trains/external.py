@@ -135,7 +135,7 @@ def _of_pynapple(group: Any) -> list[Any]:
         _train_of_times(
             one.times(),
             observed,
-            name=str(key),
+            name=str(known["unit_name"][row] if "unit_name" in known else key),
             id=key,
             **{column: values[row] for column, values in known.items() if column != "rate"},
         )

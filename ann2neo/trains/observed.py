@@ -54,7 +54,7 @@ def _as_intervals(given: Any, train: Any, unit: str) -> Float[np.ndarray, "inter
         values = (
             given.rescale(unit).magnitude
             if hasattr(given, "rescale")
-            else np.asarray(given, np.float64) * _seconds_in(unit)
+            else np.asarray(given, np.float64) * _factor("s", unit)
         )
         return np.asarray(values, np.float64).reshape(-1, 2)
     except (ValueError, TypeError) as error:
@@ -65,11 +65,11 @@ def _as_intervals(given: Any, train: Any, unit: str) -> Float[np.ndarray, "inter
         ) from error
 
 
-@lru_cache(maxsize=16)
-def _seconds_in(unit: str) -> float:
+@lru_cache(maxsize=64)
+def _factor(own: str, unit: str) -> float:
     import quantities as pq
 
-    return float(pq.Quantity(1.0, "s").rescale(unit).magnitude)
+    return float(pq.Quantity(1.0, own).rescale(unit).magnitude)
 
 
 def join_intervals(intervals: Float[np.ndarray, "interval two"], whose: str) -> Float[np.ndarray, "piece two"]:
@@ -112,7 +112,7 @@ def borders_of(train: Any, unit: str = "ms") -> tuple[float, float]:
     """
     try:
         return _in_unit(train.t_start, unit), _in_unit(train.t_stop, unit)
-    except ValueError as error:
+    except (LookupError, ValueError) as error:
         raise AnalysisError(
             f"{train.dimensionality.string!r} is no unit of time.",
             "Rates and intervals would have no unit.",
@@ -121,8 +121,9 @@ def borders_of(train: Any, unit: str = "ms") -> tuple[float, float]:
 
 
 def _in_unit(time: Any, unit: str) -> float:
-    """Rescale a time; quantities look up both names, which takes long for many trains."""
-    return float(time.magnitude) if time.dimensionality.string == unit else float(time.rescale(unit))
+    """Rescale a time; quantities looks up both names each time, which takes long for many trains."""
+    own = time.dimensionality.string
+    return float(time.magnitude) if own == unit else float(time.magnitude) * _factor(own, unit)
 
 
 def common_time(
