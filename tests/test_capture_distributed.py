@@ -1,6 +1,7 @@
 """Several processes record into one store what one process records."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,8 @@ from hypothesis import strategies as st
 from store_sources import inputs, model, same
 
 import ann2neo
-from ann2neo.capture.columns import Layout
 from ann2neo.capture.distributed import Processes, deal
-from ann2neo.capture.storing.spans import cut_spans
+from ann2neo.capture.store.schedule import Layout, cut_spans
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.store import check
 from ann2neo.store.growing import Growing
@@ -46,6 +46,49 @@ def test_two_processes_record_what_one_does(tmp_path):
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("*.zarr"):
         check(path)
+
+
+def test_processes_that_differ(tmp_path):
+    """Parts of one data set are recorded whole; other inputs, other stores and processes that do not come are told in all of them, soon."""
+    checks = ["check_parts_of_one_set", "check_other_inputs", "check_other_stores", "check_one_alone"]
+    done = torchrun(str(HERE / "distributed_checks.py"), str(tmp_path), *checks, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for path in tmp_path.glob("*.zarr"):
+        check(path)
+
+
+LEFT_OVER = """
+import os, sys, store_sources, ann2neo
+from ann2neo.capture import distributed
+distributed.SECONDS_TO_JOIN, distributed.SECONDS_OF_SILENCE = 2.0, 0.5
+for rank in ("1", "0", "2", "abc"):
+    os.environ["RANK"] = rank
+    options = {"store": f"{rank}.zarr"}
+    try:
+        store_sources.record(store_sources.model(), store_sources.inputs(), **options)
+    except ann2neo.errors.Ann2NeoError as error:
+        print(rank, type(error).__name__, str(error).replace(chr(10), " "))
+    print(store_sources.record(store_sources.model(), store_sources.inputs(), processes=1, **options))
+"""
+
+
+def test_an_environment_that_was_left_over(tmp_path):
+    """Variables of processes that are not there end in an error of ours; processes=1 records all the same."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment = os.environ | variables | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    command = [sys.executable, "-W", "ignore", "-c", LEFT_OVER]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told, recorded = done.stdout.splitlines()[::2], done.stdout.splitlines()[1::2]
+    expected = ["1 StoreError ", "0 StoreError waited for process 1 of 2", "2 InputsError ", "abc InputsError "]
+    for line, begin in zip(told, expected, strict=True):
+        assert line.startswith(begin)
+        assert "nset" in line
+        assert "processes=1" in line
+    assert all(line.startswith("Recording(14 units in 2 layers, 300 bins") for line in recorded)
 
 
 NETS = """

@@ -1,13 +1,16 @@
 """A store goes on with the recording that it holds, and with no other."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from store_sources import BATCH_SIZE, Batches, Failing, Stop, data, inputs, interrupted, model, record, same
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler, Subset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, Sampler, Subset, SubsetRandomSampler, TensorDataset
 
 import ann2neo
+from ann2neo.capture.store.identity import Identity
 from ann2neo.errors import InputsError, RecordingError, StoreError
 from ann2neo.store import layout
 
@@ -68,6 +71,77 @@ def test_draws_that_differ_in_their_inputs_are_taken_up(tmp_path):
 
     interrupted(path, 10, loader())
     assert record(model(), loader(), store=path).n_bins == 150
+
+
+def shuffled(seed=None):
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return DataLoader(TensorDataset(data(), torch.arange(300) % 7), 7, shuffle=True, generator=generator)
+
+
+class Turned(Sampler):
+    """Draws with a generator of NumPy."""
+
+    def __init__(self, seed):
+        self.generator = np.random.default_rng(seed)
+
+    def __len__(self):
+        return 300
+
+    def __iter__(self):
+        return iter(self.generator.permutation(300).tolist())
+
+
+def turned(seed=None):
+    return DataLoader(TensorDataset(data()), 7, sampler=Turned(seed))
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize(
+    ("before", "now", "what"),
+    [
+        (
+            lambda: DataLoader(TensorDataset(data(), torch.arange(300) % 7), 7),
+            shuffled,
+            "data set's own order there, RandomSampler here",
+        ),
+        (lambda: list(data().split(7)), lambda: turned(), "order"),
+        (lambda: shuffled(0), lambda: shuffled(1), "RandomSampler, seed 0 there, RandomSampler, seed 1 here"),
+        (shuffled, lambda: shuffled(1), "RandomSampler there, RandomSampler, seed 1 here"),
+        (lambda: turned(0), lambda: turned(1), "Turned, seed 0 there, Turned, seed 1 here"),
+        (shuffled, lambda: DataLoader(TensorDataset(data(), torch.arange(300) % 7), 7), "order"),
+    ],
+)
+def test_another_order_is_refused(tmp_path, before, now, what, complete):
+    """Another sampler, or the same one with another seed, is another order, in a store that is complete or not."""
+    path = tmp_path / "a.zarr"
+    if complete:
+        record(model(), before(), store=path)
+    else:
+        interrupted(path, 20, before())
+    with pytest.raises(StoreError, match=rf"holds another recording: .*{what}"):
+        record(model(), now(), store=path)
+
+
+@pytest.mark.parametrize("made", [lambda: shuffled(3), lambda: turned(3), turned])
+def test_the_same_draw_goes_on(tmp_path, made):
+    """With the same seed, or with one that nobody gave, the order of the store is gone on with."""
+    path = tmp_path / "a.zarr"
+    interrupted(path, 20, made())
+    resumed = record(model(), made(), store=path)
+    assert sorted(resumed.trials["stimulus_id"]) == list(range(300))
+    order = resumed.trials["stimulus_id"].to_numpy()
+    assert np.array_equal(resumed.raster("2"), record(model(), data()).raster("2")[:, order])
+
+
+def test_what_was_verified_is_part_of_the_identity():
+    """Layers of which something else was found are named; nothing verified is another recording than something verified."""
+    given = dict.fromkeys(["weights", "model", "layers", "threshold_rule", "units", "type_of_numbers", "labels"], "")
+    given |= dict.fromkeys(["steps", "stochastic_modules", "seed", "data_set", "data_set_split"])
+    given |= {"number_of_passes": 1, "bin_size": 1.0}
+    one, other = (Identity(**given, verified={"fc": text, "out": "kept"}) for text in ("kept", "mates"))
+    assert one.differences(other) == ("verified of 'fc' (kept there, mates here)",)
+    assert Identity(**given).differences(one) == ("verified (layers were not verified there, verified here)",)
+    assert Identity.from_facts(json.loads(json.dumps(one.facts()))) == one
 
 
 class Other(nn.Sequential):

@@ -34,7 +34,7 @@ def small_columns(monkeypatch):
 def processes():
     """Processes that begin quickly because one of them has loaded everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["store_sources", "ann2neo.capture.storing"])
+    context.set_forkserver_preload(["store_sources", "ann2neo.capture.store.session"])
     return context
 
 

@@ -69,6 +69,16 @@ class PlaneBuffer:
             self._n_rest = 0
         return rows
 
+    def rows(self) -> UInt8[np.ndarray, "unit byte"]:
+        """Copy all bins unit by unit, shape (unit, byte), and keep them."""
+        rows, done = np.empty((self._rest.shape[1], self._n_whole + (self._n_rest > 0)), np.uint8), 0
+        for piece in self._whole:
+            transpose(np.ascontiguousarray(piece), done, rows)
+            done += len(piece)
+        if self._n_rest:
+            rows[:, -1] = self._rest[0]
+        return rows
+
     def _first(self, joined: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane unit"]:
         """Take as many whole planes out as this array holds: pieces of a batch are few bytes of a row, and so are joined before they are transposed."""
         pieces, missing = [], len(joined)

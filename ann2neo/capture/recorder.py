@@ -12,8 +12,9 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from torch import nn
 
+from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import Gatherer, calibrate, recall
-from ann2neo.capture.distributed import world
+from ann2neo.capture.distributed import Processes, check_processes, joined, world
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, trial_columns, warn_of_odd_labels
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.observer import ObservedLayer, Observer
@@ -44,6 +45,7 @@ class RecordOptions(TypedDict, total=False):
     passes: Passes | None
     bin_size_ms: float
     store: str | PathLike[str] | None
+    processes: int | None
     progress: bool
 
 
@@ -58,6 +60,7 @@ def record(
     passes: Passes | None = None,
     bin_size_ms: float = 1.0,
     store: str | PathLike[str] | None = None,
+    processes: int | None = None,
     progress: bool = True,
 ) -> Recording:
     """Run a model over its inputs and keep, as one bit, whether each unit's activation exceeded its threshold on each input.
@@ -95,13 +98,17 @@ def record(
         before an interruption, are run again. So other code, hooks, attributes, ``forward`` and ``predict``, models that draw random numbers or count their
         batches, and thread counts or devices that turn a bit are noticed, if any of these shows in those batches; what shows only in others cannot be. With
         `Passes` each batch is seeded, so that a model which draws by itself can be resumed.
+    processes
+        Who records into the store. Without it all processes of torch.distributed, or of the environment (as `torchrun` sets it) if all of them answer within a
+        minute, record into one store together: each a part of the same inputs, or all the parts that a ``DistributedSampler`` dealt out, each input once. 1 lets
+        this process record alone, into a store of its own.
     progress
         Whether to show a progress bar.
 
     Raises
     ------
     StoreError
-        If the store holds another recording, or cannot be written.
+        If the store holds another recording, another process records into it, not all processes come, or it cannot be written.
     InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
         Each says what is wrong, what follows, and what helps.
 
@@ -126,7 +133,7 @@ def record(
         "steps": steps,
         "passes": passes,
     }
-    options |= {"bin_size_ms": bin_size_ms, "store": store, "progress": progress}
+    options |= {"bin_size_ms": bin_size_ms, "store": store, "processes": processes, "progress": progress}
     return _record(model, inputs, options, overwrite=False)
 
 
@@ -170,11 +177,11 @@ def export(
     check_takes_images(path, images)
     if Path(path).suffix == STORE_SUFFIX:
         return _record(model, inputs, options | {"store": path}, overwrite=overwrite)
-    if options.get("store") is None and world()[1] > 1:
+    if options.get("store") is None and options.get("processes") is None and world()[1] > 1:
         raise FormatError(
             f"{path} would be written by {world()[1]} processes at once.",
             "Nothing was recorded.",
-            f"Export into a store ({STORE_SUFFIX}), which takes several processes; then load and save it.",
+            f"Export into a store ({STORE_SUFFIX}), which takes several processes; then load and save it. If this process alone writes it, export(..., processes=1).",
         )
     check_output(path, overwrite=overwrite)
     recording = record(model, inputs, **options)
@@ -183,15 +190,28 @@ def export(
 
 
 def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool) -> Recording:
+    """Join the other processes where there is a store to share, then record."""
+    _check_store(options.get("store"))
+    _check_kinds(options)
+    check_processes(options.get("processes"))
+    # Into memory each process records for itself.
+    with joined(1 if options.get("store") is None else options.get("processes")) as processes:
+        return _record_together(model, inputs, options, processes, overwrite=overwrite)
+
+
+def _record_together(
+    model: Any, inputs: Any, options: RecordOptions, processes: Processes, *, overwrite: bool
+) -> Recording:
     """Calibrate the thresholds, then record into memory or a store."""
     threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
     store, progress = options.get("store"), options.get("progress", True)
     bin_size_ms = milliseconds(options.get("bin_size_ms", 1.0))
-    _check_store(store)
-    _check_kinds(options)
     module, wrapped = original_module(model), as_inputs(inputs)
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
+    lengths = None if steps is None else steps.lengths
+    listed = wrapped.labels is not None or not (lengths is None or callable(lengths))
+    wrapped = agreed_inputs(wrapped, processes, store=store, listed=listed)
     waiting = Job(
         module=module, inputs=wrapped, observer=Gatherer(units=units), layers=layers, steps=steps, passes=passes
     )
@@ -210,18 +230,20 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
     if store is None:
         recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
     else:
-        from ann2neo.capture.storing import Wanted, record_into
+        from ann2neo.capture.store.resume import Request
+        from ann2neo.capture.store.session import record_into
 
         recording = record_into(
-            Wanted(
+            Request(
                 job=job,
                 path=Path(store),
                 bin_size_ms=bin_size_ms,
-                known=known,
+                provenance=known,
                 threshold_rule=calibration.identity,
                 units=units,
                 overwrite=overwrite,
                 progress=progress,
+                processes=processes,
             )
         )
     warn_of_odd_labels(job.inputs.labels, recording.trials)

@@ -5,8 +5,9 @@ anything: ``layers/0/bits`` (pass, unit, byte; bits as `numpy.packbits` lays the
 ``layers/0/thresholds``, and so on; ``trials/0`` and so on are the columns of the table of trials, in the order of the attribute ``trial_columns``.
 
 While it grows, the attribute ``complete`` is false and there are no trials yet. What counts as recorded is what the folder ``log`` says: ``0.3.json`` is
-written when column 3 of pass 0, some bins of all units, is on the disk, and holds what is known of its inputs and the check sum of each of its chunks.
-Nothing is lost when a process dies; a machine without power may lose the last columns.
+written when column 3 of pass 0, some bins of all units, was written, and holds what is known of its inputs and the check sum of each of its chunks. Of a column that
+takes long to fill, ``0.3.begun`` holds what there is of it. When a process dies, what came since is lost: half a minute of work, or one batch. When the power fails,
+the log may speak of bits that never reached the disk; their check sums tell, and they are recorded again.
 
 Each byte that is read has a check sum. ``checksums.json`` lists that of each chunk (the one
 with which its frame of Zstandard ends, so that it is computed once when it is decoded) and a CRC-32 of each other file; the attribute ``integrity`` holds that of this list

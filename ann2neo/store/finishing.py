@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,12 +14,13 @@ from ann2neo.outline import outline_of, trial_column_names
 from ann2neo.raster import Raster
 from ann2neo.recording import COUNTED, TRACED, Recording, join_passes, presented_order
 from ann2neo.store.chunked import ChunkedArray
-from ann2neo.store.growing import Growing, writing
+from ann2neo.store.disk import sync_files
+from ann2neo.store.growing import Growing, check_unreplaced, writing
 from ann2neo.store.layout import Group, file_sums, open_bits, open_group, resize, write_chunk, write_values
-from ann2neo.store.log import Column, is_whole, join_known, join_lengths, prefix, read_log
-from ann2neo.store.sums import LIST_OF_GROWING, write_sealed
+from ann2neo.store.log import BEGUN, LOG, Column, is_whole, join_known, join_lengths, prefix, read_log
+from ann2neo.store.sums import ATTRIBUTES, LIST, LIST_OF_GROWING, write_sealed
 
-CHUNK_NAME = re.compile(r"\d+\.\d+\.\d+|\.z\w+")
+LEFT_BEHIND = ".partial"
 
 
 def finish(growing: Growing) -> None:
@@ -32,6 +33,7 @@ def finish(growing: Growing) -> None:
     RecordingError
         If passes do not fit together.
     """
+    check_unreplaced(growing)
     columns = read_log(growing.path)
     passes = [prefix(columns, number) for number in range(growing.n_passes)]
     if not all(map(is_whole, passes)):
@@ -49,8 +51,13 @@ def finish(growing: Growing) -> None:
         for number, name in enumerate(trial_column_names(outline)):
             values = np.array(recording.trials[name].tolist())
             chunks[f"trials/{number}"] = write_values(growing.path, f"trials/{number}", values)
+        sums = file_sums(growing.path, chunks)
+        # What says that the store is complete must not outlive what it speaks of.
+        sync_files(os.fspath(file) for file in (growing.path / "trials").rglob("*") if file.is_file())
+        sync_files(os.fspath(growing.path / name) for name in sums.files)
         known = dict(root.attrs) | outline | {"n_bins": recording.n_bins, "complete": True}
-        write_sealed(growing.path, known, file_sums(growing.path, chunks))
+        write_sealed(growing.path, known, sums)
+        sync_files(os.fspath(growing.path / name) for name in (LIST, ATTRIBUTES))
         remove(growing.path / LIST_OF_GROWING)
 
 
@@ -74,12 +81,15 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
 
 
 def _trim(growing: Growing, n_bins: int) -> None:
-    """Cut the arrays where the bins end, and remove what killed processes left behind."""
+    """Cut the arrays where the bins end, and remove what killed processes left behind; who holds the lock knows that nobody else writes."""
     for number in range(len(growing.layers)):
         resize(open_bits(growing.path, number), -(-n_bins // 8))
         for file in (growing.path / f"layers/{number}/bits").iterdir():
-            if not CHUNK_NAME.fullmatch(file.name):
-                file.unlink()
+            if file.suffix == LEFT_BEHIND:
+                file.unlink(missing_ok=True)
+    for left in (f"*{LEFT_BEHIND}", f"*{BEGUN}"):
+        for file in (growing.path / LOG).glob(left):
+            file.unlink(missing_ok=True)
 
 
 def _raster(growing: Growing, layer: int, n_bins: int) -> Raster:

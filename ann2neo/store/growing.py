@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -19,6 +21,7 @@ from ann2neo.outline import outline_before_trials
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Provenance
 from ann2neo.store.chunked import chunk_checksum, encoded_chunks
+from ann2neo.store.disk import Unsynced
 from ann2neo.store.layout import (
     GROWING_CHUNK_BYTES,
     MARKER,
@@ -69,6 +72,8 @@ class Growing:
         The layers, without their bits.
     order
         The order of the inputs, where it was drawn before.
+    store_id
+        What tells this store apart from any other that gets its name; None of a store that was made by 0.1.0.
     """
 
     path: Path
@@ -78,6 +83,7 @@ class Growing:
     n_passes: int
     layers: tuple[Layer, ...]
     order: Order | None
+    store_id: str | None = field(default_factory=lambda: uuid4().hex)
 
     @property
     def n_columns(self) -> int | None:
@@ -138,6 +144,7 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
             np.savez(content, ids=growing.order.stimulus_ids, sizes=growing.order.batch_sizes)
             write_whole(part / LOG / ORDER, content.getvalue())
         head = {"identity": growing.identity, "column_bins": growing.column_bins, "n_bins": growing.n_bins}
+        head["store_id"] = growing.store_id
         write_whole(part / LOG / HEAD, json.dumps(head).encode())
         write_sealed(part, known | {"complete": False}, file_sums(part, checksums), growing=True)
 
@@ -178,6 +185,7 @@ def open_growing(path: Path) -> Growing:
             n_passes=int(root.attrs["n_passes"]),
             layers=tuple(_bare_layer(root, i, entry) for i, entry in enumerate(root.attrs["layers"])),
             order=_read_order(path, root.sums),
+            store_id=head.get("store_id"),
         )
     except FormatError:
         raise
@@ -189,13 +197,40 @@ def open_growing(path: Path) -> Growing:
         ) from error
 
 
+def check_unreplaced(growing: Growing) -> None:
+    """Refuse to write into a store that took the place of the one that was opened.
+
+    Raises
+    ------
+    StoreError
+        If the store under this name is another one, or gone.
+    """
+    if growing.store_id is None:
+        return
+    try:
+        found = json.loads((growing.path / LOG / HEAD).read_bytes()).get("store_id")
+    except (OSError, ValueError):
+        found = None
+    if found != growing.store_id:
+        raise StoreError(
+            f"{growing.path} was {'removed' if found is None else 'replaced by another recording'} while it was recorded into.",
+            "What was recorded here would be mixed with it: nothing more was written.",
+            "Record into a store of its own.",
+        )
+
+
 def is_complete(path: Path) -> bool:
     """Whether a store was finished."""
     return bool(open_group(path).attrs.get("complete", True))
 
 
 def write_bits(
-    growing: Growing, layer: int, pass_number: int, column: int, bits: UInt8[np.ndarray, "unit byte"]
+    growing: Growing,
+    layer: int,
+    pass_number: int,
+    column: int,
+    bits: UInt8[np.ndarray, "unit byte"],
+    unsynced: Unsynced | None = None,
 ) -> list[int]:
     """Write the bits of a layer in one column, and give the check sum of each chunk."""
     if growing.n_bins is None:
@@ -205,8 +240,11 @@ def write_bits(
     checksums = []
     if bits.shape[1]:
         for number, content in encoded_chunks(bits, n_units=n_units, width=width):
-            write_whole(folder / f"{pass_number}.{number}.{column}", content)
+            file = folder / f"{pass_number}.{number}.{column}"
+            write_whole(file, content)
             checksums.append(chunk_checksum(content))
+            if unsynced is not None:
+                unsynced.files.append(os.fspath(file))
     return checksums
 
 

@@ -37,7 +37,7 @@ COLUMNS_PER_PASS = 8
 # Every group of format 2 holds this file.
 GROUP_FILE = ".zgroup"
 STORED = re.compile(
-    r"(\.zattrs|\.zmetadata|checksums(-of-growing)?\.json|log/(recording\.json|order\.npz|\d+\.\d+\.json)|"
+    r"(\.zattrs|\.zmetadata|checksums(-of-growing)?\.json|log/(recording\.json|order\.npz|\d+\.\d+\.(json|begun))|"
     r"((layers(/\d+)?|trials)/)?\.zgroup|(layers/\d+/(bits|units|thresholds)|trials/\d+)/(\.zarray|\.zattrs|[\d.]+))(\.\w+\.partial)?"
 )
 GROUP = json.dumps({"zarr_format": 2}).encode()

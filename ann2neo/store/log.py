@@ -18,6 +18,7 @@ from jaxtyping import Int
 LOG = "log"
 HEAD = "recording.json"
 ORDER = "order.npz"
+BEGUN = ".begun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,16 @@ class Column:
 
 def write_column(path: Path, column: Column) -> None:
     """Put a column into the log of a store; from now on it counts as recorded."""
+    write_whole(log_file(path, column.pass_number, column.number), sealed_text(column).encode())
+
+
+def log_file(path: Path, pass_number: int, number: int) -> Path:
+    """Name the file that says that a column is recorded."""
+    return path / LOG / f"{pass_number}.{number}.json"
+
+
+def sealed_text(column: Column) -> str:
+    """Write what is known of a column down in one line, with a check sum."""
     lengths = column.lengths
     known = {
         "pass": column.pass_number,
@@ -79,8 +90,7 @@ def write_column(path: Path, column: Column) -> None:
         "after": [column.after.batch, column.after.first_input, column.after.first_bin],
         "checksums": [list(known) if isinstance(known, Sequence) else known for known in column.checksums],
     }
-    text = json.dumps(known | {"seal": _crc32(known)})
-    write_whole(path / LOG / f"{column.pass_number}.{column.number}.json", text.encode())
+    return json.dumps(known | {"seal": _crc32(known)})
 
 
 def read_log(path: Path) -> dict[tuple[int, int], Column]:
@@ -88,7 +98,7 @@ def read_log(path: Path) -> dict[tuple[int, int], Column]:
     columns = {}
     for file in (path / LOG).glob("*.*.json"):
         try:
-            column = _column(json.loads(file.read_bytes()))
+            column = column_of(json.loads(file.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
         if file.name == f"{column.pass_number}.{column.number}.json":
@@ -142,7 +152,14 @@ def _crc32(known: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(known, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _column(found: dict[str, Any]) -> Column:
+def column_of(found: dict[str, Any]) -> Column:
+    """Read what `sealed_text` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is damaged.
+    """
     # Entries of ann2neo 0.1.0 have no seal, and check sums of bits instead of chunks.
     if "crc32" not in found or "seal" in found:
         seal = found.pop("seal")

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from ann2neo.errors import Ann2NeoWarning, StoreError
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
+from ann2neo.store.begun import BegunColumn, read_begun
 from ann2neo.store.chunked import ChunkedArray
 from ann2neo.store.finishing import opened
 from ann2neo.store.growing import Growing, open_growing
@@ -30,11 +31,14 @@ class FirstBins:
         The array on the disk.
     n_passes, n_bins
         How many passes, and how many bins of each, are shown.
+    tail
+        Bits of a column that was begun, shape (unit, byte), where such a one follows those on the disk.
     """
 
     bits: Any
     n_passes: int
     n_bins: int
+    tail: UInt8[np.ndarray, "unit byte"] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,6 +54,10 @@ class FirstBins:
         """Read some units of some passes."""
         passes, units = where
         found = np.array(self.bits.oindex[np.arange(self.n_passes)[passes], units, slice(0, self.shape[2])])
+        if self.tail is not None:
+            after = self.tail[units]
+            found = np.concatenate([found, np.broadcast_to(after, (*found.shape[:-1], after.shape[-1]))], axis=-1)
+            found = found[..., : self.shape[2]]
         if self.n_bins % 8 and found.size:
             found[..., -1] &= 0xFF << (8 - self.n_bins % 8) & 0xFF
         return found
@@ -68,30 +76,40 @@ def open_unfinished(path: Path) -> Recording:
     passes = [prefix(log, number) for number in range(growing.n_passes)]
     whole = next((number for number, columns in enumerate(passes) if not is_whole(columns)), len(passes))
     shown = passes[: max(1, whole)]
-    n_inputs = _whole_inputs(shown[0])
+    _check_chunks(growing, shown)
+    begun = None if whole else read_begun(growing, log).get((0, len(shown[0])))
+    n_inputs = _whole_inputs(shown[0] if begun is None else [*shown[0], begun.column])
     if not n_inputs:
         raise StoreError(
             f"the recording into {path} was interrupted before a whole column, or a whole input, was there.",
             "There is nothing to be seen.",
             "Record into it again, with the same call.",
         )
-    _check_chunks(growing, shown)
     text = f"the recording into {path} was interrupted: {n_inputs} inputs"
     text += f" of {max(1, whole)} of {growing.n_passes} passes" if growing.n_passes > 1 else ""
     unverified = "" if open_group(path).sums is not None else " It carries no check sums: ann2neo 0.1.0 made it."
     words = f"{text} are there. The same call as before goes on with it.{unverified}"
     warnings.warn(Ann2NeoWarning(words), stacklevel=3)
-    return _shown(growing, [_cut(columns, n_inputs) for columns in shown])
+    return _shown(growing, [_cut(columns, n_inputs) for columns in shown], begun, n_inputs)
 
 
-def _shown(growing: Growing, passes: list[list[Column]]) -> Recording:
+def _shown(growing: Growing, passes: list[list[Column]], begun: BegunColumn | None, n_inputs: int) -> Recording:
     root = open_group(growing.path)
-    n_bins = int(join_lengths(passes[0]).sum())
+    every = passes if begun is None else [_cut([*passes[0], begun.column], n_inputs)]
+    n_bins = int(join_lengths(every[0]).sum())
     rasters = [
-        Raster(packed=FirstBins(bits=_bits(growing, i, passes), n_passes=len(passes), n_bins=n_bins), n_bins=n_bins)
+        Raster(
+            packed=FirstBins(
+                bits=_bits(growing, i, passes),
+                n_passes=len(passes),
+                n_bins=n_bins,
+                tail=None if begun is None else begun.rows[i],
+            ),
+            n_bins=n_bins,
+        )
         for i in range(len(growing.layers))
     ]
-    return opened(root, passes, growing, rasters)
+    return opened(root, every, growing, rasters)
 
 
 def _bits(growing: Growing, layer: int, passes: list[list[Column]]) -> ChunkedArray:

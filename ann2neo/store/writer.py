@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -11,15 +13,21 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import PlaneBuffer, Planes, pack
-from ann2neo.store.growing import Growing, write_bits, writing
-from ann2neo.store.log import Column, Start, write_column
+from ann2neo.store.begun import BegunColumn, begun_file, forget_begun, write_begun
+from ann2neo.store.disk import Unsynced
+from ann2neo.store.growing import Growing, check_unreplaced, write_bits, writing
+from ann2neo.store.log import Column, Start, log_file, write_column
+
+# Half a minute: with the time that writing takes, no more than a minute of work is lost.
+SECONDS_BETWEEN_COMMITS = 30.0
 
 
 class ColumnWriter:
     """Takes in batches of one pass and writes columns as soon as they are full.
 
-    A column is compressed and written by a thread of its own while the next one is recorded; no more than one is under way. To be used in a ``with`` statement, at whose
-    end, however it comes, all that was handed over is on the disk.
+    A column is compressed and written by a thread of its own while the next one is recorded; no more than one is under way. If columns take long to fill, what there is of
+    one is written after `SECONDS_BETWEEN_COMMITS`, so that no more than that is lost with a process. To be used in a ``with`` statement, at whose end, however it comes,
+    all that was handed over is on the disk.
 
     Parameters
     ----------
@@ -29,8 +37,12 @@ class ColumnWriter:
         Which columns: of which pass, from which one on, to before which one; to where the inputs end if that is None.
     start
         The batch that comes first; its bins before the first column are left out.
+    begun
+        What is recorded of the first column already, if it was put down before it was full; ``start`` is then the batch after it.
     committed
         Is called when a column is on the disk.
+    unsynced
+        Takes note of the files that are written.
     """
 
     def __init__(
@@ -41,17 +53,22 @@ class ColumnWriter:
         first: int,
         stop: int | None,
         start: Start,
+        begun: BegunColumn | None = None,
         committed: Callable[[int], Any] | None = None,
+        unsynced: Unsynced | None = None,
     ) -> None:
         self._growing, self._pass, self._column, self._stop = growing, pass_number, first, stop
-        self._committed = committed
+        self._committed, self._unsynced = committed, Unsynced() if unsynced is None else unsynced
         self._buffers: dict[str, PlaneBuffer] = {}
         self._inputs: list[tuple[int, np.ndarray, Mapping[str, np.ndarray]]] = []
         self._batches: dict[int, int] = {}
         self._n_buffered = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ann2neo-writing")
-        self._under_way: Future[None] | None = None
+        self._under_way: tuple[Future[None], int] | None = None
+        self._last_commit = time.monotonic()
         self.next_batch = start
+        if begun is not None:
+            self._take_up(begun)
 
     def __enter__(self) -> ColumnWriter:
         return self
@@ -103,6 +120,8 @@ class ColumnWriter:
             cut = (self._column + 1) * self._growing.column_bins
             self._commit(self._growing.column_bins, here if cut < after.first_bin else after)
             self._batches = {here.batch: checksum} if cut < after.first_bin else {}
+        if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS and not self.done:
+            self._commit_part(after)
 
     def end(self) -> None:
         """Write what is left, when the inputs have come to their end."""
@@ -115,43 +134,67 @@ class ColumnWriter:
             self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
             for layer in self._growing.layers
         ]
-        lengths, known = self._take_inputs(number * self._growing.column_bins, (number + 1) * self._growing.column_bins)
-        column = Column(
+        last = n_bins is None or number + 1 == self._growing.n_columns
+        self._submit(self._described(n_taken, after, last=last), bits, 1)
+        first_bin = (number + 1) * self._growing.column_bins
+        self._inputs = [one for one in self._inputs if one[0] + one[1][:-1].sum() >= first_bin]
+        self._column += 1
+        self._n_buffered -= n_taken
+
+    def _commit_part(self, after: Start) -> None:
+        """Put down what there is of a column that is not full, and go on with it."""
+        if self._n_buffered:
+            bits = [self._buffers[layer.name].rows() for layer in self._growing.layers]
+            self._submit(self._described(self._n_buffered, after), bits, 0)
+
+    def _described(self, n_bins: int, after: Start, *, last: bool = False) -> Column:
+        begin = self._column * self._growing.column_bins
+        lengths, known = self._inputs_between(begin, begin + self._growing.column_bins)
+        return Column(
             pass_number=self._pass,
-            number=number,
-            n_bins=n_taken,
-            last=n_bins is None or number + 1 == self._growing.n_columns,
+            number=self._column,
+            n_bins=n_bins,
+            last=last,
             lengths=lengths,
             known=known,
-            batches=self._batches,
+            batches=dict(self._batches),
             after=after,
             checksums=[],
         )
+
+    def _submit(self, column: Column, bits: Sequence[np.ndarray], n_columns: int) -> None:
         self._wait()
-        self._under_way = self._thread.submit(_write, self._growing, column, bits)
-        self._column += 1
-        self._n_buffered -= n_taken
+        write = _write if n_columns else _write_part
+        self._under_way = self._thread.submit(write, self._growing, column, bits, self._unsynced), n_columns
+        self._last_commit = time.monotonic()
 
     def _wait(self) -> None:
         """Wait for the column that is being written, and raise what went wrong."""
         if self._under_way is None:
             return
-        self._under_way.result()
-        self._under_way = None
-        if self._committed is not None:
-            self._committed(1)
+        (under_way, n_columns), self._under_way = self._under_way, None
+        under_way.result()
+        if self._committed is not None and n_columns:
+            self._committed(n_columns)
 
-    def _take_inputs(self, first_bin: int, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Give what is known of the inputs that begin in these bins, and forget batches none of whose inputs begin later."""
-        some, kept = [], []
+    def _take_up(self, begun: BegunColumn) -> None:
+        """Go on with a column that was put down before it was full."""
+        column = begun.column
+        for layer, rows in zip(self._growing.layers, begun.rows):
+            self._buffers[layer.name] = PlaneBuffer(layer.n_units)
+            self._buffers[layer.name].add(Planes(bits=np.ascontiguousarray(rows.T), n_bins=column.n_bins))
+        first_bin = column.after.first_bin - int(column.lengths.sum())
+        self._inputs = [(first_bin, column.lengths, column.known)] if column.lengths.size else []
+        self._batches, self._n_buffered = dict(column.batches), column.n_bins
+
+    def _inputs_between(self, first_bin: int, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Gather what is known of the inputs that begin in these bins."""
+        some = []
         for first, lengths, known in self._inputs:
             starts = first + np.cumsum(lengths) - lengths
             here = slice(*np.searchsorted(starts, (first_bin, stop_bin)).tolist())
             if here.start < here.stop:
                 some.append((lengths[here], {name: values[here] for name, values in known.items()}))
-            if here.stop < starts.size:
-                kept.append((first, lengths, known))
-        self._inputs = kept
         if not some:
             return np.zeros(0, np.int64), {}
         names = [name for name in some[0][1] if all(name in known for _, known in some)]
@@ -159,13 +202,27 @@ class ColumnWriter:
         return lengths, {name: np.concatenate([known[name] for _, known in some]) for name in names}
 
 
-def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray]) -> None:
+def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray], unsynced: Unsynced) -> None:
     """Write the bits of a column, shape (unit, byte) for each layer, then the marker by which it counts, with their check sums."""
+    place = column.pass_number, column.number
     with writing(growing.path):
-        checksums = [
-            write_bits(growing, place, column.pass_number, column.number, rows) for place, rows in enumerate(bits)
-        ]
+        check_unreplaced(growing)
+        checksums = [write_bits(growing, layer, *place, rows, unsynced) for layer, rows in enumerate(bits)]
+        unsynced.sync_if_due()
+        # Again: to write the bits takes its time.
+        check_unreplaced(growing)
         write_column(growing.path, replace(column, checksums=checksums))
+        unsynced.files.append(os.fspath(log_file(growing.path, *place)))
+        forget_begun(growing.path, *place)
+
+
+def _write_part(growing: Growing, column: Column, bits: Sequence[np.ndarray], unsynced: Unsynced) -> None:
+    """Write what there is of a column."""
+    with writing(growing.path):
+        check_unreplaced(growing)
+        write_begun(growing, BegunColumn(column=column, rows=bits))
+        unsynced.files.append(os.fspath(begun_file(growing.path, column.pass_number, column.number)))
+        unsynced.sync_if_due()
 
 
 def _without_first(planes: Planes, n_bins: int) -> Planes:

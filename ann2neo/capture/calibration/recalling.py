@@ -15,11 +15,11 @@ from ann2neo.capture.calibration.calibrating import (
     written_down,
 )
 from ann2neo.capture.fingerprints import Fingerprint
-from ann2neo.capture.identity import identity_of
 from ann2neo.capture.inputs import Inputs, open_source, read_batches
 from ann2neo.capture.populations import UnitChoice
 from ann2neo.capture.quiet import evaluation_mode
 from ann2neo.capture.running import Job
+from ann2neo.capture.store.identity import OF_ORDER, Identity, identity_of
 from ann2neo.errors import FormatError, StoreError
 from ann2neo.thresholds import MeanPlusSd, Quantile, Rule, rule_for
 
@@ -52,14 +52,15 @@ def recall(
 
     try:
         growing = open_growing(path)
+        there = Identity.from_facts(growing.identity, path)
     except (FormatError, StoreError):
         return None
 
     def is_known(threshold_rule: Any, left_out: str | None = None) -> bool:
         here = identity_of(job, bin_size_ms=bin_size_ms, weights=weights, threshold_rule=threshold_rule, units=units)
-        return all(growing.identity.get(name) == fact for name, fact in here.items() if name != left_out)
+        return not set(there.differing(here)) - {*OF_ORDER, "verified", left_out}
 
-    if not is_known(None, left_out="threshold rule"):
+    if not is_known(None, left_out="threshold_rule"):
         return None
     stored = {layer.name: layer.thresholds for layer in growing.layers if _is_calibrated(layer.name, rule)}
     with evaluation_mode(job.module):

@@ -1,8 +1,8 @@
-"""Running again what a store holds, to see whether it would come out the same."""
+"""Reruns: recorded batches that are run again, to see whether they would come out the same."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from ann2neo.capture.provenance import described
 from ann2neo.capture.running import Job, run_batch
 from ann2neo.errors import StoreError
 from ann2neo.recording import Layer
+from ann2neo.store.begun import BegunColumn
 from ann2neo.store.growing import Growing, bare
 from ann2neo.store.layout import open_group
 from ann2neo.store.log import Column, Start
@@ -27,24 +28,37 @@ DECIDING = ("torch_threads", "device", "autocast", "autocast_dtype", "software",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A batch that is on the disk: the first batch, or the last of a column, in which the others may begin or end."""
+    """A batch that is on the disk: the first batch, or the last of a column, in which the others may begin or end.
+
+    ``rows`` are the bits of each layer in a column that was begun and lies in a file of its own.
+    """
 
     batch: int
     column: Column
+    rows: Sequence[np.ndarray] | None = None
 
 
-def to_repeat(log: Mapping[tuple[int, int], Column], *, complete: bool) -> list[Recorded]:
+def to_repeat(
+    log: Mapping[tuple[int, int], Column], begun: Mapping[tuple[int, int], BegunColumn], *, complete: bool
+) -> list[Recorded]:
     """Choose the recorded batches that are run again: the first one, and the last one where a recording is to go on.
 
     The first one shows other code. A model that counts its batches or draws random numbers may give it again, but not the last one as well; a single batch is run
     twice, for the same reason. A complete store is not gone on with, so that it is enough if it begins alike.
     """
-    filled = {place: column for place, column in log.items() if column.n_bins}
-    first = [Recorded(batch=0, column=filled[0, 0])] if (0, 0) in filled else []
+    filled: dict[tuple[int, int], BegunColumn] = {
+        place: BegunColumn(column=column, rows=()) for place, column in log.items() if column.n_bins
+    }
+    filled |= begun
+    first = [_recorded(filled[0, 0], 0)] if (0, 0) in filled else []
     if complete or not filled:
         return first
     last = filled[max(filled)]
-    return [*first, Recorded(batch=max(last.batches), column=last)]
+    return [*first, _recorded(last, max(last.column.batches))]
+
+
+def _recorded(begun: BegunColumn, batch: int) -> Recorded:
+    return Recorded(batch=batch, column=begun.column, rows=begun.rows or None)
 
 
 def repeat(job: Job, growing: Growing, recorded: Recorded, batch: Batch) -> None:
@@ -118,11 +132,14 @@ def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch) -> list[
     here = slice(start - first_bin, stop - first_bin)
     root, wrong = open_group(growing.path), []
     for number, layer in enumerate(growing.layers):
-        there = root[f"layers/{number}/bits"]
         step, _ = growing.chunk_shape(layer)
         n_wrong = 0
         for units in (slice(first, first + step) for first in range(0, layer.n_units, step)):
-            packed = there[recorded.column.pass_number, units, start // 8 : -(-stop // 8)]
+            if recorded.rows is None:
+                bits = root[f"layers/{number}/bits"]
+                packed = bits[recorded.column.pass_number, units, start // 8 : -(-stop // 8)]
+            else:
+                packed = recorded.rows[number][units, (start - begin) // 8 : -((begin - stop) // 8)]
             n_wrong += _n_other(packed, start % 8, seen.planes[layer.name], here, units)
         if n_wrong:
             wrong.append(f"{n_wrong} of {layer.n_units * (stop - start)} bits of layer {layer.name!r} differ")

@@ -1,19 +1,19 @@
-"""Batches cut into columns of chunks: where each begins, and what is known of its inputs."""
+"""Which columns are recorded from which batch on, and by which process."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
-from ann2neo.capture.inputs import Presentation, trial_columns
-from ann2neo.capture.memory import SeenBatch
+from ann2neo.capture.inputs import Presentation
 from ann2neo.capture.running import Job
+from ann2neo.store.begun import BegunColumn
+from ann2neo.store.growing import Growing
 from ann2neo.store.log import Start
 
 
@@ -69,45 +69,50 @@ def layout_of(job: Job, source: Presentation) -> Layout | None:
     return Layout(inputs=inputs, bins=edges[inputs])
 
 
-class Known:
-    """What is known of the inputs of a batch: labels that were given or came with it, and predictions."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Columns that follow one another in a pass, from the first to before the last; None if the pass ends where the inputs end.
 
-    def __init__(self, job: Job, source: Presentation) -> None:
-        self._inputs = job.inputs
-        self._given: dict[str, np.ndarray] = {}
-        if job.inputs.labels is not None:
-            n_inputs = source.n_inputs
-            self._given = trial_columns(
-                job.inputs.labels, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs
-            )
+    ``begun`` is what is recorded of the first one already; ``start`` is the batch with which to go on.
+    """
 
-    def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, np.ndarray]:
-        """Columns of the table of trials for the inputs of a batch."""
-        known = {} if batch.predicted is None else {"predicted_label": batch.predicted}
-        if pass_number:
-            return known
-        if batch.stimulus_ids is not None:
-            known["stimulus_id"] = batch.stimulus_ids
-        stop = first_input + batch.lengths.size
-        if self._inputs.labels is None:
-            return known if batch.labels is None else {"label": batch.labels} | known
-        for values in self._given.values():
-            if values.size < stop:
-                self.check_number(stop)
-        return {name: values[first_input:stop] for name, values in self._given.items()} | known
-
-    def check_number(self, n_inputs: int) -> None:
-        """Refuse labels that are not as many as the inputs.
-
-        Raises
-        ------
-        InputsError
-            If they are more or less.
-        """
-        if self._inputs.labels is not None:
-            trial_columns(self._inputs.labels, [], n_inputs)
+    pass_number: int
+    first: int
+    stop: int | None
+    start: Start
+    begun: BegunColumn | None = None
 
 
-def _n_given(labels: Any) -> int:
-    values = next(iter(labels.values()), []) if isinstance(labels, Mapping) else labels
-    return len(values)
+def cut_spans(
+    todo: Sequence[tuple[int, int]],
+    growing: Growing,
+    layout: Layout,
+    n_processes: int,
+    begun: Mapping[tuple[int, int], BegunColumn] | None = None,
+) -> list[Span]:
+    """Put columns together that begin and end with a batch, or, where these are too few to be dealt, as many as each process gets.
+
+    A column that was begun before begins a span, which goes on after what there is of it.
+    """
+    most = len(todo) if n_processes == 1 else max(1, -(-len(todo) // n_processes))
+    together = min(layout.columns_until_aligned(growing.column_bins), most) if n_processes > 1 else most
+    spans: list[Span] = []
+    for pass_number, column in todo:
+        last = spans[-1] if spans else None
+        part = None if begun is None else begun.get((pass_number, column))
+        if (
+            part is None
+            and last is not None
+            and (last.pass_number, last.stop) == (pass_number, column)
+            and n_columns(last) < together
+        ):
+            spans[-1] = replace(last, stop=column + 1)
+        else:
+            start = layout.start_of(column * growing.column_bins) if part is None else part.column.after
+            spans.append(Span(pass_number=pass_number, first=column, stop=column + 1, start=start, begun=part))
+    return spans
+
+
+def n_columns(span: Span) -> int:
+    """Count the columns of a span whose end is known."""
+    return 0 if span.stop is None else span.stop - span.first
