@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Num, Shaped
 
 from ann2neo.errors import WindowError, suggestion
 
@@ -47,6 +47,33 @@ class Repeats:
                 "It is unclear which windows repeat each other.",
                 "Give one condition and one position for each window.",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What chance exchanges: inputs (trials of a recording of cells), each with all its bins in all its passes.
+
+    Parameters
+    ----------
+    ids
+        Input of each bin, or of each spike, -1 for none, shape (item,).
+    label
+        Class of each input, -1 where it is unknown, shape (input,).
+    size
+        Bins or duration of each input, all its passes together, shape (input,).
+    labels_are_windows
+        Whether the windows of a pass are the classes.
+    """
+
+    ids: Int[np.ndarray, " item"]
+    label: Int[np.ndarray, " input"]
+    size: Num[np.ndarray, " input"]
+    labels_are_windows: bool
+
+    @property
+    def one_bin(self) -> bool:
+        """Whether every input is one bin, so that bins are exchangeable."""
+        return np.issubdtype(self.size.dtype, np.integer) and bool((self.size <= 1).all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,12 +209,53 @@ def windows_by_column(trials: pd.DataFrame, name: str) -> Windows:
     >>> windows.ids, windows.n_bins, windows.names
     (array([1, 0, 1]), array([1, 2]), ('3', '7'))
     """
-    values = column_of(trials, name)
-    known, codes = np.unique(values, return_inverse=True)
+    codes, known = codes_of_column(trials, name)
+    if not known.size:
+        raise WindowError(
+            f"All {len(trials)} trials have an unknown {name} (a negative number).",
+            "There is no window to count in.",
+            "Use windows of a number of bins, or record with labels.",
+        )
+    return _windows_of_trials(trials, codes, tuple(str(value) for value in known), name)
+
+
+def codes_of_column(trials: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " trial"], np.ndarray]:
+    """Number the values of a trials column in ascending order; negative values are unknown, -1."""
+    known, codes = np.unique(column_of(trials, name), return_inverse=True)
     if np.issubdtype(known.dtype, np.number):
         n_unknown = int(np.count_nonzero(known < 0))
-        known, codes = known[n_unknown:], codes - n_unknown
-    return _windows_of_trials(trials, codes, tuple(str(value) for value in known), name)
+        known, codes = known[n_unknown:], np.maximum(codes - n_unknown, -1)
+    return codes.astype(np.int64), known
+
+
+def exchange_by_column(trials: pd.DataFrame, name: str, *, labels_are_windows: bool) -> Exchange:
+    """Say which bins belong to one input and which class an input has.
+
+    Rows with one stimulus id are one input, in whatever pass they lie; where such rows differ in their class, the
+    column is about presentations, and an input is a row of a pass.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 2, 3, 5], "stop_bin": [2, 3, 5, 6]})
+    >>> trials = trials.assign(label=[7, 3, 7, 3], stimulus_id=[0, 1, 0, 1])
+    >>> exchange = exchange_by_column(trials, "label", labels_are_windows=True)
+    >>> exchange.ids, exchange.label, exchange.size
+    (array([0, 0, 1, 0, 0, 1]), array([1, 0]), array([4, 2]))
+    """
+    codes = codes_of_column(trials, name)[0]
+    inputs = np.unique(trials[STIMULUS].to_numpy(), return_inverse=True)[1]
+    label = np.full(inputs.max() + 1, -2, np.int64)
+    label[inputs] = codes
+    if (label[inputs] != codes).any():
+        inputs = trials.groupby("pass").cumcount().to_numpy()
+        label = codes[: inputs.max() + 1]
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    return Exchange(
+        ids=np.repeat(inputs, length).astype(np.int64),
+        label=label.astype(np.int64),
+        size=np.bincount(inputs, weights=length).astype(np.int64),
+        labels_are_windows=labels_are_windows,
+    )
 
 
 def windows_by_trial(trials: pd.DataFrame) -> Windows:
@@ -313,7 +381,7 @@ def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
         If the trials do not support them.
     """
     if windows is None:
-        windows = "label" if "label" in trials.columns else 100
+        windows = "label" if "label" in trials.columns and codes_of_column(trials, "label")[1].size else 100
     if (
         isinstance(windows, bool)
         or not isinstance(windows, (str, int, np.integer, float))

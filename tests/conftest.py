@@ -1,5 +1,6 @@
-"""Check every annotated signature of the package at run time while it is tested."""
+"""Check every annotated signature of the package at run time while it is tested; ``--slow`` takes larger seeds and samples."""
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("ann2neo", "beartype.beartype")
@@ -7,4 +8,10 @@ install_import_hook("ann2neo", "beartype.beartype")
 
 def pytest_addoption(parser):
     """Larger seeds than fit into continuous integration."""
-    parser.addoption("--slow", action="store_true", help="run searches at random twenty times as long")
+    parser.addoption("--slow", action="store_true", help="search twenty times as long, simulate with large samples")
+
+
+@pytest.fixture(scope="session")
+def slow(request):
+    """Whether simulations take large samples."""
+    return request.config.getoption("--slow")

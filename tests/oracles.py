@@ -66,10 +66,13 @@ def fano(counts, groups):
 
 
 def label_share(spiked, labels):
-    """Variance over bins of the class means divided by the variance over bins; bins without a label left out."""
+    """Variance over bins of the class means divided by the variance over bins; bins without a label left out.
+
+    NaN below two classes.
+    """
     known = [(int(spike), label) for spike, label in zip(spiked, labels) if label >= 0]
     total = variance([spike for spike, _ in known])
-    if not known or total == 0:
+    if len({label for _, label in known}) < 2 or total == 0:
         return NAN
     means = {label: mean([spike for spike, other in known if other == label]) for _, label in known}
     return variance([means[label] for _, label in known]) / total

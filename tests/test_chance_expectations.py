@@ -276,3 +276,45 @@ def test_impossible_counts_are_refused():
         chance.expected_cv(np.array([[-1]]), np.array([5]))
     with pytest.raises(AnalysisError, match="passes 0 to 3"):
         chance.expected_fano(np.array([[1]]), np.array([2, 2]), np.array([0, 3]))
+
+
+SPARSE = [
+    ((2, 2), (100, 1000)),
+    ((2, 2), (28, 28)),
+    ((2, 2, 2, 2), (197,) * 4),
+    ((3, 3), (10, 10)),
+    ((3, 4, 2, 1, 4, 2, 0), (10, 50, 100, 90, 200, 400, 30)),
+    ((20, 20, 20), (50, 100, 400)),
+]
+
+
+@pytest.mark.parametrize(("n", "bins"), SPARSE)
+@pytest.mark.parametrize("lattice", [True, False])
+def test_cv_of_few_intervals_in_many_stretches_agrees_with_simulation(n, bins, lattice):
+    """A few intervals in several stretches, on bins and in time: the error is that of simulation, not 0.16."""
+    rng, draws = np.random.default_rng(2), 20_000
+    parts = []
+    for count, size in zip(n, bins):
+        if lattice:
+            keys = rng.random((draws, size))
+            times = np.sort(np.argpartition(keys, count - 1, axis=1)[:, :count] if count else keys[:, :0], axis=1)
+        else:
+            times = np.sort(rng.random((draws, count)) * size, axis=1)
+        parts.append(np.diff(times, axis=1))
+    isis = np.concatenate(parts, axis=1)
+    cv = isis.std(axis=1) / isis.mean(axis=1)
+    if lattice:
+        expected = chance.expected_cv(np.array([n]), np.array(bins))[0]
+    else:
+        expected = chance.poisson_expected_cv(np.array([n]), np.array(bins, float))[0]
+    assert abs(cv.mean() - expected) < 4 * cv.std() / np.sqrt(draws) + 0.002
+
+
+def test_a_sampled_cv_does_not_depend_on_other_units():
+    """The value of a unit is its own, whatever units and chunks are beside it."""
+    n = np.random.default_rng(1).binomial(12, 0.1, (30, 20))
+    bins = np.full(20, 12)
+    whole = chance.expected_cv(n, bins)
+    np.testing.assert_array_equal(
+        whole[::-1], np.concatenate([chance.expected_cv(n[::-1][i : i + 7], bins) for i in range(0, 30, 7)])
+    )

@@ -80,50 +80,6 @@ def test_laplace_test_joins_its_two_branches():
         assert p[0] == pytest.approx(p[1], rel=0.03)
 
 
-def dispersion(counts, sizes, n):
-    bins = sizes.sum()
-    expected = sizes * n / bins
-    return np.sum((counts - expected) ** 2 / (expected * (bins - n) / (bins - 1)), axis=-1)
-
-
-def test_dispersion_of_full_windows_is_nearly_chi_squared():
-    """Where windows expect many spikes the p-value is close to the two-sided chi-squared one."""
-    rng, sizes = np.random.default_rng(0), np.array([150, 210, 180, 260])
-    counts = rng.multivariate_hypergeometric(sizes, 300, size=50)
-    law = stats.chi2(3)
-    statistic = dispersion(counts, sizes, 300)
-    truth = 2 * np.minimum(law.cdf(statistic), law.sf(statistic))
-    np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=0.02)
-
-
-@pytest.mark.parametrize("n", [2, 5, 9])
-def test_dispersion_of_sparse_windows_is_the_law_over_all_arrangements(n):
-    """Where windows expect few spikes, or few empty bins, the p-value is the mid-p over every arrangement."""
-    sizes = np.array([3, 4, 4])
-    window = np.repeat(np.arange(3), sizes)
-    counts = np.array([np.bincount(window[list(one)], minlength=3) for one in combinations(range(11), n)])
-    statistic = dispersion(counts, sizes, n).round(9)
-    _, place, weight = np.unique(statistic, return_inverse=True, return_counts=True)
-    truth = np.array([mid_p(weight / weight.sum(), one) for one in place])
-    np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=0.03)
-
-
-def test_dispersion_without_bins_is_nearly_chi_squared():
-    """Where windows expect many spikes the Poisson p-value is SciPy's chi-squared one, two-sided."""
-    counts = np.array([[20, 31, 24, 25], [40, 22, 24, 14]])
-    upper = stats.chisquare(counts, axis=1).pvalue
-    truth = 2 * np.minimum(upper, 1 - upper)
-    np.testing.assert_allclose(chance.dispersion_test_poisson(counts, np.ones(4)), truth, atol=0.01)
-    np.testing.assert_allclose(chance.dispersion_test_naive(counts, np.full(4, 50)), truth, atol=1e-12)
-
-
-def test_dispersion_finds_extremes_beyond_its_draws():
-    """A sparse unit that spikes in one window only has a p-value far below one over the number of draws."""
-    counts = np.zeros((1, 40), int)
-    counts[0, 0] = 20
-    assert chance.dispersion_test(counts, np.full(40, 25))[0] < 1e-8
-
-
 def test_exponential_test_is_scipys():
     """The naive interval test is SciPy's exact Kolmogorov-Smirnov test with the mean taken from the data."""
     isis = np.random.default_rng(0).geometric(0.05, 80)

@@ -31,12 +31,31 @@ _OTHERS = (
         doi="10.1073/pnas.21.9.554",
     ),
     Measure(
+        name="label_share_trials",
+        unit="1",
+        definition=(
+            "Share of the variance over inputs (trials) of spikes per bin or time, weighted by bins or time, that the label explains (eta squared). With inputs of "
+            "one bin it is label_share. NaN below two labels and where all inputs have one rate."
+        ),
+        doi="10.1037/1082-989X.8.4.434",
+    ),
+    Measure(
         name="dispersion_p",
         unit="1",
         definition=(
             "p value of the counts in windows, two-sided, given the unit's number of spikes (hypergeometric; multinomial without bins). Over label windows "
-            "a test of label tuning. NaN for silent and saturated units and over one-bin windows. First pass only."
+            "inputs are permuted with all their bins and passes. NaN for silent and saturated units, over one-bin windows and over repeats."
         ),
+        doi="10.2307/3001616",
+    ),
+    Measure(
+        name="overdispersion_p",
+        unit="1",
+        definition=(
+            "p value of counts that vary more over windows than by chance, one-sided, mid-p; else as dispersion_p. Over label windows a small one is what "
+            "'tuned to the label' means."
+        ),
+        doi="10.2307/3001616",
     ),
     Measure(
         name="runs_p",
@@ -108,7 +127,11 @@ def handbook(width: int = 88) -> str:
     n_spikes
         Number of spikes over all stretches.
     """
-    expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.expected or name == "fano_normalized"]
+    expected = [
+        f"{name}_expected"
+        for name, found in COLUMNS.items()
+        if found.expected or name in ("fano_normalized", "label_share_trials")
+    ]
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
     identity = [name for name in _IDENTITY if name in COLUMNS]
     singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]

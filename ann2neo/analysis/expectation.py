@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from ann2neo import chance
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_in_windows, count_labels
+from ann2neo.measures.bulk import count_in_groups, count_in_windows, count_labels
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import (
     Over,
@@ -21,6 +21,7 @@ from ann2neo.measures.definitions import (
     milliseconds_per,
     sums_of_groups,
 )
+from ann2neo.windows import Exchange
 
 Spikes = SpikeBits | SpikeArrays
 REPEATS = ("n_conditions", "n_trials_min")
@@ -66,7 +67,6 @@ def _on_lattice(
         "lv_expected": chance.expected_lv(n, bins),
         **lvr,
         **fano_columns(spikes, over),
-        "label_share_expected": _label_share(spikes),
     }
 
 
@@ -84,7 +84,6 @@ def _in_continuous_time(
         "lv_expected": chance.poisson_expected_lv(n),
         **lvr,
         **fano_columns(spikes, over),
-        "label_share_expected": np.full(len(n), np.nan),
     }
 
 
@@ -104,7 +103,7 @@ def fano_columns(spikes: Spikes, over: Over) -> Expectations:
         return {name: np.full(spikes.n_units, np.nan) for name in names}
     groups = groups_of_windows(spikes.window_pass, sizes, over, spikes.repeats)
     group_sizes = chance.GroupSizes.of([sizes[members] for members in groups.members])
-    parts = [_fano_of_block(block, groups, group_sizes, over) for block in _blocks(spikes, spikes.window_pass.size)]
+    parts = [_fano_of_block(block, groups, group_sizes, over) for block in unit_blocks(spikes, spikes.window_pass.size)]
     columns: Expectations = dict(zip((*names, *REPEATS), np.concatenate(parts, axis=1)))
     return columns if spikes.repeats is not None else {name: columns[name] for name in names}
 
@@ -115,8 +114,16 @@ def _fano_of_block(
     """Give what is expected, the normalized factor and its expectation, of some units."""
     n, squares = sums_of_groups(count_in_windows(spikes), groups)
     on_lattice = spikes.window_bins is not None
+    exchange = spikes.exchange
     if over == "passes" and spikes.repeats is None and isinstance(spikes, SpikeBits):
         expected = _over_passes(spikes)
+    elif (
+        isinstance(spikes, SpikeBits)
+        and exchange is not None
+        and exchange.labels_are_windows
+        and _sequences(exchange, spikes)
+    ):
+        expected = _dealt_to_labels(spikes, exchange)
     else:
         expected = chance.expected_fano_of_groups(n, sizes, lattice=on_lattice)
     p = n / sizes.whole
@@ -139,6 +146,11 @@ def _repeats(
     return n_conditions.astype(float), np.where(n_conditions > 0, fewest, 0).astype(float)
 
 
+def _sequences(exchange: Exchange, spikes: SpikeBits) -> bool:
+    """Whether an input has several bins in a pass."""
+    return bool((exchange.size > spikes.bits.shape[0]).any())
+
+
 def _over_passes(spikes: SpikeBits) -> Float[np.ndarray, "unit window"]:
     """Expect the factor over the passes of each window where passes are permuted in each bin."""
     n_passes = spikes.bits.shape[0]
@@ -146,7 +158,7 @@ def _over_passes(spikes: SpikeBits) -> Float[np.ndarray, "unit window"]:
     return chance.expected_fano_of_passes(hits, spikes.window[: spikes.pass_bins], n_passes=n_passes)[0]
 
 
-def _blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
+def unit_blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
     """Cut bits into blocks of units whose counts, one number per unit and column, fit into bounded memory."""
     if not isinstance(spikes, SpikeBits):
         yield spikes
@@ -156,7 +168,37 @@ def _blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
         yield replace(spikes, bits=spikes.bits[:, first : first + step])
 
 
-def _label_share(spikes: Spikes) -> Float[np.ndarray, " unit"]:
-    if spikes.label is None or spikes.label_bins is None:
-        return np.full(spikes.n_units, np.nan)
-    return chance.expected_label_share(count_labels(spikes).sum(axis=1), spikes.label_bins)
+def label_columns(spikes: Spikes, label_share: Float[np.ndarray, " unit"]) -> Expectations:
+    """Expect the label share if inputs were dealt to labels at random, and give that of inputs with its expectation.
+
+    Where every input is one bin the two shares are the same.
+    """
+    exchange, nothing = spikes.exchange, np.full(spikes.n_units, np.nan)
+    names = ("label_share_expected", "label_share_trials", "label_share_trials_expected")
+    if exchange is None:
+        return dict.fromkeys(names, nothing)
+    if exchange.one_bin and spikes.label is not None and spikes.label_bins is not None:
+        n = count_labels(spikes).sum(axis=1)
+        dealt = chance.has_repeats(exchange.label)
+        expected = chance.expected_label_share(n, spikes.label_bins) if dealt else nothing
+        return dict(zip(names, (expected, label_share, expected)))
+    parts = [_labels_of_block(block, exchange) for block in unit_blocks(spikes, exchange.size.size)]
+    return dict(zip(names, np.concatenate(parts, axis=1)))
+
+
+def _labels_of_block(spikes: Spikes, exchange: Exchange) -> Float[np.ndarray, "column unit"]:
+    counts = count_in_groups(spikes, exchange.ids, exchange.size.size)
+    of_bins, of_inputs = chance.expected_label_shares_of_inputs(counts, exchange.size, exchange.label)
+    share = chance.label_share_of_inputs(counts, exchange.size, exchange.label)
+    return np.stack([of_bins, share, of_inputs])
+
+
+def _dealt_to_labels(spikes: SpikeBits, exchange: Exchange) -> Float[np.ndarray, "unit pass"]:
+    """Expect the factor over the label windows of each pass if inputs were dealt to labels at random."""
+    n_passes, n_inputs = spikes.bits.shape[0], exchange.size.size
+    of_pass = np.arange(spikes.n_bins) // spikes.pass_bins
+    counts = count_in_groups(spikes, exchange.ids + of_pass * n_inputs, n_passes * n_inputs)
+    by_pass = counts.reshape(spikes.n_units, n_passes, n_inputs)
+    return np.stack(
+        [chance.expected_fano_of_inputs(by_pass[:, one], exchange.label) for one in range(n_passes)], axis=1
+    )

@@ -10,29 +10,33 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from ann2neo import chance
+from ann2neo.analysis.expectation import unit_blocks
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_in_stretches, count_in_windows, count_runs
+from ann2neo.measures.bulk import count_in_groups, count_in_stretches, count_in_windows, count_runs
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import fano_is_fixed
+from ann2neo.windows import Exchange
 
-TESTS = ("dispersion_p", "runs_p", "isi_law_p", "stationarity_p")
+TESTS = ("dispersion_p", "overdispersion_p", "runs_p", "isi_law_p", "stationarity_p")
 
 
 def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]]:
     """Test the counts in windows, the runs, the law of intervals and the trend of each unit; NaN where a test is undefined.
 
-    Every test is conditioned on the unit's number of spikes. Over label windows the test of dispersion is one of label tuning. Of a recording with several
-    passes the first is tested: the same inputs return in the others, which are no new evidence.
+    Every test is conditioned on the unit's number of spikes. Over label windows the test of dispersion is one of label tuning, over all passes of an input
+    together. Else the first of several passes is tested: the same inputs return in the others, which are no new evidence.
     """
     spikes = first_pass(chunk.spikes) if isinstance(chunk.spikes, SpikeBits) else chunk.spikes
     arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
     n, counts = count_in_stretches(spikes), count_in_windows(spikes)
     undefined = np.full(len(n), np.nan)
     isis, offsets = _intervals(arrays)
+    dispersion, overdispersion = dispersion_p_values(chunk.spikes, counts)
     if arrays.stretch_bins is None or arrays.window_bins is None:
         return {
-            "dispersion_p": chance.dispersion_test_poisson(counts, arrays.window_durations),
+            "dispersion_p": dispersion,
+            "overdispersion_p": overdispersion,
             "runs_p": undefined,
             "isi_law_p": chance.isi_law_test_poisson(isis, offsets, n, arrays.stretch_durations),
             "stationarity_p": chance.stationarity_test_poisson(
@@ -43,16 +47,61 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
     size = float(arrays.stretch_durations.sum() / bins.sum())
     in_bins = np.rint(isis / size).astype(np.int64)
     places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
-    untested = fano_is_fixed(arrays.window_bins) or arrays.repeats is not None
-    dispersion = undefined if untested else chance.dispersion_test(counts, arrays.window_bins)
     return {
         "dispersion_p": dispersion,
+        "overdispersion_p": overdispersion,
         "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),
         "isi_law_p": chance.isi_law_test(in_bins, offsets, n, bins, keys=unit_keys(chunk.units, seed)),
         "stationarity_p": chance.stationarity_test(
             _sums(arrays, places).astype(np.int64), n.sum(axis=1), n_bins=int(bins.sum())
         ),
     }
+
+
+def dispersion_p_values(
+    spikes: SpikeBits | SpikeArrays, counts: Int[np.ndarray, "unit window"]
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """Test counts in windows both ways, and for an excess.
+
+    Over labels, inputs with all their bins and passes are dealt to labels; where each input is one bin, and over other
+    windows (of the first pass), spikes are thrown into bins; without bins, into time.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units, all passes.
+    counts
+        Spikes of the first pass in each of its windows, shape (unit, window).
+    """
+    undefined = np.full(len(counts), np.nan)
+    exchange = spikes.exchange
+    if spikes.repeats is not None or fano_is_fixed(spikes.window_bins):
+        return undefined, undefined
+    if exchange is not None and exchange.labels_are_windows and not exchange.one_bin:
+        if chance.has_repeats(exchange.label):
+            return _over_inputs(spikes, exchange)
+        if spikes.window_bins is not None:
+            return undefined, undefined
+    if spikes.window_bins is not None:
+        if exchange is not None and exchange.labels_are_windows and not chance.has_repeats(exchange.label):
+            return undefined, undefined
+        bins = spikes.window_bins[spikes.window_pass == 0] if isinstance(spikes, SpikeBits) else spikes.window_bins
+        return chance.dispersion_test(counts, bins), chance.overdispersion_test(counts, bins)
+    assert isinstance(spikes, SpikeArrays)  # noqa: S101
+    durations = spikes.window_durations
+    return chance.dispersion_test_poisson(counts, durations), chance.overdispersion_test_poisson(counts, durations)
+
+
+def _over_inputs(
+    spikes: SpikeBits | SpikeArrays, exchange: Exchange
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    lattice = spikes.window_bins is not None
+    parts = []
+    for block in unit_blocks(spikes, exchange.size.size):
+        inputs = count_in_groups(block, exchange.ids, exchange.size.size)
+        parts.append(np.stack(chance.input_dispersion_tests(inputs, exchange.size, exchange.label, lattice=lattice)))
+    both, more = np.concatenate(parts, axis=1)
+    return both, more
 
 
 def first_pass(spikes: SpikeBits) -> SpikeBits:
@@ -77,6 +126,8 @@ def first_pass(spikes: SpikeBits) -> SpikeBits:
         window=spikes.window[:n],
         window_pass=spikes.window_pass[spikes.window_pass == 0],
         label=None if spikes.label is None else spikes.label[:n],
+        repeats=None,
+        exchange=None,
     )
 
 

@@ -18,7 +18,18 @@ from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
-from ann2neo.windows import STIMULUS, Repeats, Windows, make_windows, order_words, windows_by_column, windows_within
+from ann2neo.windows import (
+    STIMULUS,
+    Exchange,
+    Repeats,
+    Windows,
+    codes_of_column,
+    exchange_by_column,
+    make_windows,
+    order_words,
+    windows_by_column,
+    windows_within,
+)
 
 
 def recording_source(recording: Recording, windows: Any, within: str | None = None) -> Source:
@@ -86,6 +97,7 @@ class Marks:
     window_pass: Int[np.ndarray, " window"]
     label: Int[np.ndarray, " bin"] | None
     repeats: Repeats | None
+    exchange: Exchange | None
 
 
 def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) -> Chunk:
@@ -99,6 +111,7 @@ def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) 
         window_pass=marks.window_pass,
         label=marks.label,
         repeats=marks.repeats,
+        exchange=marks.exchange,
     )
     return Chunk(units=table, spikes=spikes)
 
@@ -112,6 +125,7 @@ def _readers(recording: Recording, windows: Windows, classes: Windows | None) ->
         window_pass=windows.of_pass,
         label=None if classes is None else _over_passes(classes),
         repeats=windows.repeats,
+        exchange=_exchange(recording, windows, classes),
     )
     for layer in recording.layers:
         table = identity(layer.name, layer.units, layer.coordinates)
@@ -155,7 +169,16 @@ def _classes(recording: Recording, windows: Windows) -> Windows | None:
     """Choose the classes of the label share: those of the windows, where these are classes; else the labels, where there are any."""
     if windows.kind in recording.trials.columns and windows.kind != "trial" and windows.repeats is None:
         return windows
-    return windows_by_column(recording.trials, "label") if "label" in recording.trials.columns else None
+    if "label" not in recording.trials.columns or not codes_of_column(recording.trials, "label")[1].size:
+        return None
+    return windows_by_column(recording.trials, "label")
+
+
+def _exchange(recording: Recording, windows: Windows, classes: Windows | None) -> Exchange | None:
+    """Say which bins belong to one input, where inputs have classes."""
+    if classes is None:
+        return None
+    return exchange_by_column(recording.trials, classes.kind, labels_are_windows=windows is classes)
 
 
 def _over_passes(classes: Windows) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo import chance
-from ann2neo.analysis.expectation import REPEATS, expectations, fano_columns
+from ann2neo.analysis.expectation import REPEATS, expectations, fano_columns, label_columns
 from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
@@ -52,7 +52,8 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     period = None if settings.refractoriness_ms is None else settings.refractoriness_ms / unit_ms
     n = count_in_stretches(spikes)
     columns = measure(spikes, engine=settings.engine, over=over, refractory_period=period)
-    expected = expectations(spikes, n, over, period)
+    expected = expectations(spikes, n, over, period) | label_columns(spikes, columns["label_share"])
+    columns["label_share_trials"] = expected.pop("label_share_trials")
     if chunk.counted is not None:
         columns |= {"fano": _fano_of_windows(chunk.counted, settings)}
         expected |= fano_columns(chunk.counted, over)

@@ -31,7 +31,7 @@ Engine = Literal["auto", "elephant", "bulk"]
 
 TABLE_SCHEMA = "ann2neo-table/1"
 ELEPHANTS_REFRACTORINESS_MS = 5.0
-_BEHIND = ("label_share_adjusted",)
+_BEHIND = ("label_share_adjusted", "label_share_trials")
 _AFTER_FANO = ("fano_normalized", *REPEATS)
 
 
@@ -80,9 +80,9 @@ def analyze(
         R of LvR: a number of bins where there are bins (without it there is no column ``lvr``, which would equal ``lv``), else a duration; None is then
         Elephant's 5 ms.
     tests
-        Whether to add p values: of the counts in windows (``dispersion_p``; over label windows a test of label tuning), of runs (``runs_p``), of the law of
-        intervals (``isi_law_p``) and of a trend (``stationarity_p``), all given the unit's number of spikes; ``..._corrected`` bounds the false
-        discovery rate over the good units of a layer.
+        Whether to add p values: of the counts in windows (``dispersion_p``, two-sided, and ``overdispersion_p``: over label windows the test of label
+        tuning), of runs (``runs_p``), of the law of intervals (``isi_law_p``) and of a trend (``stationarity_p``), all given the unit's number of spikes;
+        ``..._corrected`` bounds the false discovery rate over the good units of a layer.
     method
         "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence).
     seed

@@ -51,7 +51,13 @@ from ann2neo.chance.count_expectations import (
     expected_fano_over_passes,
     expected_label_share,
 )
-from ann2neo.chance.dispersion import dispersion_test, dispersion_test_naive, dispersion_test_poisson
+from ann2neo.chance.dispersion import (
+    dispersion_test,
+    dispersion_test_naive,
+    dispersion_test_poisson,
+    overdispersion_test,
+    overdispersion_test_poisson,
+)
 from ann2neo.chance.expectations import (
     expected_cv,
     expected_cv2,
@@ -59,6 +65,13 @@ from ann2neo.chance.expectations import (
     expected_isi_var,
     expected_lv,
     expected_lvr,
+)
+from ann2neo.chance.input_dispersion import input_dispersion_tests
+from ann2neo.chance.inputs import (
+    expected_fano_of_inputs,
+    expected_label_shares_of_inputs,
+    has_repeats,
+    label_share_of_inputs,
 )
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_exponential_naive, isi_law_test_poisson
 from ann2neo.chance.p_values import false_discovery
@@ -83,16 +96,23 @@ __all__ = [
     "expected_fano",
     "expected_fano_of_groups",
     "expected_fano_of_passes",
+    "expected_fano_of_inputs",
     "expected_fano_over_passes",
     "expected_isi_mean",
     "expected_isi_var",
     "expected_label_share",
+    "expected_label_shares_of_inputs",
     "expected_lv",
     "expected_lvr",
     "false_discovery",
+    "has_repeats",
+    "input_dispersion_tests",
     "isi_law_test",
     "isi_law_test_exponential_naive",
     "isi_law_test_poisson",
+    "label_share_of_inputs",
+    "overdispersion_test",
+    "overdispersion_test_poisson",
     "poisson_expected_cv",
     "poisson_expected_cv2",
     "poisson_expected_fano",

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from ann2neo.chance.count_expectations import check_windows, mean_over_passes
 from ann2neo.chance.margins import Durations, Spikes, check_spikes, look_up, weighted_mean
-from ann2neo.chance.sampled_cv import SAMPLED_UP_TO, sampled_cv
+from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
 
 PerUnit = Float[np.ndarray, " unit"]
@@ -68,8 +68,8 @@ def poisson_expected_isi_var(n: Spikes, durations: Durations) -> PerUnit:
 def poisson_expected_cv(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the coefficient of variation of the pooled inter-spike intervals; it tends to 1.
 
-    Computed as for bins, see `expected_cv`: sampled with a fixed seed up to 64 spikes in one stretch, else by a closed
-    approximation.
+    Computed as for bins, see `expected_cv`: sampled with a fixed seed up to 64 spikes in one stretch or 64 intervals in
+    several, else by a closed approximation.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def poisson_expected_cv(n: Spikes, durations: Durations) -> PerUnit:
     """
     check_spikes(n)
     cv = cv_from_moments(isi_sums(n, durations, lattice=False))
-    few = (n > 1).sum(axis=1) == 1
-    few &= n.max(axis=1, initial=0) <= SAMPLED_UP_TO
-    sampled = look_up(partial(sampled_cv, lattice=False), n[few], np.ones(durations.size))
-    cv[few] = np.where(n[few] > 1, sampled, 0.0).sum(axis=1)
+    single, several = few_intervals(n)
+    sampled = look_up(partial(sampled_cv, lattice=False), n[single], np.ones(durations.size))
+    cv[single] = np.where(n[single] > 1, sampled, 0.0).sum(axis=1)
+    cv[several] = sampled_cv_of_stretches(n[several], durations, lattice=False)
     return cv
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ann2neo.chance.margins import Bins, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.pairs import cv2_of_stretch, lvr_of_stretch
-from ann2neo.chance.sampled_cv import SAMPLED_UP_TO, sampled_cv
+from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
 
 PerUnit = Float[np.ndarray, " unit"]
@@ -76,9 +76,10 @@ def expected_isi_var(n: Spikes, bins: Bins) -> PerUnit:
 def expected_cv(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the coefficient of variation of the pooled inter-spike intervals.
 
-    It is far below its limit sqrt(1 - n / L) where spikes are few. Units whose intervals lie in one stretch and that
-    have at most 64 spikes are sampled with a fixed seed (standard error below 0.0005; exact up to 3 spikes); all others
-    use a closed approximation, see `cv_from_moments`. NaN without intervals, 0 for a single one.
+    It is far below its limit sqrt(1 - n / L) where spikes are few. It is sampled with a fixed seed for units whose
+    intervals lie in one stretch of at most 64 spikes (standard error below 0.0005; exact up to 3 spikes), and for those
+    with at most 64 intervals in several stretches (below 0.002); all others use a closed approximation, see
+    `cv_from_moments`. NaN without intervals, 0 for a single one.
 
     Parameters
     ----------
@@ -99,10 +100,10 @@ def expected_cv(n: Spikes, bins: Bins) -> PerUnit:
     """
     check_spikes(n, bins)
     cv = cv_from_moments(isi_sums(n, bins, lattice=True))
-    few = (n > 1).sum(axis=1) == 1
-    few &= n.max(axis=1, initial=0) <= SAMPLED_UP_TO
-    only = np.where(n[few] > 1, n[few], 0)
-    cv[few] = np.where(only > 1, look_up(partial(sampled_cv, lattice=True), only, bins), 0.0).sum(axis=1)
+    single, several = few_intervals(n)
+    only = np.where(n[single] > 1, n[single], 0)
+    cv[single] = np.where(only > 1, look_up(partial(sampled_cv, lattice=True), only, bins), 0.0).sum(axis=1)
+    cv[several] = sampled_cv_of_stretches(n[several], bins, lattice=True)
     return cv
 
 

@@ -42,10 +42,21 @@ def normal_two_sided(
     return np.minimum(2 * np.minimum(near, np.maximum(1 - near, 0)), 1.0)
 
 
-def gamma_two_sided(
+def both_sides(lower: Float[np.ndarray, " unit"], upper: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+    """Double the smaller of two tails, at most to 1; NaN stays.
+
+    Examples
+    --------
+    >>> both_sides(np.array([0.2, 0.9]), np.array([0.85, 0.6]))
+    array([0.4, 1. ])
+    """
+    return np.minimum(2 * np.minimum(lower, upper), 1.0)
+
+
+def gamma_tails(
     value: Float[np.ndarray, " case"], *, mean: float, variance: Float[np.ndarray, " case"]
-) -> Float[np.ndarray, " case"]:
-    """Give the two-sided p-value of a positive statistic under the gamma distribution of its mean and variance.
+) -> tuple[Float[np.ndarray, " case"], Float[np.ndarray, " case"]]:
+    """Give the chances of a smaller and of a larger value under the gamma distribution of a mean and variance.
 
     With variance twice the mean this is the chi-squared distribution.
 
@@ -60,17 +71,18 @@ def gamma_two_sided(
 
     Examples
     --------
-    >>> gamma_two_sided(np.array([2.7004]), mean=9.0, variance=np.array([18.0])).round(4)
-    array([0.05])
+    >>> lower, upper = gamma_tails(np.array([2.7004]), mean=9.0, variance=np.array([18.0]))
+    >>> lower.round(4), upper.round(4)
+    (array([0.025]), array([0.975]))
     """
     law = stats.gamma(a=mean**2 / variance, scale=variance / mean)
-    return 2 * np.minimum(law.cdf(value), law.sf(value))
+    return law.cdf(value), law.sf(value)
 
 
 def sampled_tails(
     sample: Float[np.ndarray, " draw"], value: Float[np.ndarray, " case"]
 ) -> tuple[Float[np.ndarray, " case"], Float[np.ndarray, " case"]]:
-    """Give the chances of a smaller and of a larger value (mid-p: ties count half) from a sorted sample.
+    """Give the chances of a value no larger and of a larger one (mid-p: ties count half) from a sorted sample.
 
     Beyond all but ten of the draws the upper tail continues as an exponential through the 10th and the 100th largest
     draw, so that p-values do not end at one over the number of draws. Where the logarithm of the tail is concave, as
@@ -94,7 +106,7 @@ def sampled_tails(
     up_to = np.searchsorted(sample, value + slack, side="right")
     draws = sample.size
     ties = (up_to - below) / 2
-    lower = (below + ties + 0.5) / (draws + 1)
+    lower = (up_to + 1) / (draws + 1)
     upper = (draws - up_to + ties + 0.5) / (draws + 1)
     if draws > 10 * _TAIL and sample[-_TAIL] > sample[-10 * _TAIL]:
         rate = np.log(10) / (sample[-_TAIL] - sample[-10 * _TAIL])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from ann2neo.errors import RecordingError
 from ann2neo.measures.csr import SpikeArrays
-from ann2neo.windows import Repeats
+from ann2neo.windows import Exchange, Repeats
 
 SPIKE_PLACE_IN_BIN = 0.25
 
@@ -42,6 +42,8 @@ class SpikeBits:
 
     repeats
         Which windows repeat each other, where Fano factors are taken over repeats; else None.
+    exchange
+        Which bins belong to one input, and the class of each, where there are classes; else None.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class SpikeBits:
     window_pass: Int[np.ndarray, " window"]
     label: Int[np.ndarray, " bin"] | None = None
     repeats: Repeats | None = None
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         for fact in self._contradictions():
@@ -98,6 +101,8 @@ class SpikeBits:
             facts.append(f"Windows {self.window.min()} to {self.window.max()} are named, but there are {n_windows}.")
         if self.repeats is not None and self.repeats.condition.size != n_windows:
             facts.append(f"There are conditions of {self.repeats.condition.size} windows for {n_windows} windows.")
+        if self.exchange is not None and self.exchange.ids.size != self.n_bins:
+            facts.append(f"There are inputs of {self.exchange.ids.size} bins for {self.n_bins} bins.")
         if self.label is not None and self.label.size and self.label.min() < -1:
             facts.append(f"A label id is {self.label.min()}.")
         return facts
@@ -151,4 +156,5 @@ class SpikeBits:
             time_unit="ms",
             stretch_starts=self.stretch_edges[:-1] * self.bin_size_ms,
             repeats=self.repeats,
+            exchange=None if self.exchange is None else replace(self.exchange, ids=self.exchange.ids[bins]),
         )

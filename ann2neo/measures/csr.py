@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ann2neo.errors import SpikeTrainError
-from ann2neo.windows import Repeats
+from ann2neo.windows import Exchange, Repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class SpikeArrays:
         Unit of all times, for instance "ms".
     repeats
         Which windows repeat each other, where Fano factors are taken over repeats; else None.
+    exchange
+        Which spikes belong to one input, and the class of each, where there are classes; else None.
     """
 
     times: Float[np.ndarray, " spike"]
@@ -67,6 +69,7 @@ class SpikeArrays:
     time_unit: str
     stretch_starts: Float[np.ndarray, " stretch"] | None = None
     repeats: Repeats | None = None
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         if self.offsets[0] != 0 or self.offsets[-1] != self.times.size or np.any(np.diff(self.offsets) < 0):

@@ -72,7 +72,8 @@ def label_share(
     With :math:`r_c` the share of bins of class c, of :math:`w_c` bins, in which the unit spiked, and :math:`r` the
     share over all :math:`L = \sum_c w_c` labelled bins, it is :math:`\sum_c (w_c / L) (r_c - r)^2 / (r (1 - r))`: 0
     where all classes are alike, 1 where each class has either a spike in every bin or none. NaN for units that are
-    silent or saturated in the labelled bins. Classes without bins do not count.
+    silent or saturated in the labelled bins, and where there are fewer than two classes. Classes without bins do not
+    count.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def label_share(
     counts = np.ascontiguousarray(counts[:, present])
     rate = counts.sum(axis=1) / max(total, 1.0)
     between = np.sum((bins / max(total, 1.0)) * np.square(counts / bins - rate[:, None]), axis=1)
-    undefined = (rate <= 0.0) | (rate >= 1.0)
+    undefined = (rate <= 0.0) | (rate >= 1.0) | (np.count_nonzero(present) < 2)
     return np.where(undefined, np.nan, between / np.where(undefined, 1.0, rate * (1.0 - rate)))
 
 

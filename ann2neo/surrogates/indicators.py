@@ -13,12 +13,13 @@ from jaxtyping import Bool, Float, UInt8
 from tqdm import tqdm
 
 from ann2neo import chance
+from ann2neo.analysis.expectation import label_columns
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_labels, measure_bits
+from ann2neo.measures.bulk import measure_bits
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import MEASURES
 from ann2neo.recording import Recording
@@ -185,9 +186,7 @@ def _of_chunk(
 def _measured(spikes: SpikeBits, measures: tuple[str, ...], over: Over) -> dict[str, np.ndarray]:
     found = measure_bits(spikes, over=over)
     if "label_share_adjusted" in measures:
-        expected = np.full(spikes.n_units, np.nan)
-        if spikes.label is not None and spikes.label_bins is not None:
-            expected = chance.expected_label_share(count_labels(spikes).sum(axis=1), spikes.label_bins)
+        expected = label_columns(spikes, found["label_share"])["label_share_expected"]
         found["label_share_adjusted"] = chance.adjust_label_share(found["label_share"], expected)
     return found
 

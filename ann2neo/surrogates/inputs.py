@@ -26,7 +26,7 @@ from ann2neo.surrogates.indicators import (
     indicator_values,
 )
 from ann2neo.surrogates.permutations import trial_lengths
-from ann2neo.windows import stretch_edges
+from ann2neo.windows import Exchange, stretch_edges
 
 SCHEMA = "ann2neo-jackknife/1"
 OF_INTERVALS = ("cv_mean", "cv2_mean", "lv_mean")
@@ -183,7 +183,15 @@ def without(
         window=np.where(window >= 0, np.searchsorted(left, window), -1),
         window_pass=spikes.window_pass[left],
         label=None if spikes.label is None else spikes.label.reshape(-1, spikes.pass_bins)[:, kept].ravel(),
+        exchange=None if spikes.exchange is None else _kept_inputs(spikes.exchange, spikes.pass_bins, kept),
     )
+
+
+def _kept_inputs(exchange: Exchange, pass_bins: int, kept: Int[np.ndarray, " kept"]) -> Exchange:
+    """Leave inputs without bins out of what chance exchanges."""
+    ids = exchange.ids.reshape(-1, pass_bins)[:, kept].ravel()
+    size = np.bincount(ids[ids >= 0], minlength=exchange.size.size)
+    return replace(exchange, ids=ids, size=size, label=np.where(size > 0, exchange.label, -1))
 
 
 def _leaving_out(

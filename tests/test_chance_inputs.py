@@ -1,0 +1,166 @@
+"""Inputs are dealt to labels with all their bins: passes, steps and ragged lengths against plain permutations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+import ann2neo
+from ann2neo import chance
+from ann2neo.recording import make_trials
+
+SHAPES = {"passes": (1, 6), "steps": (5, 1), "both": (3, 2), "ragged": (None, 1), "ragged passes": (None, 3)}
+
+
+def untuned(shape, n_trials=90, n_units=40, n_labels=3, seed=0, label=None):
+    """Units whose rate differs from input to input and not from label to label; a dense raster and its recording."""
+    steps, n_passes = SHAPES[shape]
+    rng = np.random.default_rng((seed, n_trials))
+    lengths = rng.integers(1, 9, n_trials) if steps is None else np.full(n_trials, steps)
+    label = rng.permutation(np.arange(n_trials) % n_labels) if label is None else label
+    p = np.repeat(rng.beta(1.0, 2.0, (n_units, n_trials)), lengths, axis=1)
+    dense = rng.random((n_passes, *p.shape)) < p
+    one = ann2neo.from_array(dense[0].T)
+    trials = make_trials(
+        n_trials, n_passes=n_passes, lengths=lengths, stimulus_id=np.arange(n_trials), label=label.astype(int)
+    )
+    layer = replace(one.layers[0], raster=replace(one.layers[0].raster, packed=np.packbits(dense, axis=2)))
+    return replace(one, layers=(layer,), trials=trials), dense, lengths, label
+
+
+def by_hand(dense, lengths, label):
+    """Label share of bins, of inputs, and Fano factor over labels per pass, in plain NumPy."""
+    of_bin, names = np.repeat(label, lengths), np.unique(label[label >= 0])
+    spikes = np.stack([dense[:, :, of_bin == one].sum(axis=2) for one in names], axis=2)
+    bins = np.array([np.sum(of_bin == one) for one in names]) * len(dense)
+    total = spikes.sum(axis=0)
+    rate = total.sum(axis=1) / bins.sum()
+    between = (bins * (total / bins - rate[:, None]) ** 2).sum(axis=1)
+    starts = np.cumsum(lengths) - lengths
+    known = label >= 0
+    of_input = np.add.reduceat(dense.sum(axis=0), starts, axis=1)[:, known]
+    size = lengths[known] * len(dense)
+    inputs = (size * (of_input / size - rate[:, None]) ** 2).sum(axis=1)
+    fano = (spikes.var(axis=2) / spikes.mean(axis=2)).mean(axis=0)
+    return between / (bins.sum() * rate * (1 - rate)), between / inputs, fano
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_expectations_are_the_mean_over_permuted_inputs(shape):
+    """Inputs permuted with all their bins in all passes average to the expected label shares and Fano factor."""
+    recording, dense, lengths, label = untuned(shape, n_trials=40, n_units=6)
+    label = np.where(np.arange(40) % 11 == 3, -1, label)
+    recording = replace(recording, trials=recording.trials.assign(label=np.tile(label, len(dense))))
+    table = ann2neo.analyze(recording, progress=False)
+    share, inputs, fano = by_hand(dense, lengths, label)
+    np.testing.assert_allclose(table["label_share"], share, rtol=1e-9)
+    np.testing.assert_allclose(table["label_share_trials"], inputs, rtol=1e-9)
+    np.testing.assert_allclose(table["fano"], fano, rtol=1e-9)
+    rng, known = np.random.default_rng(1), np.flatnonzero(label >= 0)
+    drawn = []
+    for _ in range(4000):
+        dealt = label.copy()
+        dealt[known] = rng.permutation(label[known])
+        drawn.append(by_hand(dense, lengths, dealt))
+    mean, error = np.mean(drawn, axis=0), np.std(drawn, axis=0) / np.sqrt(len(drawn))
+    for place, name in enumerate(("label_share", "label_share_trials", "fano")):
+        # With ragged lengths the formula of shares is one of first order.
+        slack = 0.03 * mean[place] if "ragged" in shape and name != "fano" else 0
+        assert (np.abs(table[f"{name}_expected"] - mean[place]) < 4.5 * error[place] + slack).all(), name
+
+
+def test_the_adjusted_share_is_0_by_chance_and_today_was_not():
+    """Fifty passes of 100 inputs, labels at random: the share is 0.02 by chance, not 0.0002."""
+    recording, *_ = untuned("passes", n_trials=100, n_units=300)
+    table = ann2neo.analyze(recording, progress=False)
+    assert abs(table["label_share_adjusted"].mean()) < 0.004
+    assert table["label_share"].mean() > 0.005
+
+
+def test_the_exact_permutation_variance_is_that_of_all_arrangements():
+    """Every arrangement of seven inputs in three labels: the tails of both tests are near the true ones, the mean is exact."""
+    spikes, label = np.array([3, 0, 1, 5, 2, 2, 7]), np.array([0, 0, 1, 1, 1, 2, 2])
+    e = spikes - spikes.mean()
+    values = []
+    for order in permutations(range(7)):
+        values.append(sum(e[list(order)][label == c].sum() ** 2 / np.sum(label == c) for c in range(3)))
+    values = np.array(values)
+    own = sum(e[label == c].sum() ** 2 / np.sum(label == c) for c in range(3))
+    upper = np.mean(values > own + 1e-9) + np.mean(np.abs(values - own) < 1e-9) / 2
+    _, more = chance.input_dispersion_tests(spikes[None], np.full(7, 8), label)
+    assert more[0] == pytest.approx(upper, abs=0.02)
+    from ann2neo.chance.input_dispersion import _mean_square
+
+    second, fourth = np.array([np.sum(e**2)]), np.array([np.sum(e**4)])
+    assert _mean_square(second, fourth, np.bincount(label))[0] == pytest.approx(np.mean(values**2), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3, 6, 10])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_untuned_units_are_not_called_tuned(shape, n_labels, slow):
+    """Rates that differ from input to input are no tuning: each test keeps its level, whatever the number of bins."""
+    n_units = 20_000 if slow else 800
+    recording, *_ = untuned(shape, n_trials=120, n_units=n_units, n_labels=n_labels, seed=n_labels)
+    source = ann2neo.analysis.lattice.recording_source(recording, "label")
+    for chunk in (read() for read in source.chunks):
+        both, more = ann2neo.analysis.goodness.dispersion_p_values(
+            chunk.spikes, np.zeros((chunk.spikes.n_units, n_labels), int)
+        )
+        for p in (both, more):
+            for level in (0.05, 0.01, 1e-3, *((1e-4,) if slow else ())):
+                assert np.mean(p <= level) < level + 4.5 * np.sqrt(level / n_units), (level, np.mean(p <= level))
+        assert np.mean(more <= 0.05) > 0.05 - 4.5 * np.sqrt(0.05 / n_units) - 0.01
+
+
+def test_tuned_sequences_are_found():
+    """Inputs of one label that excite a unit more in all their steps are found."""
+    rng, label = np.random.default_rng(3), np.arange(120) % 4
+    p = np.where(label == 2, 0.6, 0.4)[:, None] + rng.uniform(-0.1, 0.1, (120, 300))
+    spikes = rng.random((120, 8, 300)) < p[:, None, :]
+    recording = ann2neo.from_array(spikes, trial_axis=0, labels=label)
+    table = ann2neo.analyze(recording, tests=True, progress=False)
+    assert np.mean(table["overdispersion_p_corrected"] < 0.05) > 0.9
+
+
+def test_one_input_per_label_has_no_chance():
+    """Where no label has two inputs nothing could be dealt otherwise: no expectation, no test; the share itself stays."""
+    recording, *_ = untuned("steps", n_trials=5, label=np.arange(5))
+    table = ann2neo.analyze(recording, tests=True, progress=False)
+    for name in ("label_share_expected", "label_share_adjusted", "fano_expected", "dispersion_p", "overdispersion_p"):
+        assert table[name].isna().all(), name
+    assert table["label_share"].notna().any()
+
+
+def test_one_bin_inputs_keep_the_law_of_bins():
+    """With one bin per input the expectation is (W - 1) / (N - 1), and labels that one label alone has are NaN."""
+    spikes = np.random.default_rng(1).random((60, 20)) < 0.4
+    table = ann2neo.analyze(ann2neo.from_array(spikes, labels=np.arange(60) % 3), progress=False)
+    np.testing.assert_allclose(table["label_share_expected"], 2 / 59)
+    np.testing.assert_array_equal(table["label_share"], table["label_share_trials"])
+    table = ann2neo.analyze(ann2neo.from_array(spikes, labels=np.zeros(60, int)), progress=False)
+    for name in ("label_share", "label_share_expected", "label_share_adjusted", "fano", "label_share_trials"):
+        assert table[name].isna().all(), name
+
+
+def test_equal_passes_are_one_pass():
+    """A deterministic network run several times is no more evidence: p values are those of one pass."""
+    spikes = np.random.default_rng(1).random((60, 20)) < 0.4
+    one = ann2neo.from_array(spikes, labels=np.arange(60) % 2)
+    packed = np.tile(one.layers[0].raster.packed, (5, 1, 1))
+    layer = replace(one.layers[0], raster=replace(one.layers[0].raster, packed=packed))
+    trials = make_trials(60, n_passes=5, stimulus_id=np.arange(60), label=np.arange(60) % 2)
+    five = replace(one, layers=(layer,), trials=trials)
+    tables = [ann2neo.analyze(r, tests=True, progress=False) for r in (one, five)]
+    for name in ("dispersion_p", "overdispersion_p", "label_share", "label_share_expected"):
+        np.testing.assert_allclose(tables[0][name], tables[1][name], rtol=1e-9)
+
+
+def test_all_labels_unknown_is_said():
+    """Labels that are all unknown make no windows: a window error by name, and windows of bins where none was named."""
+    recording = ann2neo.from_array(np.random.default_rng(1).random((200, 3)) < 0.3, labels=[-1] * 200)
+    with pytest.raises(ann2neo.errors.WindowError, match="All 200 trials have an unknown label"):
+        ann2neo.analyze(recording, windows="label", progress=False)
+    assert ann2neo.analyze(recording, progress=False).attrs["windows"] == "100 bins"
