@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,14 @@ NEEDED = (
     *("layer", "quality", "firing_rate", "p_spike", "fano", "fano_expected", "cv", "cv_expected", "cv2", "cv2_expected", "lv", "lv_expected"),
     *("label_share", "label_share_expected", "label_share_adjusted"),
 )  # fmt: skip
-POPULATIONS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "all": lambda units: units,
-    "good": lambda units: units[units["quality"] == "good"],
-}
+POPULATIONS = ("all", "good")
+QUALITIES = ("silent", "saturated", "too_few")
+BESIDE_CHANCE = ("cv", "cv2", "lv", "label_share")
+OVER_EXPECTED = ("fano", "cv", "cv2", "lv")
+# Tables of earlier versions, and of other programs, lack these.
+LATER = ("label_share_trials", "fano_normalized")
+
+Columns = Mapping[str, np.ndarray]
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +30,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     Silent units count in the mean and variance of rates (leaving them out would change the main indicator) but have no Fano factor; therefore each
     layer has a row for ``all`` units and one for ``good`` ones, with the numbers that went in. The last two rows pool the units of all layers, so that
     large layers dominate them. Variances are those of the population (ddof 0); NaN values are left out, and ``fano_n`` counts the rest.
+    ``..._over_expected_mean`` is the mean of each unit's value divided by what chance predicts for it, which is what recordings of networks and of cells share.
 
     Parameters
     ----------
@@ -60,11 +65,13 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     3  network       good        1         0             500.0       1        2.5
     """
     _check(table)
-    groups = [(str(layer), table[table["layer"] == layer]) for layer in table["layer"].unique()] + [(NETWORK, table)]
-    rows = [
-        _row(layer, population, choose(units)) for layer, units in groups for population, choose in POPULATIONS.items()
-    ]
-    summary = pd.DataFrame(rows)
+    columns = {name: table[name].to_numpy() for name in (*NEEDED, *LATER) if name in table}
+    layers, layer_of = np.unique(columns["layer"].astype(str), return_inverse=True)
+    first = np.unique(layer_of, return_index=True)[1]
+    members = np.split(np.argsort(layer_of, kind="stable"), np.cumsum(np.bincount(layer_of))[:-1])
+    groups = [(layers[one], members[one]) for one in np.argsort(first)] if len(layer_of) else []
+    groups.append((NETWORK, np.arange(len(layer_of))))
+    summary = pd.DataFrame([row for layer, units in groups for row in _rows(str(layer), columns, units)])
     summary.attrs = dict(table.attrs)
     return summary
 
@@ -80,29 +87,45 @@ def _check(table: pd.DataFrame) -> None:
         raise AnalysisError(f"{what}.", "It cannot be summarized.", cure)
 
 
-def _row(layer: str, population: str, units: pd.DataFrame) -> dict[str, object]:
+def _rows(layer: str, columns: Columns, units: np.ndarray) -> Iterator[dict[str, object]]:
+    """Summarize all units of a layer, and the good ones."""
+    own = {name: values[units] for name, values in columns.items()}
+    good = own["quality"] == "good"
+    for population in POPULATIONS:
+        chosen = own if population == "all" else {name: values[good] for name, values in own.items()}
+        yield {"layer": layer, "population": population} | _row(chosen)
+
+
+def _row(units: Columns) -> dict[str, object]:
     """Summarize the units of a layer and population."""
-    row: dict[str, object] = {"layer": layer, "population": population, "n_units": len(units)}
-    row |= {f"n_{quality}": int((units["quality"] == quality).sum()) for quality in ("silent", "saturated", "too_few")}
+    row: dict[str, object] = {"n_units": len(units["quality"])}
+    row |= {f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES}
     for name in ("firing_rate", "p_spike"):
-        row |= {f"{name}_mean": _mean(units[name]), f"{name}_var": _var(units[name])}
-    row |= {
-        "fano_n": int(units["fano"].notna().sum()),
-        "fano_mean": _mean(units["fano"]),
-        "fano_var": _var(units["fano"]),
-    }
-    row["fano_expected_mean"] = _mean(units["fano_expected"])
-    for name in ("cv", "cv2", "lv", "label_share"):
-        row |= {f"{name}_mean": _mean(units[name]), f"{name}_expected_mean": _mean(units[f"{name}_expected"])}
-    row["label_share_adjusted_mean"] = _mean(units["label_share_adjusted"])
+        row[f"{name}_mean"], row[f"{name}_var"], _ = _moments(units[name])
+    row["fano_mean"], row["fano_var"], row["fano_n"] = _moments(units["fano"])
+    for name in (
+        "fano_expected",
+        *(f"{m}{e}" for m in BESIDE_CHANCE for e in ("", "_expected")),
+        "label_share_adjusted",
+    ):
+        row[f"{name}_mean"] = _moments(units[name])[0]
+    for name in OVER_EXPECTED:
+        row[f"{name}_over_expected_mean"] = _moments(_over(units[name], units[f"{name}_expected"]))[0]
+    for name in LATER:
+        row[f"{name}_mean"] = _moments(units[name])[0] if name in units else float("nan")
     return row
 
 
-def _mean(values: pd.Series) -> float:
-    known = values.dropna().to_numpy(np.float64)
-    return float(np.mean(known)) if known.size else float("nan")
+def _over(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Divide by what chance predicts; NaN where that is 0."""
+    values, expected = values.astype(np.float64), expected.astype(np.float64)
+    return np.divide(values, expected, out=np.full(values.shape, np.nan), where=expected > 0)
 
 
-def _var(values: pd.Series) -> float:
-    known = values.dropna().to_numpy(np.float64)
-    return float(np.var(known)) if known.size else float("nan")
+def _moments(values: np.ndarray) -> tuple[float, float, int]:
+    """Mean, variance (ddof 0) and number of the values that are not NaN."""
+    values = values.astype(np.float64)
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return float("nan"), float("nan"), 0
+    return float(np.mean(known)), float(np.var(known)), known.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -16,6 +17,7 @@ def software(*packages: str) -> str:
     return ", ".join(f"{package} {_version(package)}" for package in ("ann2neo", *packages))
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -71,7 +71,8 @@ def _layer(name: str, raster: np.ndarray, labels: np.ndarray, min_spikes: int) -
         share = ((w / n_bins) * (counts / w - p[:, None]) ** 2).sum(axis=1) / (p * (1 - p))
     share_0 = (w.size - 1) / (n_bins - 1)
     isi = [np.diff(np.flatnonzero(row)) for row in raster]
-    quality = np.select([n == 0, n == n_bins, n < min_spikes], ["silent", "saturated", "too_few"], "good")
+    few = np.minimum(n, n_bins - n) < min_spikes
+    quality = np.select([n == 0, n == n_bins, few], ["silent", "saturated", "too_few"], "good")
     rng = np.random.default_rng(0)
     columns = {
         "layer": name, "unit": np.arange(n.size), "channel": np.arange(n.size), "row": -1, "col": -1,

@@ -82,7 +82,7 @@ _OTHERS = (
     Measure(
         name="quality",
         unit="",
-        definition="silent: no spike; saturated: one in every bin; too_few: fewer than min_spikes (attrs, 10); else good.",
+        definition="silent: no spike; saturated: one in every bin; too_few: fewer than min_spikes (attrs, 10) spikes or empty bins; else good.",
     ),
 )  # fmt: skip
 

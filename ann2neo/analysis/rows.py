@@ -76,13 +76,16 @@ def _fano_of_windows(counted: SpikeArrays, settings: Settings) -> np.ndarray:
 def quality_of(
     n: Int[np.ndarray, "unit stretch"], stretch_bins: Int[np.ndarray, " stretch"] | None, min_spikes: int
 ) -> np.ndarray:
-    """Call a unit silent without spikes, saturated with one in every bin, too_few below ``min_spikes``, else good.
+    """Call a unit silent without spikes, saturated with one in every bin, too_few below ``min_spikes`` spikes or empty bins, else good.
+
+    A unit with few empty bins has no more information than one with few spikes: spikes and gaps change places.
 
     Examples
     --------
-    >>> quality_of(np.array([[0], [3], [20], [12]]), np.array([20]), 10).tolist()
-    ['silent', 'too_few', 'saturated', 'good']
+    >>> quality_of(np.array([[0], [3], [20], [12], [10]]), np.array([20]), 10).tolist()
+    ['silent', 'too_few', 'saturated', 'too_few', 'good']
     """
     total = n.sum(axis=1)
-    full = np.zeros(total.size, bool) if stretch_bins is None else total == stretch_bins.sum()
-    return np.select([total == 0, full, total < min_spikes], ["silent", "saturated", "too_few"], "good")
+    empty = np.full(total.size, np.iinfo(np.int64).max) if stretch_bins is None else stretch_bins.sum() - total
+    few = np.minimum(total, empty) < min_spikes
+    return np.select([total == 0, empty == 0, few], ["silent", "saturated", "too_few"], "good")

@@ -75,7 +75,7 @@ def analyze(
     bin_size_ms
         Bin size of neo spike trains that lie on a lattice; without it their references are those of continuous time.
     min_spikes
-        Units with fewer spikes get the quality "too_few".
+        Units with fewer spikes, or fewer empty bins, get the quality "too_few".
     refractoriness
         R of LvR: a number of bins where there are bins (without it there is no column ``lvr``, which would equal ``lv``), else a duration; None is then
         Elephant's 5 ms.

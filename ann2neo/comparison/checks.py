@@ -9,24 +9,11 @@ import pandas as pd
 
 from ann2neo.errors import AnalysisError, suggestion
 
-# An indicator is a number about a network only together with these: tables that differ in one of them measured different things.
-SAME_IN_ALL = (
-    "schema",
-    "order",
-    "windows",
-    "window_min_bins",
-    "window_max_bins",
-    "n_windows",
-    "over",
-    "reference",
-    "n_passes",
-    "n_bins",
-    "bin_size_ms",
-    "min_spikes",
-    "label_share_by",
-)
-# Windows that are cut by place hold other inputs in another order.
-SAME_WITH_FIXED_WINDOWS = ("order_sha256",)
+# What a comparison says of its tables where they all agree in it.
+SAID = (
+    "order", "windows", "window_min_bins", "window_max_bins", "window_min_ms", "window_max_ms", "n_windows", "over", "reference",
+    "n_passes", "n_bins", "bin_size_ms", "min_spikes", "label_share_by",
+)  # fmt: skip
 
 
 def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
@@ -96,16 +83,25 @@ def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Se
 
 
 def shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:
-    """Take what all tables have in common from their attrs, and refuse tables that were not measured alike."""
+    """Take what all tables have in common from their attrs, and refuse tables of another schema."""
     all_attrs = [(f"{name}[{i}]", table.attrs) for name, of_group in tables.items() for i, table in enumerate(of_group)]
     origin, first = all_attrs[0]
     for other, attrs in all_attrs[1:]:
-        by_place = str(first.get("windows")).endswith(" bins")
-        for key in SAME_IN_ALL + (SAME_WITH_FIXED_WINDOWS if by_place else ()):
-            if attrs.get(key) != first.get(key):
-                raise AnalysisError(
-                    f"tables differ in {key!r}: {first.get(key)!r} in {origin}, {attrs.get(key)!r} in {other}.",
-                    "Their indicators do not mean the same, so that a difference would say nothing about the networks.",
-                    "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`).",
-                )
-    return {key: first[key] for key in SAME_IN_ALL if key in first and key != "schema"}
+        if attrs.get("schema") != first.get("schema"):
+            raise AnalysisError(
+                f"tables differ in 'schema': {first.get('schema')!r} in {origin}, {attrs.get('schema')!r} in {other}.",
+                "Their columns do not mean the same.",
+                "Analyze all recordings with one version of ann2neo.",
+            )
+    return {key: first[key] for key in SAID if key in first and all(a.get(key) == first[key] for _, a in all_attrs)}
+
+
+def check_comparable(reasons: Iterable[str]) -> None:
+    """Refuse tables of which no indicator can be compared; the message gives the first reason."""
+    known = list(reasons)
+    if known and all(known):
+        raise AnalysisError(
+            f"{known[0]}.",
+            "No indicator that was asked for means the same in all tables, so that a difference would say nothing about the networks.",
+            "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`), or ask for other `indicators`.",
+        )

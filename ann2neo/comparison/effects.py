@@ -39,7 +39,8 @@ def hedges_g(
 
     .. math:: g = J(m)\,\frac{\bar x_1 - \bar x_2}{s}, \qquad J(m) = \frac{\Gamma(m/2)}{\sqrt{m/2}\;\Gamma((m-1)/2)}.
 
-    The interval inverts the noncentral t distribution and covers the true difference exactly for normal groups of equal variance; it is not multiplied by J,
+    The interval inverts the noncentral t distribution and covers the true difference exactly for normal groups of equal variance, and only there: for 3 against 9
+    networks with a fourth of the spread it covers 73 % instead of 95 (`mean_difference` does not assume this). It is not multiplied by J,
     which would make it too short (it would cover 93.7 % instead of 95 % for 4 against 5). NaN where a group has fewer than 2 values or neither group has any spread.
 
     Parameters
@@ -118,11 +119,50 @@ def auc(
     return Estimate(value, low, high)
 
 
-def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, seed: int = 0) -> float:
-    """Probability that networks dealt to the two groups by chance have means at least as far apart as they are.
+def mean_difference(
+    first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, confidence: float = 0.95
+) -> Estimate:
+    """Difference of two means with Welch's interval, which does not assume equal variances.
 
-    Two-sided: arrangements are counted whose absolute difference of means is at least the observed one. All arrangements are counted where there are at most
-    200,000 (10 against 10 networks); else 99,999 are drawn and the observed one is counted with them. NaN where a group is empty.
+    The degrees of freedom are Satterthwaite's. NaN where a group has fewer than 2 values; an interval of no width where
+    neither group has any spread.
+
+    Parameters
+    ----------
+    first, second
+        One value per network, shapes (network,) and (other,).
+    confidence
+        Probability that the interval covers, approximately; exact for normal groups of equal size and variance.
+
+    References
+    ----------
+    Welch (1947), doi:10.1093/biomet/34.1-2.28.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in mean_difference(np.array([1.0, 2.0, 3.0]), np.array([3.0, 4.0, 5.0]))]
+    [-2.0, -4.267, 0.267]
+    """
+    if min(first.size, second.size) < 2:
+        return UNKNOWN
+    gap = float(first.mean() - second.mean())
+    own = first.var(ddof=1) / first.size, second.var(ddof=1) / second.size
+    if not sum(own) > 0:
+        return Estimate(gap, gap, gap)
+    freedom = sum(own) ** 2 / (own[0] ** 2 / (first.size - 1) + own[1] ** 2 / (second.size - 1))
+    reach = float(stats.t.isf(0.5 - confidence / 2, freedom)) * math.sqrt(sum(own))
+    return Estimate(gap, gap - reach, gap + reach)
+
+
+def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, seed: int = 0) -> float:
+    r"""Probability that networks dealt to the two groups by chance have means at least as far apart as they are.
+
+    Far apart is meant in units of Welch's standard error, :math:`|\bar x_1 - \bar x_2| / \sqrt{s_1^2 / n_1 + s_2^2 / n_2}`, so that
+    the test is one of equal means also where groups differ in size and spread. It is exact for groups of one distribution and nearly so for many networks; where
+    the smaller group has the larger spread it still rejects equal means too often (3 against 9 networks of five times the spread: 15 % at a nominal 5 %; the
+    bare difference of means would reject 33 %), and there the interval of `mean_difference` is the better guide. Two-sided: arrangements are counted whose statistic is at least the observed one. All arrangements are
+    counted where there are at most 200,000 (10 against 10 networks); else 99,999 are drawn and the observed one is counted with
+    them. NaN where a group has fewer than 2 values.
 
     Parameters
     ----------
@@ -133,23 +173,46 @@ def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray
 
     References
     ----------
-    Phipson and Smyth (2010), doi:10.2202/1544-6115.1585.
+    Janssen (1997), doi:10.1016/S0167-7152(97)00043-6. Chung and Romano (2013), doi:10.1214/13-AOS1090. Phipson and Smyth (2010),
+    doi:10.2202/1544-6115.1585.
 
     Examples
     --------
     >>> permutation_p(np.arange(5.0), np.arange(5.0) + 9)  # 2 of the 252 arrangements
     0.007936507936507936
     """
-    if min(first.size, second.size) == 0:
+    if min(first.size, second.size) < 2:
         return math.nan
     pooled = np.concatenate([first, second])
+    largest = np.abs(pooled).max()
     pooled = pooled - pooled.mean()
-    # The pooled sum is fixed, so the difference of means grows with the sum of the first group alone.
-    away = np.abs(arrangements(first.size, second.size, seed) @ pooled)
-    observed = abs(pooled[: first.size].sum())
-    extreme = int((away >= observed - 1e-9 * np.abs(pooled).sum()).sum())
+    spread = np.abs(pooled).max()
+    if not spread > 1e-15 * largest:
+        return 1.0
+    pooled = pooled / spread
+    dealt = arrangements(first.size, second.size, seed)
+    observed = _welch(np.arange(pooled.size)[None] < first.size, pooled, first.size)[0]
+    # Values carry the rounding of their size, be it far above their spread.
+    rounding = 1e-9 + 64 * np.finfo(float).eps * largest / spread
+    extreme = int((_welch(dealt, pooled, first.size) >= observed * (1 - rounding)).sum())
     exact = is_exact(first.size, second.size)
-    return extreme / away.size if exact else (extreme + 1) / (away.size + 1)
+    return extreme / len(dealt) if exact else (extreme + 1) / (len(dealt) + 1)
+
+
+def _welch(
+    dealt: Bool[np.ndarray, "arrangement network"], pooled: Float[np.ndarray, " network"], n_first: int
+) -> Float[np.ndarray, " arrangement"]:
+    """Absolute difference of means in Welch's standard errors, of values that add up to 0; infinite without spread."""
+    n_second = pooled.size - n_first
+    total, squares = dealt @ pooled, dealt @ pooled**2
+    first = squares - total**2 / n_first
+    second = np.sum(pooled**2) - squares - total**2 / n_second
+    error = np.maximum(first, 0) / (n_first * (n_first - 1)) + np.maximum(second, 0) / (n_second * (n_second - 1))
+    gap = np.abs(total) * (1 / n_first + 1 / n_second)
+    # A spread of rounding only is none.
+    error = np.where(error < 1e-24, 0.0, error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gap < 1e-12, 0.0, gap / np.sqrt(error))
 
 
 def smallest_p(n_first: int, n_second: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -11,17 +12,25 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from ann2neo.comparison.checks import check_indicators, shared_attrs, tables_of
-from ann2neo.comparison.effects import auc, check_confidence, hedges_g, is_exact, permutation_p, smallest_p
+from ann2neo.comparison.checks import check_comparable, check_indicators, shared_attrs, tables_of
+from ann2neo.comparison.comparability import has_bins, reason_against
+from ann2neo.comparison.effects import (
+    auc,
+    check_confidence,
+    hedges_g,
+    is_exact,
+    mean_difference,
+    permutation_p,
+    smallest_p,
+)
 from ann2neo.comparison.verdicts import verdicts
 from ann2neo.errors import AnalysisError
-from ann2neo.summary import summarize
+from ann2neo.summary import NETWORK, POPULATIONS, summarize
 
 SCHEMA = "ann2neo-comparison/1"
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
 KNOWN = ("memorizing", "generalizing")
 UNKNOWN = "mine"
-POPULATIONS = ("all", "good")
 
 Values = Mapping[str, Float[np.ndarray, " network"]]
 
@@ -61,8 +70,10 @@ def compare(
     -------
     pandas.DataFrame
         One row per layer, population ("all" units, "good" units) and indicator; the network row, all layers pooled, comes last and only where all networks
-        have the same layers. For each group ``n_``, ``mean_``, ``sd_`` (ddof 1, over networks). For the contrast, first minus second group: ``hedges_g``
-        and ``auc`` with ``_low`` and ``_high``, ``p`` (permutation, two-sided) and ``p_corrected``. For each placed group ``position_`` (0 at the
+        have the same layers (networks beside cells: always). For each group ``n_``, ``mean_``, ``sd_`` (ddof 1, over networks). For the contrast, first minus second
+        group: ``difference`` (with Welch's interval), ``hedges_g`` (whose interval assumes normal groups of equal variance) and ``auc``, each with ``_low`` and
+        ``_high``, ``p`` (permutation of Welch's statistic, two-sided) and ``p_corrected``. ``reason`` says why a cell cannot be compared, which is then NaN in
+        all of these: rates of a network against rates of cells, Fano factors in unlike windows, and the like. For each placed group ``position_`` (0 at the
         second group's mean, 1 at the first's), ``z_..._from_...`` (distance from each group's mean in its prediction standard deviations) and
         ``fits_`` (the groups whose prediction interval holds it: one name, "both", "neither"). ``attrs`` hold ``verdicts``, one sentence per layer, the
         sizes of the groups, ``smallest_p`` where there is a contrast, and what the tables have in common.
@@ -70,7 +81,7 @@ def compare(
     Raises
     ------
     AnalysisError
-        If the groups are no mapping from names to tables, there is no table, tables were made with different windows, orders or the like, have no layer in common, or lack an indicator.
+        If the groups are no mapping from names to tables, there is no table, no cell can be compared because tables were measured otherwise, have no layer in common, or lack an indicator.
 
     References
     ----------
@@ -92,16 +103,17 @@ def compare(
     shared = shared_attrs(tables)
     summaries = {name: [summarize(table) for table in of_group] for name, of_group in tables.items()}
     check_indicators(summaries, indicators)
-    layers, left_out = _layers_in_all(summaries)
+    layers, left_out = _layers_in_all(summaries, _beside_cells(tables))
     contrast = _contrast(tables)
     possible = len(contrast) == 2 and min(len(tables[name]) for name in contrast) >= 2
-    rows = [
-        {"layer": layer, "population": population, "indicator": indicator}
-        | _cell(_values(summaries, layer, population, indicator), contrast, possible, confidence, seed)
-        for layer in layers
-        for population in POPULATIONS
-        for indicator in indicators
-    ]
+    reasons = {(p, i): reason_against(i, p, tables) for p in POPULATIONS for i in indicators}
+    check_comparable(reasons.values())
+    values = _all_values(summaries, layers, indicators)
+    rows = []
+    for layer, population, indicator in product(layers, POPULATIONS, indicators):
+        reason = reasons[population, indicator]
+        cell = _cell(values[layer, population, indicator], contrast, possible and not reason, confidence, seed)
+        rows.append({"layer": layer, "population": population, "indicator": indicator} | cell | {"reason": reason})
     result = pd.DataFrame(rows)
     result["p_corrected"] = _corrected(result["p"].to_numpy(float), method)
     sizes = {name: len(of_group) for name, of_group in tables.items()}
@@ -133,6 +145,7 @@ def _cell(values: Values, contrast: tuple[str, ...], possible: bool, confidence:
     none = np.zeros(0)
     first, second = (values[name] for name in contrast) if possible else (none, none)
     for effect, (value, low, high) in {
+        "difference": mean_difference(first, second, confidence=confidence),
         "hedges_g": hedges_g(first, second, confidence=confidence),
         "auc": auc(first, second, confidence=confidence),
     }.items():
@@ -178,15 +191,28 @@ def _fits(inside: Sequence[bool | None], contrast: tuple[str, ...]) -> str:
     return contrast[0] if first else contrast[1]
 
 
-def _values(summaries: Mapping[str, list[pd.DataFrame]], layer: str, population: str, indicator: str) -> Values:
-    """Collect one value per network; networks in which the indicator is undefined (no unit left, for instance) are left out."""
+def _all_values(
+    summaries: Mapping[str, list[pd.DataFrame]], layers: Sequence[str], indicators: Sequence[str]
+) -> dict[tuple[str, str, str], Values]:
+    """Collect one value per network for every cell; networks in which the indicator is undefined (no unit left, for instance) are left out."""
+    found = {name: [_by_cell(summary, indicators) for summary in each] for name, each in summaries.items()}
+    cells = list(product(layers, POPULATIONS, indicators))
+    values = {}
+    for cell in cells:
+        of_group = {name: np.array([one.get(cell, math.nan) for one in each]) for name, each in found.items()}
+        values[cell] = {name: x[np.isfinite(x)] for name, x in of_group.items()}
+    return values
 
-    def value(summary: pd.DataFrame) -> float:
-        row = summary[(summary["layer"] == layer) & (summary["population"] == population)]
-        return float(row[indicator].iloc[0]) if len(row) else math.nan
 
-    of_group = {name: np.array([value(summary) for summary in each], float) for name, each in summaries.items()}
-    return {name: x[np.isfinite(x)] for name, x in of_group.items()}
+def _by_cell(summary: pd.DataFrame, indicators: Sequence[str]) -> dict[tuple[str, str, str], float]:
+    rows = list(zip(summary["layer"].tolist(), summary["population"].tolist()))
+    columns = {name: summary[name].tolist() for name in indicators}
+    return {(*row, name): float(column[at]) for name, column in columns.items() for at, row in enumerate(rows)}
+
+
+def _beside_cells(tables: Mapping[str, list[pd.DataFrame]]) -> bool:
+    """Whether recordings of networks stand beside recordings of cells."""
+    return len({has_bins(table.attrs) for of_group in tables.values() for table in of_group}) == 2
 
 
 def _contrast(tables: Mapping[str, Any]) -> tuple[str, ...]:
@@ -196,14 +222,19 @@ def _contrast(tables: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(known[:2]) if len(known) >= 2 else ()
 
 
-def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]]) -> tuple[list[str], list[str]]:
-    """Find the layers that every network has, in the order of the first one, and those that only some have."""
+def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]], beside_cells: bool) -> tuple[list[str], list[str]]:
+    """Find the layers that every network has, in the order of the first one, and those that only some have.
+
+    Cells have no layers of a network: where these stand beside each other and share no name, all units are pooled.
+    """
     of_network = [list(dict.fromkeys(summary["layer"])) for each in summaries.values() for summary in each]
     everywhere = set.intersection(*map(set, of_network))
     some = list(dict.fromkeys(layer for layers in of_network for layer in layers if layer not in everywhere))
     kept = [layer for layer in of_network[0] if layer in everywhere]
-    if some and "network" in kept:  # pooled over different layers it is not the same quantity
-        kept.remove("network")
+    if kept == [NETWORK] and beside_cells:
+        return kept, some
+    if some and NETWORK in kept:  # pooled over different layers it is not the same quantity
+        kept.remove(NETWORK)
     if not kept:
         raise AnalysisError(
             f"the networks have no layer in common (layers: {', '.join(map(repr, some))}).",

@@ -75,7 +75,7 @@ def null_bands(
     confidence
         Share of surrogates that the band holds.
     min_spikes
-        Units with fewer spikes are not "good".
+        Units with fewer spikes, or empty bins, are not "good".
     progress
         Whether to show a progress bar.
 

@@ -81,7 +81,7 @@ def jackknife(
     confidence
         Probability that an interval covers, approximately.
     min_spikes
-        Units with fewer spikes, in the whole recording, are not "good".
+        Units with fewer spikes, or empty bins, in the whole recording, are not "good".
     progress
         Whether to show a progress bar.
 

@@ -1,0 +1,112 @@
+"""Which indicators of which tables mean the same, so that they can be compared: decided indicator by indicator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+Attrs = Mapping[Any, Any]
+
+WINDOWS = (
+    "windows",
+    "n_windows",
+    "window_min_bins",
+    "window_max_bins",
+    "window_min_ms",
+    "window_max_ms",
+    "over",
+    "n_passes",
+    "within",
+)
+# What a number about a network means only together with; longest prefix of the indicator first.
+NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("firing_rate", ("clock", "bin_size_ms")),
+    ("p_spike", ("bins",)),
+    ("fano_over_expected", (*WINDOWS, "place")),
+    ("fano", (*WINDOWS, "clock", "place")),
+    ("label_share_trials", ("label_share_by",)),
+    ("label_share_adjusted", ("label_share_by", "bins")),
+    ("label_share", ("label_share_by", "bins", "n_bins", "n_passes")),
+    ("cv", ("order",)),
+    ("lv", ("order",)),
+)
+WHY = {
+    "clock": "pseudo-time of a network and time of cells have no common unit",
+    "bins": "there are spikes per bin only where there are bins",
+}
+
+
+def reason_against(indicator: str, population: str, tables: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+    """Say why an indicator of these tables does not mean the same; empty where it does.
+
+    Rates need one kind of time, Fano factors like windows (and one kind of time, unless they are divided by what chance
+    predicts), label shares the same labels, measures of intervals one order of inputs; what is about good units needs one
+    rule for these. Measures of intervals, shares of trials and values over expectation are compared between networks
+    and cells, and between recordings of unequal length.
+
+    Parameters
+    ----------
+    indicator
+        A column of `ann2neo.summarize`.
+    population
+        "all" or "good".
+    tables
+        Unit tables by group.
+
+    Examples
+    --------
+    >>> net, cells = pd.DataFrame(), pd.DataFrame()
+    >>> net.attrs = {"reference": "Bernoulli, given the number of spikes", "n_bins": 10, "bin_size_ms": 1.0}
+    >>> cells.attrs = {"reference": "Poisson, given the number of spikes"}
+    >>> reason_against("firing_rate_mean", "all", {"a": [net], "b": [cells]})
+    'pseudo-time of a network and time of cells have no common unit (a[0], b[0])'
+    >>> reason_against("cv_mean", "all", {"a": [net], "b": [cells]})
+    ''
+    """
+    named = [(f"{name}[{place}]", table.attrs) for name, of in tables.items() for place, table in enumerate(of)]
+    needed = next((keys for prefix, keys in NEEDED if indicator.startswith(prefix)), ())
+    needed += ("min_spikes",) if population == "good" else ()
+    origin, first = named[0]
+    for other, attrs in named[1:]:
+        for key in needed:
+            if not _alike(key, first, attrs):
+                return (
+                    f"{WHY[key]} ({origin}, {other})" if key in WHY else _difference(key, origin, first, other, attrs)
+                )
+    return ""
+
+
+def _alike(key: str, first: Attrs, other: Attrs) -> bool:
+    """Whether two tables agree in what a key stands for."""
+    bins = has_bins(first), has_bins(other)
+    if key in ("clock", "bins"):
+        return bins[0] == bins[1] and (key == "clock" or all(bins))
+    if key == "order":
+        return not all(bins) or first.get("order") == other.get("order")
+    if key == "place":
+        # Windows that are cut by place hold other inputs in another order.
+        by_place = all(bins) and str(first.get("windows")).endswith(" bins")
+        return not by_place or all(first.get(k) == other.get(k) for k in ("order", "order_sha256"))
+    if key in ("n_windows", "n_passes") and not any(bins) and _of_one_size(first) and _of_one_size(other):
+        # Sessions of unequal length hold more or fewer of the same windows.
+        return True
+    if key.startswith("window_") and bins[0] != bins[1]:
+        return False
+    return first.get(key) == other.get(key)
+
+
+def has_bins(attrs: Attrs) -> bool:
+    """Whether a table is of spikes on bins, such as those of a network."""
+    return "n_bins" in attrs or str(attrs.get("reference")).startswith("Bernoulli")
+
+
+def _of_one_size(attrs: Attrs) -> bool:
+    return attrs.get("window_min_ms") is not None and attrs.get("window_min_ms") == attrs.get("window_max_ms")
+
+
+def _difference(key: str, origin: str, first: Attrs, other: str, attrs: Attrs) -> str:
+    names = ("order", "order_sha256") if key == "place" else (key,)
+    name = next((k for k in names if first.get(k) != attrs.get(k)), key)
+    return f"tables differ in {name!r}: {first.get(name)!r} in {origin}, {attrs.get(name)!r} in {other}"
