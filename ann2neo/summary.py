@@ -69,9 +69,11 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     layers, layer_of = np.unique(columns["layer"].astype(str), return_inverse=True)
     first = np.unique(layer_of, return_index=True)[1]
     members = np.split(np.argsort(layer_of, kind="stable"), np.cumsum(np.bincount(layer_of))[:-1])
-    groups = [(layers[one], members[one]) for one in np.argsort(first)] if len(layer_of) else []
+    groups: list[tuple[str, np.ndarray]] = (
+        [(str(layers[one]), members[one]) for one in np.argsort(first)] if len(layer_of) else []
+    )
     groups.append((NETWORK, np.arange(len(layer_of))))
-    summary = pd.DataFrame([row for layer, units in groups for row in _rows(str(layer), columns, units)])
+    summary = pd.DataFrame([row for layer, units in groups for row in _rows(layer, columns, units)])
     summary.attrs = dict(table.attrs)
     return summary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,16 @@ from ann2neo.analysis.source import Chunk, Source
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, WindowError
 from ann2neo.measures.csr import SpikeArrays
-from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.measures.definitions import Over, milliseconds_per
 from ann2neo.trains.cells import Cells, Pieces, cells_of
 from ann2neo.trains.intervals import has_labels
 from ann2neo.trains.matching import with_prefix
+from ann2neo.windows import Exchange
 
 
-def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None) -> Source:
+def neo_source(
+    spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None, over: Over = "windows"
+) -> Source:
     """Read spike trains from any container; every piece of a unit's observed time is a stretch.
 
     Raises
@@ -37,14 +40,16 @@ def neo_source(spikes: Any, windows: Any, bin_size_ms: float | None, within: str
     WindowError
         If there are no such events or conditions, or no window is wholly observed.
     """
-    return cells_source(cells_of(spikes), windows, bin_size_ms, within)
+    return cells_source(cells_of(spikes), windows, bin_size_ms, within, over)
 
 
-def cells_source(cells: Cells, windows: Any, bin_size_ms: float | None, within: str | None = None) -> Source:
+def cells_source(
+    cells: Cells, windows: Any, bin_size_ms: float | None, within: str | None = None, over: Over = "windows"
+) -> Source:
     """Cut the observed time of units into windows; see `neo_source`."""
     of_trials = within is not None or isinstance(windows, Around)
     laid = trial_windows(windows, within, cells.segments) if of_trials else None
-    cut = NO_WINDOWS if laid is not None else cut_time(windows, cells.segments, bin_size_ms)
+    cut = NO_WINDOWS if laid is not None else cut_time(windows, cells.segments, bin_size_ms, over)
     groups = cells.groups()
     read = [_read(cells, units, pieces, cut, bin_size_ms) for pieces, units in groups.items()]
     tables = with_prefix(cells.units, _taken())
@@ -60,7 +65,7 @@ def cells_source(cells: Cells, windows: Any, bin_size_ms: float | None, within: 
         n_units=cells.n_units,
         rows=np.argsort(np.concatenate(list(groups.values()))),
         facts=_facts([arrays for arrays, _ in read], shown, span, len(cells.segments), bin_size_ms)
-        | {"within": within, "left_out": left_out},
+        | {"within": within, "left_out": left_out, "segments_are": cut.segments_are if cut.names else None},
     )
 
 
@@ -120,7 +125,7 @@ def _span_of(cut: Cut, laid: TrialWindows | None) -> Span:
         n_known=cut.n_known,
         width_ms=cut.width_ms,
         by_condition=bool(cut.names),
-        whole=bool(cut.intervals) and all(each.whole for each in cut.intervals),
+        whole=cut.segments_are == "trials",
         times_ms=np.concatenate([np.empty(0), *(np.append(each.start, each.stop) for each in cut.intervals)]),
     )
 
@@ -229,7 +234,14 @@ def _arrays(
         label_bins=window_bins.reshape(-1, len(cut.names)).sum(axis=0) if whole and window_bins is not None else None,
         time_unit=pieces.time_unit,
         stretch_starts=start,
+        exchange=None if counted.trials is None else _in_units(counted.trials, pieces.ms, bin_size_ms),
     )
+
+
+def _in_units(trials: Exchange, ms: float, bin_size_ms: float | None) -> Exchange:
+    """Give the duration of trials in bins, or in the unit of time of the spikes."""
+    size = trials.size / ms if bin_size_ms is None else np.rint(trials.size / bin_size_ms).astype(np.int64)
+    return replace(trials, size=size)
 
 
 def check_lattice(arrays: SpikeArrays, bin_size_ms: float) -> None:
@@ -310,7 +322,7 @@ def _facts(
         **window_facts(span.kind, sizes, "bins" if on_lattice else "ms"),
         "n_windows": max(n_windows),
         "n_windows_min": min(n_windows) if min(n_windows) < max(n_windows) else None,
-        "label_share_by": span.kind if span.by_condition and on_lattice else None,
+        "label_share_by": span.kind if span.by_condition else None,
         "n_passes": 1 if span.whole else n_passes,
         **lattice,
         "duration_ms": max(durations),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.errors import WindowError
+from ann2neo.measures.definitions import Over
 from ann2neo.trains.cells import Pieces
 from ann2neo.trains.conditions import condition_codes
 from ann2neo.trains.intervals import LABEL, Intervals, has_labels, intervals_by
 from ann2neo.trains.segment import ExternalSegment
+from ann2neo.windows import Exchange
 
 DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
 # Elephant's BinnedSpikeTrain puts a spike that is nearer than this to the end of its bin, in bins, into the next one.
@@ -37,6 +39,8 @@ class Cut:
         Intervals of each segment.
     codes
         Condition of each, -1 where it is unknown.
+    segments_are
+        "trials" where each segment is one, so that windows are those of all segments together; else "passes", each with windows of its own.
     """
 
     kind: str
@@ -44,6 +48,7 @@ class Cut:
     names: tuple[Any, ...] = ()
     intervals: tuple[Intervals, ...] = ()
     codes: tuple[Int[np.ndarray, " interval"], ...] = ()
+    segments_are: Literal["trials", "passes"] = "passes"
 
     @property
     def n_known(self) -> int:
@@ -69,12 +74,15 @@ class Counted:
         Pass of each window, shape (window,).
     n_left_out
         How many intervals with a condition were not wholly observed, or have no end.
+    trials
+        The interval of each spike, and condition and duration (milliseconds) of each interval; None where windows are no intervals.
     """
 
     ids: Int[np.ndarray, " spike"]
     durations_ms: Float[np.ndarray, " window"]
     of_pass: Int[np.ndarray, " window"]
     n_left_out: int = 0
+    trials: Exchange | None = None
 
 
 def count_where(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
@@ -125,18 +133,22 @@ def _equal_windows(width_ms: float, times: np.ndarray, piece: np.ndarray, pieces
 
 
 def _intervals(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
-    """Give every interval the window of its condition; segments are passes, unless each is an interval as a whole."""
+    """Give every interval the window of its condition, in its segment where segments are passes."""
     segment = np.array(pieces.segment, np.int64)[piece]
-    ids, durations, n_observed = np.full(times.size, -1, np.int64), [], 0
-    one_pass = all(each.whole for each in cut.intervals)
+    ids, durations = np.full(times.size, -1, np.int64), []
+    trial_of, labels, lasted = np.full(times.size, -1, np.int64), [], []
+    one_pass, n_observed = cut.segments_are == "trials", 0
     for number, (each, codes) in enumerate(zip(cut.intervals, cut.codes)):
         kept = (codes >= 0) & wholly_observed(each.start, each.stop, pieces.borders_ms(number))
-        n_observed += int(np.count_nonzero(kept))
         here = segment == number
         found = _interval_of(times[here] * pieces.ms, each.start[kept], each.stop[kept], cut.kind)
         offset = 0 if one_pass else number * len(cut.names)
         ids[here] = np.where(found >= 0, np.append(codes[kept], -1)[found] + offset, -1)
         lasting = (each.stop - each.start)[kept]
+        trial_of[here] = np.where(found >= 0, found + n_observed, -1)
+        n_observed += int(np.count_nonzero(kept))
+        labels.append(codes[kept])
+        lasted.append(lasting)
         # NumPy counts in integers where there is nothing to weigh.
         durations.append(np.bincount(codes[kept], weights=lasting, minlength=len(cut.names)).astype(np.float64))
     passes = 1 if one_pass else len(durations)
@@ -145,6 +157,9 @@ def _intervals(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -
         durations_ms=np.sum(durations, axis=0) if one_pass else np.concatenate(durations),
         of_pass=np.repeat(np.arange(passes), len(cut.names)),
         n_left_out=cut.n_known - n_observed,
+        trials=Exchange(
+            ids=trial_of, label=np.concatenate(labels), size=np.concatenate(lasted), labels_are_windows=True
+        ),
     )
 
 
@@ -185,8 +200,13 @@ def _interval_of(times: np.ndarray, start: np.ndarray, stop: np.ndarray, kind: s
     return np.where(inside, order[place], -1)
 
 
-def cut_time(windows: Any, segments: Sequence[ExternalSegment], bin_size_ms: float | None) -> Cut:
+def cut_time(
+    windows: Any, segments: Sequence[ExternalSegment], bin_size_ms: float | None, over: Over = "windows"
+) -> Cut:
     """Decide how to cut: by label where the Epoch called trials has labels, else 100 bins, else 1 s, unless the caller said.
+
+    Segments are trials if each holds intervals of exactly one known condition, unless counts are compared over passes: a segment without the other
+    conditions was no pass through all of them.
 
     Raises
     ------
@@ -198,7 +218,15 @@ def cut_time(windows: Any, segments: Sequence[ExternalSegment], bin_size_ms: flo
     if isinstance(windows, str):
         found = intervals_by(segments, windows)
         names, codes = condition_codes([each.values for each in found])
-        return Cut(kind=windows, width_ms=None, names=names, intervals=tuple(found), codes=tuple(codes))
+        single = all(np.unique(each[each >= 0]).size == 1 for each in codes)
+        return Cut(
+            kind=windows,
+            width_ms=None,
+            names=names,
+            intervals=tuple(found),
+            codes=tuple(codes),
+            segments_are="trials" if single and over == "windows" else "passes",
+        )
     width = _width_ms(windows, bin_size_ms)
     if not width > 0:
         raise WindowError(

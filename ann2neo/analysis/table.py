@@ -129,7 +129,7 @@ def analyze(
         bin_size_ms = milliseconds(bin_size_ms)
     _check_numbers(min_spikes, bin_size_ms)
     _check_over(over, windows, within)
-    source = _source(spikes, windows, bin_size_ms, within)
+    source = _source(spikes, windows, bin_size_ms, within, over)
     used = "bulk" if engine != "elephant" and sums_as_numpy() else "elephant"
     refractoriness_ms = _refractoriness_ms(refractoriness, source.facts.get("bin_size_ms"))
     settings = Settings(
@@ -188,7 +188,9 @@ def _check_over(over: Over, windows: Any, within: str | None) -> None:
         )
 
 
-def _source(spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None) -> Source:
+def _source(
+    spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None, over: Over = "windows"
+) -> Source:
     """Take our own recordings bit by bit, and anything else by its spike times."""
     if isinstance(spikes, Recording):
         if bin_size_ms not in (None, spikes.bin_size_ms):
@@ -203,7 +205,7 @@ def _source(spikes: Any, windows: Any, bin_size_ms: float | None, within: str | 
 
     origin = origin_of(spikes)
     if origin is None:
-        return neo_source(spikes, windows, bin_size_ms, within)
+        return neo_source(spikes, windows, bin_size_ms, within, over)
     if origin.recording is None:
         return lost_source(spikes, windows, bin_size_ms or origin.bin_size_ms, within)
     source = _source(origin.recording, windows, bin_size_ms, within)
