@@ -102,6 +102,9 @@ def fano_columns(spikes: Spikes, over: Over) -> Expectations:
     if sizes is None or fano_is_fixed(spikes.window_bins, over, spikes.repeats):
         return {name: np.full(spikes.n_units, np.nan) for name in names}
     groups = groups_of_windows(spikes.window_pass, sizes, over, spikes.repeats)
+    if not groups.members:
+        nothing = {name: np.full(spikes.n_units, np.nan) for name in names}
+        return nothing | ({} if spikes.repeats is None else dict.fromkeys(REPEATS, np.zeros(spikes.n_units)))
     group_sizes = chance.GroupSizes.of([sizes[members] for members in groups.members])
     parts = [_fano_of_block(block, groups, group_sizes, over) for block in unit_blocks(spikes, spikes.window_pass.size)]
     columns: Expectations = dict(zip((*names, *REPEATS), np.concatenate(parts, axis=1)))

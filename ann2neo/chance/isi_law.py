@@ -36,7 +36,8 @@ def isi_law_test(
     on, and the numbers are compared with the uniform law by Kolmogorov and Smirnov. As n fixes the mean interval, the
     textbook p-value would be far too large; the distance's law is therefore sampled given n and L (16,384 draws, fixed
     seed) on a grid of n, between which p-values are interpolated. Over several stretches the law is sampled for as many
-    stretches of the (interval-weighted) mean size. NaN without intervals and for saturated units.
+    stretches of the (interval-weighted) mean size, which is rounded to a power of 1.2 with the same spikes per bin where
+    stretches differ in size. NaN without intervals and for saturated units.
 
     Parameters
     ----------
@@ -223,7 +224,12 @@ def _calibrated(
     isis = np.maximum(n[known] - 1, 0).astype(np.int64)
     n_isis = isis.sum(axis=1)
     mean_n = (n[known] * isis.astype(float)).sum(axis=1) / n_isis
-    mean_size = np.round((sizes * isis).sum(axis=1) / n_isis) if lattice else np.zeros(known.size)
+    mean_size = np.zeros(known.size)
+    if lattice:
+        # In stretches of unequal size every unit has a mean size of its own, and would need a law of its own.
+        mean_size = (sizes * isis).sum(axis=1) / n_isis
+        like = _like_size(mean_size)
+        mean_n, mean_size = np.clip(mean_n * like / mean_size, 2, like), like
     stretches = _coarse(np.minimum((isis > 0).sum(axis=1), np.ceil(_LONGEST / (mean_n - 1))))
     modified = _modified(distances[known], n_isis) ** 2
     kinds, kind = np.unique(np.stack([mean_size, stretches]), axis=1, return_inverse=True)
@@ -252,6 +258,16 @@ def _between_nodes(
 def _coarse(count: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
     """Round larger numbers to powers of 1.5, to sample fewer laws."""
     return np.where(count < 6, count, np.round(1.5 ** np.round(np.log(np.maximum(count, 1)) / np.log(1.5))))
+
+
+def _like_size(size: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+    """Round a size that is no whole number to a power of 1.2.
+
+    The law depends on spikes per bin, which stay, and hardly on the size.
+    """
+    whole = np.abs(size - np.round(size)) < 1e-9
+    coarse = np.round(1.2 ** np.round(np.log(size) / np.log(1.2)))
+    return np.where(whole, np.round(size), np.maximum(coarse, 2))
 
 
 @lru_cache(maxsize=1024)
