@@ -48,7 +48,7 @@ print(json.dumps(said))
 CASES = {
     # figures of the wrong thing
     "figures.raster(table)": ("AnalysisError", "a DataFrame was given", "ann2neo.record"),
-    "figures.raster(block)": ("AnalysisError", "a Block was given", "from_block"),
+    "figures.label_rates(block, 'units')": ("AnalysisError", "a Block was given", "from_block"),
     "figures.raster(recording, ax=[])": ("AnalysisError", "ax is a list", "figure.subplots()"),
     "figures.raster(recording, layer='aray')": ("LayerNotFound", "'aray'", "Did you mean 'array'"),
     "figures.label_rates(table, 'array')": ("AnalysisError", "a DataFrame was given", "no trials"),

@@ -59,7 +59,8 @@ def analyze(
     Parameters
     ----------
     spikes
-        A `Recording`, a neo.Block (its segments are passes, each with its own clock), a neo.Segment or a list of neo.SpikeTrain from any source.
+        A `Recording`; a neo.Block (its segments are passes, each with its own clock), Segment, Group or list of neo.SpikeTrain from any source; lists of such lists and
+        objects of `elephant.trials`; a TsGroup of pynapple; a dict of times with a unit, and ``"t_stop"``.
     windows
         In what spikes are counted for the Fano factor: a column of the trials table or a named Epoch ("label", "target_label"), "trial" (of a Block: the intervals of its Epoch "trials"), a number of bins,
         or a duration such as ``500 * pq.ms``; "stimulus_id" (of a recording) counts in trials and takes the factor over the repeats of each stimulus, that is over

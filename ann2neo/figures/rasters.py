@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -11,6 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ann2neo.figures import given
 from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
+from ann2neo.figures.cells import cells_or_recording, draw_cells
+from ann2neo.population.observed import ObservedUnits
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
 from ann2neo.windows import column_of, order_words, sums_by_code
@@ -20,16 +24,17 @@ MAX_ROWS, MAX_COLUMNS = 400, 1000
 MAX_BORDERS, MAX_NAMES = 60, 20
 
 
-def raster(recording: Recording, ax: Axes | None = None, *, layer: str | None = None) -> Axes:
+def raster(recording: Any, ax: Axes | None = None, *, layer: str | None = None) -> Axes:
     """Draw spikes over pseudo-time as an image: the share of bins with a spike in blocks of units and bins.
 
     Bins lie as the recording is arranged: give ``recording.arrange("label")`` to sort them by class, whose borders are then marked. Where units and bins are
-    few, a block is one unit in one bin. One layer has an axis of units; several are stacked at equal height.
+    few, a block is one unit in one bin. One layer has an axis of units; several are stacked at equal height. Of cells, the rate over time is drawn; time in which
+    a unit was not observed is grey.
 
     Parameters
     ----------
     recording
-        What to draw, as it is arranged and selected.
+        What to draw, as it is arranged and selected: a `Recording`, or spike trains in any container that `analyze` takes.
     ax
         Where to draw; None for a figure of its own.
     layer
@@ -42,7 +47,10 @@ def raster(recording: Recording, ax: Axes | None = None, *, layer: str | None = 
     >>> ax.get_xlabel()
     'pseudo-time: 1 bin = 1 input (bin, presented order)'
     """
-    recording = given.recording(recording)
+    found = cells_or_recording(recording)
+    if isinstance(found, ObservedUnits):
+        return draw_cells(found, ax)
+    recording = given.recording(found)
     ax = canvas(ax, 7.2, 4.4)
     layers = recording.layers if layer is None else (recording.layer(layer),)
     rows = MAX_ROWS if len(layers) == 1 else max(40, MAX_ROWS // len(layers))

@@ -51,9 +51,10 @@ def describe(table: pd.DataFrame) -> str:
     attrs = table.attrs
     unit = "bins" if "window_min_bins" in attrs else "ms"
     low, high = f"{attrs[f'window_min_{unit}']:g}", f"{attrs[f'window_max_{unit}']:g}"
+    within = f" within {attrs['within']}" if "within" in attrs else ""
     sizes = f"{low if low == high else f'{low} to {high}'} {unit}"
     return (
-        f"{len(table)} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}); "
+        f"{len(table)} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}){within}; "
         f"reference: {attrs['reference']}; engine: {attrs['engine']}"
     )
 

@@ -1,0 +1,95 @@
+"""Spikes of cells over time, as an image of rates; what was not observed is left blank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
+from ann2neo.population.observed import ObservedUnits
+
+MAX_ROWS, MAX_COLUMNS = 400, 1000
+UNOBSERVED = "#DDDDDD"
+
+
+def draw_cells(cells: ObservedUnits, ax: Axes | None = None) -> Axes:
+    """Draw the rate of every unit over time, segment after segment; time in which a unit was not observed is grey.
+
+    Parameters
+    ----------
+    cells
+        Whose spikes are drawn.
+    ax
+        Where to draw; None for a figure of its own.
+    """
+    ax = canvas(ax, 7.2, 4.4)
+    parts = [_rates(cells, number, edges) for number, edges in _edges(cells)]
+    lengths = [float(edges[-1] - edges[0]) / 1000 for _, edges in _edges(cells)]
+    top = max((float(np.nanmax(part)) for part in parts if np.isfinite(part).any()), default=1.0)
+    colours = matplotlib.colormaps[COUNTS].with_extremes(bad=UNOBSERVED)
+    begin, drawn = 0.0, None
+    for part, length in zip(parts, lengths):
+        drawn = ax.imshow(
+            np.ma.masked_invalid(part), aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=top or 1.0,
+            extent=(begin, begin + length, cells.n_units, 0),
+        )  # fmt: skip
+        begin += length
+        ax.axvline(begin, color=VERMILLION, linewidth=1.0)
+    ax.lines[-1].remove()
+    ax.set_xlim(0, begin)
+    ax.set_ylim(cells.n_units, 0)
+    ax.set_xlabel("time (s)" if len(parts) == 1 else f"time (s), {len(parts)} segments one after another")
+    ax.set_ylabel("unit")
+    _name(ax, cells)
+    if drawn is not None:
+        figure_of(ax).colorbar(drawn, ax=ax, label="rate (Hz)", pad=0.02)
+    return ax
+
+
+def _name(ax: Axes, cells: ObservedUnits) -> None:
+    if cells.n_units <= FEW_UNITS and "name" in cells.units:
+        ax.set_yticks(np.arange(cells.n_units) + 0.5, cells.units["name"].tolist())
+    else:
+        name_units(ax.yaxis, cells.n_units)
+
+
+def _edges(cells: ObservedUnits) -> list[tuple[int, Float[np.ndarray, " edge"]]]:
+    """Cut the time that any unit was observed in into blocks, segment by segment."""
+    spans = {}
+    for number in range(len(cells.cells.segments)):
+        borders = np.concatenate([pieces.borders_ms(number) for pieces in set(cells.pieces)])
+        if len(borders):
+            spans[number] = (float(borders.min()), float(borders.max()))
+    whole = sum(stop - start for start, stop in spans.values())
+    return [
+        (number, np.linspace(start, stop, max(1, round(MAX_COLUMNS * (stop - start) / whole)) + 1))
+        for number, (start, stop) in spans.items()
+    ]
+
+
+def _rates(cells: ObservedUnits, segment: int, edges: Float[np.ndarray, " edge"]) -> Float[np.ndarray, "row column"]:
+    """Divide spikes by observed time, in Hz; NaN where nothing was observed. Many units are averaged in blocks of neighbours."""
+    sums, time = np.zeros((2, cells.n_units, edges.size - 1))
+    for unit, pieces in enumerate(cells.pieces):
+        times = cells.cells.times(unit, segment, pieces) * pieces.ms
+        sums[unit] = np.histogram(times, edges)[0]
+        for start, stop in pieces.borders_ms(segment):
+            time[unit] += np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None)
+    rows = np.linspace(0, cells.n_units, min(cells.n_units, MAX_ROWS) + 1).astype(np.int64)[:-1]
+    sums, time = np.add.reduceat(sums, rows, axis=0), np.add.reduceat(time, rows, axis=0)
+    return np.where(time > 0, sums / np.where(time > 0, time, 1.0) * 1000, np.nan)
+
+
+def cells_or_recording(given: Any) -> Any:
+    """Take the units of spike trains in any container, or the recording that they come from; anything else as it is."""
+    if not (hasattr(given, "segments") or hasattr(given, "spiketrains") or isinstance(given, (list, tuple, dict))):
+        return given
+    from ann2neo.population.ensemble import choose
+    from ann2neo.population.recorded import RecordedUnits
+
+    found = choose(given, None, None, seed=0)
+    return found.recording if isinstance(found, RecordedUnits) else found
