@@ -404,11 +404,12 @@ def test_fixed_windows_need_one_order():
     from strategies import small_recording
 
     made = ann2neo.analyze(small_recording(n_passes=1), windows=10, progress=False)
-    other = made.copy()
-    other.attrs = made.attrs | {"order_sha256": "another"}
-    made.attrs = made.attrs | {"order_sha256": "one"}
+    # Four networks that differ.
+    networks = [made.assign(cv=made["cv"] + number) for number in range(4)]
+    for number, table in enumerate(networks):
+        table.attrs = made.attrs | {"order_sha256": "another" if number == 1 else "one"}
     with pytest.raises(AnalysisError, match="order_sha256"):
-        ann2neo.compare({"memorizing": [made, other], "generalizing": [made, made]}, indicators=["fano_mean"])
-    for table in (made, other):
+        ann2neo.compare({"memorizing": networks[:2], "generalizing": networks[2:]}, indicators=["fano_mean"])
+    for table in networks:
         table.attrs = table.attrs | {"windows": "label"}
-    ann2neo.compare({"memorizing": [made, other], "generalizing": [made, made]})
+    ann2neo.compare({"memorizing": networks[:2], "generalizing": networks[2:]})

@@ -11,6 +11,7 @@ from ann2neo.cli.analyzing import analyze, compare
 from ann2neo.cli.exporting import export
 from ann2neo.cli.sharing import share
 from ann2neo.cli.showing import demo, info
+from ann2neo.cli.terminal import say
 from ann2neo.errors import Ann2NeoError
 
 __all__ = ["commands", "main"]
@@ -26,7 +27,7 @@ def main() -> None:
     try:
         commands(standalone_mode=False)
     except Ann2NeoError as error:
-        click.echo("\n".join(filter(None, [f"{type(error).__name__}: {error}", _notes(error)])), err=True)
+        say("\n".join(filter(None, [f"{type(error).__name__}: {error}", _notes(error)])), err=True)
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         error.show()
@@ -35,7 +36,7 @@ def main() -> None:
         cause = interruption.__cause__ or interruption
         kept = _notes(cause) or "no unfinished file was left behind."
         ended = any(isinstance(one, Terminated) for one in (interruption, cause, interruption.__context__))
-        click.echo(f"{'Ended' if ended else 'Interrupted'}: {kept}", err=True)
+        say(f"{'Ended' if ended else 'Interrupted'}: {kept}", err=True)
         sys.exit(EXIT_ENDED if ended else EXIT_INTERRUPTED)
 
 

@@ -10,6 +10,7 @@ import click
 
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_windows
+from ann2neo.cli.terminal import say
 
 # Each takes all files that follow it, as shells expand patterns into them.
 GROUPS = ("--against", "--mine")
@@ -92,7 +93,7 @@ def analyze(
         scheduler=scheduler,
         overwrite=overwrite,
         progress=not quiet,
-        say=click.echo,
+        say=say,
     )
 
 
@@ -205,5 +206,5 @@ def compare(
         alpha=alpha,
         overwrite=overwrite,
         progress=not quiet,
-        say=click.echo,
+        say=say,
     )

@@ -9,6 +9,7 @@ import click
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_thresholds, read_units
 from ann2neo.cli.objects import load_object
+from ann2neo.cli.terminal import say
 from ann2neo.cli.weights import with_weights
 
 
@@ -92,4 +93,4 @@ def export(
         progress=not quiet and rank == 0,
     )
     if rank == 0:
-        click.echo(f"{output}: {recording}")
+        say(f"{output}: {recording}")

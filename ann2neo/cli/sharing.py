@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ann2neo.cli import options
+from ann2neo.cli.terminal import say
 
 
 @click.command(short_help="Make a checked bundle of a file.")
@@ -25,4 +26,4 @@ def share(file: Path, output: Path, overwrite: bool) -> None:
     """
     from ann2neo.sharing import share as make_bundle
 
-    click.echo(f"{make_bundle(file, output, overwrite=overwrite)} is ready to share.")
+    say(f"{make_bundle(file, output, overwrite=overwrite)} is ready to share.")

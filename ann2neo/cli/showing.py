@@ -11,6 +11,7 @@ import click
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_thresholds, read_units
 from ann2neo.cli.objects import load_object
+from ann2neo.cli.terminal import say
 
 if TYPE_CHECKING:
     from ann2neo.recording import Recording
@@ -30,7 +31,7 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
     """
     from ann2neo.demo import run_demo
 
-    run_demo(output, seed=seed, overwrite=overwrite, progress=not quiet, say=click.echo)
+    run_demo(output, seed=seed, overwrite=overwrite, progress=not quiet, say=say)
 
 
 @click.command(short_help="Say what is in a file, a model or a table.")
@@ -80,17 +81,17 @@ def info(
     if columns:
         from ann2neo.analysis.columns import handbook
 
-        click.echo(handbook(min(shutil.get_terminal_size((88, 24)).columns, 110)))
+        say(handbook(min(shutil.get_terminal_size((88, 24)).columns, 110)))
     elif file is not None and check:
         from ann2neo.formats.damage import check as check_file
 
         right = check_file(file)
-        click.echo(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
+        say(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
     elif file is not None:
         from ann2neo.formats.laboratory import read_spikes
 
         said = options.read_observation(time_unit, t_start, t_stop, text_columns)
-        click.echo(_describe(read_spikes(file, said)))
+        say(_describe(read_spikes(file, said)))
     elif model and inputs:
         from ann2neo.capture import plan
 
@@ -103,9 +104,9 @@ def info(
             units=chosen,
             steps=along,
         )
-        click.echo(table.to_string(index=False))
+        say(table.to_string(index=False))
         size = "" if table["bytes"].isna().any() else f", {table['bytes'].sum():,.0f} bytes as bits"
-        click.echo(f"{table['units'].sum()} units{size}")
+        say(f"{table['units'].sum()} units{size}")
     else:
         raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
 

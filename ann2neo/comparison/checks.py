@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.integrity import values_crc32
 
 # What a comparison says of its tables where they all agree in it.
 SAID = (
@@ -60,6 +61,27 @@ def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
             "There is nothing to compare.",
             "Give at least one unit table (`ann2neo.analyze`) for each group.",
         )
+
+
+def check_replicates(tables: Mapping[str, list[pd.DataFrame]]) -> None:
+    """Refuse a network that is given twice: it is one replicate, however often it is counted.
+
+    Two networks never have the same value of every measure of every unit, but where no unit says anything (silent, saturated).
+    """
+    seen: dict[tuple[Any, ...], str] = {}
+    for group, of_group in tables.items():
+        for number, table in enumerate(of_group, start=1):
+            if "quality" not in table or not (table["quality"] == "good").any():
+                continue
+            key = tuple((str(name), values_crc32(table[name])) for name in table.columns)
+            here = f"number {number} of {group!r}"
+            if key in seen:
+                raise AnalysisError(
+                    f"{here} is the same network as {seen[key]}: all values of all its units are the same.",
+                    "Counted twice, one network would seem to be two, and p values would be too small.",
+                    "Give each network once.",
+                )
+            seen[key] = here
 
 
 def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:

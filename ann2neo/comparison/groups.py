@@ -12,7 +12,13 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from ann2neo.comparison.checks import check_comparable, check_indicators, shared_attrs, tables_of
+from ann2neo.comparison.checks import (
+    check_comparable,
+    check_indicators,
+    check_replicates,
+    shared_attrs,
+    tables_of,
+)
 from ann2neo.comparison.comparability import has_bins, reason_against
 from ann2neo.comparison.effects import (
     auc,
@@ -101,6 +107,7 @@ def compare(
         raise AnalysisError(f"There is no correction {method!r}.", "Nothing was compared.", "Use 'bh' or 'by'.")
     tables = tables_of(groups)
     shared = shared_attrs(tables)
+    check_replicates(tables)
     summaries = {name: [summarize(table) for table in of_group] for name, of_group in tables.items()}
     check_indicators(summaries, indicators)
     layers, left_out = _layers_in_all(summaries, _beside_cells(tables))

@@ -111,11 +111,26 @@ def analyze_files(
     return out
 
 
+def name_of(path: Path) -> str:
+    """Name results after a file; what of its name is no text in UTF-8 is written as its code.
+
+    Examples
+    --------
+    >>> name_of(Path("rec.nwb")), name_of(Path("a\\udcff.nwb"))
+    ('rec', 'a\\\\udcff')
+    """
+    return path.stem.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _check_names(files: Sequence[Path]) -> None:
     """Refuse files whose results would have one name, also where a disk knows no capitals."""
     taken: dict[str, Path] = {}
     for path in files:
-        own = [path.stem, f"{path.stem}-summary", *([ALL] if len(files) > 1 and path.stem.casefold() == ALL else [])]
+        own = [
+            name_of(path),
+            f"{name_of(path)}-summary",
+            *([ALL] if len(files) > 1 and name_of(path).casefold() == ALL else []),
+        ]
         clash = [name.casefold() for name in own if name.casefold() in taken]
         if clash or ALL in own[2:]:
             other = taken.get(clash[0]) if clash else f"the table of all sources, {ALL}.csv"
@@ -151,12 +166,12 @@ def analyze_file(path: Path, order: Any, said: Observation | None = None, **opti
     found = read_spikes(path, said)
     if isinstance(found, Recording):
         recording = found if order is None else found.arrange(order)
-        return [Result(name=path.stem, table=analyze(recording, **options), recording=recording)]
+        return [Result(name=name_of(path), table=analyze(recording, **options), recording=recording)]
     if order is not None:
         raise AnalysisError(
             f"{path} is not ours: its trials cannot be arranged.",
             "Its order is that of its spike times.",
             "Leave --order out.",
         )
-    names = [path.stem] if len(found) == 1 else [f"{path.stem}-block{number}" for number in range(len(found))]
+    names = [name_of(path)] if len(found) == 1 else [f"{name_of(path)}-block{number}" for number in range(len(found))]
     return [Result(name=name, table=analyze(block, **options)) for name, block in zip(names, found)]

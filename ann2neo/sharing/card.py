@@ -166,7 +166,7 @@ def data_card(recording: Recording, file: str) -> str:
         axis=time_axis(recording),
         order=_order(recording),
         layers=[_layer_row(layer, recording.n_bins) for layer in recording.layers],
-        columns=", ".join(f"`{column}`" for column in recording.trials.columns),
+        columns=", ".join(_cell(column) for column in recording.trials.columns),
         labels=_labels(recording),
         provenance=[(_cell(key), _cell(value)) for key, value in recording.provenance.items()],
         license=_cell(
@@ -215,6 +215,6 @@ def _labels(recording: Recording) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Keep a value from breaking out of its cell of a Markdown table."""
+    """Keep a value from breaking out of its cell of a Markdown table, and from becoming a tag or code."""
     text = " ".join(str(value).split())
     return "".join(f"\\{letter}" if letter in "|`*_<[\\" else letter for letter in text)
