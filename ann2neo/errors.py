@@ -107,5 +107,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("x", ["features.0"])
     ''
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -72,7 +72,7 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
     >>> ann2neo.read_table(path).attrs
     {'units': {'isi_mean': 'ms'}}
     """
-    path = Path(path)
+    path = _path(path)
     _check_suffix(path)
     if not isinstance(table, pd.DataFrame):
         raise FormatError(
@@ -101,7 +101,7 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     FormatError
         If the file, or what lies beside a CSV, is missing or damaged, or the suffix unknown.
     """
-    path = Path(path)
+    path = _path(path)
     _check_suffix(path)
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
@@ -236,6 +236,16 @@ def _pyarrow(name: str) -> ModuleType:
             "Install it (`pip install 'ann2neo[parquet]'`), or use .csv.",
         )
     return importlib.import_module(name)
+
+
+def _path(given: Any) -> Path:
+    if not isinstance(given, str | PathLike):
+        raise FormatError(
+            f"an object of type {type(given).__name__} is no name of a file.",
+            "Nothing was read or written.",
+            'Give a name such as "table.csv"; a table comes first: write_table(table, "table.csv").',
+        )
+    return Path(given)
 
 
 def _check_suffix(path: Path) -> None:

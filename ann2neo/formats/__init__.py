@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -70,7 +71,7 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     True
     """
     as_recording(recording)
-    home = _home(_path(path))
+    home = _home(path_of(path))
     check_takes_images(path, images)
     given = {} if images is None else {"images": images}
     home.save(recording, Path(path), overwrite=overwrite, **given)
@@ -89,7 +90,7 @@ def load(path: str | PathLike[str]) -> Recording:
     FormatError
         If the file is missing, foreign, truncated or of a newer ann2neo, or its suffix unknown.
     """
-    home = _home(_path(path))
+    home = _home(path_of(path))
     if not Path(path).exists():
         near = suggestion(Path(path).name, (other.name for other in Path(path).absolute().parent.glob("*")))
         raise FormatError(f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder.")
@@ -106,9 +107,9 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
     OutputExists
         If there is such a file and it may not be replaced.
     """
-    _home(_path(path))
+    _home(path_of(path))
     marker = None
-    if _path(path).suffix == ".zarr":
+    if path_of(path).suffix == ".zarr":
         from ann2neo.store.layout import MARKER as marker
     check_target(Path(path), overwrite, marker=marker)
 
@@ -121,16 +122,34 @@ def check_takes_images(path: str | PathLike[str], images: Any) -> None:
     FormatError
         If there are images and the file is no NWB.
     """
-    if images is not None and _path(path).suffix != ".nwb":
+    if images is not None and path_of(path).suffix != ".nwb":
         raise FormatError(f"{path} cannot hold images.", "Nothing was written.", "Save as .nwb, or leave out images=.")
 
 
-def _path(given: Any) -> Path:
+def path_of(given: Any) -> Path:
+    """Take the name of a file.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+
+    Examples
+    --------
+    >>> path_of("rec.nwb").suffix
+    '.nwb'
+    """
     if not isinstance(given, str | PathLike):
         raise FormatError(
             f"an object of type {type(given).__name__} is no name of a file.",
             "Nothing was read or written.",
             'Give a name such as "rec.nwb"; the recording comes first: save(recording, "rec.nwb").',
+        )
+    if "\0" in os.fspath(given) or len(os.fsencode(Path(given).name)) > 255:
+        raise FormatError(
+            f"a name of {len(Path(given).name)} letters, or with a null character, is no name of a file.",
+            "Nothing was read or written.",
+            "Use another name.",
         )
     return Path(given)
 

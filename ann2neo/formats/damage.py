@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ann2neo import store
 from ann2neo.errors import FormatError
-from ann2neo.formats import SUFFIXES, load
+from ann2neo.formats import SUFFIXES, load, path_of
 from ann2neo.integrity import check_seal, content_of, damaged
 from ann2neo.ownership import SIGNATURE, files_of, sha256, signed_files
 from ann2neo.tables import SUFFIXES as TABLE_SUFFIXES
@@ -46,7 +46,7 @@ def check(path: str | PathLike[str]) -> list[str]:
     >>> check(path)[-3:]
     ["spikes of layer 'relu'", "units of layer 'relu'", "thresholds of layer 'relu'"]
     """
-    path = Path(path)
+    path = path_of(path)
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was checked.", "Check the name and the folder.")
     if path.suffix == ".zarr":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,6 +49,25 @@ class Layer:
                 f"layer {self.name!r} has {self.units.size} units, {self.thresholds.size} thresholds and {self.raster.n_units} spike trains.",
                 "It is unclear which belongs to which.",
                 "Give one threshold and one row of the raster for each unit.",
+            )
+        if not isinstance(self.name, str):
+            raise RecordingError(
+                f"the name of a layer is {self.name!r}, of type {type(self.name).__name__}.",
+                "No file could keep it.",
+                "Give a string.",
+            )
+        n_places = math.prod(self.shape)
+        if self.units.size and not 0 <= self.units.min() <= self.units.max() < n_places:
+            raise RecordingError(
+                f"layer {self.name!r} has units {self.units.min()} to {self.units.max()}, but its shape {self.shape} has {n_places} places.",
+                "Units would have no place in the activation.",
+                "Give the shape of one activation without the batch axis; its product is the number of places.",
+            )
+        if np.isnan(self.thresholds).any():
+            raise RecordingError(
+                f"{int(np.isnan(self.thresholds).sum())} of {self.thresholds.size} thresholds of layer {self.name!r} are NaN.",
+                "Nothing exceeds NaN, so that these units could never have spiked.",
+                "Give a number for each unit.",
             )
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import ShareError
-from ann2neo.formats import load, save
+from ann2neo.formats import load, path_of, save
 from ann2neo.ownership import files_of, results, sha256
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
@@ -69,7 +69,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
             "A bundle is made of a file, which is checked as others will read it.",
             'Save it first: ann2neo.save(recording, "rec.nwb"), then share("rec.nwb", "bundle").',
         )
-    source, folder = Path(path), Path(out)
+    source, folder = path_of(path), path_of(out)
     with complete_or_absent(folder, overwrite=overwrite, marker=results("a bundle"), inputs=[source]) as part:
         recording = load(source)
         name = NO_LABEL.sub("-", source.stem).strip("-") or "recording"
