@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 STORE = (
     "test_store.py",
     "test_integrity.py",
-    "test_store_together.py",
+    "test_store_lock.py",
     "test_store_writer.py",
     "test_capture_store.py",
 )
@@ -35,7 +35,7 @@ TESTS = {
     "ann2neo/integrity.py": ("test_integrity.py",),
     "ann2neo/atomic.py": ("test_ownership.py", "test_formats_hostile.py"),
     "ann2neo/ownership.py": ("test_ownership.py",),
-    "ann2neo/capture/storing": ("test_capture_store.py", "test_capture_resume.py", "test_capture_store_refusals.py"),
+    "ann2neo/capture/store": ("test_capture_store.py", "test_capture_resume.py", "test_capture_store_refusals.py"),
 }
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
