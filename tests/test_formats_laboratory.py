@@ -349,6 +349,9 @@ def test_the_command_line_reads_them_too(tmp_path):
     expected = analyze(read(path), windows=around, within="orientation")
     np.testing.assert_allclose(found["fano"], expected["fano"], rtol=1e-12)
     assert found["area"].tolist() == expected["area"].tolist()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Only time in which a unit was observed counts" in page
+    assert "artificial unit" not in page
 
 
 def test_the_command_line_asks_for_what_a_text_does_not_say(tmp_path):

@@ -17,7 +17,7 @@ from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results
 from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
-from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, describe, printed, save_picture, write_result
+from ann2neo.results.pages import REPORT, Result, describe, how_to_read, printed, save_picture, write_result
 from ann2neo.summary import summarize
 
 ALL = "all-sources"
@@ -103,7 +103,7 @@ def analyze_files(
         write_report(
             part / REPORT,
             title="Spike trains of " + ", ".join(result.name for result in found),
-            lead=[HOW_TO_READ],
+            lead=how_to_read(found),
             sections=sections,
             provenance=dict(found[0].table.attrs) if len(found) == 1 else None,
         )

@@ -21,9 +21,14 @@ SHOWN = (
     "label_share_mean", "label_share_expected_mean",
 )  # fmt: skip
 
+CHANCE = "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
-    "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
-    "A spike of an artificial unit is an activation above its threshold, no action potential, and pseudo-time is the order of inputs, no time."
+    CHANCE
+    + "A spike of an artificial unit is an activation above its threshold, no action potential, and pseudo-time is the order of inputs, no time."
+)
+OF_CELLS = (
+    CHANCE
+    + "Only time in which a unit was observed counts; trials that were not wholly observed are left out for that unit."
 )
 
 
@@ -44,6 +49,12 @@ class Result:
     name: str
     table: pd.DataFrame
     recording: Recording | None = None
+
+
+def how_to_read(results: Sequence[Result]) -> list[str]:
+    """Say what the numbers of networks, of cells, or of both mean."""
+    networks = [result.recording is not None for result in results]
+    return ([HOW_TO_READ] if any(networks) else []) + ([OF_CELLS] if not all(networks) else [])
 
 
 def describe(table: pd.DataFrame) -> str:
