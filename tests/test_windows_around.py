@@ -248,3 +248,18 @@ def test_poisson_cells_have_the_fano_factor_that_is_expected():
     difference = table["fano"] - table["fano_expected"]
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(60)
     assert quiet(ann2neo.analyze, segment, windows="trial", progress=False)["fano"].min() > 2
+
+
+def test_histograms_about_events():
+    """A neo Event is a stimulus onset for psth too; times are relative to it, and a network has none."""
+    segment, trains, _, cue, _ = recorded()
+    size = segment.events[0].array_annotations["size"]
+    around = Around("reward", -0.2 * pq.s, 0.3 * pq.s)
+    found = population.psth(segment, by="size", windows=around, bin_size=100 * pq.ms)
+    own = found[(found["unit"] == 1) & (found["label"] == 2)]
+    np.testing.assert_allclose(own["start_ms"], [-200, -100, 0, 100, 200], atol=1e-9)
+    edges = (cue + 0.1)[size == 2][:, None] + np.arange(-2, 4) * 0.1
+    counts = np.diff(np.searchsorted(trains[1].magnitude, edges), axis=1)
+    np.testing.assert_allclose(own["mean"], counts.mean(axis=0))
+    with pytest.raises(WindowError, match="every input is a trial"):
+        population.psth(ann2neo.from_array(np.eye(4, dtype=bool), labels=[0, 1, 0, 1]), windows=around)

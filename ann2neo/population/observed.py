@@ -12,10 +12,12 @@ import quantities as pq
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.analysis.cutting import BIN_TOLERANCE, wholly_observed
+from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.population.recorded import BYTES_PER_TRAIN
 from ann2neo.trains.cells import Cells, Pieces
 from ann2neo.trains.intervals import intervals_by
+from ann2neo.trains.moments import windows_around
 from ann2neo.trains.observed import common_time
 
 Span = tuple[int, float, float]
@@ -111,12 +113,13 @@ class ObservedUnits:
         """Say when each piece of common time begins and ends, in milliseconds on the clock of its segment."""
         return np.array([(start, stop) for _, start, stop in self._spans()])
 
-    def trials(self, by: str) -> pd.DataFrame:
+    def trials(self, by: str, around: Around | None = None) -> pd.DataFrame:
         """Say when each trial with a known condition begins and ends: intervals of an Epoch, else whole segments that carry the condition as an annotation.
 
-        Trials without an end, or without duration, are left out with a warning.
+        With ``around`` they are windows about events, whose table has the condition. Trials without an end, or without duration, are left out with a warning.
         """
-        found = intervals_by(self.cells.segments, by)
+        segments = self.cells.segments
+        found = intervals_by(segments, by) if around is None else windows_around(segments, around, by)
         rows = [
             (number, start, stop, value)
             for number, each in enumerate(found)

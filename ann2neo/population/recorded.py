@@ -11,7 +11,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.analysis.source import identity
-from ann2neo.errors import AnalysisError
+from ann2neo.around import Around
+from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.recording import Recording
 from ann2neo.windows import column_of
 
@@ -81,8 +82,20 @@ class RecordedUnits:
         lengths = np.diff(self.recording.stretches) * float(self.recording.bin_size_ms)
         return np.stack([np.zeros(lengths.size), lengths], axis=1)
 
-    def trials(self, by: str) -> pd.DataFrame:
-        """Say when each trial with a label begins and ends within its pass: segment, start_ms, stop_ms, label."""
+    def trials(self, by: str, around: Around | None = None) -> pd.DataFrame:
+        """Say when each trial with a label begins and ends within its pass: segment, start_ms, stop_ms, label.
+
+        Raises
+        ------
+        WindowError
+            If windows around events are asked for: inputs come in no time.
+        """
+        if around is not None:
+            raise WindowError(
+                f"windows={around} were asked for of a recording of a network.",
+                "Its inputs come in no time, so that nothing happens around them.",
+                "Leave `windows` out: every input is a trial.",
+            )
         table = self.recording.trials
         label = table["stimulus_id"].to_numpy() if by == "stimulus_id" else column_of(table, by)
         ms, first = float(self.recording.bin_size_ms), self._first_bin(table["pass"].to_numpy(np.int64))

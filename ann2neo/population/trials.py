@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.population.ensemble import Ensemble
 from ann2neo.trains.conditions import condition_codes
@@ -67,8 +68,8 @@ class LabelledTrials:
         return np.bincount(self.codes, minlength=len(self.names))
 
 
-def labelled_trials(ensemble: Ensemble, by: str) -> LabelledTrials:
-    """Find the trials whose condition is known, and warn of those that were not observed as a whole.
+def labelled_trials(ensemble: Ensemble, by: str, around: Around | None = None) -> LabelledTrials:
+    """Find the trials whose condition is known, or windows about their events, and warn of those that were not observed as a whole.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def labelled_trials(ensemble: Ensemble, by: str) -> LabelledTrials:
     WindowError
         If there is no such condition.
     """
-    table = ensemble.trials(by)
+    table = ensemble.trials(by, around)
     if table.empty:
         raise AnalysisError(
             f"no trial has a known {by!r}.",

@@ -12,6 +12,7 @@ import quantities as pq
 from jaxtyping import Float, Int
 
 from ann2neo.analysis.cutting import whole_bins
+from ann2neo.around import Around
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
 from ann2neo.population.sizes import MAX_BYTES, say_size
@@ -104,6 +105,7 @@ def psth(
     *,
     bin_size: pq.Quantity | None = None,
     by: str = "label",
+    windows: Around | None = None,
     layer: str | None = None,
     units: Choice = None,
     seed: int = 0,
@@ -127,6 +129,8 @@ def psth(
         Width of a bin; on a recording its own bin if not given, else a whole multiple of it.
     by
         Column of the trials table (also "stimulus_id"), name of an Epoch or of an array annotation, or annotation of segments.
+    windows
+        Of cells: `Around` an event, in whose table ``by`` is a column; times are then relative to the event. None for whole trials.
     layer
         Name of a layer; None for all.
     units
@@ -139,7 +143,7 @@ def psth(
     Returns
     -------
     pandas.DataFrame
-        A row per unit, label and bin: ``layer``, ``unit``, ``label``, ``start_ms``, ``n_trials``, ``mean`` (spikes per bin), ``rate_hz``,
+        A row per unit, label and bin: ``layer``, ``unit``, ``label``, ``start_ms`` (after the trial begins, or relative to the event), ``n_trials``, ``mean`` (spikes per bin), ``rate_hz``,
         ``expected`` and ``chance_sd`` of ``mean``. Bins that no trial of a label reaches are left out.
 
     Raises
@@ -169,7 +173,8 @@ def psth(
     """
     chosen = choose(spikes, layer, units, seed)
     width = float(bin_size_of(chosen, bin_size))
-    trials = labelled_trials(chosen, by)
+    trials = labelled_trials(chosen, by, windows)
+    begin = 0.0 if windows is None else windows.offsets_ms[0]
     n_bins = whole_bins(trials.durations_ms / width)
     if n_bins.max() == 0:
         raise AnalysisError(
@@ -179,7 +184,7 @@ def psth(
         )
     _say_rows(chosen.n_units * len(trials.names) * int(n_bins.max()), max_bytes)
     per_unit = 8 * (3 * n_bins.size * int(n_bins.max() + 1) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
-    table = _unit_by_unit(chosen, trials, per_unit, partial(_psth_of, width=width))
+    table = _unit_by_unit(chosen, trials, per_unit, partial(_psth_of, width=width, begin=begin))
     measured_in = {
         "start_ms": "ms",
         "mean": "spikes per bin",
@@ -234,7 +239,7 @@ def _ratio(values: np.ndarray, by: np.ndarray) -> Float[np.ndarray, "unit label"
         return values / by
 
 
-def _psth_of(part: Ensemble, trials: LabelledTrials, width: float) -> pd.DataFrame:
+def _psth_of(part: Ensemble, trials: LabelledTrials, width: float, begin: float) -> pd.DataFrame:
     n_bins = whole_bins(trials.durations_ms / width)
     edges = trials.edges_ms[:, :1] + np.minimum(np.arange(n_bins.max(initial=0) + 1), n_bins[:, None]) * width
     counts = np.diff(part.spikes_before(trials.segment, edges), axis=2)
@@ -247,7 +252,7 @@ def _psth_of(part: Ensemble, trials: LabelledTrials, width: float) -> pd.DataFra
         with np.errstate(invalid="ignore"):
             mean = sums / n_trials
             columns = {
-                "start_ms": np.full(sums.shape, number * width),
+                "start_ms": np.full(sums.shape, begin + number * width),
                 "n_trials": np.broadcast_to(n_trials, sums.shape),
                 "mean": mean,
                 "rate_hz": mean * 1000 / width,
