@@ -311,7 +311,7 @@ def test_leaving_out_is_recording_without():
     rng = np.random.default_rng(3)
     labels = rng.permutation(np.repeat([0, 1, 2], 20))
     dense = rng.random((60, 9)) < 0.3 + 0.2 * (labels == 1)[:, None]
-    names = ["firing_rate_var", "fano_mean", "fano_var", "label_share_mean"]
+    names = ["firing_rate_var", "p_spike_var", "label_share_mean", "label_share_adjusted_mean"]
     found = jackknife(ann2neo.from_array(dense, labels=labels), indicators=names, n_groups=5, progress=False)
     place = np.empty(60, int)
     for label in range(3):

@@ -189,9 +189,7 @@ def _check_over(over: Over, windows: Any, within: str | None) -> None:
         )
 
 
-def _source(
-    spikes: Any, windows: Any, bin_size_ms: float | None, within: str | None = None, over: Over = "windows"
-) -> Source:
+def _source(spikes: Any, windows: Any, bin_size_ms: Any, within: str | None = None, over: Over = "windows") -> Source:
     """Take our own recordings bit by bit, and anything else by its spike times."""
     if isinstance(spikes, Recording):
         if bin_size_ms not in (None, spikes.bin_size_ms):

@@ -25,11 +25,13 @@ from ann2neo.surrogates.indicators import (
     indicator_unit,
     indicator_values,
 )
+from ann2neo.surrogates.linearization import Errors, fano_errors
 from ann2neo.surrogates.permutations import trial_lengths
 from ann2neo.windows import Exchange, stretch_edges
 
 SCHEMA = "ann2neo-jackknife/1"
 OF_INTERVALS = ("cv_mean", "cv2_mean", "lv_mean")
+OF_FANO = ("fano_mean", "fano_var")
 
 
 def jackknife(
@@ -60,10 +62,13 @@ def jackknife(
     grouped within labels if there are any, else among all. Fewer inputs than ``n_groups`` in a window make the interval
     wider than need be.
 
-    A Fano factor is proportional to the size of the windows wherever these matter, and leaving out inputs shrinks them:
-    the estimate is not corrected for bias, and its interval is up to the share 1 / G too narrow. Where inputs have no
-    relation to windows at all, squares of counts have no linear part, and the interval is too wide, never too narrow in
-    expectation: by sqrt(2) for mean Fano factors and label shares, by more for their variance. Test chance with
+    A Fano factor jumps with the size of windows, which groups that do not divide a label leave unequal. Over label windows
+    mean and variance of Fano factors are therefore not computed from groups but by linearization with a second-order
+    term, see `ann2neo.surrogates.linearization.fano_errors`; the interval is that of the normal law.
+
+    Where inputs have no relation to windows at all, squares of counts have no linear part, and the interval of other
+    indicators (label shares, Fano factors in other windows) is too wide, never too narrow in expectation: by sqrt(2) for
+    means, by more for variances. That of CV, CV2 and Lv in shuffled order is 1.2 to 1.4 times too wide. Test chance with
     `null_bands`.
 
     Parameters
@@ -132,6 +137,9 @@ def jackknife(
         progress=progress,
     )
     result = values.rows.assign(value=values.observed, **_interval(values, n_groups, confidence))
+    source = recording_source(recording, windows)
+    if over == "windows" and result["indicator"].isin(OF_FANO).any() and (errors := fano_errors(source, min_spikes)):
+        _linearize(result, errors, confidence)
     result.attrs = {
         "schema": SCHEMA,
         **values.facts,
@@ -228,6 +236,16 @@ def _cut(strata: Int[np.ndarray, " trial"], n_groups: int) -> Int[np.ndarray, " 
         members = np.flatnonzero(strata == stratum)
         groups[members] = (np.arange(members.size) + (number + 0.5) / known.size) * n_groups // members.size
     return groups
+
+
+def _linearize(result: pd.DataFrame, errors: Errors, confidence: float) -> None:
+    """Replace the errors of Fano factors by those of their linearization."""
+    own = result["indicator"].isin(OF_FANO).to_numpy()
+    keys = zip(result["layer"].tolist(), result["population"].tolist(), result["indicator"].tolist())
+    error = np.array([errors[layer, p][name] if mine else np.nan for (layer, p, name), mine in zip(keys, own)])
+    value, reach = result["value"].to_numpy(np.float64), float(stats.norm.isf((1 - confidence) / 2)) * error
+    for column, values in {"standard_error": error, "low": value - reach, "high": value + reach}.items():
+        result[column] = np.where(own, values, result[column].to_numpy(np.float64))
 
 
 def _interval(values: Values, n_groups: int, confidence: float) -> dict[str, Float[np.ndarray, " row"]]:
