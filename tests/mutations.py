@@ -21,6 +21,7 @@ STORE = (
     "test_store_lock.py",
     "test_store_writer.py",
     "test_capture_store.py",
+    "test_formats.py",
 )
 # Which tests are about which files, the quickest first.
 TESTS = {
