@@ -125,3 +125,19 @@ def test_windows_beyond_the_bins_are_refused():
     """Windows that need more bins than there are end in an error that names both numbers."""
     with pytest.raises(WindowError, match="Windows of 30 bins were asked for, but there are 20 bins"):
         rejection_rates(np.ones((1, 20), bool), np.array([10, 20]))
+
+
+def test_stretches_of_unequal_size_share_their_laws():
+    """Every unit has a mean stretch of its own; laws are sampled for like ones together, and the level is kept."""
+    from ann2neo.chance.isi_law import _null
+
+    rng, bins, n_units = np.random.default_rng(6), np.array([300, 600, 900, 2000]), 1500
+    rates = rng.uniform(0.02, 0.6, n_units)
+    parts = [rng.random((n_units, size)) < rates[:, None] for size in bins]
+    n = np.stack([part.sum(axis=1) for part in parts], axis=1)
+    isis = [np.concatenate([np.diff(np.flatnonzero(part[unit])) for part in parts]) for unit in range(n_units)]
+    offsets = np.cumsum([0, *(one.size for one in isis)])
+    before = _null.cache_info().misses
+    p = isi_law_test(np.concatenate(isis), offsets, n, bins, keys=np.arange(n_units))
+    assert _null.cache_info().misses - before < 120
+    assert LOWEST - 0.006 < np.mean(p <= 0.05) < HIGHEST + 0.006

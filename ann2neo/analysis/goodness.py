@@ -52,9 +52,7 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
         "overdispersion_p": overdispersion,
         "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),
         "isi_law_p": chance.isi_law_test(in_bins, offsets, n, bins, keys=unit_keys(chunk.units, seed)),
-        "stationarity_p": chance.stationarity_test(
-            _sums(arrays, places).astype(np.int64), n.sum(axis=1), n_bins=int(bins.sum())
-        ),
+        "stationarity_p": chance.stationarity_test(_whole_sums(arrays, places), n.sum(axis=1), n_bins=int(bins.sum())),
     }
 
 
@@ -176,3 +174,9 @@ def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:
 
 def _sums(arrays: SpikeArrays, values: np.ndarray) -> Float[np.ndarray, " unit"]:
     return np.bincount(arrays.unit_of_spike, weights=values, minlength=arrays.n_units).astype(np.float64)
+
+
+def _whole_sums(arrays: SpikeArrays, values: Int[np.ndarray, " spike"]) -> Int[np.ndarray, " unit"]:
+    """Sum whole numbers over the spikes of each unit: exact, and faster than counting by weight."""
+    upto = np.concatenate([[0], np.cumsum(values)]).astype(np.int64)
+    return np.diff(upto[arrays.offsets])
