@@ -108,3 +108,21 @@ def test_a_stored_view_is_viewed_again(tmp_path):
     assert ann2neo.load(tmp_path / "b.zarr").identical(expected)
     ann2neo.save(opened, tmp_path / "a.zarr", overwrite=True)
     assert ann2neo.load(tmp_path / "a.zarr").identical(expected)
+
+
+def test_bits_on_the_disk_have_what_an_array_of_zarr_has(tmp_path):
+    """Sizes and values are those that zarr itself reports of the same folder, for code that was written for either."""
+    recording = small_recording(40, 80)
+    ann2neo.save(recording, tmp_path / "a.zarr")
+    bits = ann2neo.load(tmp_path / "a.zarr").layers[1].raster.packed
+    expected = zarr.open_array(str(tmp_path / "a.zarr/layers/1/bits"), mode="r")
+    for name in ("shape", "chunks", "dtype", "ndim", "size", "nbytes"):
+        assert getattr(bits, name) == getattr(expected, name), name
+    assert len(bits) == expected.shape[0]
+    assert np.array_equal(np.asarray(bits), expected[:])
+    assert np.asarray(bits, dtype=np.int64).dtype == np.int64
+    units, known = layout.open_group(tmp_path / "a.zarr")["layers/1/units"], recording.layers[1].units
+    assert np.array_equal(np.asarray(units), known)
+    assert len(units) == known.size
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(bits, copy=False)

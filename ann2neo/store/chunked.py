@@ -58,6 +58,21 @@ class ChunkedArray:
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks))
 
     @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values in memory; less lies on the disk, where chunks are compressed."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def oindex(self) -> ChunkedArray:
         """The same: arrays of places are taken along their own axes anyway."""
         return self
@@ -87,6 +102,22 @@ class ChunkedArray:
             )
         parts = [self.chunk((number,)) for number in range(self.grid[0])]
         return np.concatenate([np.zeros(0, self.dtype), *parts])[: self.shape[0]]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Shaped[np.ndarray, "*axis"]:
+        """Read all of it, as `numpy.asarray` asks for.
+
+        Raises
+        ------
+        ValueError
+            If no copy is allowed: what is on a disk cannot be shared.
+        """
+        if copy is False:
+            raise ValueError("an array on the disk cannot be had without a copy")
+        found = self.values() if self.ndim == 1 else self[:, :, :]
+        return found if dtype is None else found.astype(dtype)
 
     def __getitem__(self, where: tuple[Any, ...]) -> UInt8[np.ndarray, "*axis"]:
         """Read some passes, units and bytes of packed bits; a slice, an array of places, or, for the pass, one number."""

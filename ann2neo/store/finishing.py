@@ -53,8 +53,8 @@ def finish(growing: Growing) -> None:
             chunks[f"trials/{number}"] = write_values(growing.path, f"trials/{number}", values)
         sums = file_sums(growing.path, chunks)
         # What says that the store is complete must not outlive what it speaks of.
-        sync_files(os.fspath(file) for file in (growing.path / "trials").rglob("*") if file.is_file())
-        sync_files(os.fspath(growing.path / name) for name in sums.files)
+        tables = [file for file in (growing.path / "trials").rglob("*") if file.is_file()]
+        sync_files(map(os.fspath, [*tables, *(growing.path / name for name in sums.files)]))
         known = dict(root.attrs) | outline | {"n_bins": recording.n_bins, "complete": True}
         write_sealed(growing.path, known, sums)
         sync_files(os.fspath(growing.path / name) for name in (LIST, ATTRIBUTES))

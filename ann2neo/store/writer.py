@@ -212,7 +212,7 @@ def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray], unsynce
         # Again: to write the bits takes its time.
         check_unreplaced(growing)
         write_column(growing.path, replace(column, checksums=checksums))
-        unsynced.files.append(os.fspath(log_file(growing.path, *place)))
+        unsynced.entries.append(os.fspath(log_file(growing.path, *place)))
         forget_begun(growing.path, *place)
 
 
