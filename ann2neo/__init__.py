@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ann2neo import chance, figures, population, surrogates
+    from ann2neo import chance, figures, models, population, surrogates
     from ann2neo.analysis import analyze
     from ann2neo.around import Around
     from ann2neo.arrays import from_array
@@ -51,6 +51,7 @@ _HOME = {
     "from_array": "arrays",
     "from_block": "trains",
     "load": "formats",
+    "models": "",
     "plan": "capture",
     "population": "",
     "read_block": "formats.laboratory",
@@ -86,6 +87,7 @@ __all__ = [
     "from_array",
     "from_block",
     "load",
+    "models",
     "plan",
     "population",
     "read_block",

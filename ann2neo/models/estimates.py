@@ -1,0 +1,137 @@
+"""Parameters, standard errors, likelihoods and criteria of each model, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from scipy.special import logit
+from scipy.stats import chi2
+
+from ann2neo.chance.margins import ratio
+from ann2neo.models.evidence import ENOUGH_EXPECTED, Evidence, log_likelihood
+from ann2neo.models.transitions import Transitions, log_likelihood_of
+
+PerUnit = Float[np.ndarray, " unit"]
+Columns = dict[str, Any]
+
+
+def is_degenerate(evidence: Evidence) -> Bool[np.ndarray, " unit"]:
+    """Whether a unit has no spike in what was counted, or one in every bin: its likelihood is 1 whatever the model, shape (unit,)."""
+    return (evidence.n == 0) | (evidence.lattice & (evidence.n == evidence.total))
+
+
+def rate_columns(evidence: Evidence) -> Columns:
+    """One rate: estimate, standard error over inputs, and what all models have, see `ann2neo.models.fit`."""
+    rate = evidence.n / evidence.total
+    error = np.sqrt(evidence.spread_of_all) / evidence.total
+    found = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
+    own: Columns = {"rate_p": rate, "rate_p_se": _given(~is_degenerate(evidence), error)}
+    return own | _criteria("rate", evidence, found, 1, evidence.rate_cv)
+
+
+def label_columns(evidence: Evidence, conditions: Sequence[Any]) -> Columns:
+    """One rate for each condition, see `ann2neo.models.fit`."""
+    known = evidence.size > 0
+    size = np.where(known, evidence.size, np.nan)
+    rates = evidence.counts / size
+    inside = (evidence.counts > 0) & ((evidence.counts < size) if evidence.lattice else known)
+    errors = np.where(inside, np.sqrt(evidence.spread) / size, np.nan)
+    each = log_likelihood(evidence.counts, evidence.size, lattice=evidence.lattice).sum(axis=1)
+    own = {f"label_p[{name}]": rates[:, place] for place, name in enumerate(conditions)}
+    own |= {f"label_p_se[{name}]": errors[:, place] for place, name in enumerate(conditions)}
+    n_known = int(known.sum())
+    common = _criteria("label", evidence, each, n_known, evidence.label_cv)
+    gain = _gain(evidence, each)
+    bias = (n_known - 1) * evidence.inflation / (2 * evidence.total * np.log(2))
+    bits = common["label_bits"]
+    common |= {"label_bits_se": _bits_error(evidence, rates, inside), "label_bits_corrected": bits - bias}
+    p = np.where(evidence.enough, chi2.sf(ratio(2 * gain, evidence.inflation), n_known - 1), evidence.permutation_p)
+    return own | common | {"label_lr_p": _given(~is_degenerate(evidence), p)}
+
+
+def _bits_error(evidence: Evidence, rates: np.ndarray, inside: np.ndarray) -> PerUnit:
+    """Propagate the spread of counts to first order; a condition without spikes, or with one in every bin, takes its limit 0."""
+    rate = (evidence.n / evidence.total)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = logit(rates) - logit(rate) if evidence.lattice else np.log(rates / rate)
+        terms = np.where(inside, evidence.spread * slope**2, 0.0)
+    return _given(~is_degenerate(evidence), np.sqrt(terms.sum(axis=1)) / (evidence.total * np.log(2)))
+
+
+def markov_columns(evidence: Evidence, transitions: Transitions, order: int) -> Columns:
+    """A chain whose spikes depend on the preceding bins, see `ann2neo.models.fit`."""
+    p = ratio(transitions.spikes, transitions.size)
+    defined = (transitions.size > 0).all(axis=1) & ~is_degenerate(evidence)
+    inside = (p > 0) & (p < 1) & defined[:, None]
+    errors = np.where(inside, np.sqrt(ratio(p * (1 - p), transitions.size.astype(np.float64))), np.nan)
+    own: Columns = {}
+    for context in range(2**order):
+        name = f"markov_p{context:0{order}b}1"
+        own |= {name: _given(defined, p[:, context]), f"{name}_se": errors[:, context]}
+    if order == 1:
+        own |= {
+            "markov_memory": _given(defined, p[:, 1] - p[:, 0]),
+            "markov_memory_se": np.sqrt((errors**2).sum(axis=1)),
+        }
+    found = log_likelihood_of(transitions, evidence.n, evidence.total)
+    common = _criteria("markov", evidence, found, 2**order, transitions.cv)
+    common = {name: values if name == "markov_k" else _given(defined, values) for name, values in common.items()}
+    return own | common | {"markov_lr_p": _given(defined, _memory_p(transitions))}
+
+
+def _memory_p(transitions: Transitions) -> PerUnit:
+    """Test the chain against one rate in the bins that have a context; NaN where a context expects too few."""
+    spikes, size = transitions.spikes.sum(axis=1), transitions.size.sum(axis=1)
+    apart = log_likelihood(transitions.spikes, transitions.size, lattice=True).sum(axis=1)
+    statistic = 2 * (apart - log_likelihood(spikes, size, lattice=True))
+    fewer = ratio(np.minimum(spikes, size - spikes), size)
+    enough = transitions.size.min(axis=1) * fewer >= ENOUGH_EXPECTED
+    return _given(enough, chi2.sf(np.maximum(statistic, 0.0), transitions.size.shape[1] - 1))
+
+
+def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:
+    """What every model has: likelihood, criteria, explained deviance, information per bin and per spike."""
+    defined = ~is_degenerate(evidence)
+    single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
+    gain = _given(defined, _gain(evidence, found))
+    items = evidence.total if evidence.lattice else evidence.n_inputs
+    columns = {
+        f"{model}_loglik": _given(defined, found),
+        f"{model}_k": np.full(len(found), k),
+        f"{model}_aic": _given(defined, 2 * k - 2 * found),
+        f"{model}_bic": _given(defined, k * np.log(items) - 2 * found),
+        f"{model}_loglik_cv": _given(defined, cv),
+    }
+    if model == "rate":
+        return columns
+    return columns | {
+        f"{model}_explained": ratio(gain, evidence.saturated - single),
+        f"{model}_bits": gain / (evidence.total * np.log(2)),
+        f"{model}_bits_per_spike": ratio(gain, evidence.n * np.log(2)),
+        f"{model}_bits_per_spike_cv": ratio(_given(defined, cv - evidence.rate_cv), evidence.n * np.log(2)),
+    }
+
+
+def _gain(evidence: Evidence, found: PerUnit) -> PerUnit:
+    """Log-likelihood above that of one rate; rounding never makes it negative."""
+    single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
+    return np.maximum(found - single, 0.0)
+
+
+def _given(condition: Bool[np.ndarray, " unit"], values: np.ndarray) -> PerUnit:
+    return np.where(condition, values, np.nan)
+
+
+def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
+    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; None where no model is defined."""
+    columns: Columns = {}
+    for name, suffix, sign in (("best_aic", "aic", 1), ("best_bic", "bic", 1), ("best_cv", "loglik_cv", -1)):
+        values = sign * table[[f"{model}_{suffix}" for model in models]].to_numpy(np.float64)
+        first = np.argmin(np.where(np.isnan(values), np.inf, values), axis=1)
+        undefined = np.atleast_1d(np.isnan(values).all(axis=1))
+        columns[name] = [None if no else models[place] for no, place in zip(undefined, first)]
+    return columns

@@ -1,0 +1,197 @@
+"""fit: models of every unit's spikes, estimated and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.models.estimates import best_columns, label_columns, markov_columns, rate_columns
+from ann2neo.models.observed import Given, Observed, given, observations
+from ann2neo.versions import software
+
+MODELS_SCHEMA = "ann2neo-models/1"
+MODELS = ("rate", "label", "markov")
+MOST_CONDITIONS = 1000
+HIGHEST_ORDER = 8
+
+
+def fit(
+    spikes: Any,
+    models: Sequence[str] = MODELS,
+    *,
+    by: str | None = "label",
+    order: int = 1,
+    min_spikes: int = 10,
+    progress: bool = True,
+) -> pd.DataFrame:
+    r"""Fit models of arrival processes to every unit, each by maximum likelihood in closed form, and compare them.
+
+    All models are scored on the same L bins: those whose condition ``by`` is known. A unit has n spikes in them, condition c has
+    :math:`n_c` spikes in :math:`w_c` bins. Inputs are exchangeable, bins of one input are not: an input (a stimulus, in one condition) has
+    S spikes in m bins, all its steps and passes together, and there are M of them.
+
+    ``rate``
+        One probability, :math:`p = n / L`; :math:`\ln \mathcal{L} = n \ln p + (L - n) \ln(1 - p)`, k = 1.
+    ``label``
+        One for each condition, ``label_p[c]`` = :math:`p_c = n_c / w_c`, k the number of conditions.
+    ``markov``
+        One for each context of the ``order`` preceding bins of its stretch (a pass; a trial where trials have several bins), k = 2 ** order:
+        ``markov_p01`` after an empty bin, ``markov_p11`` after a spike (``markov_p101`` after a spike and then an empty bin), each the share of the
+        bins after that context that have a spike; ``markov_memory`` = p11 - p01. The first ``order`` bins of a stretch, which have no context, are
+        scored by p = n / L, so that it never fits worse than ``rate``. It sees the order in which inputs lie.
+
+    Standard errors: with inputs of one bin :math:`\sqrt{p(1-p)/L}` and :math:`\sqrt{p_c(1-p_c)/w_c}`; else over inputs,
+    :math:`\sqrt{\tfrac{M_c}{M_c - 1} \sum_{i \in c} (S_i - p_c m_i)^2} / w_c`, and for ``rate`` the same over all M. A share of 0 or 1 has none, nor
+    has a condition with one input of several bins. Those of ``markov`` are binomial in each context, that of the memory the root of the sum of squares;
+    they hold if the chain does.
+
+    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik. ``_loglik_cv`` is the log-likelihood of
+    every input at the parameters of the others, where s spikes of m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. Left out of
+    ``markov`` are the transitions into the bins of the input. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
+    ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same of left-out inputs,
+    ``_explained`` = 1 - loglik / loglik of ``rate``.
+
+    ``label_bits_se`` = :math:`\sqrt{\sum_c V_c (\operatorname{logit} p_c - \operatorname{logit} p)^2} / (L \ln 2)`, where :math:`V_c = w_c^2
+    \mathrm{se}_c^2`, and a term with :math:`p_c` of 0 or 1 is 0. It is of first order: use it where bits exceed four of it; an untuned unit's bits are a
+    multiple of chi-squared instead. ``label_bits_corrected`` is less the bias (C - 1) D / (2 L ln 2), with :math:`D = \tfrac{L-1}{M-1} \tfrac{M}{L} \sum_i (S_i - p m_i)^2 /
+    (L p (1-p))`, which is 1 with inputs of one bin; that is
+    the bias where conditions expect 5 spikes or more (at one each it is a fifth larger). ``label_lr_p``: 2 G / D on chi-squared with C - 1 degrees of freedom where every condition expects
+    at least 5 max(D, 1) spikes, and empty bins; else the test that deals inputs to conditions (`ann2neo.chance.overdispersion_test`,
+    `ann2neo.chance.input_dispersion_tests`, one-sided). ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
+    chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
+    rejects, too: their rates are a memory.
+
+    Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz: loglik is
+    the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
+    and logarithms in place of logits as above; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial has the rate (s + 1/2) / m of
+    the others; ``_explained`` = G over that of a rate for each trial. ``markov`` is left out, see ``attrs``.
+
+    Parameters
+    ----------
+    spikes
+        A `Recording`, or spike trains in any container that `ann2neo.analyze` takes.
+    models
+        Any of "rate", "label", "markov"; "rate" is always fitted.
+    by
+        Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, without
+        the model "label".
+    order
+        Number of preceding bins of ``markov``, 1 to 8.
+    min_spikes
+        Units with fewer spikes, or fewer empty bins, get the quality "too_few".
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals), ``quality``.
+        Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere; so has ``markov`` where a context never
+        came. ``attrs``: conditions with their type, number of bins, unit of measure.
+
+    Raises
+    ------
+    AnalysisError
+        If a model, an order or a condition is unknown, there are more than 1,000 conditions, or trains in time have none.
+    WindowError
+        If the trials have no such column.
+
+    References
+    ----------
+    Truccolo 2005, doi:10.1152/jn.00697.2004; Pillow 2008, doi:10.1038/nature07140; Panzeri 2007, doi:10.1152/jn.00559.2007; Akaike 1974,
+    doi:10.1109/TAC.1974.1100705; Schwarz 1978, doi:10.1214/aos/1176344136; Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331;
+    Liang & Zeger 1986, doi:10.1093/biomet/73.1.13 (standard errors over inputs); Wilks 1938, doi:10.1214/aoms/1177732360.
+
+    Examples
+    --------
+    >>> import numpy as np, ann2neo
+    >>> spikes = np.array([[1, 1, 1, 0, 0, 0, 0, 1], [1, 0, 1, 0, 1, 0, 1, 0]], bool).T
+    >>> recording = ann2neo.from_array(spikes, labels=[0, 0, 0, 0, 1, 1, 1, 1])
+    >>> fitted = fit(recording, progress=False)
+    >>> fitted[["rate_p", "label_p[0]", "label_p[1]", "label_bits", "markov_p01", "markov_p11", "best_aic"]].round(3)
+       rate_p  label_p[0]  label_p[1]  label_bits  markov_p01  markov_p11 best_aic
+    0     0.5        0.75        0.25       0.189        0.25       0.667    label
+    1     0.5        0.50        0.50       0.000        1.00       0.000   markov
+    """
+    _check(models, by, order, min_spikes)
+    found = given(spikes, by)
+    in_bins = found.bins is not None
+    fitted = tuple(name for name in MODELS if name == "rate" or (name in models and (in_bins or name != "markov")))
+    if "label" in fitted:
+        _check_conditions(found.conditions, by)
+    rows = []
+    with tqdm(total=found.source.n_units, unit="unit", disable=not progress) as bar:
+        for observed in observations(found, order if "markov" in fitted else None, min_spikes):
+            rows.append(_rows(observed, fitted, found.conditions, order))
+            bar.update(len(rows[-1]))
+    table = pd.concat(rows, ignore_index=True)
+    table = table if found.rows is None else table.iloc[found.rows].reset_index(drop=True)
+    table.attrs = _attributes(found, models, fitted, by, order)
+    return table
+
+
+def _rows(observed: Observed, models: Sequence[str], conditions: Sequence[Any], order: int) -> pd.DataFrame:
+    columns = {"n_spikes": observed.evidence.n.astype("int64")} | rate_columns(observed.evidence)
+    if "label" in models:
+        columns |= label_columns(observed.evidence, conditions)
+    if observed.transitions is not None:
+        columns |= markov_columns(observed.evidence, observed.transitions, order)
+    rows = pd.concat([observed.units, pd.DataFrame(columns)], axis=1)
+    return rows.assign(**best_columns(rows, models), quality=observed.quality)
+
+
+def _attributes(
+    found: Given, models: Sequence[str], fitted: Sequence[str], by: str | None, order: int
+) -> dict[Any, Any]:
+    left_out = [name for name in models if name not in fitted]
+    bins = None if found.bins is None else int(found.bins.size.sum())
+    return {
+        "schema": MODELS_SCHEMA,
+        "models": list(fitted),
+        "left_out": f"{', '.join(left_out)}: these trains have no bins" if left_out else None,
+        "by": by,
+        "conditions": list(found.conditions) if by is not None else None,
+        "order": order if "markov" in fitted else None,
+        "n_bins": bins,
+        "n_inputs": None if found.bins is None else int(found.bins.size.size),
+        "per": "bin" if bins is not None else "s",
+        "software": software("numpy", "scipy"),
+    }
+
+
+def _check(models: Sequence[str], by: str | None, order: Any, min_spikes: Any) -> None:
+    names = [models] if isinstance(models, str) else list(models)
+    for name in names:
+        if isinstance(models, str) or name not in MODELS:
+            raise AnalysisError(
+                f"models={models!r} are no models, or {name!r} is none." + suggestion(name, MODELS),
+                "Nothing was fitted.",
+                "Use a list of 'rate', 'label' and 'markov'.",
+            )
+    if by is None and "label" in names:
+        raise AnalysisError(
+            "by=None was given together with the model 'label'.",
+            "It has one rate for each condition, and there is no condition.",
+            "Name a column of the trials, or use models=('rate', 'markov').",
+        )
+    for name, value, low, high in (("order", order, 1, HIGHEST_ORDER), ("min_spikes", min_spikes, 0, 2**62)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
+            raise AnalysisError(
+                f"{name}={value!r} is no whole number from {low} to {high}.",
+                "Nothing was fitted.",
+                f"Use {name}={max(low, 10 if name == 'min_spikes' else 1)}, for instance.",
+            )
+
+
+def _check_conditions(conditions: Sequence[Any], by: str | None) -> None:
+    if len(conditions) > MOST_CONDITIONS:
+        raise AnalysisError(
+            f"{by!r} has {len(conditions)} conditions, more than {MOST_CONDITIONS}.",
+            "The table would have two columns for each.",
+            "Use a column with fewer values, or leave the model 'label' out.",
+        )

@@ -1,0 +1,230 @@
+"""What is fitted, chunk by chunk: the counted bins or trials of some units, with the condition and the input of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from ann2neo.analysis.continuous import cells_source
+from ann2neo.analysis.cutting import cut_time
+from ann2neo.analysis.lattice import recording_source
+from ann2neo.analysis.rows import quality_of
+from ann2neo.analysis.source import Source
+from ann2neo.errors import AnalysisError
+from ann2neo.formats.origin import origin_of
+from ann2neo.measures.bits import SpikeBits
+from ann2neo.measures.bulk import count_in_groups, count_in_stretches
+from ann2neo.measures.csr import SpikeArrays
+from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.models.evidence import Evidence, evidence_of_bins, evidence_of_inputs
+from ann2neo.models.transitions import Transitions, bins_with_context, count_transitions
+from ann2neo.recording import Recording
+from ann2neo.trains.cells import cells_of
+from ann2neo.windows import STIMULUS, codes_of_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """Condition and input of each bin of a recording.
+
+    Parameters
+    ----------
+    conditions
+        Values of the column, ascending; one None where no column was given.
+    condition
+        Condition of each bin, -1 where it is unknown, shape (bin,).
+    input
+        Input of each bin, -1 where the condition is unknown, shape (bin,).
+    condition_of_input
+        Condition of each input, shape (input,).
+    size
+        Counted bins of each input, shape (input,).
+    """
+
+    conditions: tuple[Any, ...]
+    condition: Int[np.ndarray, " bin"]
+    input: Int[np.ndarray, " bin"]
+    condition_of_input: Int[np.ndarray, " input"]
+    size: Int[np.ndarray, " input"]
+
+    @property
+    def one_each(self) -> bool:
+        """Whether every input is one bin."""
+        return bool((self.size == 1).all())
+
+
+def bins_by_column(trials: pd.DataFrame, name: str | None) -> Bins:
+    """Say of each bin which condition and input it shows; rows of one stimulus and one condition are one input.
+
+    Raises
+    ------
+    WindowError
+        If there is no such column.
+    AnalysisError
+        If the condition of all trials is unknown.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 2, 3, 5], "stop_bin": [2, 3, 5, 6]})
+    >>> found = bins_by_column(trials.assign(label=[7, 3, 7, 3], stimulus_id=[0, 1, 0, 1]), "label")
+    >>> found.conditions, found.condition, found.size
+    ((3, 7), array([1, 1, 0, 1, 1, 0]), array([2, 4]))
+    """
+    codes, values = (
+        (np.zeros(len(trials), np.int64), np.array([None])) if name is None else codes_of_column(trials, name)
+    )
+    if not (codes >= 0).any():
+        raise AnalysisError(
+            f"All {len(trials)} trials have an unknown {name} (a negative number).",
+            "No bin can be counted.",
+            "Use another column, or by=None with models=('rate', 'markov').",
+        )
+    stimuli = np.unique(trials[STIMULUS].to_numpy(), return_inverse=True)[1]
+    known = codes >= 0
+    pairs = codes * (int(stimuli.max()) + 1) + stimuli
+    inputs = np.full(codes.size, -1, np.int64)
+    kinds, inputs[known] = np.unique(pairs[known], return_inverse=True)
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    return Bins(
+        conditions=tuple(values.tolist()),
+        condition=np.repeat(codes, length),
+        input=np.repeat(inputs, length),
+        condition_of_input=kinds // (int(stimuli.max()) + 1),
+        size=np.bincount(inputs[known], weights=length[known]).astype(np.int64),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Statistics of a chunk of units.
+
+    Parameters
+    ----------
+    units
+        Who they are.
+    evidence
+        Counts by condition and what rates need.
+    transitions
+        Counts by context; None where they were not asked for, or there are no bins.
+    quality
+        Quality of each unit, shape (unit,).
+    """
+
+    units: pd.DataFrame
+    evidence: Evidence
+    transitions: Transitions | None
+    quality: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What was given to fit.
+
+    Parameters
+    ----------
+    recording
+        A recording; None where there are trains in time.
+    source
+        Its units, chunk by chunk.
+    conditions
+        Values of the column, ascending.
+    bins
+        Condition and input of each bin; None in time.
+    rows
+        Row of the units that comes first, second, ...; None where that is their own order.
+    """
+
+    recording: Recording | None
+    source: Source
+    conditions: tuple[Any, ...]
+    bins: Bins | None
+    rows: np.ndarray | None
+
+
+def given(spikes: Any, by: str | None) -> Given:
+    """Take a recording, trains that come from one, or trains of cells with a column of trials.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no condition, or trains of cells are given without one.
+    WindowError
+        If there is no such column.
+    """
+    if isinstance(spikes, Recording):
+        bins = bins_by_column(spikes.trials, by)
+        # The chunks are those of analyze; windows are not used here.
+        source = recording_source(spikes, "trial")
+        return Given(recording=spikes, source=source, conditions=bins.conditions, bins=bins, rows=None)
+    origin = origin_of(spikes)
+    if origin is not None and origin.recording is not None:
+        found = given(origin.recording, by)
+        return Given(
+            recording=found.recording,
+            source=found.source,
+            conditions=found.conditions,
+            bins=found.bins,
+            rows=origin.rows,
+        )
+    if by is None or origin is not None:
+        lost = "" if origin is None else ", whose reader lost its trials"
+        raise AnalysisError(
+            f"these are spike trains in time{lost}, and by={by!r}.",
+            "Without trials it is unclear what is exchangeable, and no standard error is known.",
+            "Name a column of trials, or give a recording (`ann2neo.load(path)`).",
+        )
+    cells = cells_of(spikes)
+    conditions = cut_time(by, cells.segments, None).names
+    source = cells_source(cells, by, None)
+    return Given(recording=None, source=source, conditions=conditions, bins=None, rows=source.rows)
+
+
+def observations(found: Given, order: int | None, min_spikes: int) -> Iterator[Observed]:
+    """Read chunk after chunk; transitions are counted where an order is given."""
+    for read in found.source.chunks:
+        chunk = read()
+        spikes = chunk.spikes
+        if isinstance(spikes, SpikeBits) and found.bins is not None:
+            evidence = _of_bits(spikes, found.bins)
+            transitions = None if order is None else _transitions(spikes, found.bins, order)
+        else:
+            evidence, transitions = _of_times(spikes, len(found.conditions)), None
+        counts = evidence.n.astype(np.int64)[:, None]
+        bins = np.array([int(evidence.total)]) if evidence.lattice else None
+        quality = quality_of(counts, bins, min_spikes)
+        yield Observed(units=chunk.units, evidence=evidence, transitions=transitions, quality=quality)
+
+
+def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
+    if bins.one_each:
+        counts = count_in_groups(spikes, bins.condition, len(bins.conditions)).astype(np.int64)
+        known = bins.condition[bins.condition >= 0]
+        return evidence_of_bins(counts, np.bincount(known, minlength=len(bins.conditions)))
+    counts = count_in_groups(spikes, bins.input, bins.size.size).astype(np.int64)
+    return evidence_of_inputs(counts, bins.size, bins.condition_of_input, len(bins.conditions), lattice=True)
+
+
+def _of_times(spikes: SpikeBits | SpikeArrays, n_conditions: int) -> Evidence:
+    """Take trials that were observed and have a condition, their durations in seconds."""
+    if not isinstance(spikes, SpikeArrays) or spikes.exchange is None:
+        counts = count_in_stretches(spikes)[:, :0].astype(np.int64)
+        nothing = np.zeros(0, np.int64)
+        return evidence_of_inputs(counts, nothing.astype(np.float64), nothing, n_conditions, lattice=False)
+    trials = spikes.exchange
+    counts = count_in_groups(spikes, trials.ids, trials.size.size).astype(np.int64)
+    known = (trials.label >= 0) & (trials.size > 0)
+    seconds = trials.size[known] * milliseconds_per(spikes.time_unit) / 1000
+    return evidence_of_inputs(counts[:, known], seconds, trials.label[known], n_conditions, lattice=False)
+
+
+def _transitions(spikes: SpikeBits, bins: Bins, order: int) -> Transitions:
+    dense = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins).view(np.bool_)
+    by_unit = np.ascontiguousarray(dense.transpose(1, 0, 2)).reshape(spikes.n_units, spikes.n_bins)
+    counted: Bool[np.ndarray, " bin"] = bins.condition >= 0
+    within = bins_with_context(spikes.stretch_edges, counted, order)
+    return count_transitions(by_unit, within, counted, None if bins.one_each else bins.input, order)

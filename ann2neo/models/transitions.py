@@ -1,0 +1,162 @@
+"""Transitions: how often each unit spiked after each context of preceding bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import xlog1py, xlogy
+
+from ann2neo.models.evidence import PRIOR, bins_left_out, left_out, log_likelihood
+from ann2neo.windows import sums_by_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transitions:
+    """Sufficient statistics of a Markov chain.
+
+    Parameters
+    ----------
+    spikes
+        Spikes after each context, shape (unit, context). The number of a context is that of its bins in binary, the oldest first.
+    size
+        Bins after each context, shape (unit, context).
+    first_spikes
+        Spikes in bins that have too few bins before them in their stretch, shape (unit,).
+    first_size
+        Number of these bins.
+    cv
+        Log-likelihood of inputs left out of the estimate, shape (unit,).
+    """
+
+    spikes: Int[np.ndarray, "unit context"]
+    size: Int[np.ndarray, "unit context"]
+    first_spikes: Int[np.ndarray, " unit"]
+    first_size: int
+    cv: Float[np.ndarray, " unit"]
+
+
+def bins_with_context(
+    stretch_edges: Int[np.ndarray, " edge"], counted: Bool[np.ndarray, " bin"], order: int
+) -> Bool[np.ndarray, " bin"]:
+    """Whether each bin is counted and has as many bins before it in its stretch, shape (bin,).
+
+    Examples
+    --------
+    >>> bins_with_context(np.array([0, 3, 5]), np.ones(5, bool), 1).astype(int)
+    array([0, 1, 1, 0, 1])
+    """
+    lengths = np.diff(stretch_edges)
+    place = np.arange(counted.size) - np.repeat(stretch_edges[:-1], lengths)
+    return counted & (place >= order)
+
+
+def count_transitions(
+    dense: Bool[np.ndarray, "unit bin"],
+    within: Bool[np.ndarray, " bin"],
+    counted: Bool[np.ndarray, " bin"],
+    input_of_bin: Int[np.ndarray, " bin"] | None,
+    order: int,
+) -> Transitions:
+    """Count spikes and bins after each context, and score inputs that were left out.
+
+    An input that is left out takes with it the transitions into its bins; the contexts of others stay as they were seen. Its first bins,
+    which have no context, are scored at the rate of the other inputs.
+
+    Parameters
+    ----------
+    dense
+        Whether each unit spiked in each bin, shape (unit, bin).
+    within
+        Whether each bin is counted and has a context, shape (bin,).
+    counted
+        Whether each bin is counted, shape (bin,).
+    input_of_bin
+        Input of each bin, shape (bin,); None where every counted bin is one.
+    order
+        Number of bins of a context.
+
+    Examples
+    --------
+    >>> dense = np.array([[1, 1, 0, 1, 0]], bool)
+    >>> every = np.ones(5, bool)
+    >>> found = count_transitions(dense, bins_with_context(np.array([0, 5]), every, 1), every, None, 1)
+    >>> found.spikes, found.size, found.first_spikes
+    (array([[1, 1]]), array([[1, 3]]), array([1]))
+    """
+    joint = _joint(dense, order)
+    first = counted & ~within
+    kinds = range(2 ** (order + 1))
+    if input_of_bin is None:
+        joint[:, ~within] = np.iinfo(joint.dtype).max  # a quarter faster than taking the others
+        found = np.stack([np.count_nonzero(joint == kind, axis=1) for kind in kinds], axis=1)
+        spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
+        first_spikes = np.count_nonzero(dense[:, first], axis=1)
+        cv = bins_left_out(spikes, size).sum(axis=1) + _first_left_out(
+            first_spikes, int(first.sum()), np.count_nonzero(dense[:, counted], axis=1), int(counted.sum())
+        )
+    else:
+        n_inputs = int(input_of_bin[counted].max(initial=-1)) + 1
+        by_input = np.stack(
+            [sums_by_code(joint[:, within] == kind, input_of_bin[within], n_inputs) for kind in kinds], axis=2
+        )
+        found = by_input.sum(axis=1)
+        spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
+        early = sums_by_code(dense[:, first], input_of_bin[first], n_inputs)
+        first_spikes = early.sum(axis=1)
+        cv = _inputs_left_out(by_input, early, np.bincount(input_of_bin[first], minlength=n_inputs))
+    return Transitions(spikes=spikes, size=size, first_spikes=first_spikes, first_size=int(first.sum()), cv=cv)
+
+
+def _joint(dense: Bool[np.ndarray, "unit bin"], order: int) -> np.ndarray:
+    """Number each bin by its context and itself, in binary, the oldest bin first."""
+    joint = dense.astype(np.uint8 if order < 7 else np.uint16)
+    for back in range(1, order + 1):
+        joint[:, back:] |= dense[:, :-back].astype(joint.dtype) << joint.dtype.type(back)
+    return joint
+
+
+def _first_left_out(
+    spikes: Int[np.ndarray, " unit"], size: int, n: Int[np.ndarray, " unit"], total: int
+) -> Float[np.ndarray, " unit"]:
+    """Score bins that have no context, each at the rate of all other bins."""
+    of_spike = np.where(n > 0, (n - 1 + PRIOR) / (total - 1 + 2 * PRIOR), 1.0)
+    of_gap = np.where(n < total, (n + PRIOR) / (total - 1 + 2 * PRIOR), 0.0)
+    return xlogy(spikes, of_spike) + xlog1py(size - spikes, -of_gap)
+
+
+def _inputs_left_out(
+    by_input: Int[np.ndarray, "unit input kind"],
+    early: Int[np.ndarray, "unit input"],
+    early_size: Int[np.ndarray, " input"],
+) -> Float[np.ndarray, " unit"]:
+    hits, size = by_input[:, :, 1::2], by_input[:, :, ::2] + by_input[:, :, 1::2]
+    after = left_out(
+        hits,
+        size,
+        hits.sum(axis=1, keepdims=True) - hits,
+        size.sum(axis=1, keepdims=True) - size,
+        lattice=True,
+    )
+    own, own_size = hits.sum(axis=2) + early, size.sum(axis=2) + early_size
+    kept, kept_size = own.sum(axis=1, keepdims=True) - own, own_size.sum(axis=1, keepdims=True) - own_size
+    before = left_out(early, early_size, kept, kept_size, lattice=True)
+    return after.sum(axis=(1, 2)) + before.sum(axis=1)
+
+
+def log_likelihood_of(transitions: Transitions, n: np.ndarray, total: float) -> Float[np.ndarray, " unit"]:
+    """Log-likelihood of a chain whose bins without a context have the rate of all bins, shape (unit,).
+
+    Parameters
+    ----------
+    transitions
+        Counts after each context.
+    n
+        Spikes of each unit in all counted bins, shape (unit,).
+    total
+        Number of counted bins.
+    """
+    rate = n / total
+    early = xlogy(transitions.first_spikes, rate) + xlog1py(transitions.first_size - transitions.first_spikes, -rate)
+    return log_likelihood(transitions.spikes, transitions.size, lattice=True).sum(axis=1) + early
