@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from capture_sources import make
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -293,9 +294,9 @@ BAD = {
     ),
     "infinite": (lambda: nn.ReLU(), torch.full((3, 2), torch.inf), {}, ActivationError, "infinite"),
     "changing shape": (lambda: nn.ReLU(), [X[:4], torch.zeros(4, 7)], {}, ActivationError, r"\(6,\).*\(7,\)"),
-    "not per input": (lambda: nn.Sequential(nn.Flatten(0), nn.ReLU()), X, {}, ActivationError, "37 inputs"),
+    "not per input": (lambda: make(lambda self, x: x.sum(0).relu()), X, {}, ActivationError, "37 inputs"),
     "scripted": (lambda: torch.jit.trace(nn.ReLU(), X), X, {}, ModelError, "scripted"),
-    "no model": (lambda: len, X, {}, ModelError, "no torch module"),
+    "no model": (lambda: len, X, {}, ModelError, "not a torch.nn.Module"),
     "bad threshold": (lambda: nn.ReLU(), X, {"threshold": float("nan")}, ThresholdError, "nan"),
     "bad unit": (lambda: nn.ReLU(), X, {"units": [6]}, ActivationError, "0 to 5"),
 }
@@ -307,9 +308,9 @@ def test_bad_input_ends_in_a_clear_error(case):
     """Fact and cure, in our own tree of errors."""
     import inspect
 
-    make, inputs, options, error, match = BAD[case]
+    model, inputs, options, error, match = BAD[case]
     with pytest.raises(error, match=match) as caught:
-        inspect.unwrap(ann2neo.record)(make(), inputs, progress=False, **options)
+        inspect.unwrap(ann2neo.record)(model(), inputs, progress=False, **options)
     assert len(str(caught.value).splitlines()) >= 2
 
 

@@ -11,7 +11,7 @@ from capture_sources import X, bits, in_batches, make, names, record
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.activations import equivalent_module
+from ann2neo.capture.model.activations import equivalent_module
 from ann2neo.errors import Ann2NeoWarning
 
 ZEROS = {

@@ -90,12 +90,23 @@ def test_graphs_that_were_made_in_training_mode_are_refused(model):
     "model",
     [
         lambda: exported(nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.0), nn.ReLU()).train()).module(),
-        lambda: exported(nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.ReLU()).eval()).module(),
         lambda: fx.symbolic_trace(make(lambda self, x: F.dropout(x.relu(), training=self.training)).eval()),
         lambda: fx.symbolic_trace(network().train()),
-        lambda: fx.symbolic_trace(make(lambda self, x: ATTEND(x, x, x, dropout_p=0.0).relu())),
     ],
 )
 def test_graphs_that_do_not_train_are_taken(model):
     """Also where the truth value says training, and nothing follows from it, and where modules within have modes of their own."""
     assert names(record(model(), X))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: exported(nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), nn.ReLU()).eval()).module(),
+        lambda: fx.symbolic_trace(make(lambda self, x: ATTEND(x, x, x, dropout_p=0.0).relu())),
+    ],
+)
+def test_graphs_that_mix_the_inputs_of_a_batch_are_taken_with_a_warning(model):
+    """Without running statistics, and with attention along the batch, an input's spikes depend on the others."""
+    with pytest.warns(ann2neo.Ann2NeoWarning, match="depends on the other inputs of its batch: 'relu'"):
+        assert names(record(model(), X)) == ["relu"]

@@ -267,7 +267,10 @@ def test_a_data_set_of_batches_in_random_order_is_traced(tmp_path, form):
     assert (recording.trials["label"].to_numpy() == Y.numpy()[ids]).all()
     other = DataLoader(InBatches(), batch_size=None, shuffle=True, generator=seeded(4))
     if form == "store":
-        assert record(nn.ReLU(), ann2neo.Inputs(other), **options).identical(recording)
+        with pytest.raises(StoreError, match=r"seed 1 there, RandomSampler, seed 4 here"):
+            record(nn.ReLU(), ann2neo.Inputs(other), **options)
+        again = DataLoader(InBatches(), batch_size=None, shuffle=True, generator=seeded(1))
+        assert record(nn.ReLU(), ann2neo.Inputs(again), **options).identical(recording)
     plain = record(nn.ReLU(), ann2neo.Inputs(DataLoader(InBatches(), batch_size=None)))
     assert plain.trials["stimulus_id"].tolist() == list(range(N))
 
@@ -353,4 +356,6 @@ def test_integers_of_a_later_batch_are_refused():
             return x if len(calls) == 1 else x.int()
 
     with pytest.raises(ActivationError, match="int32"):
-        ann2neo.record(nn.Sequential(Counting()), [torch.randn(4, 3)] * 2, layers="0", threshold=0.0, progress=False)
+        ann2neo.record(
+            nn.Sequential(Counting()), [torch.randn(4, 3)] * 2, layers="0", threshold=0.0, verify=False, progress=False
+        )

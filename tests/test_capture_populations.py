@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from threshold_sources import X, perceptron, record
 
 import ann2neo
-from ann2neo.capture.populations import choose_units
+from ann2neo.capture.units import choose_units
 from ann2neo.errors import ActivationError
 
 

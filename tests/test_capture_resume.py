@@ -21,11 +21,11 @@ def small_columns(monkeypatch):
 
 
 def record(network, x, **options):
-    return ann2neo.record(network, x, progress=False, **options)
+    return ann2neo.record(network, x, progress=False, **{"verify": False, **options})
 
 
 def export(network, x, path, **options):
-    return ann2neo.export(network, x, path, overwrite=True, progress=False, **options)
+    return ann2neo.export(network, x, path, overwrite=True, progress=False, **{"verify": False, **options})
 
 
 def interrupted(path, at=20, x=None, **options):

@@ -7,7 +7,7 @@ from torch import nn
 
 import ann2neo
 from ann2neo.capture.packing import PlaneBuffer, pack
-from ann2neo.errors import ActivationError, InputsError, LayerNotFound, ModelError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, LayerNotFound, ModelError
 
 X = torch.randn(7, 5, 4, generator=torch.Generator().manual_seed(0))
 
@@ -77,11 +77,13 @@ def test_calls_are_steps_of_unrolled_cells():
     assert (recording.raster("act") == (cell(X) > 0).reshape(35, 4).detach().numpy().T).all()
 
 
-def test_layers_with_other_steps_are_refused_with_the_list():
+def test_layers_with_other_steps_are_left_out_or_refused_with_the_list():
     """Striding changes the number of steps: there is no common axis."""
     model = nn.Sequential(nn.Conv1d(5, 3, 1), nn.ReLU(), nn.AvgPool1d(2), nn.Tanh())
+    with pytest.warns(Ann2NeoWarning, match="3: it has 2 entries along the axis of steps, most layers have 4"):
+        assert [layer.name for layer in record(model, steps=ann2neo.Steps(2)).layers] == ["1"]
     with pytest.raises(ActivationError, match=r"1 of 2 layers have 4 positions, but not these: '3' \(2\)"):
-        record(model, steps=ann2neo.Steps(2))
+        record(model, layers="*", steps=ann2neo.Steps(2))
 
 
 @pytest.mark.parametrize(
@@ -222,28 +224,33 @@ class Transposing(nn.Module):
         return self.act(x.transpose(0, 1)).transpose(0, 1)
 
 
-@pytest.mark.parametrize("calibrated", [False, True])
-@pytest.mark.parametrize("lengths", [None, [5, 3, 7, 1, 2, 4]])
-@pytest.mark.parametrize(
-    ("model", "x", "options"),
-    [
-        (Flattening(), torch.randn(6, 9, 4), {}),
-        (Transposing(), torch.randn(6, 9, 4), {}),
-        (nn.Sequential(nn.LSTM(4, 5)), torch.randn(6, 7, 4), {"layers": "0"}),
-    ],
-)
-def test_layers_whose_first_axis_is_not_that_of_the_inputs_are_refused(model, x, options, lengths, calibrated):
-    """Their bins would be those of other inputs, or their units would be taken for steps."""
-    rule = ann2neo.Quantile(0.5, on=x) if calibrated else None
-    with pytest.raises(ActivationError, match=r"has shape \(.*\) for a batch of 6 inputs"):
-        ann2neo.record(model, x, steps=ann2neo.Steps(1, lengths), threshold=rule, progress=False, **options)
-
-
 class Flat(Flattening):
-    """The same, with units behind the flattened steps."""
+    """The same, with units after the flattened steps."""
 
     def forward(self, x):
         return self.act(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("lengths", [None, [5, 3, 7, 1, 2, 4]])
+@pytest.mark.parametrize("model", [Flattening, Transposing, Flat])
+def test_layers_whose_inputs_lie_elsewhere_are_given_back_their_axes(model, lengths, calibrated):
+    """Where running the inputs in another order shows where they lie, each bin is its input's step; without verification they are refused."""
+    x = torch.randn(6, 9, 4, generator=torch.Generator().manual_seed(0))
+    rule = ann2neo.Quantile(0.5, on=x) if calibrated else 0.0
+    recording = ann2neo.record(model(), x, steps=ann2neo.Steps(1, lengths), threshold=rule, progress=False)
+    steps = torch.cat([one[:n] for one, n in zip(x.relu(), lengths or [9] * 6)])
+    thresholds = torch.as_tensor(recording.layers[0].thresholds, dtype=torch.float32)
+    assert (recording.raster("act") == (steps > thresholds).numpy().T).all()
+    with pytest.raises(ActivationError, match=r"has shape \(.*\) for a batch of 6 inputs"):
+        ann2neo.record(model(), x, steps=ann2neo.Steps(1, lengths), threshold=rule, verify=False, progress=False)
+
+
+def test_recurrence_along_the_batch_is_not_taken_for_steps():
+    """An LSTM that was given inputs where it expects steps mixes them."""
+    model, x = nn.Sequential(nn.LSTM(4, 5)), torch.randn(6, 7, 4)
+    with pytest.raises(ActivationError, match="for a batch of 6 inputs"):
+        ann2neo.record(model, x, layers="0", steps=ann2neo.Steps(1), progress=False)
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -251,5 +258,5 @@ def test_calls_for_more_than_the_inputs_are_refused(calibrated):
     """A cell that is called with inputs and steps flattened gives units of many inputs, not steps of each."""
     x = torch.randn(6, 9, 4)
     rule = ann2neo.Quantile(0.5, on=x) if calibrated else None
-    with pytest.raises(ActivationError, match=r"has shape \(54, 4\) for a batch of 6 inputs"):
+    with pytest.raises(ActivationError, match="row k is not input k"):
         ann2neo.record(Flat(), x, steps=ann2neo.Steps("calls"), threshold=rule, progress=False)

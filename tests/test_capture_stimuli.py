@@ -174,7 +174,7 @@ def test_tracing_changes_nothing_that_a_collating_function_draws():
 
     own, plain, model = Masking(), Masking(), Seeing()
     torch.manual_seed(3)
-    record(DataLoader(DATA, batch_size=8, collate_fn=own), model)
+    record(DataLoader(DATA, batch_size=8, collate_fn=own), model, verify=False)
     torch.manual_seed(3)
     alone = [x for x, _ in DataLoader(DATA, batch_size=8, collate_fn=plain)]
     assert all(torch.equal(a, b) for a, b in zip(seen, alone))

@@ -33,7 +33,7 @@ def test_export_into_a_store(tmp_path):
     with pytest.raises(StoreError, match="weights"):
         ann2neo.export(model(seed=1), inputs(), path, progress=False)
     other = ann2neo.export(model(seed=1), inputs(), path, overwrite=True, progress=False)
-    assert same(other, record(model(seed=1), inputs()))
+    assert same(other, record(model(seed=1), inputs(), verify=True))
     ann2neo.save(other, tmp_path / "saved.zarr")
     with pytest.raises(StoreError, match="column by column"):
         ann2neo.export(model(seed=1), inputs(), tmp_path / "saved.zarr", progress=False)

@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_a_store_that_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ann2neo", command[3], "nets.py:fast", *command[5:]])
     main()
-    assert same(ann2neo.load(tmp_path / "a.zarr"), record(model(), inputs()))
+    assert same(ann2neo.load(tmp_path / "a.zarr"), record(model(), inputs(), verify=True))
 
 
 def test_a_full_disk(tmp_path):

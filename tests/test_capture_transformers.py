@@ -1,5 +1,6 @@
 """Transformers: fused layers, attention, models of the transformers library, activation functions of other libraries."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +8,7 @@ from capture_sources import IMAGES, SEQUENCES, X, bits, in_batches, make, names,
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.activations import is_activation
+from ann2neo.capture.model.activations import is_elementwise
 from ann2neo.errors import ActivationError
 
 
@@ -138,7 +139,7 @@ def test_models_of_the_transformers_library(kind):
     assert len(recording.layers) == 2
     found = by_own_hooks(model, names(recording), lambda: model(**batch))
     for name, activation in found.items():
-        assert is_activation(model.get_submodule(name))
+        assert is_elementwise(model.get_submodule(name), torch.randn(3, 4))
         assert (recording.raster(name) == bits(activation.reshape(9 * n_steps, -1))).all()
     part = "logits" if kind == "gpt2" else "last_hidden_state"
     with torch.no_grad():
@@ -164,28 +165,76 @@ def test_an_activation_function_made_of_others_is_one_layer():
     assert names(record(model, layers=["0", "0.relu"])) == ["0.relu", "0"]
 
 
-def test_which_modules_are_activation_functions():
-    """Named like one, without state, number by number, and not the identity."""
+def named(name, forward, **parameters):
+    module = type(name, (nn.Module,), {"forward": lambda self, x: forward(self, x)})()
+    for key, value in parameters.items():
+        module.register_parameter(key, nn.Parameter(torch.tensor(value)))
+    return module
 
-    def named(name, forward, **modules):
-        return type(name, (nn.Module,), {"forward": lambda self, x: forward(x)})()
 
-    assert is_activation(named("QuickGELUActivation", lambda x: x * torch.sigmoid(1.702 * x)))
-    assert is_activation(named("Swish", lambda x: x * torch.sigmoid(x)))
-    assert not is_activation(named("Squeeze", lambda x: x * torch.sigmoid(x)))
-    assert not is_activation(named("LinearActivation", lambda x: x))
-    assert not is_activation(named("RowActivation", lambda x: x - x.mean(dim=1, keepdim=True)))
-    assert not is_activation(named("PlaceActivation", lambda x: x * torch.arange(x.shape[-1])))
-    assert not is_activation(named("GLUActivation", lambda x: x[:, ::2] * x[:, 1::2]))
-    assert not is_activation(named("TwoTanh", lambda x, y: x + y))
-    learned = named("GatedSiLU", torch.sigmoid)
-    learned.weight = nn.Parameter(torch.ones(1))
-    assert not is_activation(learned)
+ONE_LAYER = {
+    "named": named("QuickGELUActivation", lambda self, x: x * torch.sigmoid(1.702 * x)),
+    "made of a gate": named("Squeeze", lambda self, x: x * torch.sigmoid(x)),
+    "with a parameter": named("Gate", lambda self, x: x * torch.sigmoid(self.beta * x), beta=[1.5] * 6),
+    "made of two": named("Smooth", lambda self, x: x * torch.tanh(F.softplus(x))),
+}
+OTHERS = {
+    "passes on": (named("Block", lambda self, x: torch.tanh(torch.relu(x))), ["1.relu", "1.tanh"]),
+    "along the units": (named("RowActivation", lambda self, x: torch.relu(x) - x.mean(1, keepdim=True)), ["1.relu"]),
+    "half of the units": (named("GLUActivation", lambda self, x: x[:, ::2] * torch.sigmoid(x[:, 1::2])), ["1.sigmoid"]),
+    "a line": (named("LinearActivation", lambda self, x: x), []),
+}
+
+
+@pytest.mark.parametrize("case", ONE_LAYER)
+def test_what_acts_number_by_number_is_one_layer(case):
+    """The functions that it is made of are not layers of their own, and its threshold is its own value at 0."""
+    module = ONE_LAYER[case]
+    model = nn.Sequential(nn.Linear(6, 6), module)
+    recording = record(model, threshold=ann2neo.Quantile(0.7, on=X))
+    assert names(recording) == names(record(model)) == ["1"]
+    values = in_batches(model, X)
+    assert (record(model).raster("1") == bits(values)).all()
+    # Quantiles are those of the function itself, not of its gate.
+    assert recording.layers[0].thresholds == pytest.approx(
+        np.quantile(values.numpy(), 0.7, axis=0, method="inverted_cdf"), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_does_not_leaves_its_functions_to_be_layers(case):
+    """A module that mixes its units, or hands on what a function gave, is not an activation function, whatever its name."""
+    module, expected = OTHERS[case]
+    assert names(record(nn.Sequential(nn.Linear(6, 6), module, nn.ReLU()))) == [*expected, "2"]
+
+
+def test_unverified_names_decide():
+    """Nothing is called but by the model; a class named like an activation function is one."""
+    calls = []
+    counted = named("CountedActivation", lambda self, x: calls.append(1) or x.clamp(min=0))
+    assert names(record(counted, threshold=0.0, verify=False)) == ["CountedActivation"]
+    assert len(calls) == 3
+    assert names(record(nn.Sequential(ONE_LAYER["made of a gate"]), verify=False)) == ["0.sigmoid"]
+
+
+def test_the_model_itself_is_treated_as_any_module():
+    """What is one layer within a model is one layer as the model."""
+
+    class SwishActivation(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Sigmoid()
+
+        def forward(self, x):
+            return x * self.gate(x)
+
+    assert names(record(SwishActivation())) == ["SwishActivation"]
+    assert names(record(nn.Sequential(SwishActivation()))) == ["0"]
 
 
 @pytest.mark.parametrize("lengths", [None, [5, 3, 4, 5, 1, 2, 5]])
 def test_a_pooler_has_no_positions(lengths):
-    """Its units are not taken for positions; the message names it, and the pattern that it suggests works."""
+    """Its units are not taken for positions: it is left out where nobody asked for it, and refused where somebody did."""
 
     def forward(self, x):
         return self.pooler(self.encoder(x)[:, 0])
@@ -196,10 +245,10 @@ def test_a_pooler_has_no_positions(lengths):
         pooler=nn.Sequential(nn.Linear(3, 8), nn.Tanh()),
     )
     steps = ann2neo.Steps(1, lengths)
-    with pytest.raises(
-        ActivationError, match=r"5 positions, but not these: 'pooler\.1' \(8\)(?s:.*)layers='encoder\.\*'"
-    ):
-        record(model, SEQUENCES, batch_size=7, steps=steps)
+    with pytest.warns(ann2neo.Ann2NeoWarning, match=r"(?s)1 activation functions are not recorded.*pooler\.1"):
+        assert names(record(model, SEQUENCES, batch_size=7, steps=steps)) == ["encoder.1", "encoder.3"]
+    with pytest.raises(ActivationError, match="pooler"):
+        record(model, SEQUENCES, batch_size=7, layers="*", steps=steps)
     recording = record(model, SEQUENCES, batch_size=7, layers="encoder.*", steps=steps)
     assert names(recording) == ["encoder.1", "encoder.3"]
     expected = in_batches(model.encoder, SEQUENCES, 7)

@@ -8,8 +8,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import ann2neo
-from ann2neo.capture.layers import named_modules
-from ann2neo.capture.watch import Watch
+from ann2neo.capture.model.modules import named_modules
+from ann2neo.capture.model.probe import Probe
 from ann2neo.errors import LayerNotFound, ModelError, ThresholdError
 
 
@@ -152,12 +152,28 @@ def test_iterables_without_length(inner):
         assert all(a.identical(b) for a, b in zip(found.layers, expected.layers, strict=True))
 
 
-def test_the_watch_alone_shows_activations(inner):
+class Shown:
+    """A sink that keeps what it is shown."""
+
+    def __init__(self):
+        self.all = []
+
+    def take(self, layer, watched, activation):
+        self.all.append((layer, type(watched.module), activation.clone()))
+
+    def take_again(self, layer, output):
+        return False
+
+    def refuse(self, layer, error):
+        raise error
+
+
+def test_the_probe_alone_shows_activations(inner):
     """Without a recording: name, module and activation at the moment when it exists."""
-    shown = []
-    watch = Watch(inner, None, lambda name, module, activation: shown.append((name, type(module), activation.clone())))
-    with torch.no_grad(), watch.attached():
-        watch.run(lambda: inner(X))
-    assert [(name, kind) for name, kind, _ in shown] == [("act", nn.Sigmoid), ("relu", nn.ReLU)]
-    assert torch.equal(shown[1][2], inner(X))
-    assert watch.called == ["act", "relu"]
+    probe, shown = Probe(inner), Shown()
+    with torch.no_grad(), probe.attached():
+        probe.show_to(shown, len(X))
+        probe.run(lambda: inner(X))
+    assert [(name, kind) for name, kind, _ in shown.all] == [("act", nn.Sigmoid), ("relu", nn.ReLU)]
+    assert torch.equal(shown.all[1][2], inner(X))
+    assert probe.called == ["act", "relu"]

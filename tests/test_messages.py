@@ -136,7 +136,7 @@ CASES = {
     "ann2neo.Steps(0)": ("InputsError", "axis 0", "(step, batch, unit) too"),
     "ann2neo.Steps(-1)": ("InputsError", "axis -1", "Count from the front"),
     "ann2neo.Steps(1, lengths=5)": ("InputsError", "type int and shape ()", "function"),
-    "ann2neo.Steps(1, lengths='55')": ("InputsError", "type str", "function"),
+    "ann2neo.Steps(1, lengths={})": ("InputsError", "type dict", "function"),
     "ann2neo.Steps(1, lengths=torch.ones(2, 2))": ("InputsError", "type Tensor and shape (2, 2)", "function"),
     "ann2neo.Passes(1.5)": ("ModelError", "1.5 passes", "Passes(10)"),
     "ann2neo.Passes(True)": ("ModelError", "True passes", "Passes(10)"),

@@ -11,7 +11,7 @@ from threshold_sources import record
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.thresholding import always_exceeded, module_floor, rounded
+from ann2neo.capture.spikes.threshold import always_exceeded, module_floor, rounded
 from ann2neo.errors import ThresholdError
 
 # Bits of the mantissa, the leading one included; exponent of the smallest number; of the largest power of two.

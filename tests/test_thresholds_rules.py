@@ -11,7 +11,7 @@ from threshold_sources import DTYPES, ON, X, perceptron, record
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.thresholding import always_exceeded, module_floor
+from ann2neo.capture.spikes.threshold import always_exceeded, module_floor
 from ann2neo.errors import Ann2NeoWarning, LayerNotFound, ThresholdError
 
 

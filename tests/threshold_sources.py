@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.calibration import Gatherer, calibrate
+from ann2neo.capture.calibration import calibrate
 from ann2neo.capture.inputs import as_inputs
-from ann2neo.capture.running import Job
+from ann2neo.capture.job import job_of
+from ann2neo.capture.spikes.statistics import Statistics
 from ann2neo.thresholds import MAX_BYTES
 
 X = torch.randn(37, 6, generator=torch.Generator().manual_seed(0))
@@ -32,5 +33,5 @@ def activations(model, upto, inputs=ON):
 
 
 def calibrated(model, rule, *, max_bytes=MAX_BYTES, units=None, inputs=X, steps=None):
-    job = Job(module=model, inputs=as_inputs(inputs), observer=Gatherer(units=None), layers=None, steps=steps)
+    job = job_of(model, as_inputs(inputs), Statistics(units=None, steps=steps), steps=steps)
     return calibrate(job, rule, units=units, max_bytes=max_bytes, progress=False)

@@ -1,10 +1,15 @@
-"""From a torch model and its inputs to packed spikes."""
+"""From a torch model and its inputs to packed spikes.
+
+`record` asks four questions. What is watched? A `Probe` (``model/``), made once from the model and the layers. What is shown? A `Presentation` (``inputs/``), made once
+from the inputs. When is an activation a spike? A sink (``spikes/``) is shown every activation: `Bits` thresholds and packs, `Statistics` calibrates, `Shapes` plans, and
+`Comparison` verifies. Where do the bits go? Memory, or a session on a store (``store/``). ``run.py`` joins them, batch by batch; ``verification/`` runs the first batch again.
+"""
 
 from ann2neo.capture.inputs import Inputs
 from ann2neo.capture.passes import Passes
 from ann2neo.capture.planning import plan
-from ann2neo.capture.populations import Sample
 from ann2neo.capture.recorder import RecordOptions, export, record
 from ann2neo.capture.steps import Steps
+from ann2neo.capture.units import Sample
 
 __all__ = ["Inputs", "Passes", "RecordOptions", "Sample", "Steps", "export", "plan", "record"]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Int
 from torch import nn
 
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, read_batches
-from ann2neo.capture.layers import check_all_ran
-from ann2neo.capture.observer import ObservedLayer, first_sight
-from ann2neo.capture.packing import Planes
-from ann2neo.capture.populations import UnitChoice, check_patterns
-from ann2neo.capture.quiet import evaluation_mode, original_module
-from ann2neo.capture.running import Job, watching
-from ann2neo.capture.steps import Steps, check_positions, check_unit_axes, lengths_of_batch
-from ann2neo.capture.thresholding import value_at_zero
-from ann2neo.errors import InputsError, ThresholdError
-from ann2neo.thresholds import Rule, describe, rule_for
+from ann2neo.capture.job import Job, job_of, watching
+from ann2neo.capture.model.modules import original_module, recurrent_names
+from ann2neo.capture.run import show_batch
+from ann2neo.capture.spikes.shapes import Shapes
+from ann2neo.capture.state import evaluation_mode
+from ann2neo.capture.steps import Steps
+from ann2neo.capture.units import UnitChoice
+from ann2neo.errors import InputsError
+from ann2neo.thresholds import Rule
 
 
 def plan(
@@ -32,17 +29,20 @@ def plan(
     threshold: Rule = None,
     units: UnitChoice = None,
     steps: Steps | None = None,
+    verify: bool = True,
 ) -> pd.DataFrame:
     """Say what `record` would record, from a run of the first batch.
+
+    What is left out is listed too, after the layers that are recorded.
 
     Returns one row per layer: its name, its kind, the shape of its activation, how many units would be recorded, the type of its activation, its
     threshold (a number, or what the rule says; missing where one has to be given), the number of bins over all inputs, and the bytes that its bits
     would take. Bins and bytes are missing where they are not known beforehand; with steps, all inputs are taken to have as many positions as those of the
-    first batch, unless their lengths are listed.
+    first batch, unless their lengths are listed. ``not_recorded`` says why a layer is left out, and is missing for those that are recorded.
 
     Parameters
     ----------
-    model, inputs, layers, threshold, units, steps
+    model, inputs, layers, threshold, units, steps, verify
         As for `record`. Thresholds are not calibrated. Inputs are read from the beginning, so that they must be readable a second time.
 
     Raises
@@ -63,90 +63,54 @@ def plan(
     """
     module, wrapped = original_module(model), as_inputs(inputs)
     _refuse_iterator(wrapped)
-    look = _Look(threshold, units=units, steps=steps)
-    job = Job(module=module, inputs=wrapped, observer=look, layers=layers, steps=steps)
+    shapes = Shapes(threshold, units=units, steps=steps)
+    job = job_of(module, wrapped, shapes, layers=layers, steps=steps, verify=verify)
     with evaluation_mode(module):
         source = open_source(wrapped)
         with watching(job):
-            batch = next(iter(read_batches(source, wrapped)))
-            look.begin(batch.n_inputs, None if steps is None else lengths_of_batch(steps, batch.x, 0, batch.n_inputs))
-            job.caller(batch.x)
-    names = list(look.layers)
-    check_all_ran(module, layers, names, job.watch.called)
-    check_patterns("thresholds", threshold, names)
-    check_patterns("units", units, names)
-    check_positions(look.positions)
-    check_unit_axes(look.without_units, steps)
-    n_bins = _bins(source, steps, look.positions)
+            show_batch(job, next(iter(read_batches(source, wrapped))), 0, is_first=True)
+    n_bins = _bins(source, steps, shapes.positions)
     n_bytes = None if n_bins is None else -(-n_bins // 8)
-    return pd.DataFrame(
-        [
-            {
-                "layer": layer.name,
-                "kind": layer.kind,
-                "shape": layer.shape,
-                "units": layer.units.size,
-                "dtype": layer.dtype,
-                "threshold": look.thresholds[layer.name],
-                "bins": n_bins,
-                "bytes": None if n_bytes is None else layer.units.size * n_bytes,
-            }
-            for layer in look.layers.values()
-        ]
-    )
+    rows = [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "shape": layer.shape,
+            "units": layer.units.size,
+            "dtype": layer.dtype,
+            "threshold": shapes.thresholds[layer.name],
+            "bins": n_bins,
+            "bytes": None if n_bytes is None else layer.units.size * n_bytes,
+            "not_recorded": None,
+        }
+        for layer in shapes.layers.values()
+    ]
+    empty = dict.fromkeys(rows[0]) if rows else {}
+    left = [
+        empty | {"layer": name, "kind": kind, "units": 0, "not_recorded": why} for name, kind, why in _not_recorded(job)
+    ]
+    return pd.DataFrame([*rows, *left])
 
 
-class _Look:
-    """Learns from one batch what the layers are, without thresholds that would have to be calibrated."""
-
-    def __init__(self, rule: Rule, *, units: UnitChoice, steps: Steps | None) -> None:
-        self.layers: dict[str, ObservedLayer] = {}
-        self.again: dict[str, Callable[[Any], bool]] = {}
-        self.positions: dict[str, int] = {}
-        self.thresholds: dict[str, float | str | None] = {}
-        self.without_units: list[str] = []
-        self._rule, self._units, self._steps = rule, units, steps
-
-    def begin(self, n_inputs: int, lengths: Int[np.ndarray, " input"] | None) -> None:
-        """Begin the batch."""
-        self.layers, self.positions = {}, {}
-
-    def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
-        """Look at a layer; where each call is a step, count them."""
-        if name not in self.layers:
-            self.layers[name] = first_sight(name, module, output, units=self._units, steps=self._steps)
-            self.thresholds[name] = _threshold(name, module, output, self._rule)
-            self.without_units += [name] if output.ndim == 2 else []
-        if self._steps is not None:
-            axis = self._steps.axis
-            found = 1 + self.positions.get(name, 0) if axis == "calls" else _size(output, int(axis))
-            self.positions[name] = found
-
-    def end(self) -> dict[str, Planes]:
-        """End the batch; there are no spikes."""
-        return {}
+def _not_recorded(job: Job) -> Iterator[tuple[str, str, str]]:
+    """List layers that are left out, and modules that are not recorded unless they are named, each with its kind and the reason."""
+    probe = job.probe
+    for name, why in probe.left_out.items():
+        module = probe.modules.get(name)
+        yield name, "" if module is None else type(module).__name__, why
+    if probe.selection.patterns is None:
+        for name in [*recurrent_names(probe.modules), *probe.unknown]:
+            yield name, type(probe.modules[name]).__name__, "not an activation function of torch: name it in layers="
 
 
-def _size(output: torch.Tensor, axis: int) -> int:
-    """Length of an axis, 0 if there is none."""
-    return output.shape[axis] if axis < output.ndim else 0
-
-
-def _threshold(name: str, module: nn.Module, output: torch.Tensor, rule: Rule) -> float | str | None:
-    """Say what the threshold of a layer is, as far as that is known."""
-    found = rule_for(name, rule)
-    if found is None:
-        try:
-            return value_at_zero(name, module, output)
-        except ThresholdError:
-            return None
-    return found if isinstance(found, float) else describe(found)
-
-
-def _bins(source: Presentation, steps: Steps | None, positions: dict[str, int]) -> int | None:
+def _bins(source: Presentation, steps: Steps | None, positions: Mapping[str, int]) -> int | None:
     """Number of bins over all inputs, if it is known beforehand."""
     if steps is not None and steps.lengths is not None:
-        return None if callable(steps.lengths) else int(np.sum(np.asarray(steps.lengths)))
+        return (
+            None
+            if callable(steps.lengths) or isinstance(steps.lengths, str)
+            else int(np.sum(np.asarray(steps.lengths)))
+        )
     if source.n_inputs is None:
         return None
     return source.n_inputs * (1 if steps is None else max(positions.values(), default=1))

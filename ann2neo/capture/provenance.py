@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ann2neo.capture.running import Job
+from ann2neo.capture.job import Job
 from ann2neo.recording import SCHEMA
 from ann2neo.versions import software
 
@@ -32,6 +32,7 @@ def described(job: Job, *, batch_size: int) -> dict[str, Any]:
         **{key: value for key, value in known.items() if value is not None},
         "input_order": "presented",
         **_mode(job),
+        **job.checks.facts(),
         "batch_size": batch_size,
         **({} if job.caller.n_outputs is None else {"n_outputs": job.caller.n_outputs}),
         **_numbers(job),
@@ -54,7 +55,7 @@ def _mode(job: Job) -> dict[str, Any]:
 
 def _numbers(job: Job) -> dict[str, Any]:
     """Say in which types and where the layers were computed, as each of them was seen to be."""
-    layers = list(job.observer.layers.values())
+    layers = list(job.sink.layers.values())
     cast = [layer.autocast for layer in layers if layer.autocast is not None]
     return {
         "dtype": _each(layer.dtype for layer in layers),

@@ -13,18 +13,21 @@ import numpy as np
 from torch import nn
 
 from ann2neo.capture.agreement import agreed_inputs
-from ann2neo.capture.calibration import Gatherer, calibrate, recall
+from ann2neo.capture.calibration import calibrate, recall
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, trial_columns, warn_of_odd_labels
+from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.memory import Memory
-from ann2neo.capture.observer import ObservedLayer, Observer
+from ann2neo.capture.model.modules import original_module
 from ann2neo.capture.passes import Passes, stochastic_modules
-from ann2neo.capture.populations import UnitChoice, describe_units
 from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described
-from ann2neo.capture.quiet import evaluation_mode, original_module, weights_sha256
-from ann2neo.capture.running import Job, run_pass, watching
+from ann2neo.capture.run import run_pass
+from ann2neo.capture.spikes.bits import Bits
+from ann2neo.capture.spikes.sinks import ObservedLayer
+from ann2neo.capture.state import evaluation_mode, weights_sha256
 from ann2neo.capture.steps import Steps
+from ann2neo.capture.units import UnitChoice, describe_units
 from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFound
 from ann2neo.formats import check_output, check_takes_images, save
 from ann2neo.pseudotime import PseudoTime, milliseconds
@@ -46,6 +49,7 @@ class RecordOptions(TypedDict, total=False):
     bin_size_ms: float
     store: str | PathLike[str] | None
     processes: int | None
+    verify: bool
     progress: bool
 
 
@@ -61,6 +65,7 @@ def record(
     bin_size_ms: float = 1.0,
     store: str | PathLike[str] | None = None,
     processes: int | None = None,
+    verify: bool = True,
     progress: bool = True,
 ) -> Recording:
     """Run a model over its inputs and keep, as one bit, whether each unit's activation exceeded its threshold on each input.
@@ -102,6 +107,10 @@ def record(
         Who records into the store. Without it all processes of torch.distributed, or of the environment (as `torchrun` sets it) if all of them answer within a
         minute, record into one store together: each a part of the same inputs, or all the parts that a ``DistributedSampler`` dealt out, each input once. 1 lets
         this process record alone, into a store of its own.
+    verify
+        Whether it is verified, by running the inputs of the first batch again, that row k of a layer is input k, depends on no other input, and comes out the same
+        again. It takes 1.5 forward passes of one batch, at most six where something is wrong. Layers chosen by default that fail are left out with one warning; those that were asked
+        for are refused. What depends on its batch (batch statistics, recurrence along the batch) is recorded with a warning. The provenance keeps what was found.
     progress
         Whether to show a progress bar.
 
@@ -133,7 +142,13 @@ def record(
         "steps": steps,
         "passes": passes,
     }
-    options |= {"bin_size_ms": bin_size_ms, "store": store, "processes": processes, "progress": progress}
+    options |= {
+        "bin_size_ms": bin_size_ms,
+        "store": store,
+        "processes": processes,
+        "verify": verify,
+        "progress": progress,
+    }
     return _record(model, inputs, options, overwrite=False)
 
 
@@ -210,11 +225,11 @@ def _record_together(
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
     lengths = None if steps is None else steps.lengths
-    listed = wrapped.labels is not None or not (lengths is None or callable(lengths))
+    listed = wrapped.labels is not None or not (lengths is None or callable(lengths) or isinstance(lengths, str))
     wrapped = agreed_inputs(wrapped, processes, store=store, listed=listed)
-    waiting = Job(
-        module=module, inputs=wrapped, observer=Gatherer(units=units), layers=layers, steps=steps, passes=passes
-    )
+    empty = Bits(threshold=None, units=units, steps=steps)
+    verify = options.get("verify", True)
+    waiting = job_of(module, wrapped, empty, layers=layers, steps=steps, passes=passes, verify=verify)
     weights = weights_sha256(module)
     calibration = None
     if store is not None:
@@ -223,8 +238,8 @@ def _record_together(
         )
     if calibration is None:
         calibration = calibrate(waiting, threshold, units=units, progress=progress)
-    observer = Observer(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
-    job = replace(waiting, observer=observer)
+    bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
+    job = replace(waiting, sink=bits)
     known = {"weights_sha256": weights, **calibration.provenance}
     known |= {} if units is None else {"units_rule": describe_units(units)}
     if store is None:
@@ -244,6 +259,7 @@ def _record_together(
                 overwrite=overwrite,
                 progress=progress,
                 processes=processes,
+                verified={"rows": "verified"} if verify else None,
             )
         )
     warn_of_odd_labels(job.inputs.labels, recording.trials)
@@ -294,7 +310,7 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
     ids, known_as = _stimulus_ids(source, memory)
     trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
     return Recording(
-        layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.observer.layers.values()),
+        layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.sink.layers.values()),
         trials=trials,
         bin_size_ms=bin_size_ms,
         provenance=described(job, batch_size=memory.batches[0][0].lengths.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from ann2neo.capture.layers import pattern_of
-from ann2neo.errors import ActivationError, InputsError
+from ann2neo.capture.inputs.masks import MASK, batch_mask
+from ann2neo.capture.model.patterns import pattern_of
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+
+# Which positions of each input count: how many from the first one on, which of them, or all.
+Positions = Int[np.ndarray, " input"] | Bool[np.ndarray, "input position"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,9 @@ class Steps:
         a module is called once per position, as in hand-unrolled recurrent cells. Outputs in which positions come before inputs, as those of recurrent, attention
         and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted.
     lengths
-        Number of positions of each input; None if all positions count. Either an array in the order in which inputs are presented, or a function that gives
-        the lengths of a batch (for instance from its attention mask). Packed sequences are padded again, and need their lengths here.
+        Which positions count; None for all. The name of a mask in the batch, ``"attention_mask"``, whose ones say which they are, wherever the padding is; an array of
+        numbers of positions, in the order in which inputs are presented; or a function that gives those of a batch. Packed sequences are padded again, and need
+        their lengths here.
 
     Raises
     ------
@@ -62,7 +68,8 @@ class Steps:
         if (
             self.lengths is not None
             and not callable(self.lengths)
-            and (not listed or isinstance(self.lengths, str | Mapping))
+            and not isinstance(self.lengths, str)
+            and (not listed or isinstance(self.lengths, Mapping))
         ):
             raise InputsError(
                 f"lengths of type {type(self.lengths).__name__} and shape {tuple(getattr(self.lengths, 'shape', ()))} are neither a list of numbers nor a function.",
@@ -71,16 +78,18 @@ class Steps:
             )
 
 
-def lengths_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> Int[np.ndarray, " input"] | None:
-    """Find the number of positions of each input of a batch, or None if all positions count.
+def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> Positions:
+    """Find the positions of each input of a batch that count: how many they are from the first one on, or which they are; None if all do.
 
     Raises
     ------
     InputsError
-        If there is not one positive length for each input.
+        If there is not one positive length for each input, or not the mask that was named.
     """
     if steps.lengths is None:
         return None
+    if isinstance(steps.lengths, str):
+        return _masked(batch, steps.lengths, n_inputs)
     given = steps.lengths(batch) if callable(steps.lengths) else steps.lengths[first : first + n_inputs]
     lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
     if lengths.shape != (n_inputs,) or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
@@ -92,10 +101,41 @@ def lengths_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> Int
     return lengths.astype(np.int64)
 
 
+def _masked(batch: Any, key: str, n_inputs: int) -> Bool[np.ndarray, "input position"]:
+    mask = batch_mask(batch, key)
+    if mask is None or len(mask) != n_inputs or not mask.any(axis=1).all():
+        found = (
+            "there is none in a batch"
+            if mask is None
+            else f"it has shape {mask.shape} for {n_inputs} inputs, {int((~mask.any(axis=1)).sum())} of them without a one"
+        )
+        raise InputsError(
+            f"lengths={key!r} names a mask, but {found}.",
+            "It is unclear how many bins each input has.",
+            "Give batches that are mappings with that key, of shape (input, position), or Steps(..., lengths=function).",
+        )
+    return mask
+
+
+def warn_of_unused_mask(steps: Steps, batch: Any) -> None:
+    """Warn if a batch holds a mask with zeros, and nothing says that padding is to be left out."""
+    mask = batch_mask(batch) if steps.lengths is None else None
+    if mask is not None and not mask.all():
+        text = (
+            f"{int((~mask).sum())} of {mask.size} positions of the first batch are 0 in its {MASK!r}, and are recorded as bins all the same.\n"
+            "What a network gives for padding is counted as data.\n"
+            f"Leave it out with Steps({steps.axis!r}, lengths={MASK!r})."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
 def positions_as_bins(
-    name: str, output: torch.Tensor, axis: int, lengths: Int[np.ndarray, " input"] | None
+    name: str,
+    output: torch.Tensor,
+    axis: int,
+    positions: Positions,
 ) -> torch.Tensor:
-    """Put the positions of each input one after another along the first axis: (bin, ...).
+    """Put the positions of each input that count one after another along the first axis: (bin, ...).
 
     Raises
     ------
@@ -115,8 +155,11 @@ def positions_as_bins(
             "Give another axis, or leave the layer out (layers=...).",
         )
     by_position = output.movedim(axis, 1)
-    if lengths is None:
+    if positions is None:
         return by_position.flatten(0, 1)
+    if positions.ndim == 2:
+        return by_position[_as_long(name, positions, by_position)]
+    lengths = positions
     if lengths.max() > by_position.shape[1]:
         raise ActivationError(
             f"layer {name!r} has {by_position.shape[1]} positions, but an input has {lengths.max()}.",
@@ -127,7 +170,22 @@ def positions_as_bins(
     return by_position[inside.to(by_position.device)]
 
 
-def calls_as_bins(name: str, calls: Sequence[torch.Tensor], lengths: Int[np.ndarray, " input"] | None) -> torch.Tensor:
+def _as_long(name: str, mask: Bool[np.ndarray, "input position"], output: torch.Tensor) -> torch.Tensor:
+    """Put a mask where the output is, and refuse one that is not as long."""
+    if mask.shape != tuple(output.shape[:2]):
+        raise ActivationError(
+            f"layer {name!r} has {output.shape[1]} positions, but the mask of the batch has {mask.shape[1]}.",
+            "Its bins are not those of the inputs.",
+            "Give the lengths after pooling or striding (Steps(..., lengths=function)), or leave the layer out (layers='!name').",
+        )
+    return torch.as_tensor(mask, device=output.device)
+
+
+def calls_as_bins(
+    name: str,
+    calls: Sequence[torch.Tensor],
+    lengths: Positions,
+) -> torch.Tensor:
     """Put what a module gave call by call, each (input, ...), one after another for each input: (bin, ...).
 
     Raises
@@ -177,6 +235,24 @@ def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
             "Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); "
             "or leave them out (layers=...).",
         )
+
+
+def unusual_positions(positions: Mapping[str, int]) -> dict[str, str]:
+    """Say of layers that have not as many positions as most what is odd about them.
+
+    Examples
+    --------
+    >>> unusual_positions({"a": 9, "b": 9, "pooler": 32})
+    {'pooler': 'it has 32 entries along the axis of steps, most layers have 9'}
+    """
+    if len(set(positions.values())) < 2:
+        return {}
+    usual = Counter(positions.values()).most_common(1)[0][0]
+    return {
+        name: f"it has {n} entries along the axis of steps, most layers have {usual}"
+        for name, n in positions.items()
+        if n != usual
+    }
 
 
 def check_positions(positions: Mapping[str, int]) -> None:

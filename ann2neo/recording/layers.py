@@ -103,7 +103,7 @@ class Layer:
 
 def matches(name: str, pattern: str) -> bool:
     """Whether a layer has this name or fits this pattern; a pattern without a call number fits all calls."""
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(":")[0], pattern)
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(":")[0].removesuffix(":"), pattern)
 
 
 def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[Layer, ...]:

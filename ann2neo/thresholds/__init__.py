@@ -1,6 +1,6 @@
 """Threshold rules: which value an activation has to exceed for a spike. Statistics in, thresholds out; no torch."""
 
-from ann2neo.thresholds.floors import Floor, floor_of
+from ann2neo.thresholds.floors import NO_FLOOR, Floor
 from ann2neo.thresholds.moments import Moments
 from ann2neo.thresholds.rules import (
     FixedRule,
@@ -17,6 +17,7 @@ from ann2neo.thresholds.selection import MAX_BYTES, Selection
 
 __all__ = [
     "MAX_BYTES",
+    "NO_FLOOR",
     "FixedRule",
     "Floor",
     "MeanPlusSd",
@@ -26,7 +27,6 @@ __all__ = [
     "Selection",
     "calibrated_rules",
     "describe",
-    "floor_of",
     "rule_for",
     "statistic_for",
     "thresholds_from",

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.calibration import Gatherer, calibrate
+from ann2neo.capture.calibration import calibrate
 from ann2neo.capture.inputs import as_inputs
-from ann2neo.capture.running import Job
+from ann2neo.capture.job import job_of
+from ann2neo.capture.spikes.statistics import Statistics
 
 BATCH_SIZE = 64
 
@@ -46,7 +47,7 @@ def peak_mb() -> float:
 def ours(model: nn.Module, x: torch.Tensor, q: float) -> np.ndarray:
     """Calibrate as `ann2neo.record` does."""
     inputs = ann2neo.Inputs(x, batch_size=BATCH_SIZE)
-    job = Job(module=model, inputs=as_inputs(inputs), observer=Gatherer(units=None), layers=None)
+    job = job_of(model, as_inputs(inputs), Statistics(units=None))
     return calibrate(job, ann2neo.Quantile(q, on=inputs), units=None, progress=False).thresholds["1"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ann2neo.capture.calibration.gathering import CalibratedRule, Gatherer, RuleOfLayer
+from ann2neo.capture.calls import Caller
 from ann2neo.capture.fingerprints import Fingerprint
 from ann2neo.capture.inputs import (
     Batch,
@@ -20,10 +20,12 @@ from ann2neo.capture.inputs import (
     open_source,
     read_batches,
 )
-from ann2neo.capture.populations import UnitChoice
-from ann2neo.capture.quiet import evaluation_mode
-from ann2neo.capture.running import Job, watching
-from ann2neo.capture.steps import Steps, lengths_of_batch
+from ann2neo.capture.job import Job, watching
+from ann2neo.capture.run import show_batch
+from ann2neo.capture.spikes.statistics import CalibratedRule, RuleOfLayer, Statistics
+from ann2neo.capture.state import evaluation_mode
+from ann2neo.capture.steps import Steps
+from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import InputsError
 from ann2neo.recording import order_sha256
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, Rule, calibrated_rules, describe, rule_for
@@ -90,14 +92,15 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
         inputs, steps = inputs_on(job, on), _steps_on(job, on)
         with evaluation_mode(job.module):
             source = open_source(inputs)
-            gatherer = Gatherer(
+            statistics = Statistics(
                 _rules_on(rule, on), units=units, steps=steps, n_inputs=source.n_inputs, max_bytes=max_bytes
             )
-            calibrating = replace(job, inputs=inputs, observer=gatherer, steps=steps, passes=None)
-            read[id(on)] = inputs, _run(calibrating, gatherer, source, progress=progress)
-        thresholds |= gatherer.thresholds()
+            caller = Caller(job.module, inputs, job.probe.run)
+            calibrating = replace(job, inputs=inputs, sink=statistics, caller=caller, steps=steps, passes=None)
+            read[id(on)] = inputs, _run(calibrating, statistics, source, progress=progress)
+        thresholds |= statistics.thresholds()
         n_inputs = sum(read[id(on)][1].sizes)
-        few |= {name: n for name, n in gatherer.n_reached.items() if n < n_inputs}
+        few |= {name: n for name, n in statistics.n_reached.items() if n < n_inputs}
     found = written_down(rule, thresholds, read)
     if not few:
         return found
@@ -147,16 +150,16 @@ def inputs_on(job: Job, on: Any) -> Inputs:
     return as_inputs(inputs)
 
 
-def _run(job: Job, gatherer: Gatherer, source: Presentation, *, progress: bool) -> ReadInputs:
+def _run(job: Job, statistics: Statistics, source: Presentation, *, progress: bool) -> ReadInputs:
     """Read the inputs as often as needed."""
     check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     fingerprint, sizes = Fingerprint(), []
     with watching(job):
-        for batch in _read(job, gatherer, source, progress=progress):
+        for batch in _read(job, statistics, source, progress=progress):
             fingerprint.add(batch.x, batch.n_inputs)
             sizes.append(batch.n_inputs)
-        while not gatherer.end_reading():
-            if sum(batch.n_inputs for batch in _read(job, gatherer, source, progress=progress)) != sum(sizes):
+        while not statistics.end_reading():
+            if sum(batch.n_inputs for batch in _read(job, statistics, source, progress=progress)) != sum(sizes):
                 raise InputsError(
                     f"the calibrating inputs were {sum(sizes)} at first, and another number when they were read again.",
                     "Their exact quantiles cannot be found.",
@@ -165,15 +168,12 @@ def _run(job: Job, gatherer: Gatherer, source: Presentation, *, progress: bool) 
     return ReadInputs(source=source, sizes=sizes, fingerprint=fingerprint)
 
 
-def _read(job: Job, gatherer: Gatherer, source: Presentation, *, progress: bool) -> Iterator[Batch]:
+def _read(job: Job, statistics: Statistics, source: Presentation, *, progress: bool) -> Iterator[Batch]:
     """Run the model over all inputs once; gives the batches."""
     n_seen = 0
     batches = read_batches(source, job.inputs)
     for batch in tqdm(batches, total=source.n_batches, desc="calibrating", unit="batch", disable=not progress):
-        lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_seen, batch.n_inputs)
-        gatherer.begin(batch.n_inputs, lengths)
-        job.caller(batch.x)
-        gatherer.end()
+        show_batch(job, batch, n_seen, is_first=False)
         n_seen += batch.n_inputs
         yield batch
 

@@ -16,10 +16,10 @@ from ann2neo.capture.calibration.calibrating import (
 )
 from ann2neo.capture.fingerprints import Fingerprint
 from ann2neo.capture.inputs import Inputs, open_source, read_batches
-from ann2neo.capture.populations import UnitChoice
-from ann2neo.capture.quiet import evaluation_mode
-from ann2neo.capture.running import Job
+from ann2neo.capture.job import Job
+from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.store.identity import OF_ORDER, Identity, identity_of
+from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import FormatError, StoreError
 from ann2neo.thresholds import MeanPlusSd, Quantile, Rule, rule_for
 

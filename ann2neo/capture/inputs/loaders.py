@@ -17,7 +17,7 @@ from ann2neo.capture.inputs.batches import split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
 from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
-from ann2neo.capture.quiet import random_states_kept
+from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import InputsError
 
 # So many inputs show whether a data set keeps their order.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ann2neo.capture.inputs.presentation import Presentation
-from ann2neo.capture.quiet import random_states_kept
+from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
 MOST_DRAWS = 30

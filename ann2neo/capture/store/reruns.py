@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from ann2neo.capture.inputs import Batch
+from ann2neo.capture.job import Job
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.provenance import described
-from ann2neo.capture.running import Job, run_batch
+from ann2neo.capture.run import run_batch
 from ann2neo.errors import StoreError
 from ann2neo.recording import Layer
 from ann2neo.store.begun import BegunColumn
@@ -100,7 +101,7 @@ def bare_layers(job: Job) -> tuple[Layer, ...]:
     """Describe the layers that a job has seen, without bits."""
     return tuple(
         bare(name=one.name, shape=one.shape, dtype=one.dtype, units=one.units, thresholds=one.thresholds)
-        for one in job.observer.layers.values()
+        for one in job.sink.layers.values()
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 
 from ann2neo.capture.inputs import Presentation
-from ann2neo.capture.running import Job
+from ann2neo.capture.job import Job
 from ann2neo.store.begun import BegunColumn
 from ann2neo.store.growing import Growing
 from ann2neo.store.log import Start

@@ -18,15 +18,17 @@ from tqdm import tqdm
 from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source, trial_columns
+from ann2neo.capture.job import Job, watching
 from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
-from ann2neo.capture.quiet import evaluation_mode
-from ann2neo.capture.running import Job, run_pass, watching
+from ann2neo.capture.run import run_pass
+from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.store.identity import check_same
 from ann2neo.capture.store.reruns import Recorded, bare_layers, check_layers, repeat, to_repeat
 from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, order_of, other_inputs, state_of
 from ann2neo.capture.store.schedule import Span, cut_spans, layout_of, n_columns
+from ann2neo.capture.verification import Verdict
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.recording import Recording
 from ann2neo.store.begun import BegunColumn
@@ -34,7 +36,7 @@ from ann2neo.store.complete import load
 from ann2neo.store.disk import Unsynced
 from ann2neo.store.finishing import finish
 from ann2neo.store.growing import Growing, create, is_complete, missing_columns
-from ann2neo.store.layout import column_bins
+from ann2neo.store.layout import column_bins, open_group
 from ann2neo.store.lock import locked
 from ann2neo.store.log import Column, Start, is_whole, log_file, prefix, read_log
 from ann2neo.store.writer import ColumnWriter
@@ -61,7 +63,14 @@ def record_into(request: Request) -> Recording:
     job, processes = request.job, request.processes
     with ended_by_signal(), evaluation_mode(job.module, _stochastic(job)), _alone(request):
         source = open_source(job.inputs)
+        found = _stored_verdict(request.path) if job.checks.verdict is None else None
+        _adopt(job, found)
         state = processes.from_first(lambda: state_of(request, source))
+        if state.growing is None and found is not None:
+            # It was that of another recording, which is replaced.
+            job.checks.verdict = None
+            job.probe.reset()
+            job.sink.restart()
         source = in_order(source, state.drawn)
         processes.together(lambda: check_same(request.path, state.identity, request.identity(source)))
         if not state.complete:
@@ -126,6 +135,8 @@ class Session:
             growing = self._state.growing
             if growing is None:
                 growing = self._processes.from_first(self._create)
+                if self._processes.rank > 0:
+                    _adopt(self._job, _stored_verdict(growing.path))
             else:
                 self._processes.from_first(self._discard_damaged)
             log = read_log(growing.path)
@@ -251,6 +262,21 @@ class Session:
             n_before=start.first_input,
             look=look,
         )
+
+
+def _stored_verdict(path: Path) -> Verdict | None:
+    """Read what was found of the layers when a store was begun; None if there is no such store."""
+    try:
+        return Verdict.of_facts(open_group(path).attrs["provenance"])
+    # What is no store, or a damaged one, is told apart later.
+    except Exception:
+        return None
+
+
+def _adopt(job: Job, verdict: Verdict | None) -> None:
+    """Keep to a verdict that was reached before: in this store, or by the first process."""
+    if job.checks.wanted and verdict is not None:
+        job.checks.verdict = verdict
 
 
 class TrialColumns:

@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from torch import nn
 from tqdm import tqdm
 
-from ann2neo.capture.calls import Caller
 from ann2neo.capture.inputs import (
     Batch,
-    Inputs,
     Presentation,
     check_listed_lengths,
     read_batches,
     warn_of_unknown_order,
     warn_of_unread_labels,
 )
-from ann2neo.capture.layers import check_all_ran
+from ann2neo.capture.job import Job
 from ann2neo.capture.memory import SeenBatch
-from ann2neo.capture.observer import Observing
 from ann2neo.capture.packing import Planes
-from ann2neo.capture.passes import Passes, seed_batch
+from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import predictions
-from ann2neo.capture.steps import Steps, lengths_of_batch
-from ann2neo.capture.watch import Watch
+from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
+from ann2neo.capture.verification.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.errors import ActivationError, Ann2NeoWarning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Which model is run over which inputs, and what is observed; see `ann2neo.record`."""
-
-    module: nn.Module
-    inputs: Inputs
-    observer: Observing
-    layers: str | Sequence[str] | None
-    steps: Steps | None = None
-    passes: Passes | None = None
-    watch: Watch = field(init=False, repr=False, compare=False)
-    caller: Caller = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        by_call = self.steps is None or self.steps.axis != "calls"
-        watch = Watch(self.module, self.layers, self.observer, again=self.observer.again, count_calls=by_call)
-        object.__setattr__(self, "watch", watch)
-        object.__setattr__(self, "caller", Caller(self.module, self.inputs, self.watch.run))
-
-    @property
-    def n_passes(self) -> int:
-        """Number of runs through all inputs."""
-        return 1 if self.passes is None else self.passes.n
-
-
-def watching(job: Job) -> AbstractContextManager[None]:
-    """Observe the layers of a job for as long as the context lasts."""
-    return job.watch.attached()
 
 
 def run_pass(
@@ -125,14 +90,13 @@ def run_pass(
 
 
 def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenBatch:
-    """Run one batch, which comes behind so many inputs; with the first one every layer that was asked for must run."""
-    lengths = None if job.steps is None else lengths_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
-    job.observer.begin(batch.n_inputs, lengths)
-    predicted = predictions(job.caller(batch.x), batch, job.inputs)
-    planes = job.observer.end()
-    if is_first:
-        check_all_ran(job.module, job.layers, list(job.observer.layers), job.watch.called)
-    lengths = _bins_of_inputs(job, planes, batch.n_inputs, lengths)
+    """Run one batch, which comes after so many inputs; with the first one every layer that was asked for must run."""
+    seen: list[Any] = []
+    planes, positions = show_batch(
+        job, batch, n_before, is_first=is_first, look=lambda output: seen.append(predictions(output, batch, job.inputs))
+    )
+    predicted = seen[-1]
+    lengths = _bins_of_inputs(job, planes, batch.n_inputs, _lengths(positions))
     return SeenBatch(
         planes=planes,
         lengths=lengths,
@@ -140,6 +104,31 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
         predicted=predicted,
         stimulus_ids=batch.stimulus_ids,
     )
+
+
+def show_batch(
+    job: Job, batch: Batch, n_before: int, *, is_first: bool, look: Callable[[Any], None] = lambda _output: None
+) -> tuple[dict[str, Planes], np.ndarray | None]:
+    """Run one batch and show its activations to the job's sink, and its output to ``look``.
+
+    Returns the spikes by layer, and the positions that count: lengths, or truth values of shape (input, position).
+    """
+    positions = None if job.steps is None else positions_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
+    job.sink.begin(batch.n_inputs, positions)
+    if not job.probe.settled or (job.checks.pending and differ_now(job, batch)):
+        if job.steps is not None:
+            warn_of_unused_mask(job.steps, batch.x)
+        run_and_verify(job, batch, positions, look)
+    else:
+        job.probe.show_to(job.sink, batch.n_inputs)
+        look(job.caller(batch.x))
+        if is_first:
+            check_layers_ran(job)
+    return job.sink.end(), positions
+
+
+def _lengths(positions: np.ndarray | None) -> Int[np.ndarray, " input"] | None:
+    return positions if positions is None or positions.ndim == 1 else positions.sum(axis=1)
 
 
 def _bins_of_inputs(
@@ -160,8 +149,8 @@ def _bins_of_inputs(
         n_bins = n_inputs * per_input
     else:
         n_bins = int(lengths.sum())
-    if len(planes) != len(job.observer.layers) or any(some.n_bins != n_bins for some in planes.values()):
-        bins = {name: planes[name].n_bins if name in planes else 0 for name in job.observer.layers}
+    if len(planes) != len(job.sink.layers) or any(some.n_bins != n_bins for some in planes.values()):
+        bins = {name: planes[name].n_bins if name in planes else 0 for name in job.sink.layers}
         wrong = {name: n for name, n in bins.items() if n != n_bins}
         raise ActivationError(
             f"{n_inputs} inputs have {n_bins} bins, but these layers have another number: {wrong}.",

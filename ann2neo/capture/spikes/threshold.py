@@ -10,21 +10,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from ann2neo.capture.activations import is_activation
+from ann2neo.capture.model.activations import floor_of
+from ann2neo.capture.model.probe import Watched
+from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
-from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, floor_of, rule_for
-from ann2neo.thresholds.floors import NO_FLOOR
+from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, rule_for
 
 SOFTMAX = (nn.Softmax, nn.Softmax2d, nn.Softmin)
 # A mask of minus infinity makes a softmax 0, and first states below -1 keep those of a gated recurrent unit there: activations themselves tell.
 UNLESS_SEEN = (*SOFTMAX, nn.GRU, nn.GRUCell)
-# Options of modules on which their lowest values depend, by the choice that matters.
-OPTIONS = {"tanh": "approximate", "relu": "nonlinearity"}
 
 
 def threshold_of(
     name: str,
-    module: nn.Module,
+    watched: Watched,
     output: torch.Tensor,
     *,
     shape: tuple[int, ...],
@@ -36,8 +35,8 @@ def threshold_of(
 
     Parameters
     ----------
-    name, module, output
-        The layer, and its activation on the first batch.
+    name, watched, output
+        The layer, what is known of it, and its activation on the first batch.
     shape
         Shape of the activation without the axes of inputs and steps.
     units
@@ -53,7 +52,7 @@ def threshold_of(
         If there is no threshold for this layer, it is not finite in the activation's type, or all units always exceed it.
     """
     fixed = calibrated[name] if name in calibrated else _of_units(name, rule_for(name, rule), shape, units)
-    value = value_at_zero(name, module, output) if fixed is None else fixed
+    value = value_at_zero(name, watched, output) if fixed is None else fixed
     # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
     threshold = rounded(np.asarray(value, np.float64), output.dtype)
     if not torch.isfinite(threshold).all():
@@ -62,7 +61,7 @@ def threshold_of(
             "Its units could never spike.",
             f"Give thresholds below {torch.finfo(output.dtype).max:g}.",
         )
-    _check_reachable(name, module, threshold, output)
+    _check_reachable(name, watched, threshold, output)
     return threshold.to(output.device)
 
 
@@ -87,29 +86,39 @@ def rounded(values: Float[np.ndarray, ...], dtype: torch.dtype) -> torch.Tensor:
     return torch.tensor(odd.astype(np.uint32).view(np.float32)).to(dtype)
 
 
-def value_at_zero(name: str, module: nn.Module, like: torch.Tensor) -> float:
+def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
     """Evaluate an activation function at pre-activation 0, in the type and place of its output; 0 for hidden states of recurrent modules.
 
     Raises
     ------
     ThresholdError
-        If the module is no activation function, so that it has no such value.
+        If the layer is not an activation function, so that it has no such value.
 
     Examples
     --------
-    >>> value_at_zero("gate", nn.Sigmoid(), torch.zeros(1))
+    >>> value_at_zero("gate", Watched(nn.Sigmoid(), True), torch.zeros(1))
     0.5
     """
+    module = watched.module
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return 0.0
-    if not is_activation(module):
+    if not watched.is_activation:
         raise ThresholdError(
-            f"layer {name!r} is a {type(module).__name__}, no activation function with a value at pre-activation 0.",
+            f"layer {name!r} is a {type(module).__name__}, which is not an activation function with a value at pre-activation 0.",
             "There is no natural threshold.",
             f"Give one, for instance threshold={{{name!r}: 0.0}}.",
         )
     zero = torch.zeros((1, getattr(module, "num_parameters", 1)), dtype=like.dtype, device=like.device)
-    return float(module.forward(zero).reshape(-1)[0])
+    try:
+        with random_states_kept():
+            return float(module.forward(zero).reshape(-1)[0])
+    # Whatever a module of others raises here.
+    except Exception as error:
+        raise ThresholdError(
+            f"layer {name!r}, a {type(module).__name__}, could not be evaluated at pre-activation 0 ({type(error).__name__}).",
+            "There is no natural threshold.",
+            f"Give one, for instance threshold={{{name!r}: 0.0}}.",
+        ) from error
 
 
 def module_floor(module: nn.Module) -> Floor:
@@ -117,20 +126,18 @@ def module_floor(module: nn.Module) -> Floor:
 
     Examples
     --------
-    >>> module_floor(nn.Sigmoid()), module_floor(nn.Hardtanh(-3, 3)).value, module_floor(nn.Linear(1, 1)).value
-    (Floor(value=0.0, attained=False), -3.0, -inf)
+    >>> module_floor(nn.Sigmoid()), module_floor(nn.Softmax()), module_floor(nn.LSTM(2, 3)).value, module_floor(nn.Linear(1, 1)).value
+    (Floor(value=0.0, attained=False), Floor(value=0.0, attained=False), -1.0, -inf)
     """
-    if not type(module).__module__.startswith("torch.nn."):
-        return NO_FLOOR
-
-    def parameter(name: str, default: float) -> float:
-        if name in OPTIONS:
-            return float(getattr(module, OPTIONS[name], None) == name)
-        found = getattr(module, name, default)
-        # A PReLU with several slopes is bounded below only where none of them is positive.
-        return float(found.detach().max()) if isinstance(found, torch.Tensor) else float(found)
-
-    return floor_of(type(module).__name__, parameter)
+    kind = type(module)
+    if kind in SOFTMAX:
+        return Floor(0.0, False)
+    # Hidden states. Of a gated recurrent unit they lie between those before and values of tanh: above -1 if the first ones do.
+    if kind in (nn.GRU, nn.GRUCell, nn.LSTMCell) or (kind is nn.LSTM and not getattr(module, "proj_size", 0)):
+        return Floor(-1.0, False)
+    if kind in (nn.RNN, nn.RNNCell):
+        return Floor(0.0, True) if getattr(module, "nonlinearity", "tanh") == "relu" else Floor(-1.0, False)
+    return floor_of(module)
 
 
 def _of_units(
@@ -156,15 +163,16 @@ def _of_units(
     return rule
 
 
-def _check_reachable(name: str, module: nn.Module, threshold: torch.Tensor, output: torch.Tensor) -> None:
+def _check_reachable(name: str, watched: Watched, threshold: torch.Tensor, output: torch.Tensor) -> None:
     """Refuse thresholds below all values that the activation function can take; warn where only some are."""
+    module = watched.module
     always = always_exceeded(module, threshold)
     if not always.any() or (isinstance(module, UNLESS_SEEN) and _lies_at_its_floor(module, output)):
         return
     values, floor = threshold.double().reshape(-1).numpy(), module_floor(module)
     lowest = f"{'at least' if floor.attained else 'above'} {floor.value:.6g}"
     if always.all():
-        natural = "" if isinstance(module, SOFTMAX) else f"{value_at_zero(name, module, threshold):.6g}"
+        natural = "" if isinstance(module, SOFTMAX) else f"{value_at_zero(name, watched, threshold):.6g}"
         raise ThresholdError(
             f"layer {name!r} is a {type(module).__name__}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
             "Every unit would spike in every bin, whatever the inputs.",

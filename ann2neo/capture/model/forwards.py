@@ -10,11 +10,6 @@ from typing import Any
 from torch import nn
 
 
-def is_of_torch(module: nn.Module) -> bool:
-    """Whether a module's class is one of torch's own, whose code is known."""
-    return type(module).__module__.partition(".")[0] == "torch"
-
-
 def forward_of(module: nn.Module) -> FunctionType | None:
     """Find the function that a module's forward is written as, beneath what decorates it; None if that is not written in Python."""
     method = getattr(module, "forward", None)

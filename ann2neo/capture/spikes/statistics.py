@@ -1,27 +1,27 @@
-"""Gathering activations as statistics, at the moment at which they exist."""
+"""A sink that gathers statistics, from which thresholds are calibrated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from torch import nn
 
-from ann2neo.capture.observer import ObservedLayer, bins_of_calls, first_sight, recorded_values
+from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.packing import Planes
-from ann2neo.capture.populations import UnitChoice
-from ann2neo.capture.steps import Steps
+from ann2neo.capture.spikes.sinks import Layers, ObservedLayer, bins_of_calls, recorded_values
+from ann2neo.capture.steps import Positions, Steps
+from ann2neo.capture.units import UnitChoice
+from ann2neo.errors import Ann2NeoError
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
 
 CalibratedRule = Quantile | MeanPlusSd
 RuleOfLayer = Callable[[str], CalibratedRule | None]
 
 
-class Gatherer:
-    """Gathers statistics of every activation that it is shown, batch by batch.
+class Statistics:
+    """A sink that gathers statistics of every activation that it is shown, batch by batch.
 
     Parameters
     ----------
@@ -51,8 +51,7 @@ class Gatherer:
         n_inputs: int | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.layers: dict[str, ObservedLayer] = {}
-        self.again: dict[str, Callable[[Any], bool]] = {}
+        self._book = Layers(units=units, steps=steps)
         self.n_reached: dict[str, int] = {}
         self._rule_of, self._units, self._steps = rule_of, units, steps
         self._n_inputs, self._max_bytes = n_inputs, max_bytes
@@ -62,21 +61,64 @@ class Gatherer:
         self._widths: dict[str, int] = {}
         self._open: set[str] = set()
         self._n_in_batch = 0
-        self._lengths: Int[np.ndarray, " input"] | None = None
+        self._positions: Positions = None
         self._calls: dict[str, list[torch.Tensor]] = {}
         self._n_now: dict[str, int] = {}
         self._is_first_reading = True
 
-    def begin(self, n_inputs: int, lengths: Int[np.ndarray, " input"] | None) -> None:
+    @property
+    def layers(self) -> dict[str, ObservedLayer]:
+        """What was seen of each layer."""
+        return self._book.seen
+
+    def begin(self, n_inputs: int, positions: Positions) -> None:
         """Begin a batch of so many inputs, which have these numbers of positions."""
         self._n_in_batch = n_inputs
-        self._lengths, self._calls, self._n_now = lengths, {}, {}
+        self._lengths, self._calls, self._n_now = positions, {}, {}
 
-    def __call__(self, name: str, module: nn.Module, output: torch.Tensor) -> None:
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Gather an activation before a later in-place module can change it."""
+        self._book.note(layer, activation)
+        try:
+            self._take(layer, watched, activation)
+        except Ann2NeoError as error:
+            if layer in self._open or layer not in self.layers:
+                self._book.trouble(layer, error)
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Return False: there is no short way."""
+        return False
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Keep what is wrong with a layer until it is known whether it is recorded."""
+        self._book.trouble(layer, error, misfits=True)
+
+    def odd(self) -> dict[str, str]:
+        """Layers that do not fit the others, each with the reason."""
+        return self._book.odd()
+
+    @property
+    def troubles(self) -> Mapping[str, Ann2NeoError]:
+        """What went wrong with layers of the first batch."""
+        return self._book.troubles
+
+    def drop(self, layers: Collection[str]) -> None:
+        """Forget layers that are not recorded."""
+        self._book.drop(layers)
+        self._open -= set(layers)
+        for kept in (self._statistics, self._waiting, self._widths, self._calls, self._rules, self._n_now):
+            for layer in layers:
+                kept.pop(layer, None)
+
+    def restart(self) -> None:
+        """Forget all layers: the first batch is shown once more, in another arrangement."""
+        self.drop(list(self.layers))
+        self._book = Layers(units=self._units, steps=self._steps)
+
+    def _take(self, name: str, watched: Watched, output: torch.Tensor) -> None:
         layer = self.layers.get(name)
         if layer is None:
-            layer = self._first_sight(name, module, output)
+            layer = self._first_sight(name, watched, output)
         if name not in self._open:
             return
         self._n_now[name] = len(output)
@@ -88,6 +130,10 @@ class Gatherer:
 
     def end(self) -> dict[str, Planes]:
         """End the batch; there are no spikes yet."""
+        # A late layer is just not calibrated: whether it may come late is a matter of the recording.
+        for error in [] if self._book.settled else self._book.troubles.values():
+            raise error
+        self._book.troubles = {}
         for name, calls in self._calls.items():
             self._add(name, bins_of_calls(self.layers[name], calls, self._n_in_batch, self._lengths))
         # Only now it is known how many units there are, and how much memory each of them gets.
@@ -113,8 +159,8 @@ class Gatherer:
             found[name] = np.broadcast_to(values, self.layers[name].units.shape).copy()
         return found
 
-    def _first_sight(self, name: str, module: nn.Module, output: torch.Tensor) -> ObservedLayer:
-        layer = self.layers[name] = first_sight(name, module, output, units=self._units, steps=self._steps)
+    def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
+        layer = self.layers[name] = self._book.meet(name, watched, output)
         rule = self._rule_of(name)
         if rule is not None:
             self._rules[name] = rule

@@ -10,8 +10,9 @@ from types import FunctionType, ModuleType
 import torch
 from torch import nn
 
-from ann2neo.capture.activations import operator_names
-from ann2neo.capture.forwards import forward_of, is_of_torch, names_in, variables_of
+from ann2neo.capture.model.activations import operator_names
+from ann2neo.capture.model.forwards import forward_of, names_in, variables_of
+from ann2neo.capture.model.modules import is_of_torch
 from ann2neo.errors import Ann2NeoWarning
 
 OPERATOR = re.compile(r"aten::(\w+)")

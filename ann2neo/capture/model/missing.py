@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
-from ann2neo.capture.layers.modules import activation_names, named_modules
-from ann2neo.capture.layers.patterns import base_name
+from ann2neo.capture.model.patterns import base_name, split_patterns
 from ann2neo.errors import LayerNeverRan, LayerNotFound, suggestion
 from ann2neo.recording import matches
 
@@ -15,13 +14,20 @@ LISTED = 20
 
 
 def check_all_ran(
-    model: nn.Module, layers: str | Sequence[str] | None, seen: Sequence[str], called: Sequence[str] = ()
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    active: Sequence[str],
+    layers: str | Sequence[str] | None,
+    seen: Sequence[str],
+    called: Sequence[str] = (),
 ) -> None:
     """Refuse a model none of whose activation functions ran, and layers that were asked for and did not run.
 
     Parameters
     ----------
-    model, layers
+    model, modules, active
+        The model, its modules by name, and the names of those that are activation functions.
+    layers
         What was asked for.
     seen
         Layers that were asked for and called.
@@ -35,18 +41,21 @@ def check_all_ran(
     LayerNeverRan
         If a module that was asked for was not called by the first batch.
     """
-    if layers is None:
+    patterns, excluded = split_patterns(layers)
+    for pattern in excluded:
+        if not any(matches(layer, pattern) for layer in [*called, *modules]):
+            raise not_found(f"!{pattern}", model, modules, active)
+    if patterns is None:
         if not seen:
-            raise _nothing_ran(model)
+            raise _nothing_ran(model, modules)
         return
-    for pattern in [layers] if isinstance(layers, str) else layers:
+    for pattern in patterns:
         if not any(matches(layer, pattern) for layer in seen):
-            raise _missing(pattern, model, list(dict.fromkeys([*seen, *called])))
+            raise _missing(pattern, model, modules, active, list(dict.fromkeys([*seen, *called])))
 
 
-def not_found(pattern: str, model: nn.Module, known: Sequence[str]) -> LayerNotFound:
-    """Say that nothing goes by a name, and what does."""
-    modules = named_modules(model)
+def not_found(pattern: str, model: nn.Module, modules: Mapping[str, nn.Module], known: Sequence[str]) -> LayerNotFound:
+    """Make the error for a name that nothing goes by, with the names that there are."""
     near = suggestion(pattern, known) or _by_kind(pattern, modules, known) or suggestion(pattern, modules)
     return LayerNotFound(
         f"no layer matches {pattern!r} in {type(model).__name__} (activation functions: {_listed(known)}).{near}",
@@ -55,8 +64,8 @@ def not_found(pattern: str, model: nn.Module, known: Sequence[str]) -> LayerNotF
     )
 
 
-def _nothing_ran(model: nn.Module) -> LayerNotFound:
-    others = [name for name, module in named_modules(model).items() if isinstance(module, nn.RNNBase)]
+def _nothing_ran(model: nn.Module, modules: Mapping[str, nn.Module]) -> LayerNotFound:
+    others = [name for name, module in modules.items() if isinstance(module, nn.RNNBase)]
     return LayerNotFound(
         f"no activation function of {type(model).__name__} was called by the first batch.",
         "Nothing would be recorded.",
@@ -65,10 +74,10 @@ def _nothing_ran(model: nn.Module) -> LayerNotFound:
     )
 
 
-def _missing(pattern: str, model: nn.Module, called: Sequence[str]) -> LayerNeverRan | LayerNotFound:
+def _missing(
+    pattern: str, model: nn.Module, modules: Mapping[str, nn.Module], active: Sequence[str], called: Sequence[str]
+) -> LayerNeverRan | LayerNotFound:
     """Tell a module that was not called from a name that may be that of a function, and of none that was called."""
-    modules = named_modules(model)
-    active = activation_names(modules)
     if any(matches(name, base_name(pattern, modules)) for name in modules):
         return LayerNeverRan(
             f"layer {pattern!r} of {type(model).__name__} was not called by the first batch (called: {_listed(called)})."

@@ -1,4 +1,4 @@
-"""Seeing calls of functions such as `torch.relu`, which are no modules and have no hooks."""
+"""Seeing calls of functions such as `torch.relu`, which are not modules and have no hooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ann2neo.capture.activations import is_activation_call, known_functions
+from ann2neo.capture.model.activations import is_activation_call, known_functions
 
 # Modules of torch's own that call no activation function: of these exact classes it need not be known when they are called.
 WITHOUT_ACTIVATIONS = frozenset({
@@ -18,7 +18,6 @@ WITHOUT_ACTIVATIONS = frozenset({
     nn.Dropout2d, nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.Upsample,
 })  # fmt: skip
-
 Seen = Callable[[str, Sequence[Any], Mapping[str, Any], torch.Tensor], None]
 
 

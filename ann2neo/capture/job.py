@@ -1,0 +1,149 @@
+"""A job: which model is run over which inputs, and what is done with its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import nn
+
+from ann2neo.capture.calls import Caller
+from ann2neo.capture.inputs import Inputs
+from ann2neo.capture.model.probe import Probe, Watched
+from ann2neo.capture.packing import Planes
+from ann2neo.capture.passes import Passes
+from ann2neo.capture.spikes.sinks import ObservedLayer
+from ann2neo.capture.steps import Steps
+from ann2neo.capture.verification.verdict import Verdict
+from ann2neo.errors import Ann2NeoError
+
+
+@runtime_checkable
+class BatchSink(Protocol):
+    """A sink that takes in batch after batch: what is done with activations."""
+
+    @property
+    def layers(self) -> dict[str, ObservedLayer]:
+        """What was seen of each layer."""
+        ...
+
+    @property
+    def troubles(self) -> Mapping[str, Ann2NeoError]:
+        """What went wrong with layers of the first batch."""
+        ...
+
+    def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
+        """Begin a batch of so many inputs, of which these positions count."""
+        ...
+
+    def take(self, layer: str, watched: Watched, activation: Any) -> None:
+        """Take in an activation."""
+        ...
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Take in an output that is like the last one of this layer, or return False."""
+        ...
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Learn that a layer gave something that is not an activation."""
+        ...
+
+    def drop(self, layers: Collection[str]) -> None:
+        """Forget layers that are not recorded."""
+        ...
+
+    def odd(self) -> Mapping[str, str]:
+        """Layers that do not fit the others, each with the reason."""
+        ...
+
+    def restart(self) -> None:
+        """Forget all layers: the first batch is shown once more."""
+        ...
+
+    def end(self) -> dict[str, Planes]:
+        """End the batch and return its spikes by layer."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Checks:
+    """What is verified of a model, once for calibrating, recording and resuming.
+
+    Parameters
+    ----------
+    wanted
+        Whether rows are verified to be inputs.
+    verdict
+        What came of it; None before.
+    pending
+        Parts of the batch that were alike for all inputs so far, by path: the first batch in which they differ is verified too.
+    """
+
+    wanted: bool = True
+    verdict: Verdict | None = None
+    pending: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """Write down what was verified, flat, for the provenance and the identity of a store."""
+        if not self.wanted:
+            return {"verified": "not asked for (verify=False)"}
+        return {} if self.verdict is None else self.verdict.facts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Which model is run over which inputs, and what is done with its activations; see `ann2neo.record`."""
+
+    probe: Probe
+    inputs: Inputs
+    sink: BatchSink
+    caller: Caller
+    steps: Steps | None = None
+    passes: Passes | None = None
+    checks: Checks = field(default_factory=Checks)
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+        return self.probe.model
+
+    @property
+    def layers(self) -> str | Sequence[str] | None:
+        """Layers that were asked for."""
+        return self.probe.layers
+
+    @property
+    def n_passes(self) -> int:
+        """Number of runs through all inputs."""
+        return 1 if self.passes is None else self.passes.n
+
+
+def job_of(
+    module: nn.Module,
+    inputs: Inputs,
+    sink: BatchSink,
+    *,
+    layers: str | Sequence[str] | None = None,
+    steps: Steps | None = None,
+    passes: Passes | None = None,
+    verify: bool = True,
+) -> Job:
+    """Decide what of a model is watched, and put it together with inputs and sink."""
+    probe = Probe(module, layers, count_calls=steps is None or steps.axis != "calls")
+    return Job(
+        probe=probe,
+        inputs=inputs,
+        sink=sink,
+        caller=Caller(module, inputs, probe.run),
+        steps=steps,
+        passes=passes,
+        checks=Checks(wanted=verify),
+    )
+
+
+def watching(job: Job) -> AbstractContextManager[None]:
+    """Observe the layers of a job for as long as the context lasts."""
+    return job.probe.attached()

@@ -1,0 +1,212 @@
+"""The modules of a model by name, and what is known of each before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ann2neo.capture.model.activations import is_named_like_one, is_of_table
+from ann2neo.capture.model.exported import refuse_exported_in_training
+from ann2neo.capture.model.outputs import step_comes_first
+from ann2neo.errors import ModelError
+
+
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Name all modules as in the model that was written, parents before children: compiled and data-parallel wrappers leave no trace in a name.
+
+    The model itself, which comes first, goes by the name of its class. A module that is shared goes by its first name.
+
+    Raises
+    ------
+    ModelError
+        If a part of the model is spread over several devices.
+
+    Examples
+    --------
+    >>> list(named_modules(nn.Sequential(nn.Linear(2, 3), nn.DataParallel(nn.Sequential(nn.ReLU())))))
+    ['Sequential', '0', '1', '1.0']
+    """
+    found: dict[str, nn.Module] = {}
+    known: set[int] = set()
+    pending: list[tuple[str, nn.Module]] = [("", model)]
+    while pending:
+        name, module = pending.pop()
+        module = _unwrapped(name, module)
+        if id(module) in known:
+            continue
+        known.add(id(module))
+        found[name or _root_name(module)] = module
+        if not isinstance(module, torch.jit.ScriptModule):
+            pending += reversed([(f"{name}.{key}" if name else key, child) for key, child in module.named_children()])
+    return found
+
+
+def _root_name(model: nn.Module) -> str:
+    """Name of the class, or one that no part of the model has."""
+    name = type(model).__name__
+    while any(name == child for child, _ in model.named_children()):
+        name += "_"
+    return name
+
+
+def ancestors(name: str, root: str) -> Iterator[str]:
+    """Name the modules around one, from the innermost to the model itself.
+
+    Examples
+    --------
+    >>> list(ancestors("a.b.c", "Model")), list(ancestors("Model", "Model"))
+    (['a.b', 'a', 'Model'], [])
+    """
+    while name != root:
+        name = name.rpartition(".")[0] or root
+        yield name
+
+
+def step_first_names(modules: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Names of the modules in which steps come before inputs, given parents before children."""
+    root = next(iter(modules))
+    first: dict[str, bool] = {}
+    for name, module in modules.items():
+        own = step_comes_first(module)
+        first[name] = first.get(next(ancestors(name, root), root), False) if own is None else own
+    return frozenset(name for name, is_first in first.items() if is_first)
+
+
+def activation_names(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Names of the modules that are activation functions, as far as their classes say; not of those that are parts of others.
+
+    Examples
+    --------
+    >>> activation_names(named_modules(nn.Sequential(nn.Linear(2, 3), nn.ReLU())))
+    ['1']
+    """
+    root = next(iter(modules))
+    active: dict[str, None] = {}
+    for name, module in modules.items():
+        if (is_of_table(module) or is_named_like_one(module)) and not any(a in active for a in ancestors(name, root)):
+            active[name] = None
+    return list(active)
+
+
+def composed_names(modules: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Names of the modules of others that may be activation functions made of others: no part of them is anything but one.
+
+    Examples
+    --------
+    >>> class Swish(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.gate = nn.Sigmoid()
+    >>> sorted(composed_names(named_modules(nn.Sequential(nn.Linear(2, 3), Swish()))))
+    ['1']
+    """
+    root = next(iter(modules))
+    mixed: set[str] = set()
+    found: set[str] = set()
+    for name in reversed(list(modules)):
+        module, parent = modules[name], next(ancestors(name, root), root)
+        if is_of_torch(module):
+            is_part = is_of_table(module) or isinstance(module, (nn.Identity, nn.ModuleList, nn.ModuleDict))
+        else:
+            is_part = name not in mixed and not isinstance(module, torch.jit.ScriptModule)
+            # A model as a whole is one only if its name says so.
+            if is_part and (name != root or is_named_like_one(module)):
+                found.add(name)
+        if not is_part or name in mixed:
+            mixed.add(parent)
+    return frozenset(found)
+
+
+def recurrent_names(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Names of the recurrent modules, whose states are not recorded unless they are named.
+
+    Examples
+    --------
+    >>> recurrent_names(named_modules(nn.Sequential(nn.LSTM(2, 3), nn.ReLU())))
+    ['0']
+    """
+    return [name for name, module in modules.items() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))]
+
+
+def is_of_torch(module: nn.Module) -> bool:
+    """Whether a module's class is one of torch's own, whose code is known."""
+    return type(module).__module__.partition(".")[0] == "torch"
+
+
+def original_module(model: Any) -> torch.nn.Module:
+    """Find the module whose hooks fire: beneath `torch.compile` and data-parallel wrappers.
+
+    Raises
+    ------
+    ModelError
+        If it is a scripted model, whose hooks never fire, or some of its weights are not there yet.
+    """
+    while (inner := inner_module(model)) is not None:
+        model = inner
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(
+            f"the model is a {type(model).__name__}, not a torch.nn.Module.",
+            "It has no layers to record.",
+            "Give a module; for spikes of another kind of network use ann2neo.from_array.",
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{type(model).__name__} is a scripted model.",
+            "Hooks on it never fire: nothing would be recorded.",
+            "Give the Python module that it was made from.",
+        )
+    _refuse_without_weights(model)
+    refuse_exported_in_training(model)
+    return model
+
+
+def _refuse_without_weights(model: torch.nn.Module) -> None:
+    """Refuse lazy modules that have not run yet, and weights that have shapes but no numbers."""
+    weights = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, value in weights if torch.nn.parameter.is_lazy(value)]
+    if lazy:
+        raise ModelError(
+            f"{len(lazy)} parameters and buffers of {type(model).__name__} are lazy and have no shape yet ({_shown(lazy)}).",
+            "They would be drawn at random while the model is recorded.",
+            "Run one batch first, model(batch), and load the weights.",
+        )
+    empty = [name for name, value in weights if value.is_meta]
+    if empty:
+        raise ModelError(
+            f"{len(empty)} parameters and buffers of {type(model).__name__} are on the meta device ({_shown(empty)}).",
+            "They have shapes but no numbers: nothing can be computed.",
+            "Give them numbers first, for instance by model.to_empty(device='cpu') and model.load_state_dict(weights).",
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def inner_module(model: Any) -> torch.nn.Module | None:
+    """Find the module that a wrapper calls, or None if the model is no wrapper: compiled, data-parallel, sharded or averaged.
+
+    Examples
+    --------
+    >>> inner_module(torch.nn.DataParallel(torch.nn.ReLU())), inner_module(torch.nn.ReLU())
+    (ReLU(), None)
+    """
+    parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    wrapped = ["_orig_mod", "_fsdp_wrapped_module", *(["module"] if isinstance(model, parallel) else [])]
+    found = (getattr(model, name, None) for name in wrapped)
+    return next((module for module in found if isinstance(module, torch.nn.Module)), None)
+
+
+def _unwrapped(name: str, module: nn.Module) -> nn.Module:
+    while (inner := inner_module(module)) is not None:
+        if name and len(getattr(module, "device_ids", None) or ()) > 1:
+            raise ModelError(
+                f"{name!r} is spread over several devices.",
+                "Each device would show a part of every batch.",
+                "Give the model on one device.",
+            )
+        module = inner
+    return module

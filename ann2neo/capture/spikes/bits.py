@@ -1,0 +1,163 @@
+"""A sink that thresholds and packs every activation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ann2neo.capture.model.probe import Watched
+from ann2neo.capture.packing import DevicePlanes, Packer, Planes, fetch, pack_truth
+from ann2neo.capture.spikes.sinks import (
+    Layers,
+    ObservedLayer,
+    bins_of_calls,
+    by_bin_of,
+    recorded_values,
+    refuse_infinite,
+)
+from ann2neo.capture.spikes.threshold import threshold_of
+from ann2neo.capture.steps import Positions, Steps, check_positions
+from ann2neo.capture.units import UnitChoice
+from ann2neo.errors import ActivationError, Ann2NeoError
+from ann2neo.thresholds import Rule
+
+
+class Bits:
+    """A sink that thresholds and packs every activation that it is shown, batch by batch.
+
+    Parameters
+    ----------
+    threshold, units, steps
+        As for `ann2neo.record`.
+    calibrated
+        Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: Rule,
+        units: UnitChoice,
+        steps: Steps | None = None,
+        calibrated: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self._book = Layers(units=units, steps=steps)
+        self._packers: dict[str, Packer] = {}
+        self._ready: dict[str, Packer] = {}
+        self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
+        self._n_inputs = 0
+        self._lengths: Positions = None
+        self._planes: dict[str, Planes | DevicePlanes] = {}
+        self._calls: dict[str, list[torch.Tensor]] = {}
+        self._positions: dict[str, int] = {}
+
+    @property
+    def layers(self) -> dict[str, ObservedLayer]:
+        """What was seen of each layer."""
+        return self._book.seen
+
+    def begin(self, n_inputs: int, positions: Positions) -> None:
+        """Forget whatever was seen of an unfinished batch; the next one has so many inputs, which have these numbers of positions."""
+        self._n_inputs = n_inputs
+        self._lengths, self._planes, self._calls, self._positions = positions, {}, {}, {}
+        for pack in self._packers.values():
+            pack.forget()
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Threshold an activation before a later in-place module can change it."""
+        self._book.note(layer, activation)
+        try:
+            self._take(layer, watched, activation)
+        except Ann2NeoError as error:
+            self._book.trouble(layer, error)
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Pack an output that is like the last one of this layer, or return False."""
+        pack = self._ready.get(layer)
+        return pack is not None and pack.again(output)
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Keep what is wrong with a layer until it is known whether it is recorded."""
+        self._book.trouble(layer, error, misfits=True)
+
+    def odd(self) -> dict[str, str]:
+        """Layers that do not fit the others, each with the reason."""
+        return self._book.odd()
+
+    @property
+    def troubles(self) -> Mapping[str, Ann2NeoError]:
+        """What went wrong with layers of the first batch."""
+        return self._book.troubles
+
+    def drop(self, layers: Collection[str]) -> None:
+        """Forget layers that are not recorded."""
+        self._book.drop(layers)
+        for kept in (self._packers, self._ready, self._planes, self._calls, self._positions):
+            for layer in layers:
+                kept.pop(layer, None)
+
+    def restart(self) -> None:
+        """Forget all layers: the first batch is shown once more, in another arrangement."""
+        self._book = Layers(units=self._units, steps=self._steps)
+        self._packers, self._ready, self._planes = {}, {}, {}
+
+    def end(self) -> dict[str, Planes]:
+        """Return the spikes of the batch by layer."""
+        self._book.settle(rules={"thresholds": self._threshold, "units": self._units})
+        if self._steps is not None:
+            check_positions(self._positions or {name: len(calls) for name, calls in self._calls.items()})
+        for name, calls in self._calls.items():
+            self._planes[name] = pack_truth(bins_of_calls(self.layers[name], calls, self._n_inputs, self._lengths))
+        # Only here: within the forward pass, each question to a device would make the model wait for it.
+        planes = {}
+        for name, there in self._planes.items():
+            planes[name] = fetched = fetch(there)
+            if fetched.n_invalid:
+                refuse_infinite(self.layers[name], fetched.n_invalid, self._lengths)
+        for name, pack in self._packers.items():
+            again = pack.take()
+            if again is not None:
+                planes[name] = again
+        return planes
+
+    def _take(self, name: str, watched: Watched, output: torch.Tensor) -> None:
+        layer = self.layers.get(name)
+        if layer is None:
+            layer = self.layers[name] = self._first_sight(name, watched, output)
+        if self._steps is not None and self._steps.axis == "calls":
+            values = recorded_values(layer, output, self._steps, self._n_inputs, self._lengths)
+            self._calls.setdefault(name, []).append(values > layer.threshold)
+        elif name in self._planes:
+            raise ActivationError(
+                f"layer {name!r} was called twice under one name.", "Its spikes would be mixed up.", "Report this."
+            )
+        else:
+            try:
+                by_bin = by_bin_of(layer, output, self._steps, self._n_inputs, self._lengths)
+            except ActivationError as error:
+                self._book.trouble(name, error, misfits=True)
+                return
+            self._planes[name] = self._packers[name](by_bin)
+            if self._steps is None:
+                self._ready[name] = self._packers[name]
+            else:
+                # Here the axis is a number; the case of "calls" came before.
+                self._positions[name] = output.shape[int(self._steps.axis)]
+
+    def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
+        layer = self._book.meet(name, watched, output)
+        threshold = threshold_of(
+            name,
+            watched,
+            output,
+            shape=layer.shape,
+            units=layer.units,
+            rule=self._threshold,
+            calibrated=self._calibrated,
+        )
+        self._packers[name] = Packer(threshold, layer.index)
+        return replace(layer, threshold=threshold)

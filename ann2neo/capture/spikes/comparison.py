@@ -1,0 +1,227 @@
+"""Sinks of verification: what the first batch gave is kept in part, and compared with what reruns of its inputs give."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int
+
+from ann2neo.capture.model.arrangement import Arrangement, possible
+from ann2neo.capture.model.probe import Sink, Watched
+from ann2neo.errors import Ann2NeoError
+
+# Inputs of which all values are kept, and units that are kept of all inputs.
+KEPT_INPUTS, KEPT_UNITS = 8, 64
+# Of the layer's largest value: beyond this a difference is not rounding, whatever the type.
+GROSS = 1e-3
+
+Call = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of one call of a layer, in one arrangement.
+
+    Parameters
+    ----------
+    rows
+        All values of some inputs, shape (kept input, ...).
+    places, columns
+        Some units, and their values for all inputs, shapes (kept unit,) and (input, kept unit).
+    """
+
+    rows: torch.Tensor
+    places: Int[torch.Tensor, " unit"]
+    columns: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a rerun compares with what was kept.
+
+    Parameters
+    ----------
+    fits
+        Whether the layer had one entry for each input of the rerun.
+    worst
+        Largest difference, as a share of the layer's largest value.
+    gross_share
+        Share of inputs with a difference beyond rounding.
+    moved_share
+        Share of the kept inputs whose values are nearer to those of another input.
+    n
+        Number of inputs that were compared.
+    """
+
+    fits: bool
+    worst: float = 0.0
+    gross_share: float = 0.0
+    moved_share: float = 0.0
+    n: int = 0
+
+
+class Reference:
+    """Keeps values of the first batch while another sink takes it in.
+
+    Parameters
+    ----------
+    inner
+        The sink that is shown the same; None for none.
+    n_inputs
+        Number of inputs of the batch.
+    kept
+        Inputs of which all values are kept.
+    """
+
+    def __init__(self, inner: Sink | None, n_inputs: int, kept: Sequence[int]) -> None:
+        self._inner, self.n_inputs, self.kept_inputs = inner, n_inputs, list(kept)
+        self.kept: dict[Call, dict[Arrangement, Kept]] = {}
+        self.largest: dict[Call, torch.Tensor] = {}
+        self.eps: dict[Call, float] = {}
+        self.shapes: dict[Call, tuple[int, ...]] = {}
+        self._calls: Counter[str] = Counter()
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Keep some values, and show them to the other sink."""
+        call = (layer, self._calls[layer])
+        self._calls[layer] += 1
+        activation_ = activation.detach()
+        if activation_.layout == torch.strided and activation_.numel():
+            self._keep(call, activation_)
+        if self._inner is not None:
+            self._inner.take(layer, watched, activation)
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Return False: every value is to be seen."""
+        return False
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Pass on what is wrong with a layer."""
+        if self._inner is not None:
+            self._inner.refuse(layer, error)
+
+    def drop(self, layers: Sequence[str]) -> None:
+        """Forget layers that are not recorded."""
+        for call in [call for call in self.kept if call[0] in set(layers)]:
+            del self.kept[call]
+
+    def layers(self) -> list[str]:
+        """Names of the layers of which values are kept."""
+        return list(dict.fromkeys(layer for layer, _ in self.kept))
+
+    def _keep(self, call: Call, activation: torch.Tensor) -> None:
+        self.shapes[call] = tuple(activation.shape)
+        finite = torch.where(torch.isfinite(activation), activation, torch.zeros_like(activation))
+        self.largest[call] = finite.abs().max().double()
+        self.eps[call] = torch.finfo(activation.dtype).eps
+        found = self.kept[call] = {}
+        for arrangement in possible(activation, self.n_inputs):
+            view = arrangement.inputs_first(activation, self.n_inputs)
+            flat = view.reshape(self.n_inputs, -1)
+            places = _places(call[0], flat.shape[1]).to(activation.device)
+            found[arrangement] = Kept(
+                rows=view[self.kept_inputs].clone(), places=places, columns=flat.index_select(1, places)
+            )
+
+
+class Comparison:
+    """Compares a rerun, in which each place of the batch holds some input of the first batch, with what was kept.
+
+    Parameters
+    ----------
+    reference
+        What was kept.
+    inputs
+        Which input of the first batch lies at each place of the rerun, shape (place,).
+    """
+
+    def __init__(self, reference: Reference, inputs: Sequence[int]) -> None:
+        self._reference, self._inputs = reference, torch.as_tensor(list(inputs))
+        self.outcomes: dict[Call, dict[Arrangement, Outcome]] = {}
+        self._calls: Counter[str] = Counter()
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Compare an activation at the moment when it exists."""
+        call = (layer, self._calls[layer])
+        self._calls[layer] += 1
+        kept = self._reference.kept.get(call)
+        if kept is not None:
+            self.outcomes[call] = {
+                arrangement: self._compare(call, arrangement, one, activation.detach())
+                for arrangement, one in kept.items()
+            }
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Return False: every value is to be seen."""
+        return False
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Ignore it: it was told of the first batch."""
+
+    def _compare(self, call: Call, arrangement: Arrangement, kept: Kept, activation: torch.Tensor) -> Outcome:
+        n_places = len(self._inputs)
+        if activation.layout != torch.strided or not arrangement.fits(activation, n_places):
+            return Outcome(fits=False)
+        view = arrangement.inputs_first(activation, n_places)
+        if view.ndim != kept.rows.ndim:
+            return Outcome(fits=False)
+        largest = float(self._reference.largest[call]) or 1.0
+        worst, gross, moved = self._of_rows(view, kept, largest)
+        flat = view.reshape(n_places, -1)
+        if view.shape[1:] == kept.rows.shape[1:]:
+            there = kept.columns[self._inputs.to(view.device)]
+            by_input = _distances(flat.index_select(1, kept.places), there).amax(1) / largest
+            worst = max(worst, float(by_input.max()))
+            gross_share = float((by_input > GROSS).double().mean())
+        else:
+            gross_share = 0.0
+        return Outcome(fits=True, worst=worst, gross_share=max(gross, gross_share), moved_share=moved, n=n_places)
+
+    def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float, float]:
+        """Compare all values of the kept inputs: largest difference, shares of those beyond rounding and of those nearer to another input."""
+        number = {k: i for i, k in enumerate(self._reference.kept_inputs)}
+        pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
+        if not pairs:
+            return 0.0, 0.0, 0.0
+        common = tuple(slice(0, min(sizes)) for sizes in zip(view.shape[1:], kept.rows.shape[1:]))
+        here = view[[place for place, _ in pairs]][(slice(None), *common)]
+        every = kept.rows[(slice(None), *common)]
+        own = torch.as_tensor([k for _, k in pairs], device=view.device)
+        here, every = here.reshape(len(pairs), -1), every.reshape(len(every), -1)
+        if not here.shape[1]:
+            return 0.0, 0.0, 0.0
+        to_own = _distances(here, every[own])
+        by_row = to_own.amax(1) / largest
+        far = torch.stack([_distances(here, row.expand_as(here)).nan_to_num(posinf=1e30).mean(1) for row in every], 1)
+        nearest = far.gather(1, own[:, None])[:, 0] <= far.min(1).values * (1 + 1e-9)
+        return (
+            float(by_row.max()),
+            float((by_row > GROSS).double().mean()),
+            float((~nearest).double().mean()),
+        )
+
+
+def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Absolute differences in double precision; of two NaN, or the same infinities, 0."""
+    a, b = a.double(), b.double()
+    distance = torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, (a - b).abs())
+    return distance.nan_to_num(nan=float("inf"))
+
+
+def _places(layer: str, n_units: int) -> Int[torch.Tensor, " unit"]:
+    if n_units <= KEPT_UNITS:
+        return torch.arange(n_units)
+    generator = torch.Generator().manual_seed(zlib.crc32(layer.encode()))
+    return torch.randint(n_units, (KEPT_UNITS,), generator=generator).sort().values
+
+
+def outcome_of(
+    comparisons: Mapping[Call, Mapping[Arrangement, Outcome]], call: Call, arrangement: Arrangement
+) -> Outcome | None:
+    """Outcome of a call in an arrangement; None if it was not called again."""
+    return comparisons.get(call, {}).get(arrangement)

@@ -1,0 +1,112 @@
+"""Leaving the model and the random state as they were found."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run modules as they were written: no fused attention kernels and no compiled code, which skip the modules within.
+
+    Both would depend on where hooks are; so the numbers are the same whichever layers are recorded.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # torch.compile loads dynamo: where that is not loaded nothing is compiled, and loading it takes seconds.
+    set_stance = getattr(torch.compiler, "set_stance", None) if "torch._dynamo" in sys.modules else None
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with nullcontext() if set_stance is None else set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+@contextmanager
+def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module] = ()) -> Iterator[None]:
+    """Put every module but the stochastic ones in eval mode without gradients; restore each one's flag, the number of threads and all random states.
+
+    Flags are set one by one: a ``train`` that is overridden, so that it keeps parts in training mode or merges weights, is not called.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    active, n_threads = {id(module) for module in stochastic}, torch.get_num_threads()
+    # Not inference_mode: tensors that a model caches there break later training.
+    with random_states_kept(), torch.no_grad():
+        try:
+            for module, _ in flags:
+                module.training = id(module) in active
+            yield
+        finally:
+            for module, training in flags:
+                module.training = training
+            if torch.get_num_threads() != n_threads:
+                torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Draw whatever is drawn, and restore the random states of torch, NumPy and Python afterwards."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        set_random_states(states)
+
+
+def random_states() -> tuple[Any, ...]:
+    """Read the random states of torch, NumPy and Python."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    return torch.get_rng_state(), np.random.get_state(), random.getstate(), cuda  # noqa: NPY002
+
+
+def set_random_states(states: tuple[Any, ...]) -> None:
+    """Set the random states to those that were read."""
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    random.setstate(states[2])
+    if states[3] is not None:
+        torch.cuda.set_rng_state_all(states[3])
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are no part of the ``state_dict``, and what else is part of it.
+
+    Examples
+    --------
+    >>> weights_sha256(torch.nn.ReLU())[:8]
+    'e3b0c442'
+    """
+    # By every name that they go by, so that it shows which weights are tied.
+    found = {
+        **model.state_dict(),
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
+    digest = hashlib.sha256()
+    for name, value in sorted(found.items()):
+        for part in _parts(name, value):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(name: str, value: Any) -> Iterator[bytes]:
+    """Write a weight down, or, of what a module keeps beside them, the tensors, numbers and texts."""
+    if isinstance(value, torch.Tensor):
+        yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _parts(f"{name}/{key}", part)
+    elif isinstance(value, (list, tuple)):
+        for number, part in enumerate(value):
+            yield from _parts(f"{name}/{number}", part)
+    elif isinstance(value, (bool, int, float, str, bytes)):
+        yield f"{name} {value!r}".encode()

@@ -1,0 +1,218 @@
+"""The first batch: what its layers are, which of them are recorded, and what is said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ann2neo.capture.inputs import Batch
+from ann2neo.capture.job import Job
+from ann2neo.capture.model.missing import check_all_ran
+from ann2neo.capture.spikes.comparison import Reference
+from ann2neo.capture.state import random_states, random_states_kept, set_random_states
+from ann2neo.capture.verification.places import are_alike, kept_inputs
+from ann2neo.capture.verification.reruns import Verification
+from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
+from ann2neo.errors import ActivationError, ModelError
+
+
+def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: Callable[[Any], None]) -> None:
+    """Run a batch, find out what its layers are, and leave out those whose rows are not its inputs."""
+    probe, sink, checks, n = job.probe, job.sink, job.checks, batch.n_inputs
+    is_first, before = not probe.settled, random_states()
+    verifying = checks.wanted and (checks.verdict is None or bool(checks.pending))
+    # The noise of passes would hide everything, and later batches are shown in their arrangement: both are verified by themselves.
+    beside = Reference(sink, n, kept_inputs(n)) if verifying and is_first and job.passes is None else None
+
+    def once_more() -> None:
+        set_random_states(before)
+        sink.restart()
+        sink.begin(n, positions)
+        probe.show_to(sink, n)
+        look(job.caller(batch.x))
+
+    probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
+    look(job.caller(batch.x))
+    if is_first:
+        dropped, missing = probe.settle(probing=checks.wanted)
+        sink.drop(dropped)
+        if beside is not None:
+            beside.drop(dropped)
+        if missing:
+            once_more()
+            beside = None
+        check_layers_ran(job)
+    if checks.verdict is not None and is_first:
+        _adopt(job, checks.verdict, once_more, n)
+    elif verifying:
+        verdict = _judge(job, batch, beside)
+        if is_first:
+            _adopt(job, _settled(job, batch, verdict), once_more, n)
+        else:
+            _confirm(job, verdict)
+
+
+def _judge(job: Job, batch: Batch, reference: Reference | None) -> Verdict:
+    """Run the inputs of a batch again, without noise, and judge every layer."""
+
+    def run(x: Any, sink: Any, n_inputs: int) -> Any:
+        job.probe.show_to(sink, n_inputs, arrange=False)
+        return job.caller(x)
+
+    with random_states_kept(), _without_noise(job.module):
+        if reference is None:
+            reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
+            run(batch.x, reference, batch.n_inputs)
+        with_steps = job.steps is not None and job.steps.axis != "calls"
+        found = Verification(run, batch.x, batch.n_inputs, reference, with_steps=with_steps).verdict()
+    if job.passes is None:
+        return found
+    noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
+    if not noisy:
+        return found
+    # Seeded batch by batch, so that they come out the same again all the same.
+    why = f"with the passes' noise off, {len(noisy)} layers differ from run to run all the same: their rows could not be verified"
+    return Verdict(
+        left_out={layer: why for layer, why in found.left_out.items() if layer not in noisy},
+        arranged=found.arranged,
+        dependent=found.dependent,
+        rounding=found.rounding,
+        unverified=(*found.unverified, why),
+    )
+
+
+@contextmanager
+def _without_noise(module: nn.Module) -> Iterator[None]:
+    """Put modules that are kept stochastic in eval mode for as long as the context lasts."""
+    noisy = [one for one in module.modules() if one.training]
+    for one in noisy:
+        one.training = False
+    try:
+        yield
+    finally:
+        for one in noisy:
+            one.training = True
+
+
+def _odd(job: Job) -> dict[str, str]:
+    """Layers chosen by default that do not fit the others, each with the reason."""
+    if job.probe.selection.patterns is not None:
+        return {}
+    return dict(job.sink.odd())
+
+
+def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
+    """Add the layers that do not fit the others, and say what could not be verified; refuse what was asked for and cannot be recorded."""
+    job.checks.pending = are_alike(batch.x, batch.n_inputs)
+    shown = _shown(job)
+    left_out = {layer: why for layer, why in verdict.left_out.items() if layer in shown}
+    job.sink.drop([layer for layer in left_out if job.probe.selection.patterns is None])
+    if not set(verdict.arranged):
+        left_out |= {layer: why for layer, why in _odd(job).items() if layer not in left_out}
+    left_out |= {layer: why for layer, why in job.probe.left_out.items() if layer not in left_out}
+    if job.steps is not None and job.steps.axis == "calls":
+        # What is flattened within a call could be its steps as well as units.
+        left_out |= {layer: NOT_ROWS for layer, one in verdict.arranged.items() if one.kind != "axis"}
+    unverified = list(verdict.unverified)
+    if job.checks.pending:
+        alike = ", ".join(path or "the input" for path in job.checks.pending)
+        unverified.append(
+            f"{alike} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
+        )
+    _check_wanted(job, left_out, shown, batch.n_inputs)
+    found = Verdict(
+        left_out=left_out,
+        arranged={layer: one for layer, one in verdict.arranged.items() if layer not in left_out},
+        dependent={layer: why for layer, why in verdict.dependent.items() if layer not in left_out},
+        rounding={layer: share for layer, share in verdict.rounding.items() if layer not in left_out},
+        unverified=tuple(unverified),
+    )
+    told = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
+    n_recorded = sum(layer not in left_out for layer in shown)
+    tell(found, left_out=told, n_recorded=n_recorded)
+    return found
+
+
+def _shown(job: Job) -> list[str]:
+    return list(dict.fromkeys([*job.sink.layers, *job.sink.troubles]))
+
+
+def _check_wanted(job: Job, left_out: Mapping[str, str], shown: Sequence[str], n_inputs: int) -> None:
+    """Refuse layers that were asked for and cannot be recorded, and a model none of whose layers can.
+
+    Raises
+    ------
+    ActivationError
+        If there are such layers.
+    """
+    asked_for = job.probe.selection.patterns is not None
+    wrong = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
+    if not wrong or (not asked_for and any(layer not in left_out for layer in shown)):
+        return
+    if asked_for:
+        # What the sink has to say of these layers is more to the point.
+        job.sink.end()
+    listed = "\n".join(f"  {layer}: {why}" for layer, why in list(wrong.items())[:20])
+    cure = "Leave them out (layers='!name'), " if asked_for else ""
+    if DIFFERS in wrong.values():
+        cure += "let Passes(n, active=...) keep on and seed what draws, reset a state in forward, "
+    else:
+        cure += f"say how many inputs a batch has where it is not {n_inputs} (Inputs(data, n_inputs=lambda batch: ...)), give one input a batch where the model sorts or packs inside (batch_size=1), let it keep inputs along the first axis (batch_first=True), "
+    kind = ModelError if DIFFERS in wrong.values() and len(wrong) == len(shown) else ActivationError
+    raise kind(
+        f"{len(wrong)} {'of the layers that were asked for' if asked_for else 'layers, which are all,'} cannot be recorded:\n{listed}",
+        "A bin would stand for something else than one input.",
+        f"{cure}name other layers (layers=...), or record them as they are, unverified (verify=False).",
+    )
+
+
+def _adopt(job: Job, verdict: Verdict, once_more: Callable[[], None], n_inputs: int) -> None:
+    """Leave out what a verdict says, and run the batch once more if inputs lie elsewhere than along the first axis."""
+    job.checks.verdict = verdict
+    job.probe.leave_out(verdict.left_out)
+    job.probe.arranged = verdict.arranged
+    if verdict.arranged:
+        once_more()
+        odd = {layer: why for layer, why in _odd(job).items() if layer not in verdict.left_out}
+        if odd:
+            _check_wanted(job, {**verdict.left_out, **odd}, _shown(job), n_inputs)
+            job.probe.leave_out(odd)
+            job.sink.drop(list(odd))
+    job.sink.drop(list(verdict.left_out))
+
+
+def _confirm(job: Job, verdict: Verdict) -> None:
+    """Refuse to go on if a later batch shows what the first one could not.
+
+    Raises
+    ------
+    ActivationError
+        If a recorded layer's rows are not its inputs.
+    """
+    job.checks.pending = []
+    wrong = {layer: why for layer, why in verdict.left_out.items() if layer in job.sink.layers}
+    known = job.checks.verdict or Verdict()
+    turned = [layer for layer, one in verdict.arranged.items() if known.arranged.get(layer) != one]
+    wrong |= {layer: f"its inputs lie elsewhere ({verdict.arranged[layer].described()})" for layer in turned}
+    if wrong:
+        listed = "\n".join(f"  {layer}: {why}" for layer, why in list(wrong.items())[:20])
+        raise ActivationError(
+            f"a batch shows what the first one, whose inputs were alike, could not:\n{listed}",
+            "A bin would stand for something else than one input.",
+            "Leave them out (layers='!name'), give one input a batch (batch_size=1), or record them unverified (verify=False).",
+        )
+
+
+def check_layers_ran(job: Job) -> None:
+    """Refuse layers that were asked for and that the batch did not call."""
+    probe = job.probe
+    check_all_ran(job.module, probe.modules, sorted(probe.active), job.layers, _shown(job), probe.called)
+
+
+def differ_now(job: Job, batch: Batch) -> bool:
+    """Whether something differs between the inputs of this batch that was alike in those before."""
+    return bool(set(job.checks.pending) - set(are_alike(batch.x, batch.n_inputs)))

@@ -1,0 +1,145 @@
+"""Batches in which inputs change places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ann2neo.capture.nested import leaves, with_parts
+from ann2neo.capture.spikes.comparison import KEPT_INPUTS
+
+
+def halves(n_inputs: int) -> tuple[list[int], list[int]]:
+    """Cut the inputs of a batch into two random halves, the same every time.
+
+    Examples
+    --------
+    >>> [sorted(half) for half in halves(5)]
+    [[2, 4], [0, 1, 3]]
+    """
+    order = torch.randperm(n_inputs, generator=torch.Generator().manual_seed(0)).tolist()
+    return order[: n_inputs // 2], order[n_inputs // 2 :]
+
+
+def kept_inputs(n_inputs: int) -> list[int]:
+    """Choose the inputs of which all values are kept: as many of either half.
+
+    Examples
+    --------
+    >>> len(kept_inputs(64)), kept_inputs(1)
+    (8, [0])
+    """
+    first, second = halves(n_inputs)
+    return sorted([*first[: KEPT_INPUTS // 2], *second[: KEPT_INPUTS // 2]])
+
+
+def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
+    """List the tensors and arrays of a batch along whose first axis inputs may lie, each with its path.
+
+    Batches of other kinds than tensors, mappings, lists, tuples and dataclasses (graphs of other libraries) have none: what belongs together in them is not known.
+    """
+    if not isinstance(x, (torch.Tensor, np.ndarray, Mapping, list, tuple)) and not hasattr(x, "__dataclass_fields__"):
+        return []
+    return [
+        (path, leaf)
+        for path, leaf in leaves(x)
+        if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim and leaf.shape[0] == n_inputs
+    ]
+
+
+def taken(x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = False) -> Any:
+    """Make a batch of some inputs of another, in some order; what has no axis of inputs stays as it is.
+
+    Examples
+    --------
+    >>> taken({"x": torch.arange(3), "scale": torch.ones(2)}, [2, 2], 3)
+    {'x': tensor([2, 2]), 'scale': tensor([1., 1.])}
+    """
+    left = [1 if first_only else -1]
+
+    def change(part: Any) -> Any:
+        if isinstance(part, (torch.Tensor, np.ndarray)):
+            if not part.ndim or part.shape[0] != n_inputs or left[0] == 0:
+                return part
+            left[0] -= 1
+            return part[torch.as_tensor(order, device=part.device)] if isinstance(part, torch.Tensor) else part[order]
+        if isinstance(part, list) and len(part) == n_inputs and all(isinstance(one, str) for one in part):
+            return [part[k] for k in order]
+        return with_parts(part, change)
+
+    return change(x)
+
+
+def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
+    """Let inputs change places, and change integers that name places of inputs accordingly; None if there are none.
+
+    Examples
+    --------
+    >>> relabelled({"x": torch.tensor([5, 6, 7]), "edges": torch.tensor([[0, 1], [1, 2]])}, [2, 0, 1], 3)
+    {'x': tensor([7, 5, 6]), 'edges': tensor([[1, 2], [2, 0]])}
+    """
+    place_of = np.argsort(np.asarray(order))
+    found = [False]
+
+    def change(part: Any) -> Any:
+        if not isinstance(part, (torch.Tensor, np.ndarray)):
+            return with_parts(part, change)
+        if part.ndim and part.shape[0] == n_inputs and n_inputs > 2:
+            return part[torch.as_tensor(order, device=part.device)] if isinstance(part, torch.Tensor) else part[order]
+        whole = part.dtype in (torch.int64, torch.int32) if isinstance(part, torch.Tensor) else part.dtype.kind == "i"
+        if not whole or not part.ndim or int(part.min()) < 0 or int(part.max()) >= n_inputs:
+            return part
+        found[0] = True
+        return (
+            torch.as_tensor(place_of, device=part.device)[part.long()]
+            if isinstance(part, torch.Tensor)
+            else place_of[part]
+        )
+
+    moved = change(x)
+    return moved if found[0] else None
+
+
+def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
+    """Give each input the last step of another one, in all that has inputs and steps along its first axes."""
+
+    def change(part: Any) -> Any:
+        if not isinstance(part, (torch.Tensor, np.ndarray)):
+            return with_parts(part, change)
+        if part.ndim < 2 or tuple(part.shape[:2]) != (n_inputs, n_steps):
+            return part
+        other = torch.as_tensor(part).clone()
+        last = torch.roll(other[:, -1], 1, 0)
+        # Where the neighbour's is the same, another step of the input itself is as good.
+        same = torch.eq(last, other[:, -1]).reshape(n_inputs, -1).all(1)
+        last[same] = other[same, 0]
+        other[:, -1] = last
+        return other if isinstance(part, torch.Tensor) else other.numpy()
+
+    return change(x)
+
+
+def are_alike(x: Any, n_inputs: int) -> list[str]:
+    """List what does not differ between the inputs of a batch, by path: if that decides where an input lies, nothing was verified.
+
+    Examples
+    --------
+    >>> are_alike({"x": torch.arange(3), "length": torch.tensor([5, 5, 5])}, 3)
+    ['/length']
+    """
+    return [
+        path
+        for path, leaf in movable(x, n_inputs)
+        if n_inputs > 1 and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
+    ]
+
+
+def shuffled(items: Sequence[int]) -> list[int]:
+    """Shuffle, the same way every time, so that it is another order if that is possible."""
+    generator = torch.Generator().manual_seed(1)
+    order = torch.randperm(len(items), generator=generator).tolist()
+    found = [items[k] for k in order]
+    return found if found != list(items) else found[::-1]

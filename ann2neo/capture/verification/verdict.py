@@ -1,0 +1,89 @@
+"""What verification found out about the layers of a model."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.errors import Ann2NeoWarning
+
+DIFFERS = "it differs from run to run: the same batch, run again, gave other values (dropout as a function, noise, or a state kept from the last call)"
+NOT_ROWS = "row k is not input k: when inputs change places, its values do not follow (it is sorted, turned, flattened, routed or a table)"
+CONSTANT = "it is the same whatever the inputs are"
+NOT_CALLED = "not every batch of these inputs calls it"
+NOT_FIRST = "its shape {shape} has no axis of {n} inputs"
+NOT_STEPS = "the entries of an input are not its steps: when the last step changes, its last entry does not"
+DEPENDS = "it depends on the other inputs of its batch (batch statistics, quantization of the whole batch, a graph, recurrence along the batch)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found out about the layers of a model.
+
+    Parameters
+    ----------
+    left_out
+        Layers that cannot be recorded, each with the reason.
+    arranged
+        Layers in which inputs do not lie along the first axis.
+    dependent
+        Layers whose rows are the inputs but depend on the other inputs of the batch, each with the reason.
+    rounding
+        Layers whose values depend on the size of the batch by rounding, each with the share of the inputs for which they do.
+    unverified
+        Why something could not be verified; empty if all was.
+    """
+
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    arranged: Mapping[str, Arrangement] = field(default_factory=dict)
+    dependent: Mapping[str, str] = field(default_factory=dict)
+    rounding: Mapping[str, float] = field(default_factory=dict)
+    unverified: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """Write the verdict down, flat, for the provenance and the identity of a store."""
+        known = {
+            "left_out": dict(self.left_out),
+            "arranged": {name: [one.kind, one.axis] for name, one in self.arranged.items()},
+            "dependent": dict(self.dependent),
+            "rounding": dict(self.rounding),
+        }
+        known = {key: value for key, value in known.items() if value}
+        said = "; ".join(self.unverified) or "rows follow their inputs, and come out the same again"
+        return {"verified": said, **({"verified_json": json.dumps(known, sort_keys=True)} if known else {})}
+
+    @staticmethod
+    def of_facts(facts: Mapping[str, Any]) -> Verdict | None:
+        """Read what `facts` wrote; None if nothing was."""
+        if "verified" not in facts:
+            return None
+        known = json.loads(str(facts.get("verified_json", "{}")))
+        return Verdict(
+            left_out=known.get("left_out", {}),
+            arranged={name: Arrangement(kind, axis) for name, (kind, axis) in known.get("arranged", {}).items()},
+            dependent=known.get("dependent", {}),
+            rounding=known.get("rounding", {}),
+        )
+
+
+def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> None:
+    """Warn once of layers that are left out, and of those that depend on the other inputs of their batch."""
+    if left_out:
+        listed = "\n".join(f"  {layer}: {why}" for layer, why in left_out.items())
+        text = (
+            f"{len(left_out)} activation functions are not recorded, {n_recorded} are:\n{listed}\n"
+            "To have no warning leave them out by name (layers='!name'); a model that sorts or packs inside can be recorded with batch_size=1."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+    if verdict.dependent:
+        listed = ", ".join(map(repr, list(verdict.dependent)[:20])) + (", ..." if len(verdict.dependent) > 20 else "")
+        text = (
+            f"what these layers give for an input depends on the other inputs of its batch: {listed}.\n"
+            "Another batch size or order gives other spikes (batch statistics, quantization of the whole batch, a graph, recurrence along the batch).\n"
+            "Put batch normalization in eval mode, or use batch_first=True, if that is not what you want."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
