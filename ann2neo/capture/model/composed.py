@@ -36,9 +36,10 @@ class Frames:
     def enter(self, name: str, args: Any) -> None:
         """Begin a call, and keep some of what the module is called on."""
         x = args[0] if len(args) == 1 else None
-        fits = isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 0 and x.numel() > 0
-        keeps = isinstance(x, torch.Tensor) and fits and name not in self.closed
-        self._open.append(Frame(name, x[:PROBED_ROWS].detach().clone() if keeps else None))
+        sample = None
+        if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim and x.numel() and name not in self.closed:
+            sample = x[:PROBED_ROWS].detach().clone()
+        self._open.append(Frame(name, sample))
 
     def leave(self, output: Any) -> None:
         """End the innermost call."""

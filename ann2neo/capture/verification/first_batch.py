@@ -215,4 +215,4 @@ def check_layers_ran(job: Job) -> None:
 
 def differ_now(job: Job, batch: Batch) -> bool:
     """Whether something differs between the inputs of this batch that was alike in those before."""
-    return bool(set(job.checks.pending) - set(are_alike(batch.x, batch.n_inputs)))
+    return len(are_alike(batch.x, batch.n_inputs, job.checks.pending)) < len(job.checks.pending)

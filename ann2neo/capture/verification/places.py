@@ -122,8 +122,15 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
     return change(x)
 
 
-def are_alike(x: Any, n_inputs: int) -> list[str]:
+def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list[str]:
     """List what does not differ between the inputs of a batch, by path: if that decides where an input lies, nothing was verified.
+
+    Parameters
+    ----------
+    x, n_inputs
+        The batch, and its number of inputs.
+    paths
+        Where to look; None for everywhere.
 
     Examples
     --------
@@ -133,7 +140,9 @@ def are_alike(x: Any, n_inputs: int) -> list[str]:
     return [
         path
         for path, leaf in movable(x, n_inputs)
-        if n_inputs > 1 and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
+        if n_inputs > 1
+        and (paths is None or path in paths)
+        and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
     ]
 
 
