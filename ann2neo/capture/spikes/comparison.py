@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ class Reference:
     def __init__(self, inner: Sink | None, n_inputs: int, kept: Sequence[int]) -> None:
         self._inner, self.n_inputs, self.kept_inputs = inner, n_inputs, list(kept)
         self.kept: dict[Call, dict[Arrangement, Kept]] = {}
-        self.largest: dict[Call, torch.Tensor] = {}
+        self.largest: dict[Call, float] = {}
         self.eps: dict[Call, float] = {}
         self.shapes: dict[Call, tuple[int, ...]] = {}
         self._calls: Counter[str] = Counter()
@@ -116,8 +117,7 @@ class Reference:
 
     def _keep(self, call: Call, activation: torch.Tensor) -> None:
         self.shapes[call] = tuple(activation.shape)
-        finite = torch.where(torch.isfinite(activation), activation, torch.zeros_like(activation))
-        self.largest[call] = finite.abs().max().double()
+        self.largest[call] = _largest(activation)
         self.eps[call] = torch.finfo(activation.dtype).eps
         found = self.kept[call] = {}
         for arrangement in possible(activation, self.n_inputs):
@@ -138,11 +138,18 @@ class Comparison:
         What was kept.
     inputs
         Which input of the first batch lies at each place of the rerun, shape (place,).
+    moves
+        Whether it is also found out which input each entry is nearest to, which takes several times as long.
     """
 
-    def __init__(self, reference: Reference, inputs: Sequence[int]) -> None:
-        self._reference, self._inputs = reference, torch.as_tensor(list(inputs))
+    def __init__(self, reference: Reference, inputs: Sequence[int], *, moves: bool = False) -> None:
+        self._reference, self._inputs, self._moves = reference, torch.as_tensor(list(inputs)), moves
+        number = {k: i for i, k in enumerate(reference.kept_inputs)}
+        pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
+        self._places = torch.as_tensor([place for place, _ in pairs])
+        self._own = torch.as_tensor([k for _, k in pairs])
         self.outcomes: dict[Call, dict[Arrangement, Outcome]] = {}
+        self.last_differs = False
         self._calls: Counter[str] = Counter()
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
@@ -150,11 +157,17 @@ class Comparison:
         call = (layer, self._calls[layer])
         self._calls[layer] += 1
         kept = self._reference.kept.get(call)
+        self.last_differs = False
         if kept is not None:
-            self.outcomes[call] = {
+            found = self.outcomes[call] = {
                 arrangement: self._compare(call, arrangement, one, activation.detach())
                 for arrangement, one in kept.items()
             }
+            self.last_differs = not any(outcome.fits and not outcome.worst for outcome in found.values())
+
+    def skip(self, layer: str) -> None:
+        """Count a call that need not be compared."""
+        self._calls[layer] += 1
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Return False: every value is to be seen."""
@@ -170,40 +183,47 @@ class Comparison:
         view = arrangement.inputs_first(activation, n_places)
         if view.ndim != kept.rows.ndim:
             return Outcome(fits=False)
-        largest = float(self._reference.largest[call]) or 1.0
+        largest = self._reference.largest[call] or 1.0
         worst, gross, moved = self._of_rows(view, kept, largest)
-        flat = view.reshape(n_places, -1)
         if view.shape[1:] == kept.rows.shape[1:]:
+            here = view.reshape(n_places, -1).index_select(1, kept.places)
             there = kept.columns[self._inputs.to(view.device)]
-            by_input = _distances(flat.index_select(1, kept.places), there).amax(1) / largest
-            worst = max(worst, float(by_input.max()))
-            gross_share = float((by_input > GROSS).double().mean())
-        else:
-            gross_share = 0.0
-        return Outcome(fits=True, worst=worst, gross_share=max(gross, gross_share), moved_share=moved, n=n_places)
+            if not torch.equal(here, there):
+                by_input = _distances(here, there).amax(1) / largest
+                worst = max(worst, float(by_input.max()))
+                gross = max(gross, float((by_input > GROSS).double().mean()))
+        return Outcome(fits=True, worst=worst, gross_share=gross, moved_share=moved, n=n_places)
 
     def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float, float]:
         """Compare all values of the kept inputs: largest difference, shares of those beyond rounding and of those nearer to another input."""
-        number = {k: i for i, k in enumerate(self._reference.kept_inputs)}
-        pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
-        if not pairs:
+        if not len(self._places):
             return 0.0, 0.0, 0.0
         common = tuple(slice(0, min(sizes)) for sizes in zip(view.shape[1:], kept.rows.shape[1:]))
-        here = view[[place for place, _ in pairs]][(slice(None), *common)]
-        every = kept.rows[(slice(None), *common)]
-        own = torch.as_tensor([k for _, k in pairs], device=view.device)
-        here, every = here.reshape(len(pairs), -1), every.reshape(len(every), -1)
-        if not here.shape[1]:
+        own = self._own.to(view.device)
+        here = view[self._places.to(view.device)][(slice(None), *common)].flatten(1)
+        every = kept.rows[(slice(None), *common)].flatten(1)
+        if not here.shape[1] or torch.equal(here, every[own]):
             return 0.0, 0.0, 0.0
-        to_own = _distances(here, every[own])
-        by_row = to_own.amax(1) / largest
+        by_row = _distances(here, every[own]).amax(1) / largest
+        return float(by_row.max()), float((by_row > GROSS).double().mean()), self._moved(here, every, own)
+
+    def _moved(self, here: torch.Tensor, every: torch.Tensor, own: torch.Tensor) -> float:
+        """Share of the entries that are nearer to another kept input than to their own."""
+        if not self._moves:
+            return 0.0
         far = torch.stack([_distances(here, row.expand_as(here)).nan_to_num(posinf=1e30).mean(1) for row in every], 1)
         nearest = far.gather(1, own[:, None])[:, 0] <= far.min(1).values * (1 + 1e-9)
-        return (
-            float(by_row.max()),
-            float((by_row > GROSS).double().mean()),
-            float((~nearest).double().mean()),
-        )
+        return float((~nearest).double().mean())
+
+
+def _largest(activation: torch.Tensor) -> float:
+    """Largest absolute value among those that are finite."""
+    low, high = (float(one) for one in torch.aminmax(activation))
+    largest = max(abs(low), abs(high))
+    if math.isfinite(largest):
+        return largest
+    finite = activation[torch.isfinite(activation)]
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -45,15 +45,18 @@ class NotVerifiable(Exception):
 
 
 class Both:
-    """A sink that shows what it is shown to several comparisons."""
+    """A sink that compares what it is shown with the same inputs, and, only where that differs, with those that lay at the same places."""
 
-    def __init__(self, *comparisons: Comparison) -> None:
-        self._comparisons = comparisons
+    def __init__(self, same: Comparison, unmoved: Comparison) -> None:
+        self._same, self._unmoved = same, unmoved
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
-        """Show an activation to all."""
-        for comparison in self._comparisons:
-            comparison.take(layer, watched, activation)
+        """Compare an activation."""
+        self._same.take(layer, watched, activation)
+        if self._same.last_differs:
+            self._unmoved.take(layer, watched, activation)
+        else:
+            self._unmoved.skip(layer)
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Return False: every value is to be seen."""
@@ -150,14 +153,17 @@ class Verification:
                 found[call[0]] = DIFFERS
         return Verdict(left_out=found, unverified=tuple(self._unverified))
 
-    def _rerun(self, inputs: Sequence[int], in_order: Sequence[int]) -> tuple[Comparison, Comparison]:
+    def _rerun(
+        self, inputs: Sequence[int], in_order: Sequence[int], *, moves: bool = False
+    ) -> tuple[Comparison, Comparison]:
         """Run some inputs again, shuffled; where the model refuses that, in their original order; then with only the first tensor moved.
 
         Returns the comparison with the same inputs, and with those that lay at the same places in the first batch.
         """
         failed: Exception | None = None
         for order, first_only in ((inputs, self._first_only), (in_order, self._first_only), (in_order, True)):
-            same, unmoved = Comparison(self._reference, order), Comparison(self._reference, range(len(order)))
+            same = Comparison(self._reference, order, moves=moves)
+            unmoved = Comparison(self._reference, range(len(order)))
             try:
                 moved = taken(self._x, order, self._n, first_only=first_only)
                 self._run(moved, Both(same, unmoved), len(order))
@@ -245,7 +251,7 @@ class Verification:
                 left_out[layer] = DIFFERS
             elif plain is None:
                 left_out[layer] = NOT_ROWS
-            elif self._is_close(unmoved.outcomes.get(call, {}).get(plain), call):
+            elif self._is_constant(call, plain, unmoved):
                 if self._has_others():
                     self._unverified.append(
                         f"layer {layer!r} does not depend on the tensors that have an axis of inputs"
@@ -263,9 +269,16 @@ class Verification:
                     left_out[layer] = NOT_ROWS
         return left_out, {layer: why for layer, why in dependent.items() if layer not in left_out}
 
+    def _is_constant(self, call: Call, plain: Arrangement, unmoved: Comparison) -> bool:
+        """Whether values are the same at each place although other inputs lie there; values that followed are if they are all alike."""
+        if call in unmoved.outcomes:
+            return self._is_close(unmoved.outcomes[call].get(plain), call)
+        rows = self._reference.kept[call][plain].rows
+        return bool((rows == rows[:1]).all())
+
     def _try(self, order: Sequence[int]) -> tuple[Comparison | None, Comparison | None]:
         try:
-            return self._rerun(order, sorted(order))
+            return self._rerun(order, sorted(order), moves=True)
         except NotVerifiable:
             return None, None
 
@@ -278,7 +291,7 @@ class Verification:
     def _relabelled(self) -> Mapping[Call, Mapping[Arrangement, Outcome]]:
         """Let inputs change places together with the places that integers of the batch name, as the edges of a graph do."""
         order = shuffled(list(range(self._n)))
-        comparison = Comparison(self._reference, order)
+        comparison = Comparison(self._reference, order, moves=True)
         moved = relabelled(self._x, order, self._n)
         if moved is None:
             return {}
