@@ -17,7 +17,7 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import neo, numpy as np, pandas as pd, quantities as pq
 import ann2neo
-from ann2neo import figures, population, surrogates
+from ann2neo import figures, models, population, surrogates
 
 rng = np.random.default_rng(0)
 recording = ann2neo.from_array(rng.random((60, 6)) < 0.4, labels=np.arange(60) % 3)
@@ -46,6 +46,15 @@ print(json.dumps(said))
 """
 
 CASES = {
+    # models of the wrong thing
+    "models.fit(3)": ("AnalysisError", "", ""),
+    "models.fit(recording, ['lable'])": ("AnalysisError", "'lable'", "Did you mean 'label'"),
+    "models.fit(recording, by='labels')": ("WindowError", "'labels'", "Did you mean 'label'"),
+    "models.fit(block, by='side')": ("WindowError", "'side'", ""),
+    "models.simulate(recording, like=recording, model='rate', seed=0)": ("AnalysisError", "a Recording was given", "models.fit"),
+    "models.simulate(table, like=recording, model='rate', seed=0)": ("AnalysisError", "no column 'rate_p'", "models.fit"),
+    "models.simulate(table, like=table, model='rate', seed=0)": ("RecordingError", "DataFrame", "ann2neo.record"),
+    "models.simulate(table, n_bins=2.5, model='rate', seed=0)": ("AnalysisError", "2.5", "n_bins"),
     # figures of the wrong thing
     "figures.raster(table)": ("AnalysisError", "a DataFrame was given", "ann2neo.record"),
     "figures.label_rates(block, 'units')": ("AnalysisError", "a Block was given", "from_block"),

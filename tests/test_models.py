@@ -3,31 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from model_sources import recording_of
 from scipy import stats
 
 import ann2neo
 from ann2neo import models
 from ann2neo.errors import AnalysisError, WindowError
-from ann2neo.raster import Raster
-from ann2neo.recording import Layer, Recording, make_trials, order_sha256
-
-
-def recording_of(dense, labels, lengths=None, n_passes=1, **columns):
-    """Spikes of shape (unit, bin), bins of all passes one after another."""
-    labels = np.asarray(labels)
-    trials = make_trials(
-        labels.size, n_passes=n_passes, lengths=lengths, stimulus_id=np.arange(labels.size), label=labels, **columns
-    )
-    layer = Layer(
-        name="hidden",
-        shape=(len(dense),),
-        dtype="bool",
-        units=np.arange(len(dense)),
-        thresholds=np.zeros(len(dense)),
-        raster=Raster.from_dense(np.asarray(dense, bool), n_passes=n_passes),
-    )
-    order = {"input_order": "presented", "input_order_sha256": order_sha256(np.arange(labels.size))}
-    return Recording(layers=(layer,), trials=trials, bin_size_ms=1.0, provenance={"schema": "ann2neo/1", **order})
 
 
 def fit(recording, *args, **options):
@@ -360,15 +341,15 @@ def test_cells_are_poisson_in_the_time_of_their_trials():
     for unit, s in enumerate(counts):
         row, n, time = table.iloc[unit], s.sum(), seconds.sum()
         single = n * np.log(n / time) - n
-        assert row["rate_p"] == pytest.approx(n / time)
+        assert row["rate_hz"] == pytest.approx(n / time)
         assert row["rate_loglik"] == pytest.approx(single)
         each, variance = 0.0, 0.0
         for name in ("left", "right", "up"):
             of = names == name
             rate = s[of].sum() / seconds[of].sum()
             spread = ((s[of] - rate * seconds[of]) ** 2).sum() * of.sum() / (of.sum() - 1)
-            assert row[f"label_p[{name}]"] == pytest.approx(rate)
-            assert row[f"label_p_se[{name}]"] == pytest.approx(np.sqrt(spread) / seconds[of].sum())
+            assert row[f"label_hz[{name}]"] == pytest.approx(rate)
+            assert row[f"label_hz_se[{name}]"] == pytest.approx(np.sqrt(spread) / seconds[of].sum())
             each += s[of].sum() * np.log(rate) - s[of].sum()
             variance += spread * np.log(rate * time / n) ** 2
         assert row["label_bits"] == pytest.approx((each - single) / time / np.log(2))
@@ -394,7 +375,7 @@ def test_cells_that_vary_more_than_poisson_are_not_called_tuned():
     table = fit(cells(counts, seconds, names), ("label",), by="side")
     assert abs((table["label_lr_p"] <= 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 / 800)
     assert (2 * (table["label_loglik"] - table["rate_loglik"]) > stats.chi2.isf(0.05, 3)).mean() > 0.4
-    covered = abs(table["label_p[a]"] - 8) < stats.t.isf(0.025, 29) * table["label_p_se[a]"]
+    covered = abs(table["label_hz[a]"] - 8) < stats.t.isf(0.025, 29) * table["label_hz_se[a]"]
     assert abs(covered.mean() - 0.95) < 4 * np.sqrt(0.05 / 800)
 
 

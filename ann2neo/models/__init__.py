@@ -1,9 +1,11 @@
 """Models of arrival processes: parameters, standard errors and likelihoods of every unit, compared with one another.
 
 `fit` estimates three models of a unit's spikes, in closed form: one rate (``rate``), one rate for each condition of the
-inputs (``label``), and a probability that depends on the preceding bins (``markov``).
+inputs (``label``), and a probability that depends on the preceding bins (``markov``). `simulate` draws what units would do
+if they were one of these and nothing else.
 """
 
 from ann2neo.models.fitted import fit
+from ann2neo.models.simulated import simulate
 
-__all__ = ["fit"]
+__all__ = ["fit", "simulate"]

@@ -29,8 +29,14 @@ def rate_columns(evidence: Evidence) -> Columns:
     rate = evidence.n / evidence.total
     error = np.sqrt(evidence.spread_of_all) / evidence.total
     found = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
-    own: Columns = {"rate_p": rate, "rate_p_se": _given(~is_degenerate(evidence), error)}
+    name = f"rate_{_unit(evidence)}"
+    own: Columns = {name: rate, f"{name}_se": _given(~is_degenerate(evidence), error)}
     return own | _criteria("rate", evidence, found, 1, evidence.rate_cv)
+
+
+def _unit(evidence: Evidence) -> str:
+    """Name of the unit of rates: a probability in a bin, or Hz, so that neither is taken for the other."""
+    return "p" if evidence.lattice else "hz"
 
 
 def label_columns(evidence: Evidence, conditions: Sequence[Any]) -> Columns:
@@ -41,8 +47,9 @@ def label_columns(evidence: Evidence, conditions: Sequence[Any]) -> Columns:
     inside = (evidence.counts > 0) & ((evidence.counts < size) if evidence.lattice else known)
     errors = np.where(inside, np.sqrt(evidence.spread) / size, np.nan)
     each = log_likelihood(evidence.counts, evidence.size, lattice=evidence.lattice).sum(axis=1)
-    own = {f"label_p[{name}]": rates[:, place] for place, name in enumerate(conditions)}
-    own |= {f"label_p_se[{name}]": errors[:, place] for place, name in enumerate(conditions)}
+    unit = _unit(evidence)
+    own = {f"label_{unit}[{name}]": rates[:, place] for place, name in enumerate(conditions)}
+    own |= {f"label_{unit}_se[{name}]": errors[:, place] for place, name in enumerate(conditions)}
     n_known = int(known.sum())
     common = _criteria("label", evidence, each, n_known, evidence.label_cv)
     gain = _gain(evidence, each)

@@ -66,7 +66,7 @@ def fit(
     chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
     rejects, too: their rates are a memory.
 
-    Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz: loglik is
+    Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
     the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
     and logarithms in place of logits as above; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial has the rate (s + 1/2) / m of
     the others; ``_explained`` = G over that of a rate for each trial. ``markov`` is left out, see ``attrs``.
