@@ -156,8 +156,9 @@ def _drawn(rows: pd.DataFrame, law: Law, recording: Recording, seed: int) -> np.
     """Draw chunk by chunk; packed bits, shape (pass, unit, byte)."""
     keys, parts = unit_keys(rows, seed), []
     for units in _chunks(len(rows), recording.n_bins):
-        numbers = np.stack([_stream(int(key)).random(recording.n_bins) for key in keys[units]])
-        dense = _spikes(numbers, law.p[units], law.state, law.order)
+        streams = [_stream(int(key)) for key in keys[units]]
+        drawn = _chained if law.order else _apart
+        dense = drawn(streams, law.p[units], law)
         parts.append(Raster.from_dense(dense, n_passes=recording.n_passes).packed)
     return np.concatenate(parts, axis=1)
 
@@ -172,24 +173,28 @@ def _chunks(n_units: int, n_bins: int) -> Iterator[slice]:
         yield slice(first, min(first + step, n_units))
 
 
-def _spikes(
-    numbers: Float[np.ndarray, "unit bin"],
-    p: Float[np.ndarray, "unit state"],
-    state: Int[np.ndarray, " bin"],
-    order: int,
+def _apart(
+    streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
 ) -> Bool[np.ndarray, "unit bin"]:
-    """Compare each number with the probability of its bin; with contexts, bin after bin."""
-    if not order:
-        dense = np.empty(numbers.shape, np.bool_)
-        for each in np.unique(state):
-            here = state == each
-            dense[:, here] = numbers[:, here] < p[:, each, None]
-        return dense
-    by_bin, every = np.ascontiguousarray(numbers.T), np.arange(len(p))
-    spikes, context = np.empty(by_bin.shape, np.bool_), np.zeros(len(p), np.int64)
-    for t, begun in enumerate(state):
-        spikes[t] = by_bin[t] < (p[every, 1 + context] if begun else p[:, 0])
-        context = (2 * context + spikes[t]) % 2**order
+    """Compare each number with the probability of its bin, unit by unit: their numbers stay in the cache."""
+    dense = np.empty((len(streams), law.state.size), np.bool_)
+    for row, stream, own in zip(dense, streams, p):
+        np.less(stream.random(law.state.size), own[law.state] if own.size > 1 else own[0], out=row)
+    return dense
+
+
+def _chained(
+    streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
+) -> Bool[np.ndarray, "unit bin"]:
+    """Compare bin after bin, each after what was drawn for the bins before it."""
+    n_bins, every = law.state.size, np.arange(len(p))
+    numbers = np.empty((n_bins, len(p)))
+    for unit, stream in enumerate(streams):
+        numbers[:, unit] = stream.random(n_bins)
+    spikes, context = np.empty(numbers.shape, np.bool_), np.zeros(len(p), np.int64)
+    for t, begun in enumerate(law.state):
+        spikes[t] = numbers[t] < (p[every, 1 + context] if begun else p[:, 0])
+        context = (2 * context + spikes[t]) % 2**law.order
     return np.ascontiguousarray(spikes.T)
 
 
