@@ -16,6 +16,7 @@ from ann2neo.errors import InputsError
 
 # The axes of one input for these modules, after which torch takes a tensor for one input without an axis of inputs.
 CONVOLUTIONS = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
+WITHIN_VMAP = ("Cannot access data pointer", "vmap: It looks like")
 NEEDS_GRADIENTS = ("does not require grad", "does not have a grad_fn", "require gradients", "requires grad")
 
 
@@ -100,7 +101,7 @@ def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs
             "Models are recorded without gradients unless they need them.",
             "Say so with Inputs(data, gradients=True).",
         ) from error
-    if "Cannot access data pointer" in str(error):
+    if any(text in str(error) for text in WITHIN_VMAP):
         raise InputsError(
             f"{type(module).__name__} runs within torch.func.vmap, where activations hold no numbers that could be read.",
             "Nothing can be recorded there.",
