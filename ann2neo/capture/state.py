@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+# Instead of a hash of weights that cannot be read.
+UNKNOWN = "unknown"
+
 
 @contextmanager
 def as_written() -> Iterator[None]:
@@ -79,29 +82,36 @@ def set_random_states(states: tuple[Any, ...]) -> None:
 def weights_sha256(model: torch.nn.Module) -> str:
     """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are no part of the ``state_dict``, and what else is part of it.
 
+    It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or whatever else refuses to be read.
+
     Examples
     --------
     >>> weights_sha256(torch.nn.ReLU())[:8]
     'e3b0c442'
     """
-    # By every name that they go by, so that it shows which weights are tied.
-    found = {
-        **model.state_dict(),
-        **dict(model.named_parameters(remove_duplicate=False)),
-        **dict(model.named_buffers(remove_duplicate=False)),
-    }
     digest = hashlib.sha256()
-    for name, value in sorted(found.items()):
-        for part in _parts(name, value):
-            digest.update(part)
+    try:
+        # By every name that they go by, so that it shows which weights are tied.
+        found = {
+            **model.state_dict(),
+            **dict(model.named_parameters(remove_duplicate=False)),
+            **dict(model.named_buffers(remove_duplicate=False)),
+        }
+        with torch._C.DisableTorchFunctionSubclass():
+            for name, value in sorted(found.items()):
+                for part in _parts(name, value):
+                    digest.update(part)
+    # Code of others: state_dict may be overridden, and tensors of other kinds raise whatever they like.
+    except Exception:
+        return UNKNOWN
     return digest.hexdigest()
 
 
-def _parts(name: str, value: Any) -> Iterator[bytes]:
+def _parts(name: str, value: Any) -> Iterator[bytes | memoryview]:
     """Write a weight down, or, of what a module keeps beside them, the tensors, numbers and texts."""
     if isinstance(value, torch.Tensor):
         yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
-        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        yield _bytes_of(value)
     elif isinstance(value, Mapping):
         for key, part in value.items():
             yield from _parts(f"{name}/{key}", part)
@@ -110,3 +120,17 @@ def _parts(name: str, value: Any) -> Iterator[bytes]:
             yield from _parts(f"{name}/{number}", part)
     elif isinstance(value, (bool, int, float, str, bytes)):
         yield f"{name} {value!r}".encode()
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    """Read a tensor's bytes, in place where it lies in memory without gaps.
+
+    Raises
+    ------
+    TypeError
+        If its bytes lie elsewhere or mean something else: it wraps other tensors, or is quantized.
+    """
+    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or tensor.is_quantized:
+        raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy())

@@ -58,7 +58,8 @@ def recall(
 
     def is_known(threshold_rule: Any, left_out: str | None = None) -> bool:
         here = identity_of(job, bin_size_ms=bin_size_ms, weights=weights, threshold_rule=threshold_rule, units=units)
-        return not set(there.differing(here)) - {*OF_ORDER, "verified", left_out}
+        # Thresholds that other weights may have given are calibrated again, and compared.
+        return not there.lacks_weights(here) and not set(there.differing(here)) - {*OF_ORDER, "verified", left_out}
 
     if not is_known(None, left_out="threshold_rule"):
         return None

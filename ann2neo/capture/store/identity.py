@@ -17,6 +17,7 @@ from ann2neo.capture.fingerprints import KIND
 from ann2neo.capture.inputs import Inputs, Presentation
 from ann2neo.capture.inputs.randomness import borrowed_of
 from ann2neo.capture.job import Job
+from ann2neo.capture.state import UNKNOWN
 from ann2neo.errors import StoreError
 from ann2neo.recording import order_sha256
 
@@ -37,7 +38,7 @@ class Identity:
     Parameters
     ----------
     weights
-        Hash of parameters and buffers.
+        Hash of parameters and buffers; "unknown" where they cannot be read.
     model, layers, threshold_rule, units, steps, stochastic_modules, labels
         What was given, written down.
     number_of_passes, seed, bin_size, data_set, data_set_split
@@ -100,8 +101,17 @@ class Identity:
         return {name.replace("_", " "): getattr(self, name) for name in self.__dataclass_fields__}
 
     def differing(self, other: Identity) -> tuple[str, ...]:
-        """Name the fields in which two identities differ."""
-        return tuple(name for name in self.__dataclass_fields__ if getattr(self, name) != getattr(other, name))
+        """Name the fields in which two identities differ; weights that are unknown on either side are told apart by what they compute."""
+        unknown = {"weights"} if self.lacks_weights(other) else set()
+        return tuple(
+            name
+            for name in self.__dataclass_fields__
+            if name not in unknown and getattr(self, name) != getattr(other, name)
+        )
+
+    def lacks_weights(self, other: Identity) -> bool:
+        """Whether the weights of either are unknown, so that they cannot be compared."""
+        return UNKNOWN in (self.weights, other.weights)
 
     def differences(self, other: Identity) -> tuple[str, ...]:
         """Describe in what this identity, of a store, differs from that of what is asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_ba
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.store.identity import Identity, check_same, identity_of, with_order
 from ann2neo.capture.store.reruns import Recorded, repeat, to_repeat
-from ann2neo.errors import FormatError, StoreError
+from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError
 from ann2neo.store.begun import BegunColumn, read_begun
 from ann2neo.store.growing import Growing, Order, is_complete, open_growing
 from ann2neo.store.layout import MARKER
@@ -140,9 +141,19 @@ def _state_of_stored(request: Request, source: Presentation) -> StoreState:
         with watching(request.job):
             for recorded in again:
                 repeat(request.job, growing, recorded, read[recorded.batch])
+    if there.lacks_weights(here):
+        _tell_of_unknown_weights(request.path)
     return StoreState(
         identity=here, drawn=drawn_order(source), growing=growing, log=log, begun=begun, complete=complete
     )
+
+
+def _tell_of_unknown_weights(path: Path) -> None:
+    text = (
+        f"the weights of the model cannot be read (shards of a distributed tensor, quantized tensors), here or when {path} was recorded: "
+        "that they are the same is known only from batches that are run again, which have to give what is stored."
+    )
+    warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
 def _check_inputs(
