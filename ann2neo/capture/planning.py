@@ -16,6 +16,7 @@ from ann2neo.capture.run import show_batch
 from ann2neo.capture.spikes.shapes import Shapes
 from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.steps import Steps
+from ann2neo.capture.turns import turn_of
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import InputsError
 from ann2neo.thresholds import Rule
@@ -65,7 +66,7 @@ def plan(
     _refuse_iterator(wrapped)
     shapes = Shapes(threshold, units=units, steps=steps)
     job = job_of(module, wrapped, shapes, layers=layers, steps=steps, verify=verify)
-    with evaluation_mode(module):
+    with turn_of(module), evaluation_mode(module):
         source = open_source(wrapped)
         with watching(job):
             show_batch(job, next(iter(read_batches(source, wrapped))), 0, is_first=True)

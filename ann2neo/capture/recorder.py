@@ -27,6 +27,7 @@ from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.spikes.sinks import ObservedLayer
 from ann2neo.capture.state import evaluation_mode, weights_sha256
 from ann2neo.capture.steps import Steps
+from ann2neo.capture.turns import turn_of
 from ann2neo.capture.units import UnitChoice, describe_units
 from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFound
 from ann2neo.formats import check_output, check_takes_images, save
@@ -217,11 +218,20 @@ def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool)
 def _record_together(
     model: Any, inputs: Any, options: RecordOptions, processes: Processes, *, overwrite: bool
 ) -> Recording:
+    """Let no other thread run a model meanwhile."""
+    module = original_module(model)
+    with turn_of(module):
+        return _record_module(module, inputs, options, processes, overwrite=overwrite)
+
+
+def _record_module(
+    module: nn.Module, inputs: Any, options: RecordOptions, processes: Processes, *, overwrite: bool
+) -> Recording:
     """Calibrate the thresholds, then record into memory or a store."""
     threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
     store, progress = options.get("store"), options.get("progress", True)
     bin_size_ms = milliseconds(options.get("bin_size_ms", 1.0))
-    module, wrapped = original_module(model), as_inputs(inputs)
+    wrapped = as_inputs(inputs)
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
     lengths = None if steps is None else steps.lengths
@@ -266,7 +276,7 @@ def _record_together(
     warn_of_no_predictions(recording.trials, job.caller.n_outputs)
     if weights_sha256(module) != weights:
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
-        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+        warnings.warn(Ann2NeoWarning(text), stacklevel=4)
     return recording
 
 

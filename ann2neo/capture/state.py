@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -42,7 +43,7 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
     flags = [(module, module.training) for module in model.modules()]
     active, n_threads = {id(module) for module in stochastic}, torch.get_num_threads()
     # Not inference_mode: tensors that a model caches there break later training.
-    with random_states_kept(), torch.no_grad():
+    with random_states_kept(seeded=bool(stochastic)), torch.no_grad():
         try:
             for module, _ in flags:
                 module.training = id(module) in active
@@ -55,13 +56,17 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
 
 
 @contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Draw whatever is drawn, and restore the random states of torch, NumPy and Python afterwards."""
+def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
+    """Draw whatever is drawn, and restore the random states of torch, NumPy and Python afterwards.
+
+    Beside the main thread they are restored only where they are ``seeded`` within: what the main thread draws meanwhile, in training say, would be drawn again.
+    """
     states = random_states()
     try:
         yield
     finally:
-        set_random_states(states)
+        if seeded or threading.current_thread() is threading.main_thread():
+            set_random_states(states)
 
 
 def random_states() -> tuple[Any, ...]:

@@ -94,7 +94,7 @@ def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Ca
 def _comes_again(loader: DataLoader, sampler: Iterable[Any]) -> bool:
     """Draw an order from the same generators under two global random states, which are restored."""
     orders = []
-    with random_states_kept():
+    with random_states_kept(seeded=True):
         for seed in (0, 1):
             torch.manual_seed(seed)
             np.random.seed(seed)  # noqa: NPY002
