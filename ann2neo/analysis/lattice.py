@@ -17,7 +17,7 @@ from ann2neo.around import Around
 from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, notes_of
 from ann2neo.windows import (
     STIMULUS,
     Exchange,
@@ -50,6 +50,7 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
         facts={
             "source": "ann2neo recording",
             **order,
+            **notes_of(provenance),
             "order": order_words(recording.trials, provenance),
             **window_facts(made.kind, made.n_bins, "bins"),
             "within": within,

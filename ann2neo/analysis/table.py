@@ -23,7 +23,7 @@ from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
 from ann2neo.pseudotime import milliseconds
-from ann2neo.recording import Recording
+from ann2neo.recording import Recording, notes_of
 from ann2neo.versions import software
 from ann2neo.windows import STIMULUS, order_words
 
@@ -96,7 +96,7 @@ def analyze(
     Returns
     -------
     pandas.DataFrame
-        One row per unit; ``attrs`` holds units of measure, engine, order and windows.
+        One row per unit; notes of the recording are columns, such as ``notes_epoch``; ``attrs`` holds units of measure, engine, order and windows.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def analyze(
     )
     table = pd.concat(_all_rows(source, settings, scheduler, progress), ignore_index=True)
     table = table if source.rows is None else table.iloc[source.rows].reset_index(drop=True)
-    table = _in_order(corrected(table, method) if tests else table)
+    table = _in_order(corrected(table, method) if tests else table).assign(**notes_of(source.facts))
     attributes: dict[Any, Any] = _attributes(source, settings) | ({"correction": method, "seed": seed} if tests else {})
     table.attrs = attributes
     return table

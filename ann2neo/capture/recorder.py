@@ -19,6 +19,7 @@ from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source,
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.model.modules import original_module
+from ann2neo.capture.notes import provenance_of_notes
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described
@@ -51,6 +52,7 @@ class RecordOptions(TypedDict, total=False):
     store: str | PathLike[str] | None
     processes: int | None
     verify: bool
+    notes: Mapping[str, Any] | None
     progress: bool
 
 
@@ -67,6 +69,7 @@ def record(
     store: str | PathLike[str] | None = None,
     processes: int | None = None,
     verify: bool = True,
+    notes: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Recording:
     """Run a model over its inputs and keep, as one bit, whether each unit's activation exceeded its threshold on each input.
@@ -112,6 +115,9 @@ def record(
         Whether it is verified, by running the inputs of the first batch again, that row k of a layer is input k, depends on no other input, and comes out the same
         again. It takes 1.5 forward passes of one batch, at most six where something is wrong. Layers chosen by default that fail are left out with one warning; those that were asked
         for are refused. What depends on its batch (batch statistics, recurrence along the batch) is recorded with a warning. The provenance keeps what was found.
+    notes
+        What you know of the recording, as texts and numbers: ``{"epoch": 3, "seed": 1}`` becomes ``notes_epoch`` and ``notes_seed`` of the provenance, and columns of
+        the table that `ann2neo.analyze` makes of it. A store is refused if it has others.
     progress
         Whether to show a progress bar.
 
@@ -119,7 +125,7 @@ def record(
     ------
     StoreError
         If the store holds another recording, another process records into it, not all processes come, or it cannot be written.
-    InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
+    AnnotationError, InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
         Each says what is wrong, what follows, and what helps.
 
     References
@@ -148,6 +154,7 @@ def record(
         "store": store,
         "processes": processes,
         "verify": verify,
+        "notes": notes,
         "progress": progress,
     }
     return _record(model, inputs, options, overwrite=False)
@@ -231,7 +238,7 @@ def _record_module(
     threshold, units, passes = options.get("threshold"), options.get("units"), options.get("passes")
     store, progress = options.get("store"), options.get("progress", True)
     bin_size_ms = milliseconds(options.get("bin_size_ms", 1.0))
-    wrapped = as_inputs(inputs)
+    wrapped, notes = as_inputs(inputs), provenance_of_notes(options.get("notes"))
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
     lengths = None if steps is None else steps.lengths
@@ -250,7 +257,7 @@ def _record_module(
         calibration = calibrate(waiting, threshold, units=units, progress=progress)
     bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
     job = replace(waiting, sink=bits)
-    known = {"weights_sha256": weights, **calibration.provenance}
+    known = {"weights_sha256": weights, **notes, **calibration.provenance}
     known |= {} if units is None else {"units_rule": describe_units(units)}
     if store is None:
         recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -150,3 +152,29 @@ def _sample(size: str, seed: str = "0") -> Any:
     from ann2neo.capture import Sample
 
     return Sample(n=int(size), seed=int(seed)) if size.isdigit() else Sample(fraction=float(size), seed=int(seed))
+
+
+def read_notes(given: Sequence[str]) -> dict[str, str | int | float]:
+    """Read notes: numbers where they are written as such, else texts.
+
+    Examples
+    --------
+    >>> read_notes(["epoch=3", "rate=1e-3", "rule=a=b"])
+    {'epoch': 3, 'rate': 0.001, 'rule': 'a=b'}
+    """
+    found: dict[str, str | int | float] = {}
+    for one in given:
+        key, sign, value = one.partition("=")
+        if not sign or key in found:
+            why = "is no KEY=VALUE" if not sign else "is a second value of this key"
+            raise click.BadParameter(f"{one!r} {why}: use --note epoch=3.", param_hint="--note")
+        found[key] = _number_or_text(value)
+    return found
+
+
+def _number_or_text(text: str) -> str | int | float:
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(text)
+            return number if math.isfinite(number) else text
+    return text

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ann2neo.cli import options
-from ann2neo.cli.choices import read_thresholds, read_units
+from ann2neo.cli.choices import read_notes, read_thresholds, read_units
 from ann2neo.cli.objects import load_object
 from ann2neo.cli.terminal import say
 from ann2neo.cli.weights import with_weights
@@ -35,6 +35,7 @@ from ann2neo.cli.weights import with_weights
 )
 @options.batch_size
 @click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
+@options.notes
 @click.option(
     "--overwrite",
     is_flag=True,
@@ -55,6 +56,7 @@ def export(
     weights: Path | None,
     batch_size: int,
     bin_size_ms: float,
+    notes: tuple[str, ...],
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -74,7 +76,7 @@ def export(
     from ann2neo.capture.distributed import world
 
     rank, _ = world()
-    chosen, along = read_units(units), options.read_steps(steps)
+    chosen, along, known = read_units(units), options.read_steps(steps), read_notes(notes)
     read_thresholds(thresholds, on=None)  # what is written wrongly is said before anything is loaded
     network = with_weights(load_object(model, "model"), weights)
     data = options.read_inputs(inputs, batch_size)
@@ -90,6 +92,7 @@ def export(
         steps=along,
         passes=None if passes is None else capture.Passes(passes, seed=seed),
         bin_size_ms=bin_size_ms,
+        notes=known,
         progress=not quiet and rank == 0,
     )
     if rank == 0:

@@ -72,6 +72,13 @@ steps = click.option(
     metavar="AXIS",
     help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin.",
 )
+notes = click.option(
+    "--note",
+    "notes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What you know of the recording, such as epoch=3: a number or a text, in its provenance and as a column of its table.",
+)
 batch_size = click.option(
     "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
 )

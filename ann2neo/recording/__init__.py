@@ -1,7 +1,7 @@
 """Recording: one network observed over one set of inputs, as packed spikes, a table of trials and provenance."""
 
 from ann2neo.recording.layers import AXES, Layer, matches
-from ann2neo.recording.recording import SCHEMA, Provenance, Recording, as_recording
+from ann2neo.recording.recording import NOTES, SCHEMA, Provenance, Recording, as_recording, notes_of
 from ann2neo.recording.trials import (
     COUNTED,
     PLACES,
@@ -19,6 +19,7 @@ __all__ = [
     "PLACES",
     "TRACED",
     "AXES",
+    "NOTES",
     "SCHEMA",
     "Layer",
     "Provenance",
@@ -28,6 +29,7 @@ __all__ = [
     "make_trials",
     "n_classes",
     "matches",
+    "notes_of",
     "order_sha256",
     "presented_order",
     "with_bins",

@@ -17,6 +17,8 @@ from ann2neo.recording.trials import check_trials, order_sha256, presented_order
 from ann2neo.windows import Order, order_words, stretch_edges, trial_order
 
 SCHEMA = "ann2neo/1"
+# What the keys of notes begin with.
+NOTES = "notes_"
 
 Provenance = Mapping[str, "int | float | str | bool | list[int] | list[float] | list[str]"]
 
@@ -170,6 +172,17 @@ class Recording:
             and same_trials(self.trials, other.trials)
             and all(a.identical(b) for a, b in zip(self.layers, other.layers))
         )
+
+
+def notes_of(provenance: Provenance) -> dict[str, Any]:
+    """Find the notes of a recording, under the names that they have in provenance and tables.
+
+    Examples
+    --------
+    >>> notes_of({"notes_epoch": 3, "schema": 1})
+    {'notes_epoch': 3}
+    """
+    return {key: value for key, value in provenance.items() if key.startswith(NOTES)}
 
 
 def _with_order(provenance: Provenance, by: Order, seed: int | None, stimulus_ids: np.ndarray) -> Provenance:

@@ -15,12 +15,13 @@ from ann2neo.capture.distributed import Processes
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_batches
 from ann2neo.capture.job import Job, watching
+from ann2neo.capture.notes import check_notes
 from ann2neo.capture.store.identity import Identity, check_same, identity_of, with_order
 from ann2neo.capture.store.reruns import Recorded, repeat, to_repeat
 from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError
 from ann2neo.store.begun import BegunColumn, read_begun
 from ann2neo.store.growing import Growing, Order, is_complete, open_growing
-from ann2neo.store.layout import MARKER
+from ann2neo.store.layout import MARKER, open_group
 from ann2neo.store.log import Column, read_log
 from ann2neo.store.soundness import sound_columns
 
@@ -130,6 +131,7 @@ def _state_of_stored(request: Request, source: Presentation) -> StoreState:
         source = in_order(source, drawn_before(growing))
         here = request.identity(source)
     check_same(request.path, there, here)
+    check_notes(request.path, open_group(request.path).attrs["provenance"], request.provenance)
     complete = is_complete(request.path)
     log = read_log(request.path) if complete else sound_columns(growing)
     begun = {} if complete else read_begun(growing, log)
