@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,18 @@ def _own_files(module: nn.Module) -> list[Path]:
     """List the files of the classes of a model and its parts, and the script that is run; none of installed packages, of torch, of ours."""
     names = [type(part).__module__ for part in module.modules()]
     found = [getattr(sys.modules.get(name), "__file__", None) for name in dict.fromkeys([*names, "__main__"])]
-    files = [Path(file).resolve() for file in found if file is not None]
+    files = [Path(file).resolve() for file in found if file is not None and not _is_of_others(file)]
+    return list(dict.fromkeys(files))
+
+
+@cache
+def _is_of_others(file: str) -> bool:
+    """Whether a file is of an installed package, of Python, of torch or of ours."""
+    path = Path(file).resolve()
     others = [Path(torch.__file__).parent, Path(__file__).parents[1]]
     others += [Path(sysconfig.get_path(name)) for name in ("stdlib", "scripts")]
-    return [
-        file
-        for file in dict.fromkeys(files)
-        if not {"site-packages", "dist-packages"} & set(file.parts)
-        and not any(file.is_relative_to(folder) for folder in others)
-    ]
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return bool(installed) or any(path.is_relative_to(folder) for folder in others)
 
 
 def _repository(place: Path) -> Path | None:

@@ -27,17 +27,18 @@ def make_trials(
 
 
 def _table(length: Int[np.ndarray, " trial"], n_passes: int, columns: Mapping[str, Any]) -> pd.DataFrame:
-    n_trials = length.size
+    n_trials, bins = length.size, np.tile(length, n_passes).astype(np.int64, copy=False)
+    stop = np.cumsum(bins)
     table = {
         "pass": np.repeat(np.arange(n_passes), n_trials),
         "trial": np.tile(np.arange(n_trials), n_passes),
-        "start_bin": np.zeros(n_trials * n_passes, np.int64),
-        "stop_bin": np.tile(length, n_passes),
+        "start_bin": stop - bins,
+        "stop_bin": stop,
     }
     for name, values in columns.items():
         array = np.asarray(values)
         table[name] = np.tile(array, n_passes) if array.size == n_trials else array
-    return with_bins(pd.DataFrame(table))
+    return pd.DataFrame(table)
 
 
 def with_bins(trials: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from ann2neo.capture.model.activations import floor_of
+from ann2neo.capture.model.modules import is_of_torch
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
@@ -110,7 +112,8 @@ def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
         )
     zero = torch.zeros((1, getattr(module, "num_parameters", 1)), dtype=like.dtype, device=like.device)
     try:
-        with random_states_kept():
+        # Torch's own draw nothing in eval mode.
+        with nullcontext() if is_of_torch(module) and not module.training else random_states_kept():
             return float(module.forward(zero).reshape(-1)[0])
     # Whatever a module of others raises here.
     except Exception as error:
