@@ -13,7 +13,9 @@ from torch.overrides import TorchFunctionMode
 import ann2neo
 
 HERE = Path(__file__).parent
-GROWTH = "import json, torch; torch.set_num_threads(1); from bench_fixed_cost import growth; print(json.dumps(growth(150)))"
+GROWTH = (
+    "import json, torch; torch.set_num_threads(1); from bench_fixed_cost import growth; print(json.dumps(growth(150)))"
+)
 
 
 def test_start_up_is_linear_in_modules():

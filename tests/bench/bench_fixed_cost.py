@@ -56,15 +56,21 @@ def tiny() -> dict[str, float]:
     }
 
 
+def of_one_batch(model: nn.Module, repeats: int) -> dict[str, float]:
+    """Seconds that a call takes beyond the forward pass, with one batch."""
+    x = torch.randn(8, 8)
+    with torch.no_grad():
+        forward = least(lambda: model(x), 3)
+    return {
+        "record": least(lambda: ann2neo.record(model, x, progress=False), repeats) - forward,
+        "plan": least(lambda: ann2neo.plan(model, x), repeats) - forward,
+    }
+
+
 def growth(n: int, *, repeats: int = 3) -> dict[str, tuple[float, float]]:
     """Seconds that one batch through n and through 2 n activations takes beyond the forward pass."""
-    x, found = torch.randn(8, 8), {"record": [], "plan": []}
-    for model in (of_blocks(n), of_blocks(2 * n)):
-        with torch.no_grad():
-            forward = least(lambda: model(x), 3)
-        found["record"].append(least(lambda: ann2neo.record(model, x, progress=False), repeats) - forward)
-        found["plan"].append(least(lambda: ann2neo.plan(model, x), repeats) - forward)
-    return {name: (times[0], times[1]) for name, times in found.items()}
+    once, twice = (of_one_batch(of_blocks(size), repeats) for size in (n, 2 * n))
+    return {name: (once[name], twice[name]) for name in once}
 
 
 def main() -> None:

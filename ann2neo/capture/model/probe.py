@@ -170,8 +170,7 @@ class Probe:
         self._frames.clear()
         self._n_batches += self._arrange or not self.settled
         if not self._functions:
-            # A rerun calls what the batch called.
-            is_rerun = self.settled and not self._arrange
+            is_rerun = self.settled and not self._arrange  # they call what the batch called
             if is_rerun or not self.selection.functions or self._n_batches not in LOOKS:
                 return call()
             self._functions = True
@@ -422,10 +421,9 @@ class Probe:
             _warn_of_several(layer, module, output)
         self._frames.see(layer, activation)
         self._busy = True
-        # What a sink computes is nobody's activation: to ask the mode about each of its calls took as long again. Subclasses may mean something else by theirs.
-        plain = type(activation) in (torch.Tensor, nn.Parameter)
         try:
-            with torch._C.DisableTorchFunction() if plain else nullcontext():
+            # What a sink computes is nobody's activation, and to ask modes about it takes long; but subclasses may mean something else by their calls.
+            with torch._C.DisableTorchFunction() if type(activation) is torch.Tensor else nullcontext():
                 self._sink.take(layer, self._watched[layer], activation)
         finally:
             self._busy = False

@@ -184,10 +184,14 @@ class Comparison:
         if view.ndim != kept.rows.ndim:
             return Outcome(fits=False)
         largest = self._reference.largest[call] or 1.0
-        worst, gross, moved = self._of_rows(view, kept, largest)
-        if view.shape[1:] == kept.rows.shape[1:]:
-            here = view.reshape(n_places, -1).index_select(1, kept.places)
-            there = kept.columns[self._inputs.to(view.device)]
+        worst = gross = moved = 0.0
+        alike, flat = view.shape[1:] == kept.rows.shape[1:], view.reshape(n_places, -1)
+        # Of few units all are kept of all inputs.
+        if self._moves or not alike or flat.shape[1] > KEPT_UNITS:
+            worst, gross, moved = self._of_rows(view, kept, largest)
+        if alike:
+            here = flat if flat.shape[1] <= KEPT_UNITS else flat.index_select(1, kept.places)
+            there = kept.columns.index_select(0, self._inputs.to(view.device))
             if not torch.equal(here, there):
                 by_input = _distances(here, there).amax(1) / largest
                 worst = max(worst, float(by_input.max()))
