@@ -29,6 +29,30 @@ def reader():
 
 sequences = torch.randn(10, 7, 4, generator=torch.Generator().manual_seed(3))
 
+def texts():
+    ones = torch.ones(10, 7, dtype=torch.long)
+    for number in range(10):
+        ones[number, number % 6 + 1 :] = 0
+    return [{"x": sequences, "attention_mask": ones}]
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.act, self.scale = nn.Linear(4, 6), nn.ReLU(), nn.Parameter(torch.ones(6))
+        self.lstm = nn.LSTM(6, 3, batch_first=True)
+    def forward(self, x, attention_mask):
+        self.lstm(x @ torch.ones(4, 6))
+        return torch.tanh(self.act(self.fc(x)) * torch.sigmoid(self.scale))
+
+class Noisy(nn.Sequential):
+    def forward(self, x):
+        return torch.sigmoid(torch.dropout(super().forward(x), 0.5, True))
+
+def noisy():
+    torch.manual_seed(0)
+    return Noisy(nn.Linear(4, 6), nn.ReLU())
+
 def batches():
     yield from inputs.split(16)
 
@@ -118,6 +142,63 @@ def test_info_of_a_model_takes_the_options_of_export(folder):
     assert said.splitlines()[1].split() == ["1", "ReLU", "(6,)", "2", "float32", "0.25", "70", "18"]
     assert "2 units, 18 bytes" in said
     assert "Steps(1)" in str(run("info", *where, "--steps", "0"))
+
+
+def test_info_says_what_is_not_recorded_and_why(folder):
+    """It is listed after the layers that are recorded, which alone make the totals."""
+    said = run("info", "--model", "nets_of_options.py:Masked", "--inputs", "nets_of_options.py:texts")
+    recorded, left_out = said.split("not recorded\n")
+    assert [line.split()[0] for line in recorded.splitlines() if line] == ["layer", "act", "tanh", "84"]
+    assert "84 units, 168 bytes" in recorded
+    assert [line.split(":")[0].strip() for line in left_out.splitlines()] == ["sigmoid(parameter)", "lstm (LSTM)"]
+    assert "same for every input" in left_out
+    assert "name it in layers=" in left_out
+    excluding = run(
+        "info", "--model", "nets_of_options.py:Masked", "--inputs", "nets_of_options.py:texts", "--layers", "!lstm"
+    )
+    assert excluding == said.rpartition("  lstm")[0]
+    assert not {"NaN", "None", "nan", "<NA>"} & set(said.split())
+    assert "not recorded" not in run(
+        "info", "--model", "nets_of_options.py:model", "--inputs", "nets_of_options.py:inputs"
+    )
+
+
+def test_layers_can_be_left_out(folder):
+    """What begins with an exclamation mark is left out of all that would be recorded."""
+    assert [layer.name for layer in export("--layers", "!3").layers] == ["1"]
+    said = run("info", "--model", "nets_of_options.py:model", "--inputs", "nets_of_options.py:inputs", "--layers", "!1")
+    assert [line.split()[0] for line in said.splitlines()] == ["layer", "3", "5"]
+    assert isinstance(
+        run("export", "nets_of_options.py:model", "nets_of_options.py:inputs", "-o", "n.zarr", "--layers", "!4x"),
+        LayerNotFound,
+    )
+
+
+def test_steps_that_a_mask_counts(folder):
+    """The key of a mask after the axis: its ones are the bins."""
+    where = ("nets_of_options.py:Masked", "nets_of_options.py:texts")
+    run("export", *where, "-o", "m.zarr", "--quiet", "--steps", "1:attention_mask")
+    import nets_of_options as nets
+
+    mask = nets.texts()[0]["attention_mask"].bool()
+    expected = (nets.Masked().fc(nets.sequences) > 0)[mask].numpy().T
+    assert np.array_equal(ann2neo.load("m.zarr").raster("act"), expected)
+    for wrong in ("1:", ":attention_mask", "mask:1"):
+        assert "1:attention_mask" in run("export", *where, "-o", "a.zarr", "--steps", wrong, code=2)
+    assert "lengths='other'" in str(run("export", *where, "-o", "a.zarr", "--quiet", "--steps", "1:other"))
+
+
+@pytest.mark.filterwarnings("ignore::ann2neo.errors.Ann2NeoWarning")
+def test_layers_are_verified_unless_told_otherwise(folder):
+    """What differs from run to run is left out, and recorded as it comes with --no-verify, by export and info alike."""
+    where = ("nets_of_options.py:noisy", "nets_of_options.py:inputs")
+    for option, layers in (("--verify", ["1"]), ("--no-verify", ["1", "sigmoid"])):
+        run("export", *where, "-o", f"{option}.zarr", "--quiet", option)
+        recording = ann2neo.load(f"{option}.zarr")
+        assert [layer.name for layer in recording.layers] == layers
+        assert ("not asked for" in recording.provenance["verified"]) == (option == "--no-verify")
+        said = run("info", "--model", where[0], "--inputs", where[1], option)
+        assert ("sigmoid: it differs from run to run" in said) == (option == "--verify")
 
 
 def test_units_by_pattern(folder):

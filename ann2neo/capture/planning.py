@@ -101,7 +101,12 @@ def _not_recorded(job: Job) -> Iterator[tuple[str, str, str]]:
         yield name, "" if module is None else type(module).__name__, why
     if probe.selection.patterns is None:
         for name in [*recurrent_names(probe.modules), *probe.unknown]:
-            yield name, type(probe.modules[name]).__name__, "not an activation function of torch: name it in layers="
+            if probe.selection.is_wanted(name):
+                yield (
+                    name,
+                    type(probe.modules[name]).__name__,
+                    "not an activation function of torch: name it in layers=",
+                )
 
 
 def _bins(source: Presentation, steps: Steps | None, positions: Mapping[str, int]) -> int | None:

@@ -34,6 +34,7 @@ from ann2neo.cli.weights import with_weights
     help="State dict to load into the model, alone or the only one of a dictionary, also of a data-parallel or compiled wrapper (never unpickled).",
 )
 @options.batch_size
+@options.verify
 @click.option("--bin-size-ms", type=float, default=1.0, show_default=True, help="Pseudo-time of an input.")
 @options.notes
 @click.option(
@@ -55,6 +56,7 @@ def export(
     seed: int,
     weights: Path | None,
     batch_size: int,
+    verify: bool,
     bin_size_ms: float,
     notes: tuple[str, ...],
     overwrite: bool,
@@ -69,7 +71,7 @@ def export(
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb --weights trained.pt
       ann2neo export nets.py:model nets.py:inputs -o rec.zarr --threshold quantile:0.9 --threshold 'fc*=0.5'
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb --layers 'features.*' --units 'features.0=sample:0.01'
-      ann2neo export nets.py:lstm nets.py:sentences -o rec.zarr --layers lstm --steps 1
+      ann2neo export nets.py:lstm nets.py:sentences -o rec.zarr --layers lstm --steps 1:attention_mask
       torchrun --nproc-per-node 2 -m ann2neo export nets.py:model nets.py:inputs -o rec.zarr
     """
     from ann2neo import capture
@@ -93,6 +95,7 @@ def export(
         passes=None if passes is None else capture.Passes(passes, seed=seed),
         bin_size_ms=bin_size_ms,
         notes=known,
+        verify=verify,
         progress=not quiet and rank == 0,
     )
     if rank == 0:

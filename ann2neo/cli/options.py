@@ -51,7 +51,10 @@ columns = click.option(
 )
 engine = click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
 layers = click.option(
-    "--layers", multiple=True, metavar="PATTERN", help="Layers to record; default: every activation function."
+    "--layers",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers to record, or with '!' before it, to leave out; default: every activation function.",
 )
 threshold = click.option(
     "--threshold",
@@ -69,8 +72,15 @@ units = click.option(
 )
 steps = click.option(
     "--steps",
-    metavar="AXIS",
-    help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin.",
+    metavar="AXIS[:MASK]",
+    help="Axis of the activations along which the steps of a sequence lie, or 'calls' for cells that are called step by step; each step is then a bin. "
+    "MASK is the key of a mask in the batches, such as 1:attention_mask, whose ones say which steps count.",
+)
+verify = click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Run the first batch again to verify that each row of a layer is an input, depends on no other one, and comes out the same again.",
 )
 notes = click.option(
     "--note",
@@ -95,16 +105,18 @@ def read_observation(
 
 
 def read_steps(given: str | None) -> Any:
-    """Make steps of the number of an axis, or of "calls"."""
+    """Make steps of the number of an axis, or of "calls", with the mask that says which steps count."""
     from ann2neo.capture import Steps
 
     if given is None:
         return None
-    if given == "calls":
-        return Steps("calls")
-    if not given.removeprefix("-").isdecimal():
-        raise click.BadParameter(f"{given!r} is no axis: use a number such as 1, or calls.", param_hint="--steps")
-    return Steps(int(given))
+    axis, colon, mask = given.partition(":")
+    if (axis != "calls" and not axis.removeprefix("-").isdecimal()) or (colon and not mask):
+        raise click.BadParameter(
+            f"{given!r} is no axis: use a number such as 1, or calls; a mask comes after it, as in 1:attention_mask.",
+            param_hint="--steps",
+        )
+    return Steps("calls" if axis == "calls" else int(axis), lengths=mask or None)
 
 
 def read_inputs(reference: str, size: int) -> Any:

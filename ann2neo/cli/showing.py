@@ -14,6 +14,8 @@ from ann2neo.cli.objects import load_object
 from ann2neo.cli.terminal import say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ann2neo.recording import Recording
 
 
@@ -43,6 +45,7 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 @options.units
 @options.steps
 @options.batch_size
+@options.verify
 @click.option(
     "--check", is_flag=True, help="Compare every byte of FILE with its check sums; exit code 2 if something is damaged."
 )
@@ -62,6 +65,7 @@ def info(
     units: tuple[str, ...],
     steps: str | None,
     batch_size: int,
+    verify: bool,
     check: bool,
     columns: bool,
     time_unit: str | None,
@@ -103,12 +107,26 @@ def info(
             threshold=rules,
             units=chosen,
             steps=along,
+            verify=verify,
         )
-        say(table.to_string(index=False))
-        size = "" if table["bytes"].isna().any() else f", {table['bytes'].sum():,.0f} bytes as bits"
-        say(f"{table['units'].sum()} units{size}")
+        say(_planned(table))
     else:
         raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
+
+
+def _planned(table: pd.DataFrame) -> str:
+    """List what would be recorded with its totals, then what would not be and why."""
+    is_left_out = table["not_recorded"].notna()
+    # A column that holds a missing value turns whole numbers into others.
+    whole = dict.fromkeys(["units", "bins", "bytes"], "Int64")
+    recorded = table[~is_left_out].drop(columns="not_recorded").astype(whole)
+    size = "" if recorded["bytes"].isna().any() else f", {recorded['bytes'].sum():,} bytes as bits"
+    lines = [recorded.to_string(index=False, na_rep="-"), f"{recorded['units'].sum()} units{size}"]
+    if is_left_out.any():
+        kinds = [f" ({kind})" if kind else "" for kind in table.loc[is_left_out, "kind"]]
+        found = zip(table.loc[is_left_out, "layer"], kinds, table.loc[is_left_out, "not_recorded"])
+        lines += ["", "not recorded", *(f"  {layer}{kind}: {why}" for layer, kind, why in found)]
+    return "\n".join(lines)
 
 
 def _describe(found: Recording | list[Any]) -> str:

@@ -102,6 +102,8 @@ MODULE_OF_FUNCTION: Mapping[str, type[nn.Module]] = {entry.function: entry.modul
 
 # clamp and its like are activation functions where they cut at 0 from below.
 CLAMPS = ("clamp", "clip", "clamp_min")
+FED_BY_PARAMETER = "it squashes a parameter, which is the same for every input"
+FED_BY_NUMBER = "it squashes one number, which has no axis of inputs"
 FUNCTION_NAMES = (*MODULE_OF_FUNCTION, "clamp")
 _OTHER_NAMES = {"_threshold": "threshold", "log_sigmoid": "logsigmoid", "expit": "sigmoid"} | dict.fromkeys(
     CLAMPS, "clamp"
@@ -225,23 +227,21 @@ def equivalent_module(name: str, args: Sequence[Any], kwargs: Mapping[str, Any])
 
 
 def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call of one of the functions is an activation: of a tensor that was computed, and not a clamp at other limits.
+    """Whether a call of one of the functions is one of an activation function: of floating-point numbers, and not a clamp at other limits.
 
-    A parameter that is squashed (a learned gate or scale) is not the activation of a unit. A clamp is one if its lower limit is the number 0 and its upper
-    one, if any, a positive number. NumPy's numbers, and tensors without axes that are not on another device, are numbers.
+    A clamp is one if its lower limit is the number 0 and its upper one, if any, a positive number. NumPy's numbers, and tensors without axes that are not on
+    another device, are numbers.
 
     Examples
     --------
     >>> x = torch.zeros(2)
     >>> [is_activation_call("clamp", (x,), limits) for limits in ({"min": 0}, {"min": 1e-6}, {"min": 0, "max": 6}, {"max": 1})]
     [True, False, True, False]
-    >>> is_activation_call("softplus", (nn.Parameter(x),), {})
+    >>> is_activation_call("softplus", (torch.zeros(2, dtype=torch.long),), {})
     False
     """
-    given = args[0] if args else kwargs.get("input", kwargs.get("self"))
-    if not isinstance(given, torch.Tensor) or isinstance(given, nn.Parameter):
-        return False
-    if not given.is_floating_point() or given.ndim == 0:
+    given = _operand(args, kwargs)
+    if not isinstance(given, torch.Tensor) or not given.is_floating_point():
         return False
     if name != "clamp":
         return True
@@ -250,6 +250,27 @@ def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
         return False
     highest = _number(upper)
     return upper is None or (highest is not None and highest > 0)
+
+
+def of_no_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Whether a function was called on what has no axis of inputs, a parameter or one number: a word for it, and why it is not recorded.
+
+    Examples
+    --------
+    >>> x = torch.zeros(2)
+    >>> [of_no_input((one,), {}) for one in (x, nn.Parameter(x), x.sum())]
+    [None, ('parameter', 'it squashes a parameter, which is the same for every input'), ('number', 'it squashes one number, which has no axis of inputs')]
+    """
+    given = _operand(args, kwargs)
+    if isinstance(given, nn.Parameter):
+        return "parameter", FED_BY_PARAMETER
+    if isinstance(given, torch.Tensor) and given.ndim == 0:
+        return "number", FED_BY_NUMBER
+    return None
+
+
+def _operand(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("input", kwargs.get("self"))
 
 
 def limits(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -47,12 +47,13 @@ class Frames:
             frame = self._open.pop()
             frame.passes_on = frame.last is not None and _is_same(frame.last, output)
             frame.last = None
-            self.closed.setdefault(frame.name, frame)
+            # What runs within differs from call to call, by number if by nothing else.
+            self.closed.setdefault(frame.name, frame).within |= frame.within
 
     def see(self, layer: str, activation: torch.Tensor) -> None:
         """Note a layer that was called within the calls that are under way."""
         for frame in self._open:
-            if frame.name != layer:
+            if frame.name != layer and not layer.startswith(f"{frame.name}:"):
                 frame.within[layer] = None
                 frame.last = activation
 

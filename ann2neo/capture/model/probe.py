@@ -13,9 +13,11 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ann2neo.capture.model.activations import (
+    FED_BY_PARAMETER,
     equivalent_module,
     is_elementwise,
     is_of_table,
+    of_no_input,
 )
 from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.composed import Frame, Frames, is_plain
@@ -39,7 +41,6 @@ from ann2neo.recording import matches
 Output = TypeVar("Output")
 # Batches, counted from 1, in which functions are watched though the first one called none.
 LOOKS = frozenset(4**power for power in range(20))
-FED_BY_PARAMETER = "it squashes a parameter, which is the same for every input"
 PARAMETRIZATIONS = "parametrizations"
 
 
@@ -114,7 +115,8 @@ class Probe:
         """Forget what was found out by running the model."""
         # As far as their classes say; `settle` finds out of the others.
         self.active = frozenset(activation_names(self.modules))
-        self._custom = composed_names(self.modules) | {n for n in self.active if not is_of_table(self.modules[n])}
+        custom = composed_names(self.modules) | {n for n in self.active if not is_of_table(self.modules[n])}
+        self._custom = frozenset(name for name in custom if PARAMETRIZATIONS not in name.split("."))
         self.selection = select(self.model, self.modules, self.active, self._custom, self.layers)
         self.arranged: Mapping[str, Arrangement] = {}
         self.left_out: dict[str, str] = {}
@@ -302,8 +304,8 @@ class Probe:
         def show(module: nn.Module, args: Any, output: Any) -> None:
             if not turned and self._shown_again(name, output):
                 return
-            if is_default and (in_parametrization or (args and type(args[0]) is nn.Parameter)):
-                self.left_out.setdefault(name, FED_BY_PARAMETER)
+            if is_default and (reason := _beside_inputs(name, args, {}, in_parametrization)):
+                self._pass_over(*reason)
                 return
             layer = self._next_call(name)
             if layer is not None:
@@ -377,10 +379,11 @@ class Probe:
         if any(caller in self.active and (self.settled or caller not in self._custom) for caller in self._stack):
             return
         caller = self._stack[-1] if self._stack else self.root
-        if PARAMETRIZATIONS in caller.split("."):
-            return
         prefix = "" if caller == self.root else f"{caller}."
         full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self.modules else f"{prefix}{name}"
+        if reason := _beside_inputs(full_name, args, kwargs, PARAMETRIZATIONS in caller.split(".")):
+            self._pass_over(*reason)
+            return
         turned = caller in self._step_first
         if not turned and self._shown_again(full_name, output):
             return
@@ -390,6 +393,11 @@ class Probe:
             known = self._watched.get(layer)
             module = equivalent_module(name, args, kwargs) if known is None else known.module
             self._show(layer, turned, module, True, output)
+
+    def _pass_over(self, layer: str, why: str) -> None:
+        """Note a call that has no row per input; it takes no number among the calls that have."""
+        if not self._busy and self.selection.patterns is None:
+            self.left_out.setdefault(layer, why)
 
     def _layer_name(self, name: str, call: int) -> str:
         if not call or not self._count_calls:
@@ -435,6 +443,16 @@ class Probe:
         if layer not in self._wanted:
             self._wanted[layer] = self.selection.is_wanted(layer)
         return self._wanted[layer]
+
+
+def _beside_inputs(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], in_parametrization: bool
+) -> tuple[str, str] | None:
+    """Name a call that has no row per input, and say why; None if it may have one."""
+    found = of_no_input(args, kwargs)
+    if found is not None:
+        return f"{name}({found[0]})", found[1]
+    return (name, FED_BY_PARAMETER) if in_parametrization else None
 
 
 def _warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
