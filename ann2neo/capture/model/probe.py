@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +12,9 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ann2neo.capture.model.activations import (
-    FED_BY_PARAMETER,
     equivalent_module,
     is_elementwise,
     is_of_table,
-    of_no_input,
 )
 from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.composed import Frame, Frames, is_plain
@@ -28,20 +25,18 @@ from ann2neo.capture.model.modules import (
     activation_names,
     ancestors,
     composed_names,
-    is_of_torch,
     named_modules,
     step_first_names,
 )
 from ann2neo.capture.model.outputs import activation_of, inputs_first, parts_of
-from ann2neo.capture.model.unseen import warn_of_scripted_functions
+from ann2neo.capture.model.unseen import PARAMETRIZATIONS, beside_inputs, warn_of_scripted_functions, warn_of_several
 from ann2neo.capture.state import as_written, random_states_kept
-from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
+from ann2neo.errors import Ann2NeoError
 from ann2neo.recording import matches
 
 Output = TypeVar("Output")
 # Batches, counted from 1, in which functions are watched though the first one called none.
 LOOKS = frozenset(4**power for power in range(20))
-PARAMETRIZATIONS = "parametrizations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +299,7 @@ class Probe:
         def show(module: nn.Module, args: Any, output: Any) -> None:
             if not turned and self._shown_again(name, output):
                 return
-            if is_default and (reason := _beside_inputs(name, args, {}, in_parametrization)):
+            if is_default and (reason := beside_inputs(name, args, {}, in_parametrization)):
                 self._pass_over(*reason)
                 return
             layer = self._next_call(name)
@@ -381,7 +376,7 @@ class Probe:
         caller = self._stack[-1] if self._stack else self.root
         prefix = "" if caller == self.root else f"{caller}."
         full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self.modules else f"{prefix}{name}"
-        if reason := _beside_inputs(full_name, args, kwargs, PARAMETRIZATIONS in caller.split(".")):
+        if reason := beside_inputs(full_name, args, kwargs, PARAMETRIZATIONS in caller.split(".")):
             self._pass_over(*reason)
             return
         turned = caller in self._step_first
@@ -426,7 +421,7 @@ class Probe:
             activation = self.arranged[layer].inputs_first(activation, self._n_inputs)
         if layer not in self._watched:
             self._watched[layer] = Watched(module, is_activation)
-            _warn_of_several(layer, module, output)
+            warn_of_several(layer, module, output)
         self._frames.see(layer, activation)
         self._busy = True
         try:
@@ -443,26 +438,3 @@ class Probe:
         if layer not in self._wanted:
             self._wanted[layer] = self.selection.is_wanted(layer)
         return self._wanted[layer]
-
-
-def _beside_inputs(
-    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], in_parametrization: bool
-) -> tuple[str, str] | None:
-    """Name a call that has no row per input, and say why; None if it may have one."""
-    found = of_no_input(args, kwargs)
-    if found is not None:
-        return f"{name}({found[0]})", found[1]
-    return (name, FED_BY_PARAMETER) if in_parametrization else None
-
-
-def _warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
-    """Warn if a module of others gives several activations, of which the first one is taken."""
-    if not isinstance(output, (list, tuple)) or is_of_torch(module) or hasattr(output, "_fields"):
-        return
-    floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
-    if len(floating) > 1:
-        text = (
-            f"layer {layer!r} gives a {type(output).__name__} with {len(floating)} activations, of which the first is recorded.\n"
-            f"Name the entry to record: {', '.join(repr(f'{layer}.{k}') for k in floating[:5])}."
-        )
-        warnings.warn(Ann2NeoWarning(text), stacklevel=2)

@@ -1,20 +1,22 @@
-"""Scripted functions, whose insides are not seen: which of them a model calls."""
+"""What is not recorded of a model whatever its inputs are: scripted functions, whose insides are not seen, and calls on parameters."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
-from ann2neo.capture.model.activations import operator_names
+from ann2neo.capture.model.activations import FED_BY_PARAMETER, of_no_input, operator_names
 from ann2neo.capture.model.forwards import forward_of, names_in, variables_of
 from ann2neo.capture.model.modules import is_of_torch
 from ann2neo.errors import Ann2NeoWarning
 
+PARAMETRIZATIONS = "parametrizations"
 OPERATOR = re.compile(r"aten::(\w+)")
 
 
@@ -70,3 +72,26 @@ def _named_in(module: nn.Module, function: FunctionType) -> Iterator[torch.jit.S
 def _activations_in(function: torch.jit.ScriptFunction) -> list[str]:
     operators = dict.fromkeys(OPERATOR.findall(str(function.inlined_graph)))
     return [name for name in operators if name in operator_names()]
+
+
+def beside_inputs(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], in_parametrization: bool
+) -> tuple[str, str] | None:
+    """Name a call that has no row per input, and say why; None if it may have one."""
+    found = of_no_input(args, kwargs)
+    if found is not None:
+        return f"{name}({found[0]})", found[1]
+    return (name, FED_BY_PARAMETER) if in_parametrization else None
+
+
+def warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
+    """Warn if a module of others gives several activations, of which the first one is taken."""
+    if not isinstance(output, (list, tuple)) or is_of_torch(module) or hasattr(output, "_fields"):
+        return
+    floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
+    if len(floating) > 1:
+        text = (
+            f"layer {layer!r} gives a {type(output).__name__} with {len(floating)} activations, of which the first is recorded.\n"
+            f"Name the entry to record: {', '.join(repr(f'{layer}.{k}') for k in floating[:5])}."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
