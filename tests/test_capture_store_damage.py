@@ -82,7 +82,7 @@ def slowly(path, known, seconds):
     torch.set_num_threads(1)
     writer.SECONDS_BETWEEN_COMMITS = 0.2
     x = inputs() if known else Batches(data(), [7] * 42 + [6])
-    ann2neo.record(model(seconds=seconds), x, store=path, passes=ann2neo.Passes(2), progress=False)
+    ann2neo.record(model(seconds=seconds), x, store=path, passes=ann2neo.Passes(2), verify=False, progress=False)
 
 
 @pytest.mark.parametrize("known", [True, False])
