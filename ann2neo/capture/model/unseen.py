@@ -86,7 +86,8 @@ def beside_inputs(
 
 def warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
     """Warn if a module of others gives several activations, of which the first one is taken."""
-    if not isinstance(output, (list, tuple)) or is_of_torch(module) or hasattr(output, "_fields"):
+    # A tuple is a result beside a state or a weight, by the custom of recurrent, attention and spiking modules.
+    if not isinstance(output, list) or is_of_torch(module):
         return
     floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
     if len(floating) > 1:
