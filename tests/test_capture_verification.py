@@ -411,3 +411,20 @@ def test_the_ways_in_which_a_batch_changes_places():
     graph = relabelled(batch, order, 20)
     # An edge still joins the same two inputs.
     assert torch.equal(graph["x"][graph["edges"]], X[EDGES])
+
+
+def test_what_reruns_leave_in_a_model_is_put_back():
+    """Buffers and attributes that a forward pass sets are those of the batch that was recorded."""
+
+    def forward(self, x):
+        self.last, self.n = self.fc(x), self.n + 1
+        self.seen = x.detach()
+        return self.act(self.last)
+
+    model = Net(forward, n=0)
+    model.register_buffer("seen", torch.zeros(1))
+    with pytest.warns(Ann2NeoWarning, match="changed its own parameters or buffers"):
+        record(model, X)
+    assert torch.equal(model.last, model.fc(X))
+    assert torch.equal(model.seen, X)
+    assert model.n == 1

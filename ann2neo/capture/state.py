@@ -56,6 +56,18 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
 
 
 @contextmanager
+def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Put back the buffers and attributes that modules bind to something else meanwhile, such as the potentials of a spiking network."""
+    before = [(module, dict(module._buffers), dict(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, buffers, attributes in before:
+            module._buffers.update(buffers)
+            vars(module).update({name: value for name, value in attributes.items() if not name.startswith("_")})
+
+
+@contextmanager
 def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
     """Draw whatever is drawn, and restore the random states of torch, NumPy and Python afterwards.
 

@@ -13,7 +13,7 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.model.missing import check_all_ran
 from ann2neo.capture.spikes.comparison import Reference
-from ann2neo.capture.state import random_states, random_states_kept, set_random_states
+from ann2neo.capture.state import attributes_kept, random_states, random_states_kept, set_random_states
 from ann2neo.capture.verification.places import are_alike, kept_inputs
 from ann2neo.capture.verification.reruns import Verification
 from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
@@ -63,7 +63,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None) -> Verdict:
         job.probe.show_to(sink, n_inputs, arrange=False)
         return job.caller(x)
 
-    with random_states_kept(), _without_noise(job.module):
+    with random_states_kept(), attributes_kept(job.module), _without_noise(job.module):
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
             run(batch.x, reference, batch.n_inputs)
