@@ -18,7 +18,7 @@ def halves(n_inputs: int) -> tuple[list[int], list[int]]:
     Examples
     --------
     >>> [sorted(half) for half in halves(5)]
-    [[2, 4], [0, 1, 3]]
+    [[0, 4], [1, 2, 3]]
     """
     order = torch.randperm(n_inputs, generator=torch.Generator().manual_seed(0)).tolist()
     return order[: n_inputs // 2], order[n_inputs // 2 :]
