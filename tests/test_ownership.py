@@ -42,7 +42,11 @@ def analysis(files, out, **options):
 
 
 def comparison(files, out, **options):
-    return compare_files({"a": files, "b": files}, out, progress=False, say=lambda _: None, **options)
+    # The same network twice is refused: the other group is another one.
+    other = out.parent.parent / f"other-{out.parent.name}.mat"
+    if not other.exists():
+        ann2neo.save(small_recording(4, 24, seed=1), other)
+    return compare_files({"a": files, "b": [other]}, out, progress=False, say=lambda _: None, **options)
 
 
 def bundle(files, out, **options):
