@@ -58,7 +58,9 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
 @contextmanager
 def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
     """Put back the buffers and attributes that modules bind to something else meanwhile, such as the potentials of a spiking network."""
-    before = [(module, dict(module._buffers), dict(vars(module))) for module in model.modules()]
+    # A script keeps its buffers where Python does not reach them.
+    written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    before = [(module, dict(module._buffers), dict(vars(module))) for module in written]
     try:
         yield
     finally:
