@@ -187,15 +187,14 @@ def _chained(
     streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
 ) -> Bool[np.ndarray, "unit bin"]:
     """Compare bin after bin, each after what was drawn for the bins before it."""
-    n_bins, every = law.state.size, np.arange(len(p))
-    numbers = np.empty((n_bins, len(p)))
-    for unit, stream in enumerate(streams):
-        numbers[:, unit] = stream.random(n_bins)
-    spikes, context = np.empty(numbers.shape, np.bool_), np.zeros(len(p), np.int64)
-    for t, begun in enumerate(law.state):
-        spikes[t] = numbers[t] < (p[every, 1 + context] if begun else p[:, 0])
-        context = (2 * context + spikes[t]) % 2**law.order
-    return np.ascontiguousarray(spikes.T)
+    # numba is loaded only where a chain is drawn.
+    from ann2neo.models.kernels import draw_chain
+
+    dense = np.empty((len(streams), law.state.size), np.bool_)
+    has_context = law.state.astype(np.bool_)
+    for row, stream, own in zip(dense, streams, p):
+        draw_chain(stream.random(law.state.size), np.ascontiguousarray(own), has_context, law.order, row)
+    return dense
 
 
 def _rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:

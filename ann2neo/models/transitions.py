@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import xlog1py, xlogy
 
+from ann2neo.measures.bulk.threads import over_units
 from ann2neo.models.evidence import PRIOR, bins_left_out, left_out, log_likelihood
+from ann2neo.models.kernels import count_joint
 from ann2neo.windows import sums_by_code
+
+_NUMBERS_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,40 +90,60 @@ def count_transitions(
     >>> found.spikes, found.size, found.first_spikes
     (array([[1, 1]]), array([[1, 3]]), array([1]))
     """
-    joint = _joint(dense, order)
     first = counted & ~within
-    kinds = range(2 ** (order + 1))
-    if input_of_bin is None:
-        joint[:, ~within] = np.iinfo(joint.dtype).max  # a quarter faster than taking the others
-        found = np.stack([np.count_nonzero(joint == kind, axis=1) for kind in kinds], axis=1)
-        spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
-        first_spikes = np.count_nonzero(dense[:, first], axis=1)
-        cv = bins_left_out(spikes, size).sum(axis=1) + _first_left_out(
-            first_spikes, int(first.sum()), np.count_nonzero(dense[:, counted], axis=1), int(counted.sum())
-        )
-    else:
-        n_inputs = int(input_of_bin[counted].max(initial=-1)) + 1
-        by_input = np.stack(
-            [sums_by_code(joint[:, within] == kind, input_of_bin[within], n_inputs) for kind in kinds], axis=2
-        )
-        found = by_input.sum(axis=1)
-        spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
-        early = sums_by_code(dense[:, first], input_of_bin[first], n_inputs)
-        first_spikes = early.sum(axis=1)
-        cv = _inputs_left_out(by_input, early, np.bincount(input_of_bin[first], minlength=n_inputs))
+    one_each = input_of_bin is None
+    inputs = np.zeros(counted.size, np.int64) if input_of_bin is None else input_of_bin
+    n_inputs = 1 if one_each else int(inputs[counted].max(initial=-1)) + 1
+    early_size = np.bincount(inputs[first], minlength=n_inputs)
+    parts = []
+    for units in _blocks(len(dense), n_inputs * 2 ** (order + 1)):
+        by_input = _by_input(dense[units], within, inputs, n_inputs, order)
+        early = sums_by_code(dense[units][:, first], inputs[first], n_inputs)
+        parts.append(_of_block(by_input, early, early_size, one_each=one_each))
+    spikes, size, first_spikes, cv = (np.concatenate(each) for each in zip(*parts))
     return Transitions(spikes=spikes, size=size, first_spikes=first_spikes, first_size=int(first.sum()), cv=cv)
 
 
-def _joint(dense: Bool[np.ndarray, "unit bin"], order: int) -> np.ndarray:
-    """Number each bin by its context and itself, in binary, the oldest bin first."""
-    joint = dense.astype(np.uint8 if order < 7 else np.uint16)
-    for back in range(1, order + 1):
-        joint[:, back:] |= dense[:, :-back].astype(joint.dtype) << joint.dtype.type(back)
-    return joint
+def _blocks(n_units: int, numbers_each: int) -> Iterator[slice]:
+    """Cut units so that their counts take bounded memory; at least one block."""
+    step = max(1, _NUMBERS_AT_ONCE // numbers_each)
+    for first in range(0, max(n_units, 1), step):
+        yield slice(first, first + step)
+
+
+def _by_input(
+    dense: Bool[np.ndarray, "unit bin"],
+    within: Bool[np.ndarray, " bin"],
+    inputs: Int[np.ndarray, " bin"],
+    n_inputs: int,
+    order: int,
+) -> Int[np.ndarray, "unit input kind"]:
+    """Count bins by input, and by context and themselves."""
+    counts = np.zeros((len(dense), n_inputs, 2 ** (order + 1)), np.int64)
+    over_units(lambda first, last: count_joint(dense, within, inputs, order, first, last, counts), len(dense))
+    return counts
+
+
+def _of_block(
+    by_input: Int[np.ndarray, "unit input kind"],
+    early: Int[np.ndarray, "unit input"],
+    early_size: Int[np.ndarray, " input"],
+    *,
+    one_each: bool,
+) -> tuple[np.ndarray, ...]:
+    """Add up spikes and bins after each context, and score what is left out: an input, or a bin where that is all of an input."""
+    found = by_input.sum(axis=1)
+    spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
+    first_spikes, n_first = early.sum(axis=1), int(early_size.sum())
+    if not one_each:
+        return spikes, size, first_spikes, _inputs_left_out(by_input, early, early_size)
+    n, total = spikes.sum(axis=1) + first_spikes, size.sum(axis=1) + n_first
+    after = bins_left_out(spikes, size).sum(axis=1)
+    return spikes, size, first_spikes, after + _first_left_out(first_spikes, n_first, n, total)
 
 
 def _first_left_out(
-    spikes: Int[np.ndarray, " unit"], size: int, n: Int[np.ndarray, " unit"], total: int
+    spikes: Int[np.ndarray, " unit"], size: int, n: Int[np.ndarray, " unit"], total: Int[np.ndarray, " unit"]
 ) -> Float[np.ndarray, " unit"]:
     """Score bins that have no context, each at the rate of all other bins."""
     of_spike = np.where(n > 0, (n - 1 + PRIOR) / (total - 1 + 2 * PRIOR), 1.0)
