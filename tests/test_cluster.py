@@ -36,6 +36,18 @@ def test_two_workers_give_the_same_bits(cluster, tmp_path, monkeypatch, engine):
         pd.testing.assert_frame_equal(there, here, check_exact=True)
 
 
+def test_two_workers_fit_the_same_models(cluster, tmp_path, monkeypatch):
+    """The table of fitted models of a cluster is that of this process, attributes included."""
+    monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1000)
+    recording = small_recording(n_units=40, n_trials=200)
+    ann2neo.save(recording, tmp_path / "rec.zarr")
+    here = ann2neo.models.fit(recording, progress=False)
+    for spikes in (recording, ann2neo.load(tmp_path / "rec.zarr")):
+        there = ann2neo.models.fit(spikes, progress=False, scheduler=cluster.scheduler_address)
+        pd.testing.assert_frame_equal(there, here, check_exact=True)
+        assert there.attrs == here.attrs
+
+
 def test_a_worker_that_is_killed_changes_nothing_but_the_time(cluster, monkeypatch):
     """Its tasks are run again by another worker."""
     monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1)

@@ -130,7 +130,8 @@ def test_label_likelihood_is_information_and_scipys_g():
 
 def test_statsmodels_agrees():
     """A logistic regression on the label, and one on the preceding bin, has the same likelihoods and probabilities."""
-    api = pytest.importorskip("statsmodels.api")
+    import statsmodels.api as api
+
     rng = np.random.default_rng(3)
     labels = np.arange(300) % 3
     dense = rng.random((1, 300)) < 0.2 + 0.2 * labels
@@ -301,7 +302,7 @@ def test_wrong_arguments_end_in_errors_that_say_what_to_do():
     for options, words in (
         ({"models": ("lable",)}, "Did you mean 'label'"),
         ({"models": "rate"}, "Use a list"),
-        ({"by": None}, "models=\\('rate', 'markov'\\)"),
+        ({"by": None, "models": ("label",)}, "models=\\('rate', 'markov'\\)"),
         ({"order": 0}, "from 1 to 8"),
         ({"order": True}, "from 1 to 8"),
         ({"min_spikes": -1}, "from 0"),
@@ -387,10 +388,35 @@ def test_cells_that_vary_more_than_poisson_are_not_called_tuned():
     assert abs(covered.mean() - 0.95) < 4 * np.sqrt(0.05 / 800)
 
 
-def test_cells_need_trials():
-    """Without trials no standard error is known."""
-    with pytest.raises(AnalysisError, match="Name a column of trials"):
-        fit(cells(np.ones((1, 4), int), np.ones(4), ["a", "b"] * 2), ("rate",), by=None)
+def test_cells_without_a_condition_are_fitted_in_all_observed_time():
+    """The rate is that of the whole time; its error is over contiguous pieces of time, of which one tells nothing, and covers where their rates differ."""
+    row = fit(cells(np.array([[2, 3, 0, 1]]), np.ones(4), ["a", "b"] * 2), by=None).iloc[0]
+    assert row["rate_hz"] == 1.5
+    assert row["rate_loglik"] == pytest.approx(6 * np.log(1.5) - 6)
+    assert np.isnan(row["rate_hz_se"])
+    assert "label_loglik" not in row
+    neo, pq = pytest.importorskip("neo"), pytest.importorskip("quantities")
+    rng = np.random.default_rng(13)
+    seconds, block = np.tile([1.0, 3.0], 20), neo.Block()
+    counts = rng.poisson(rng.gamma(2.0, 4.0, (300, 40)) * seconds)
+    for piece, duration in enumerate(seconds):
+        segment = neo.Segment()
+        for unit in range(300):
+            times = np.sort(rng.uniform(0, duration, counts[unit, piece]))
+            segment.spiketrains.append(neo.SpikeTrain(times * pq.s, t_stop=duration * pq.s, name=f"cell {unit}"))
+        block.segments.append(segment)
+    table = fit(block, by=None)
+    np.testing.assert_allclose(table["rate_hz"], counts.sum(axis=1) / 80)
+    spread = ((counts - table["rate_hz"].to_numpy()[:, None] * seconds) ** 2).sum(axis=1) * 40 / 39
+    np.testing.assert_allclose(table["rate_hz_se"], np.sqrt(spread) / 80)
+    covered = abs(table["rate_hz"] - 8) < stats.t.isf(0.025, 39) * table["rate_hz_se"]
+    assert abs(covered.mean() - 0.95) < 4 * np.sqrt(0.05 / 300)
+
+
+def test_cells_without_trials_of_a_condition():
+    """A silent unit has no likelihood; a column that is unknown is an error."""
+    with pytest.raises(WindowError):
+        fit(cells(np.ones((1, 4), int), np.ones(4), ["a", "b"] * 2), ("rate",), by="colour")
     table = fit(cells(np.array([[0] * 4, [3] * 4]), np.ones(4), ["a", "b"] * 2), by="side")
     assert table["quality"].tolist() == ["silent", "good"]
     assert np.isnan(table["rate_loglik"][0])

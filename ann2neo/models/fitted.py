@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
+from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.models.estimates import best_columns, label_columns, markov_columns, rate_columns
-from ann2neo.models.observed import Given, Observed, given, observations
+from ann2neo.models.observed import Bins, Given, given, observe
 from ann2neo.versions import software
 
 MODELS_SCHEMA = "ann2neo-models/1"
@@ -22,11 +24,12 @@ HIGHEST_ORDER = 8
 
 def fit(
     spikes: Any,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str] | None = None,
     *,
     by: str | None = "label",
     order: int = 1,
     min_spikes: int = 10,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     r"""Fit models of arrival processes to every unit, each by maximum likelihood in closed form, and compare them.
@@ -76,14 +79,16 @@ def fit(
     spikes
         A `Recording`, or spike trains in any container that `ann2neo.analyze` takes.
     models
-        Any of "rate", "label", "markov"; "rate" is always fitted.
+        Any of "rate", "label", "markov"; "rate" is always fitted. None: those that can be, "label" where ``by`` names a column.
     by
-        Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, without
-        the model "label".
+        Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, or all
+        observed time of cells, without the model "label".
     order
         Number of preceding bins of ``markov``, 1 to 8.
     min_spikes
         Units with fewer spikes, or fewer empty bins, get the quality "too_few".
+    scheduler
+        Address of a Dask scheduler (``tcp://...``) whose workers fit the chunks; None fits them here, one after another. The table is the same.
     progress
         Whether to show a progress bar.
 
@@ -97,7 +102,7 @@ def fit(
     Raises
     ------
     AnalysisError
-        If a model, an order or a condition is unknown, there are more than 1,000 conditions, or trains in time have none.
+        If a model, an order or a condition is unknown, or there are more than 1,000 conditions.
     WindowError
         If the trials have no such column.
 
@@ -118,31 +123,59 @@ def fit(
     0     0.5        0.75        0.25       0.189        0.25       0.667    label
     1     0.5        0.50        0.50       0.000        1.00       0.000   markov
     """
+    models = tuple(name for name in MODELS if by is not None or name != "label") if models is None else models
     _check(models, by, order, min_spikes)
     found = given(spikes, by)
     in_bins = found.bins is not None
     fitted = tuple(name for name in MODELS if name == "rate" or (name in models and (in_bins or name != "markov")))
     if "label" in fitted:
         _check_conditions(found.conditions, by)
-    rows = []
+    plan = Plan(models=fitted, bins=found.bins, conditions=found.conditions, order=order, min_spikes=min_spikes)
+    parts: dict[int, pd.DataFrame] = {}
     with tqdm(total=found.source.n_units, unit="unit", disable=not progress) as bar:
-        for observed in observations(found, order if "markov" in fitted else None, min_spikes):
-            rows.append(_rows(observed, fitted, found.conditions, order))
-            bar.update(len(rows[-1]))
-    table = pd.concat(rows, ignore_index=True)
+        for place, rows in _results(found.source, plan, scheduler):
+            parts[place] = rows
+            bar.update(len(rows))
+    table = pd.concat([parts[place] for place in sorted(parts)], ignore_index=True)
     table = table if found.rows is None else table.iloc[found.rows].reset_index(drop=True)
     table.attrs = _attributes(found, models, fitted, by, order)
     return table
 
 
-def _rows(observed: Observed, models: Sequence[str], conditions: Sequence[Any], order: int) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is fitted to every chunk of units; see `fit`."""
+
+    models: tuple[str, ...]
+    bins: Bins | None
+    conditions: tuple[Any, ...]
+    order: int
+    min_spikes: int
+
+
+def _results(source: Source, plan: Plan, scheduler: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Fit all chunks, here one after another or on a cluster as they come."""
+    if scheduler is None:
+        for place, read in enumerate(source.chunks):
+            yield place, fit_chunk(read, plan)
+        return
+    # Dask takes more than a second to load.
+    from ann2neo.analysis.cluster import map_on_cluster
+
+    yield from map_on_cluster(fit_chunk, source.chunks, scheduler, plan)
+
+
+def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
+    """Read a chunk of units and fit every model to each of them."""
+    order = plan.order if "markov" in plan.models else None
+    observed = observe(read, plan.bins, plan.conditions, order, plan.min_spikes)
     columns = {"n_spikes": observed.evidence.n.astype("int64")} | rate_columns(observed.evidence)
-    if "label" in models:
-        columns |= label_columns(observed.evidence, conditions)
+    if "label" in plan.models:
+        columns |= label_columns(observed.evidence, plan.conditions)
     if observed.transitions is not None:
-        columns |= markov_columns(observed.evidence, observed.transitions, order)
+        columns |= markov_columns(observed.evidence, observed.transitions, plan.order)
     rows = pd.concat([observed.units, pd.DataFrame(columns)], axis=1)
-    return rows.assign(**best_columns(rows, models), quality=observed.quality)
+    return rows.assign(**best_columns(rows, plan.models), quality=observed.quality)
 
 
 def _attributes(

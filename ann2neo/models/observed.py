@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import quantities as pq
 from jaxtyping import Bool, Int
 
 from ann2neo.analysis.continuous import cells_source
 from ann2neo.analysis.cutting import cut_time
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import quality_of
-from ann2neo.analysis.source import Source
+from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError
 from ann2neo.formats.origin import origin_of
 from ann2neo.measures.bits import SpikeBits
@@ -24,7 +25,7 @@ from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.models.evidence import Evidence, evidence_of_bins, evidence_of_inputs
 from ann2neo.models.transitions import Transitions, bins_with_context, count_transitions
 from ann2neo.recording import Recording
-from ann2neo.trains.cells import cells_of
+from ann2neo.trains.cells import Cells, cells_of
 from ann2neo.windows import STIMULUS, codes_of_column
 
 
@@ -147,12 +148,12 @@ class Given:
 
 
 def given(spikes: Any, by: str | None) -> Given:
-    """Take a recording, trains that come from one, or trains of cells with a column of trials.
+    """Take a recording, trains that come from one, or trains of cells, whose trials have a condition or whose observed time is taken whole.
 
     Raises
     ------
     AnalysisError
-        If there is no condition, or trains of cells are given without one.
+        If no condition is known, or trains of a recording of ours lost their trials.
     WindowError
         If there is no such column.
     """
@@ -171,33 +172,38 @@ def given(spikes: Any, by: str | None) -> Given:
             bins=found.bins,
             rows=origin.rows,
         )
-    if by is None or origin is not None:
-        lost = "" if origin is None else ", whose reader lost its trials"
+    if origin is not None:
         raise AnalysisError(
-            f"these are spike trains in time{lost}, and by={by!r}.",
-            "Without trials it is unclear what is exchangeable, and no standard error is known.",
-            "Name a column of trials, or give a recording (`ann2neo.load(path)`).",
+            "these are spike trains of a recording of ann2neo whose reader lost its trials.",
+            "It is unclear what is exchangeable, and no standard error is known.",
+            "Give the recording (`ann2neo.load(path)`).",
         )
     cells = cells_of(spikes)
-    conditions = cut_time(by, cells.segments, None).names
-    source = cells_source(cells, by, None)
+    conditions = (None,) if by is None else cut_time(by, cells.segments, None).names
+    source = cells_source(cells, _shortest(cells) if by is None else by, None)
     return Given(recording=None, source=source, conditions=conditions, bins=None, rows=source.rows)
 
 
-def observations(found: Given, order: int | None, min_spikes: int) -> Iterator[Observed]:
-    """Read chunk after chunk; transitions are counted where an order is given."""
-    for read in found.source.chunks:
-        chunk = read()
-        spikes = chunk.spikes
-        if isinstance(spikes, SpikeBits) and found.bins is not None:
-            evidence = _of_bits(spikes, found.bins)
-            transitions = None if order is None else _transitions(spikes, found.bins, order)
-        else:
-            evidence, transitions = _of_times(spikes, len(found.conditions)), None
-        counts = evidence.n.astype(np.int64)[:, None]
-        bins = np.array([int(evidence.total)]) if evidence.lattice else None
-        quality = quality_of(counts, bins, min_spikes)
-        yield Observed(units=chunk.units, evidence=evidence, transitions=transitions, quality=quality)
+def _shortest(cells: Cells) -> Any:
+    """Measure the shortest piece of observed time: windows that every piece holds. What is fitted are whole pieces."""
+    return min((b - a) * each.ms for each in cells.groups() for a, b in zip(each.start, each.stop)) * pq.ms
+
+
+def observe(
+    read: Callable[[], Chunk], bins: Bins | None, conditions: tuple[Any, ...], order: int | None, min_spikes: int
+) -> Observed:
+    """Read a chunk of units, here or on another machine; transitions are counted where an order is given."""
+    chunk = read()
+    spikes = chunk.spikes
+    if isinstance(spikes, SpikeBits) and bins is not None:
+        evidence = _of_bits(spikes, bins)
+        transitions = None if order is None else _transitions(spikes, bins, order)
+    else:
+        evidence, transitions = _of_times(spikes, conditions), None
+    counts = evidence.n.astype(np.int64)[:, None]
+    sizes = np.array([int(evidence.total)]) if evidence.lattice else None
+    quality = quality_of(counts, sizes, min_spikes)
+    return Observed(units=chunk.units, evidence=evidence, transitions=transitions, quality=quality)
 
 
 def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
@@ -209,17 +215,21 @@ def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
     return evidence_of_inputs(counts, bins.size, bins.condition_of_input, len(bins.conditions), lattice=True)
 
 
-def _of_times(spikes: SpikeBits | SpikeArrays, n_conditions: int) -> Evidence:
-    """Take trials that were observed and have a condition, their durations in seconds."""
-    if not isinstance(spikes, SpikeArrays) or spikes.exchange is None:
-        counts = count_in_stretches(spikes)[:, :0].astype(np.int64)
-        nothing = np.zeros(0, np.int64)
-        return evidence_of_inputs(counts, nothing.astype(np.float64), nothing, n_conditions, lattice=False)
-    trials = spikes.exchange
-    counts = count_in_groups(spikes, trials.ids, trials.size.size).astype(np.int64)
-    known = (trials.label >= 0) & (trials.size > 0)
-    seconds = trials.size[known] * milliseconds_per(spikes.time_unit) / 1000
-    return evidence_of_inputs(counts[:, known], seconds, trials.label[known], n_conditions, lattice=False)
+def _of_times(spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]) -> Evidence:
+    """Take trials that were observed and have a condition, or all pieces of observed time; durations in seconds."""
+    seconds_each = milliseconds_per(spikes.time_unit) / 1000 if isinstance(spikes, SpikeArrays) else 1.0
+    if conditions == (None,) and isinstance(spikes, SpikeArrays):
+        counts, size = count_in_stretches(spikes).astype(np.int64), spikes.stretch_durations
+        condition = np.zeros(size.size, np.int64)
+    elif isinstance(spikes, SpikeArrays) and spikes.exchange is not None:
+        trials = spikes.exchange
+        known = (trials.label >= 0) & (trials.size > 0)
+        counts = count_in_groups(spikes, trials.ids, trials.size.size).astype(np.int64)[:, known]
+        size, condition = trials.size[known], trials.label[known]
+    else:
+        counts = np.zeros((spikes.n_units, 0), np.int64)
+        size, condition = np.zeros(0), np.zeros(0, np.int64)
+    return evidence_of_inputs(counts, size * seconds_each, condition, len(conditions), lattice=False)
 
 
 def _transitions(spikes: SpikeBits, bins: Bins, order: int) -> Transitions:
