@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.models.checks import check_whole
 from ann2neo.models.estimates import best_columns, label_columns, markov_columns, rate_columns
 from ann2neo.models.observed import Bins, Given, given, observe
 from ann2neo.versions import software
@@ -212,13 +212,8 @@ def _check(models: Sequence[str], by: str | None, order: Any, min_spikes: Any) -
             "It has one rate for each condition, and there is no condition.",
             "Name a column of the trials, or use models=('rate', 'markov').",
         )
-    for name, value, low, high in (("order", order, 1, HIGHEST_ORDER), ("min_spikes", min_spikes, 0, 2**62)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-            raise AnalysisError(
-                f"{name}={value!r} is no whole number from {low} to {high}.",
-                "Nothing was fitted.",
-                f"Use {name}={max(low, 10 if name == 'min_spikes' else 1)}, for instance.",
-            )
+    check_whole("order", order, 1, HIGHEST_ORDER)
+    check_whole("min_spikes", min_spikes, 0, usual=10)
 
 
 def _check_conditions(conditions: Sequence[Any], by: str | None) -> None:

@@ -9,10 +9,10 @@ from ann2neo.compiled import compiled
 
 
 @compiled
-def draw_chain(
+def draw(
     numbers: Float[np.ndarray, " bin"],
     p: Float[np.ndarray, " state"],
-    has_context: Bool[np.ndarray, " bin"],
+    state: Int[np.ndarray, " bin"],
     order: int,
     spikes: Bool[np.ndarray, " bin"],
 ) -> None:
@@ -23,18 +23,18 @@ def draw_chain(
     numbers
         A number in [0, 1) for each bin, shape (bin,).
     p
-        Probability of a spike in a bin without a context, then after each context, shape (state,).
-    has_context
-        Whether each bin has ``order`` bins before it in its stretch, shape (bin,).
+        Probability of a spike in each state, shape (state,).
+    state
+        State of each bin, shape (bin,). With contexts it is 0 for bins without one; after context c, in binary, a 1 becomes 1 + c.
     order
-        Number of bins of a context.
+        Number of bins of a context; 0 for none.
     spikes
         What is written, shape (bin,).
 
     Examples
     --------
     >>> spikes = np.empty(4, bool)
-    >>> draw_chain(np.full(4, 0.5), np.array([0.9, 0.1, 0.9]), np.array([0, 1, 0, 1], bool), 1, spikes)
+    >>> draw(np.full(4, 0.5), np.array([0.9, 0.1, 0.9]), np.array([0, 1, 0, 1]), 1, spikes)
     >>> spikes.astype(int)
     array([1, 1, 1, 1])
     """
@@ -42,9 +42,8 @@ def draw_chain(
     mask, before, hit = 2**order - 1, 0, False
     for t in range(numbers.size):
         after_gap, after_spike = (before << 1) & mask, ((before << 1) | 1) & mask
-        known = has_context[t]
-        one = numbers[t] < p[(1 + after_spike) * known]
-        other = numbers[t] < p[(1 + after_gap) * known]
+        one = numbers[t] < p[state[t] * (1 + after_spike)]
+        other = numbers[t] < p[state[t] * (1 + after_gap)]
         before = after_spike if hit else after_gap
         hit = one if hit else other
         spikes[t] = hit
@@ -91,3 +90,123 @@ def count_joint(
             joint = ((joint << 1) | int(dense[unit, t])) & mask
             if within[t]:
                 counts[unit, input_of_bin[t], joint] += 1
+
+
+@compiled
+def rescale(
+    spikes: Bool[np.ndarray, " bin"],
+    p: Float[np.ndarray, " state"],
+    state: Int[np.ndarray, " bin"],
+    order: int,
+    counted: Bool[np.ndarray, " bin"],
+    numbers: Float[np.ndarray, " bin"],
+    below: Float[np.ndarray, " state"],
+    rescaled: Float[np.ndarray, " bin"],
+) -> int:
+    """Put into ``rescaled`` the chance of an interval that is not longer, of each spike in a counted bin, and return their number.
+
+    Parameters
+    ----------
+    spikes
+        Whether there is a spike in each bin, shape (bin,).
+    p
+        Probability of a spike in each state, shape (state,).
+    state
+        State of each bin, as in `draw`, shape (bin,).
+    order
+        Number of bins of a context; 0 for none.
+    counted
+        Whether each bin is counted, shape (bin,).
+    numbers
+        A number for each bin, shape (bin,), which is uniform where there is a spike: it says where in its bin the spike lies.
+    below
+        Up to what the number is uniform, in each state, shape (state,).
+    rescaled
+        What is written, shape (bin,).
+
+    Examples
+    --------
+    >>> rescaled, every = np.empty(3), np.ones(3, bool)
+    >>> rescale(np.array([0, 1, 1], bool), np.array([0.5]), np.zeros(3, np.int64), 0, every, np.full(3, 0.5), np.ones(1), rescaled)
+    2
+    >>> rescaled[:2]  # 1/2 + 1/2 * 1/2 * 1/2, and 1/2 * 1/2
+    array([0.625, 0.25 ])
+    """
+    mask, context, left, n = 2**order - 1, 0, 1.0, 0
+    for t in range(spikes.size):
+        own = state[t] * (1 + context)
+        q = p[own]
+        if counted[t]:
+            if spikes[t]:
+                rescaled[n] = 1.0 - left * (1.0 - numbers[t] / below[own] * q)
+                n += 1
+                left = 1.0
+            else:
+                left *= 1.0 - q
+        context = ((context << 1) | int(spikes[t])) & mask
+    return n
+
+
+@compiled
+def shares(
+    spikes: Bool[np.ndarray, " bin"],
+    state: Int[np.ndarray, " bin"],
+    order: int,
+    counted: Bool[np.ndarray, " bin"],
+    p: Float[np.ndarray, " state"],
+) -> None:
+    """Put into ``p`` the share of counted bins of each state that have a spike; bins without a context, where others have one, share that of all bins.
+
+    Parameters
+    ----------
+    spikes
+        Whether there is a spike in each bin, shape (bin,).
+    state
+        State of each bin, as in `draw`, shape (bin,).
+    order
+        Number of bins of a context; 0 for none.
+    counted
+        Whether each bin is counted, shape (bin,).
+    p
+        What is written, shape (state,); NaN where a state never came.
+
+    Examples
+    --------
+    >>> p = np.empty(2)
+    >>> shares(np.array([1, 0, 1, 1], bool), np.array([0, 0, 1, 1]), 0, np.ones(4, bool), p)
+    >>> p
+    array([0.5, 1. ])
+    """
+    mask, context = 2**order - 1, 0
+    hits, size = np.zeros(p.size, np.int64), np.zeros(p.size, np.int64)
+    for t in range(spikes.size):
+        if counted[t]:
+            own = state[t] * (1 + context)
+            size[own] += 1
+            hits[own] += spikes[t]
+        context = ((context << 1) | int(spikes[t])) & mask
+    for own in range(p.size):
+        p[own] = hits[own] / size[own]
+    if order > 0:
+        p[0] = hits.sum() / size.sum()
+
+
+@compiled
+def uniform_distance(values: Float[np.ndarray, " value"]) -> float:
+    """Return the largest distance between the distribution of values and the uniform law, after Kolmogorov and Smirnov; NaN of none.
+
+    Parameters
+    ----------
+    values
+        Numbers in [0, 1], shape (value,).
+
+    Examples
+    --------
+    >>> uniform_distance(np.array([0.75, 0.5]))
+    0.5
+    """
+    n, largest = values.size, 0.0
+    ordered = np.sort(values)
+    for i in range(n):
+        largest = max(largest, (i + 1) / n - ordered[i], ordered[i] - i / n)
+    return largest if n else np.nan

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from numbers import Integral
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from ann2neo.analysis.goodness import unit_keys
-from ann2neo.errors import AnalysisError, suggestion
-from ann2neo.models.fitted import HIGHEST_ORDER, MODELS
+from ann2neo.errors import AnalysisError
+from ann2neo.models.checks import check_model, check_whole
+from ann2neo.models.law import Law, law_of, rows_of
 from ann2neo.raster import Raster
 from ann2neo.recording import SCHEMA, Layer, Recording, make_trials, order_sha256
 from ann2neo.recording.recording import as_recording
-from ann2neo.windows import codes_of_column
 
 _NUMBERS_AT_ONCE = 1 << 24
 
@@ -85,8 +84,8 @@ def simulate(
     """
     _check(fitted, like, n_bins, model, seed)
     recording = _of_bins(fitted, n_bins) if like is None else as_recording(like)
-    rows = _rows_of(fitted, recording)
-    law = _law(rows, recording, model, by or fitted.attrs.get("by") or "label")
+    rows = rows_of(fitted, recording)
+    law = law_of(rows, recording, model, by or fitted.attrs.get("by") or "label")
     dense = _drawn(rows, law, recording, seed)
     first, layers = 0, []
     for layer in recording.layers:
@@ -97,59 +96,9 @@ def simulate(
         "simulated": model,
         "simulated_seed": int(seed),
         "simulated_from": _sha256(rows, law),
-        "simulated_by_rate": law.n_by_rate,
+        "simulated_by_rate": int(law.follows_rate.sum()),
     }
     return replace(recording, layers=tuple(layers), provenance={**recording.provenance, **made})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
-    """Probability of a spike.
-
-    Parameters
-    ----------
-    p
-        Probability of each unit in each state, shape (unit, state): rate, conditions, or contexts.
-    state
-        State of each bin, shape (bin,); where bins have a context, it is added to it.
-    order
-        Number of bins of a context; 0 for none.
-    n_by_rate
-        Number of units that follow their rate for want of a chain.
-    """
-
-    p: Float[np.ndarray, "unit state"]
-    state: Int[np.ndarray, " bin"]
-    order: int
-    n_by_rate: int
-
-
-def _law(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law:
-    rate = _column(rows, "rate_p")
-    if model == "rate":
-        return Law(p=rate[:, None], state=np.zeros(recording.n_bins, np.int64), order=0, n_by_rate=0)
-    if model == "label":
-        codes, values = codes_of_column(recording.trials, by)
-        p = np.stack([*(_column(rows, f"label_p[{value}]") for value in values.tolist()), rate], axis=1)
-        length = (recording.trials["stop_bin"] - recording.trials["start_bin"]).to_numpy(np.int64)
-        return Law(p=p, state=np.repeat(np.where(codes < 0, values.size, codes), length), order=0, n_by_rate=0)
-    order = _order_of(rows)
-    chain = np.stack([_column(rows, f"markov_p{c:0{order}b}1", missing=True) for c in range(2**order)], axis=1)
-    without = np.isnan(chain).any(axis=1)
-    chain[without] = rate[without, None]
-    edges = recording.stretches
-    place = np.arange(recording.n_bins) - np.repeat(edges[:-1], np.diff(edges))
-    p, state = np.concatenate([rate[:, None], chain], axis=1), np.where(place < order, 0, 1).astype(np.int64)
-    return Law(p=p, state=state, order=order, n_by_rate=int(without.sum()))
-
-
-def _order_of(rows: pd.DataFrame) -> int:
-    for order in range(1, HIGHEST_ORDER + 1):
-        if f"markov_p{'0' * order}1" in rows:
-            return order
-    raise AnalysisError(
-        "The table has no column 'markov_p01'.", "There is no chain to draw from.", "Fit the model 'markov' first."
-    )
 
 
 def _drawn(rows: pd.DataFrame, law: Law, recording: Recording, seed: int) -> np.ndarray:
@@ -188,35 +137,12 @@ def _chained(
 ) -> Bool[np.ndarray, "unit bin"]:
     """Compare bin after bin, each after what was drawn for the bins before it."""
     # numba is loaded only where a chain is drawn.
-    from ann2neo.models.kernels import draw_chain
+    from ann2neo.models.kernels import draw
 
     dense = np.empty((len(streams), law.state.size), np.bool_)
-    has_context = law.state.astype(np.bool_)
     for row, stream, own in zip(dense, streams, p):
-        draw_chain(stream.random(law.state.size), np.ascontiguousarray(own), has_context, law.order, row)
+        draw(stream.random(law.state.size), np.ascontiguousarray(own), law.state, law.order, row)
     return dense
-
-
-def _rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
-    """Find the row of each unit of the recording."""
-    place = pd.MultiIndex.from_arrays([fitted["layer"].astype(str), fitted["unit"]])
-    if place.has_duplicates:
-        raise AnalysisError(
-            f"{int(place.duplicated().sum())} units have more than one row in the table.",
-            "It is unclear which parameters are theirs.",
-            "Give the table of one recording.",
-        )
-    names = [layer.name for layer in recording.layers for _ in range(layer.n_units)]
-    units = np.concatenate([layer.units for layer in recording.layers])
-    found = place.get_indexer(pd.MultiIndex.from_arrays([names, units]))
-    if (found < 0).any():
-        first = int(np.argmax(found < 0))
-        raise AnalysisError(
-            f"{int((found < 0).sum())} of {units.size} units are not in the table, the first is unit {units[first]} of layer {names[first]!r}.",
-            "They have no parameters.",
-            "Fit the same layers and units, or select those of the table (`recording.select`).",
-        )
-    return fitted.iloc[found].reset_index(drop=True)
 
 
 def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
@@ -235,26 +161,6 @@ def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
     )
 
 
-def _column(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[np.ndarray, " unit"]:
-    """Take a column of probabilities."""
-    if name not in rows:
-        known = [str(each) for each in rows if "_p" in str(each)]
-        raise AnalysisError(
-            f"The table has no column {name!r}." + suggestion(name, known),
-            "These probabilities are unknown.",
-            "Fit this model with the conditions of the recording (`ann2neo.models.fit`).",
-        )
-    values = rows[name].to_numpy(np.float64, copy=True)
-    wrong = ~((values >= 0) & (values <= 1)) & ~(np.isnan(values) & missing)
-    if wrong.any():
-        raise AnalysisError(
-            f"{int(wrong.sum())} of {values.size} values of {name!r} are no probabilities.",
-            "No spike can be drawn from them.",
-            "Give what `ann2neo.models.fit` returned for a recording.",
-        )
-    return values
-
-
 def _sha256(rows: pd.DataFrame, law: Law) -> str:
     """Hash who the units are and what they do."""
     hashed = hashlib.sha256("\n".join(rows["layer"].astype(str)).encode())
@@ -264,34 +170,12 @@ def _sha256(rows: pd.DataFrame, law: Law) -> str:
 
 
 def _check(fitted: Any, like: Any, n_bins: Any, model: Any, seed: Any) -> None:
-    if not isinstance(fitted, pd.DataFrame) or not {"layer", "unit"} <= set(fitted.columns):
-        raise AnalysisError(
-            f"a table of fitted models is needed, and a {type(fitted).__name__} was given, or one without layer and unit.",
-            "There are no parameters.",
-            "Give what `ann2neo.models.fit` returned.",
-        )
-    if "rate_hz" in fitted:
-        raise AnalysisError(
-            "the table holds rates in Hz, of cells.",
-            "Bins have probabilities.",
-            "Fit a recording (`ann2neo.from_array` makes one of spikes in bins).",
-        )
-    if model not in MODELS:
-        raise AnalysisError(
-            f"There is no model {model!r}." + suggestion(str(model), MODELS),
-            "Nothing was simulated.",
-            "Use 'rate', 'label' or 'markov'.",
-        )
+    check_model(fitted, model)
     if (like is None) == (n_bins is None) or (like is None and model == "label"):
         raise AnalysisError(
             f"like was {'not ' * (like is None)}given, n_bins={n_bins} and model={model!r}.",
             "Trials follow from exactly one of like and n_bins, and the model 'label' needs the conditions of trials.",
             "Give a recording, or a number of bins for the models 'rate' and 'markov'.",
         )
-    for name, value, low in (("n_bins", 1 if n_bins is None else n_bins, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < low:
-            raise AnalysisError(
-                f"{name}={value!r} is no whole number of at least {low}.",
-                "Nothing was simulated.",
-                f"Use {name}={low}.",
-            )
+    check_whole("n_bins", 1 if n_bins is None else n_bins, 1)
+    check_whole("seed", seed, 0)

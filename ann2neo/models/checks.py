@@ -1,0 +1,67 @@
+"""Refuse what cannot be fitted, simulated or rescaled, before anything is computed."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import pandas as pd
+
+from ann2neo.errors import AnalysisError, suggestion
+
+DRAWN = ("rate", "label", "markov")
+"""Models that say of each bin with which probability it has a spike."""
+
+
+def check_model(fitted: Any, model: Any) -> None:
+    """Refuse what is not a table of fitted models of bins, and models that give bins no probability.
+
+    Raises
+    ------
+    AnalysisError
+        In these cases.
+    """
+    if not isinstance(fitted, pd.DataFrame) or not {"layer", "unit"} <= set(fitted.columns):
+        raise AnalysisError(
+            f"a table of fitted models is needed, and a {type(fitted).__name__} was given, or one without layer and unit.",
+            "There are no parameters.",
+            "Give what `ann2neo.models.fit` returned.",
+        )
+    if "rate_hz" in fitted:
+        raise AnalysisError(
+            "the table holds rates in Hz, of cells.",
+            "Bins have probabilities.",
+            "Fit a recording (`ann2neo.from_array` makes one of spikes in bins).",
+        )
+    if model not in DRAWN:
+        raise AnalysisError(
+            f"There is no model {model!r} of single bins." + suggestion(str(model), DRAWN),
+            "Nothing was computed.",
+            "Use 'rate', 'label' or 'markov'.",
+        )
+
+
+def check_whole(name: str, value: Any, low: int, high: int = 2**62, usual: int | None = None) -> None:
+    """Refuse what is not a whole number in a range; truth values are not.
+
+    Raises
+    ------
+    AnalysisError
+        If it is not.
+
+    Examples
+    --------
+    >>> check_whole("seed", -1, 0)
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.AnalysisError: seed=-1 is not a whole number of at least 0.
+    Nothing was computed.
+    Use seed=0, for instance.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
+        asked = f"of at least {low}" if high == 2**62 else f"from {low} to {high}"
+        raise AnalysisError(
+            f"{name}={value!r} is not a whole number {asked}.",
+            "Nothing was computed.",
+            f"Use {name}={low if usual is None else usual}, for instance.",
+        )
