@@ -160,3 +160,10 @@ def test_power_is_that_of_a_test_that_knows_the_law(n_windows):
     known = np.mean([stats.chi2_contingency(table, correction=False).pvalue <= 0.05 for table in tables])
     assert np.mean(chance.overdispersion_test(counts, sizes) <= 0.05) > known - 0.02
     assert known > 0.7
+
+
+def test_many_windows_do_not_overflow():
+    """With a thousand windows the number of ways to deal spikes to them does not fit into a float."""
+    counts = np.random.default_rng(0).binomial(10, 0.3, (2, 1000))
+    p = chance.overdispersion_test(counts, np.full(1000, 10))
+    assert ((p > 0.001) & (p < 0.999)).all()

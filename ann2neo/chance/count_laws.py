@@ -186,7 +186,9 @@ def _n_ways(n: int, sizes: Sizes, lattice: bool) -> float:
     own = _reach(n, np.asarray(sizes, np.float64), lattice=lattice)[np.argsort(sizes)][:-1]
     mean = n * w / float(np.sum(sizes))
     choices = np.minimum(mean + own, np.minimum(n, w) if lattice else n) - np.maximum(mean - own, 0) + 1
-    return min(float(np.prod(np.minimum(choices, 1e9))), float(math.comb(n + w.size, w.size)))
+    # In logarithms: with some hundred windows neither number fits into a float.
+    each, together = np.log(choices).sum(), gammaln(n + w.size + 1) - gammaln(w.size + 1) - gammaln(n + 1)
+    return float(np.exp(min(each, together, 700.0)))
 
 
 @lru_cache(maxsize=256)

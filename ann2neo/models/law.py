@@ -64,7 +64,7 @@ def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law
         )
     order = _order_of(rows)
     chain = np.stack([_column(rows, f"markov_p{c:0{order}b}1", missing=True) for c in range(2**order)], axis=1)
-    without = np.isnan(chain).any(axis=1)
+    without = np.atleast_1d(np.isnan(chain).any(axis=1))
     chain[without] = rate[without, None]
     edges = recording.stretches
     place = np.arange(recording.n_bins) - np.repeat(edges[:-1], np.diff(edges))
