@@ -5,7 +5,7 @@ test of dispersion. Bins: 1,200, with p spikes per bin. Time: about 240 spikes. 
 differ from input to input in the tests over labels and not in the others. ``python -m ann2neo.chance.levels`` prints the table:
 
 =============================== ============ ======== ============= ====== ========= ==============
-                                dispersion   excess   excess, 1 %   runs   ISI law   stationarity
+shape of data                   dispersion   excess   excess, 1 %   runs   ISI law   stationarity
 =============================== ============ ======== ============= ====== ========= ==============
 2 windows of bins, p 0.01       2.8          4.3      1.0           1.1    4.1       5.2
 2 windows of bins, p 0.2        2.4          5.1      1.1           4.1    4.6       5.0

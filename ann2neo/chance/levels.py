@@ -39,7 +39,7 @@ def table() -> Iterator[str]:
     """
     border = " ".join("=" * width for width in WIDTHS)
     yield border
-    yield _line(("", *COLUMNS))
+    yield _line(("shape of data", *COLUMNS))
     yield border
     for shape in shapes():
         yield row(shape)
