@@ -1,5 +1,6 @@
 """The guide says nothing that does not run: its code, the calls of its page on Elephant; every public name has its page."""
 
+import importlib.util
 import re
 import sys
 import warnings
@@ -25,6 +26,9 @@ def run(page: Path) -> dict:
     """Run all code of a page as a reader would, from top to bottom."""
     space: dict = {"__name__": "__main__"}
     for number, code in enumerate(CODE[page], 1):
+        needed = re.match(r"# needs: (\w+)", code)
+        if needed and importlib.util.find_spec(needed[1]) is None:
+            continue
         exec(compile(code, f"{page.name}, code {number}", "exec"), space)
     return space
 
