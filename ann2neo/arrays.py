@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+import pandas as pd
+from jaxtyping import Bool, Int
 
 from ann2neo.errors import InputsError
 from ann2neo.pseudotime import milliseconds
@@ -20,7 +21,7 @@ def from_array(
     spikes: Any,
     *,
     trial_axis: Literal[0, 1] | None = None,
-    labels: Shaped[np.ndarray, " trial"] | list[int] | None = None,
+    labels: Any = None,
     layer: str = "array",
     shape: tuple[int, ...] | None = None,
     bin_size_ms: Any = 1.0,
@@ -39,7 +40,8 @@ def from_array(
     trial_axis
         Axis along which trials lie, 0 or 1, where each has several bins; None where each bin is a trial.
     labels
-        True class of each trial, integers, shape (trial,).
+        True class of each trial, integers, shape (trial,); or, with ``trial_axis``, of each step of each trial, shape (trial, step): a table of bins. Negative ones are
+        unknown.
     layer
         Name of the population.
     shape
@@ -61,6 +63,8 @@ def from_array(
     Recording(3 units in 1 layer, 3 bins of 1.0 ms, 3 trials in presented order)
     >>> from_array(np.ones((25, 4, 10)), trial_axis=1, labels=[0, 1, 0, 1])
     Recording(10 units in 1 layer, 100 bins of 1.0 ms, 4 trials in presented order)
+    >>> from_array(np.ones((3, 2, 10)), trial_axis=1, labels=[[7, 7, 8], [8, 7, 7]]).bins["label"].tolist()
+    [7, 7, 8, 8, 7, 7]
     """
     by_trial = _trials_first(_as_bool(spikes), trial_axis)
     n_trials, n_steps = by_trial.shape[:2]
@@ -71,7 +75,9 @@ def from_array(
             f"It is unclear which label belongs to which of the {noun}.",
             f"Give one label for each of the {noun}.",
         )
-    columns: dict[str, Any] = {} if labels is None else {"label": _integers(labels)}
+    known = None if labels is None else _integers(labels)
+    _check_steps(known, n_steps, has_steps=trial_axis is not None)
+    columns: dict[str, Any] = {} if known is None or known.ndim > 1 else {"label": known}
     ids = np.arange(n_trials)
     dense = by_trial.reshape(n_trials * n_steps, -1).T
     return Recording(
@@ -95,6 +101,7 @@ def from_array(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **(provenance or {}),
         },
+        bins=None if known is None or known.ndim == 1 else pd.DataFrame({"label": known.ravel()}),
     )
 
 
@@ -113,7 +120,19 @@ def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
     return ones
 
 
-def _integers(labels: Any) -> Int[np.ndarray, " trial"]:
+def _check_steps(labels: Int[np.ndarray, ...] | None, n_steps: int, *, has_steps: bool) -> None:
+    """Refuse labels that are neither one for each trial nor one for each of its steps."""
+    if labels is None or labels.ndim == 1 or (has_steps and labels.ndim == 2 and labels.shape[1] == n_steps):
+        return
+    steps = f"{n_steps} steps each" if has_steps else "one bin each"
+    raise InputsError(
+        f"labels have shape {labels.shape} for {len(labels)} trials of {steps}.",
+        "It is unclear which label belongs to which bin.",
+        "Give one integer for each trial, or, with trial_axis=, one for each step, shape (trial, step).",
+    )
+
+
+def _integers(labels: Any) -> Int[np.ndarray, ...]:
     given = labels.detach().cpu().numpy() if hasattr(labels, "detach") else np.asarray(labels)
     if not np.issubdtype(given.dtype, np.integer):
         raise InputsError(

@@ -58,7 +58,7 @@ def listed(content: Mapping[str, int]) -> list[list[str | int]]:
 def content_of(recording: Recording) -> dict[str, int]:
     """Compute a CRC-32 of each part of a recording, by the name of the part.
 
-    Parts are the ``outline`` (schema, size of a bin, passes, provenance, layers, names and types of the trials' columns), each column of the trials, and
+    Parts are the ``outline`` (schema, size of a bin, passes, provenance, layers, names and types of the trials' columns), each column of the trials and of the bins, and
     spikes, units and thresholds of each layer. They do not depend on the file that holds the recording.
 
     Examples
@@ -72,6 +72,8 @@ def content_of(recording: Recording) -> dict[str, int]:
     found = {"outline": json_crc32(outline_of(recording))}
     for name, column in recording.trials.items():
         found[f"column {name!r} of the trials"] = values_crc32(column)
+    for name, column in {} if recording.bins is None else recording.bins.items():
+        found[f"column {name!r} of the bins"] = values_crc32(column)
     for layer in recording.layers:
         of_layer = {
             SPIKES: _spikes_crc32(layer),

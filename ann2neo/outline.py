@@ -48,7 +48,11 @@ def outline_of(recording: Recording) -> dict[str, Any]:
         n_passes=recording.n_passes,
         provenance=recording.provenance,
     )
-    return known | {"trial_columns": columns}
+    if recording.bins is None:
+        return known | {"trial_columns": columns}
+    _check_columns(recording.bins)
+    of_bins = [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.bins.dtypes.items()]
+    return known | {"trial_columns": columns, "bin_columns": of_bins}
 
 
 def outline_before_trials(
@@ -135,6 +139,19 @@ def restore_trials(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd
 def trial_column_names(outline: Mapping[str, Any]) -> list[str]:
     """Name the columns of the table of trials in their order."""
     return [column["name"] for column in outline["trial_columns"]]
+
+
+def restore_bins(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Make the table of bins of its columns, each in the type and at the place that it had; None if there is none."""
+    named = outline.get("bin_columns", ())
+    return (
+        pd.DataFrame({one["name"]: np.asarray(columns[one["name"]], one["dtype"]) for one in named}) if named else None
+    )
+
+
+def bin_column_names(outline: Mapping[str, Any]) -> list[str]:
+    """Name the columns of the table of bins in their order."""
+    return [column["name"] for column in outline.get("bin_columns", ())]
 
 
 def quality(n_spikes: Int[np.ndarray, " unit"], n_bins: int, *, min_spikes: int = MIN_SPIKES) -> list[str]:

@@ -224,10 +224,10 @@ def test_numbers_to_be_predicted_are_recorded_without_labels(tmp_path):
     "labels",
     [nn.functional.one_hot(Y, 3), torch.ones(N, 2, dtype=torch.int64), np.full(N, 2**63, np.uint64), np.array(1)],
 )
-def test_given_labels_follow_the_same_rule(labels):
-    """What would not be taken from a batch is refused where it is given as labels."""
-    with pytest.raises(InputsError, match=r"one-hot|2 integers|2\*\*63|something else"):
-        ann2neo.Inputs(X, labels=labels)
+def test_given_labels_follow_the_same_rule(mlp, labels):
+    """What would not be taken from a batch is refused where it is given as labels; what may be labels of steps, where there are none."""
+    with pytest.raises(InputsError, match=r"one-hot|2 zeros and ones|2\*\*63|something else"):
+        record(mlp, ann2neo.Inputs(X, labels=labels))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, np.int64, bool])

@@ -35,7 +35,7 @@ _OTHERS = (
         unit="1",
         definition=(
             "Share of the variance over inputs (trials) of spikes per bin or time, weighted by bins or time, that the label explains (eta squared). With inputs of "
-            "one bin it is label_share. NaN below two labels and where all inputs have one rate."
+            "one bin it is label_share. NaN below two labels, where all inputs have one rate, and where labels belong to steps, not to inputs."
         ),
         doi="10.1037/1082-989X.8.4.434",
     ),
@@ -44,7 +44,7 @@ _OTHERS = (
         unit="1",
         definition=(
             "p value of the counts in windows, two-sided, given the unit's number of spikes (hypergeometric; multinomial without bins). Over label windows "
-            "inputs are permuted with all their bins and passes. NaN for silent and saturated units, over one-bin windows and over repeats."
+            "inputs are permuted with all their bins and passes; over labels of steps they exchange whole sequences of labels. NaN for silent and saturated units, over one-bin windows and over repeats."
         ),
         doi="10.2307/3001616",
     ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +23,7 @@ from ann2neo.measures.definitions import (
     milliseconds_per,
     sums_of_groups,
 )
+from ann2neo.step_labels import Sequences
 from ann2neo.windows import Exchange
 
 Spikes = SpikeBits | SpikeArrays
@@ -120,6 +123,8 @@ def _fano_of_block(
     exchange = spikes.exchange
     if over == "passes" and spikes.repeats is None and isinstance(spikes, SpikeBits):
         expected = _over_passes(spikes)
+    elif isinstance(spikes, SpikeBits) and spikes.sequences is not None and spikes.sequences.labels_are_windows:
+        expected = _exchanged_sequences(spikes, spikes.sequences)
     elif (
         isinstance(spikes, SpikeBits)
         and exchange is not None
@@ -178,6 +183,9 @@ def label_columns(spikes: Spikes, label_share: Float[np.ndarray, " unit"]) -> Ex
     """
     exchange, nothing = spikes.exchange, np.full(spikes.n_units, np.nan)
     names = ("label_share_expected", "label_share_trials", "label_share_trials_expected")
+    if isinstance(spikes, SpikeBits) and spikes.sequences is not None:
+        # A share of the variance over inputs: labels of steps say nothing of an input as a whole.
+        return dict.fromkeys(names, nothing) | {names[0]: _share_of_sequences(spikes, spikes.sequences)}
     if exchange is None:
         return dict.fromkeys(names, nothing)
     if exchange.one_bin and spikes.label is not None and spikes.label_bins is not None:
@@ -187,6 +195,31 @@ def label_columns(spikes: Spikes, label_share: Float[np.ndarray, " unit"]) -> Ex
         return dict(zip(names, (expected, label_share, expected)))
     parts = [_labels_of_block(block, exchange) for block in unit_blocks(spikes, exchange.size.size)]
     return dict(zip(names, np.concatenate(parts, axis=1)))
+
+
+def _share_of_sequences(spikes: SpikeBits, sequences: Sequences) -> Float[np.ndarray, " unit"]:
+    """Expect the label share if inputs exchanged their sequences of labels."""
+    n_passes, parts = spikes.bits.shape[0], []
+    for block in unit_blocks(spikes, 4 * spikes.n_bins):
+        own = bins_of_passes(cast(SpikeBits, block)).sum(axis=0, dtype=np.int64)
+        parts.append(
+            chance.expected_label_share_of_sequences(own, sequences.groups, sequences.label, n_passes=n_passes)
+        )
+    return np.concatenate(parts)
+
+
+def _exchanged_sequences(spikes: SpikeBits, sequences: Sequences) -> Float[np.ndarray, "unit pass"]:
+    """Expect the factor over the windows of step labels of each pass if inputs exchanged their sequences of labels."""
+    parts = [
+        [chance.expected_fano_of_sequences(own, sequences.groups, sequences.label) for own in bins_of_passes(block)]
+        for block in map(partial(cast, SpikeBits), unit_blocks(spikes, 4 * spikes.n_bins))
+    ]
+    return np.concatenate([np.stack(part, axis=1) for part in parts])
+
+
+def bins_of_passes(spikes: SpikeBits) -> Int[np.ndarray, "pass unit bin"]:
+    """Unpack the spikes of some units to numbers, pass by pass."""
+    return np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins).astype(np.int64)
 
 
 def _labels_of_block(spikes: Spikes, exchange: Exchange) -> Float[np.ndarray, "column unit"]:

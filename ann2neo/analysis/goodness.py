@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from ann2neo import chance
-from ann2neo.analysis.expectation import unit_blocks
+from ann2neo.analysis.expectation import bins_of_passes, unit_blocks
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups, count_in_stretches, count_in_windows, count_runs
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import fano_is_fixed
+from ann2neo.step_labels import Sequences
 from ann2neo.windows import Exchange
 
 TESTS = ("dispersion_p", "overdispersion_p", "runs_p", "isi_law_p", "stationarity_p")
@@ -61,7 +63,7 @@ def dispersion_p_values(
 ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
     """Test counts in windows both ways, and for an excess.
 
-    Over labels, inputs with all their bins and passes are dealt to labels; where each input is one bin, and over other
+    Over labels of steps, inputs exchange their sequences of labels; over other labels, inputs with all their bins and passes are dealt to labels; where each input is one bin, and over other
     windows (of the first pass), spikes are thrown into bins; without bins, into time.
 
     Parameters
@@ -75,6 +77,8 @@ def dispersion_p_values(
     exchange = spikes.exchange
     if spikes.repeats is not None or fano_is_fixed(spikes.window_bins):
         return undefined, undefined
+    if isinstance(spikes, SpikeBits) and spikes.sequences is not None and spikes.sequences.labels_are_windows:
+        return _over_sequences(spikes, spikes.sequences)
     if exchange is not None and exchange.labels_are_windows and not exchange.one_bin:
         if chance.has_repeats(exchange.label):
             return _over_inputs(spikes, exchange)
@@ -98,6 +102,29 @@ def _over_inputs(
     for block in unit_blocks(spikes, exchange.size.size):
         inputs = count_in_groups(block, exchange.ids, exchange.size.size)
         parts.append(np.stack(chance.input_dispersion_tests(inputs, exchange.size, exchange.label, lattice=lattice)))
+    both, more = np.concatenate(parts, axis=1)
+    return both, more
+
+
+def _over_sequences(
+    spikes: SpikeBits, sequences: Sequences
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """Test spikes of all passes over labels of steps."""
+    groups, label, n = sequences.groups, sequences.label, sequences.n_labels
+    if not chance.can_exchange(groups, label):
+        nothing = np.full(spikes.n_units, np.nan)
+        return nothing, nothing
+    n_passes = spikes.bits.shape[0]
+    bins = np.bincount(label[label >= 0], minlength=n) * n_passes
+    parts = []
+    for some in unit_blocks(spikes, max(chance.DRAWS, 4 * spikes.n_bins)):
+        block = cast(SpikeBits, some)
+        mean = chance.mean_of_sequences(bins_of_passes(block).sum(axis=0), groups, label)
+        drawn = (
+            count_in_groups(block, np.tile(dealt, n_passes), n) for dealt in chance.exchanged_labels(groups, label)
+        )
+        counts = count_in_groups(block, np.tile(label, n_passes), n)
+        parts.append(np.stack(chance.sequence_dispersion_tests(counts, mean, bins, drawn)))
     both, more = np.concatenate(parts, axis=1)
     return both, more
 
@@ -126,6 +153,7 @@ def first_pass(spikes: SpikeBits) -> SpikeBits:
         label=None if spikes.label is None else spikes.label[:n],
         repeats=None,
         exchange=None,
+        sequences=None,
     )
 
 

@@ -18,6 +18,7 @@ from ann2neo.errors import WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording, notes_of
+from ann2neo.step_labels import Sequences, sequences_of, step_codes, windows_of_steps
 from ann2neo.windows import (
     STIMULUS,
     Exchange,
@@ -55,6 +56,7 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
             **window_facts(made.kind, made.n_bins, "bins"),
             "within": within,
             "label_share_by": None if classes is None else classes.kind,
+            "labels_belong_to": _owners(recording, classes),
             "n_passes": recording.n_passes,
             "n_bins": recording.n_bins,
             "bin_size_ms": recording.bin_size_ms,
@@ -73,6 +75,9 @@ def _windows(recording: Recording, windows: Any, within: str | None) -> Windows:
         )
     in_bins = _in_bins(windows, recording.bin_size_ms)
     if within is None:
+        by_step = _step_column(recording, in_bins)
+        if by_step is not None and recording.bins is not None:
+            return windows_of_steps(recording.trials, recording.bins, by_step)
         return make_windows(recording.trials, in_bins)
     if isinstance(in_bins, str) and in_bins not in ("trial", within if within == STIMULUS else "trial"):
         raise WindowError(
@@ -83,6 +88,16 @@ def _windows(recording: Recording, windows: Any, within: str | None) -> Windows:
     if in_bins is None or isinstance(in_bins, str):
         return replace(windows_within(recording.trials, within), kind="trial")
     return windows_within(recording.trials, within, int(in_bins))
+
+
+def _step_column(recording: Recording, windows: Any) -> str | None:
+    """Name the column of the table of bins that makes the windows: the one that was asked for, or labels where nothing was and they belong to bins."""
+    if recording.bins is None or not (windows is None or isinstance(windows, str)):
+        return None
+    name = "label" if windows is None else windows
+    if name not in recording.bins.columns or (windows is None and not step_codes(recording.bins, name)[1].size):
+        return None
+    return name
 
 
 _ORDER = ("input_order", "input_order_sha256", "input_order_seed")
@@ -99,6 +114,7 @@ class Marks:
     label: Int[np.ndarray, " bin"] | None
     repeats: Repeats | None
     exchange: Exchange | None
+    sequences: Sequences | None
 
 
 def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) -> Chunk:
@@ -113,6 +129,7 @@ def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) 
         label=marks.label,
         repeats=marks.repeats,
         exchange=marks.exchange,
+        sequences=marks.sequences,
     )
     return Chunk(units=table, spikes=spikes)
 
@@ -127,6 +144,7 @@ def _readers(recording: Recording, windows: Windows, classes: Windows | None) ->
         label=None if classes is None else _over_passes(classes),
         repeats=windows.repeats,
         exchange=_exchange(recording, windows, classes),
+        sequences=_sequences(recording, windows, classes),
     )
     for layer in recording.layers:
         table = identity(layer.name, layer.units, layer.coordinates)
@@ -168,18 +186,35 @@ def _in_bins(windows: Any, bin_size_ms: float) -> Any:
 
 def _classes(recording: Recording, windows: Windows) -> Windows | None:
     """Choose the classes of the label share: those of the windows, where these are classes; else the labels, where there are any."""
-    if windows.kind in recording.trials.columns and windows.kind != "trial" and windows.repeats is None:
+    columns = [*recording.trials.columns, *(() if recording.bins is None else recording.bins.columns)]
+    if windows.kind in columns and windows.kind != "trial" and windows.repeats is None:
         return windows
+    if recording.bins is not None and _step_column(recording, None) is not None:
+        return windows_of_steps(recording.trials, recording.bins, "label")
     if "label" not in recording.trials.columns or not codes_of_column(recording.trials, "label")[1].size:
         return None
     return windows_by_column(recording.trials, "label")
 
 
+def _owners(recording: Recording, classes: Windows | None) -> str | None:
+    """Say what chance exchanges, where that is not the usual."""
+    if classes is None or recording.bins is None or classes.kind not in recording.bins.columns:
+        return None
+    return "steps: chance exchanges whole sequences of labels between inputs that are alike"
+
+
 def _exchange(recording: Recording, windows: Windows, classes: Windows | None) -> Exchange | None:
     """Say which bins belong to one input, where inputs have classes."""
-    if classes is None:
+    if classes is None or classes.kind not in recording.trials.columns:
         return None
     return exchange_by_column(recording.trials, classes.kind, labels_are_windows=windows is classes)
+
+
+def _sequences(recording: Recording, windows: Windows, classes: Windows | None) -> Sequences | None:
+    """Say which sequences of labels can be exchanged, where steps have classes."""
+    if classes is None or recording.bins is None or classes.kind not in recording.bins.columns:
+        return None
+    return sequences_of(recording.trials, recording.bins, classes.kind, labels_are_windows=windows is classes)
 
 
 def _over_passes(classes: Windows) -> np.ndarray:

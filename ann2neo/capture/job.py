@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from ann2neo.capture.calls import Caller
-from ann2neo.capture.inputs import Inputs
+from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.model.probe import Probe, Watched
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import Passes
@@ -95,7 +95,10 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Which model is run over which inputs, and what is done with its activations; see `ann2neo.record`."""
+    """Which model is run over which inputs, and what is done with its activations; see `ann2neo.record`.
+
+    ``step_labels`` are columns that are given for the steps of all inputs, each of shape (input, step).
+    """
 
     probe: Probe
     inputs: Inputs
@@ -104,6 +107,7 @@ class Job:
     steps: Steps | None = None
     passes: Passes | None = None
     checks: Checks = field(default_factory=Checks)
+    step_labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def module(self) -> nn.Module:
@@ -114,6 +118,10 @@ class Job:
     def layers(self) -> str | Sequence[str] | None:
         """Layers that were asked for."""
         return self.probe.layers
+
+    def labels_of(self, batch: Batch) -> np.ndarray | None:
+        """Labels of a batch, of its inputs or, where these are recorded in steps, of their steps; None if it has none."""
+        return batch.step_labels if batch.labels is None and self.steps is not None else batch.labels
 
     @property
     def n_passes(self) -> int:
@@ -141,6 +149,7 @@ def job_of(
         steps=steps,
         passes=passes,
         checks=Checks(wanted=verify),
+        step_labels={} if steps is None else given_steps(inputs.labels),
     )
 
 

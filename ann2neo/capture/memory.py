@@ -26,6 +26,8 @@ class SeenBatch:
         Label and predicted class of each input, where they are known, shape (input,).
     stimulus_ids
         Which inputs came out of a collating function, where that is known, shape (input,).
+    steps
+        Columns of the table of bins: for each input an array with a value for each of its bins, shape (input,).
     """
 
     planes: Mapping[str, Planes]
@@ -33,6 +35,7 @@ class SeenBatch:
     labels: Int[np.ndarray, " input"] | None
     predicted: Int[np.ndarray, " input"] | None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
+    steps: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

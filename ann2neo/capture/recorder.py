@@ -15,7 +15,15 @@ from torch import nn
 from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
-from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, trial_columns, warn_of_odd_labels
+from ann2neo.capture.inputs import (
+    Inputs,
+    Presentation,
+    as_inputs,
+    check_steps_are_recorded,
+    open_source,
+    trial_columns,
+    warn_of_odd_labels,
+)
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.model.modules import original_module
@@ -34,7 +42,7 @@ from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFou
 from ann2neo.formats import check_output, check_takes_images, save
 from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.raster import Raster
-from ann2neo.recording import COUNTED, Layer, Recording, join_passes, presented_order
+from ann2neo.recording import COUNTED, Layer, Recording, join_bins, join_passes, presented_order
 from ann2neo.thresholds import Rule
 
 STORE_SUFFIX = ".zarr"
@@ -241,6 +249,7 @@ def _record_module(
     wrapped, notes = as_inputs(inputs), provenance_of_notes(options.get("notes"))
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
+    check_steps_are_recorded(wrapped.labels, in_steps=steps is not None)
     lengths = None if steps is None else steps.lengths
     listed = wrapped.labels is not None or not (lengths is None or callable(lengths) or isinstance(lengths, str))
     wrapped = agreed_inputs(wrapped, processes, store=store, listed=listed)
@@ -325,7 +334,8 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
                     memory.add(batch)
     lengths = memory.lengths()
     ids, known_as = _stimulus_ids(source, memory)
-    trials = join_passes(_known(job.inputs, memory), lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
+    known_of_inputs = _known(job.inputs, memory)
+    trials = join_passes(known_of_inputs, lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
     return Recording(
         layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.sink.layers.values()),
         trials=trials,
@@ -334,6 +344,7 @@ def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, prog
         | dict(known)
         | {"stimulus_ids": known_as}
         | presented_order(ids),
+        bins=join_bins(known_of_inputs, lengths[0]),
     )
 
 
@@ -356,6 +367,9 @@ def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:
         predicted = [batch.predicted for batch in batches if batch.predicted is not None]
         if len(predicted) == len(batches):
             columns["predicted_label"] = np.concatenate(predicted)
+        for name in batches[0].steps if batches else ():
+            if all(name in batch.steps for batch in batches):
+                columns[name] = np.concatenate([batch.steps[name] for batch in batches])
         passes.append(columns)
     return passes
 

@@ -15,7 +15,9 @@ from ann2neo.capture.inputs import (
     Batch,
     Presentation,
     check_listed_lengths,
+    labels_of_steps,
     read_batches,
+    warn_of_other_steps,
     warn_of_unknown_order,
     warn_of_unread_labels,
 )
@@ -24,9 +26,10 @@ from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import predictions
+from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
 from ann2neo.capture.verification.first_batch import check_layers_ran, differ_now, run_and_verify
-from ann2neo.errors import ActivationError, Ann2NeoWarning
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
 
 def run_pass(
@@ -70,14 +73,14 @@ def run_pass(
     labelled, told = None, False
     for place, batch in enumerate(batches, begin):
         if labelled is None:
-            labelled = batch.labels is not None
-        elif labelled is (batch.labels is None) and not told:
+            labelled = job.labels_of(batch) is not None
+        elif labelled is (job.labels_of(batch) is None) and not told:
             _warn_of_some_labels(place, labelled)
             told = True
         if readings is not None:
             readings.check(place, batch, number)
         if number == place == 0:
-            warn_of_unread_labels(job.inputs.labels, batch.labels, batch.target, batch.n_inputs)
+            warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
         if look is not None:
             look(place, batch)
@@ -103,6 +106,7 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
         labels=batch.labels,
         predicted=predicted,
         stimulus_ids=batch.stimulus_ids,
+        steps={} if job.steps is None else _step_columns(job, batch, n_before, positions, lengths),
     )
 
 
@@ -125,6 +129,23 @@ def show_batch(
         if is_first:
             check_layers_ran(job)
     return job.sink.end(), positions
+
+
+def _step_columns(
+    job: Job, batch: Batch, n_before: int, positions: np.ndarray | None, lengths: Int[np.ndarray, " input"]
+) -> dict[str, np.ndarray]:
+    """Find the labels of the steps of a batch: those that are given for all inputs, else those that come with it if they are as many as its steps."""
+    n_steps = job.sink.n_steps if isinstance(job.sink, Bits) else None
+    if job.inputs.labels is not None:
+        given = {name: values[n_before : n_before + batch.n_inputs] for name, values in job.step_labels.items()}
+        return labels_of_steps(given, positions, lengths, n_steps)
+    if batch.labels is not None or batch.step_labels is None:
+        return {}
+    try:
+        return labels_of_steps({"label": batch.step_labels}, positions, lengths, n_steps)
+    except InputsError:
+        warn_of_other_steps()
+        return {}
 
 
 def _lengths(positions: np.ndarray | None) -> Int[np.ndarray, " input"] | None:

@@ -103,9 +103,20 @@ from ann2neo.chance.isi_law import isi_law_test, isi_law_test_exponential_naive,
 from ann2neo.chance.p_values import false_discovery
 from ann2neo.chance.rejection import rejection_rates
 from ann2neo.chance.runs import runs_test
+from ann2neo.chance.sequences import (
+    DRAWS,
+    can_exchange,
+    exchanged_labels,
+    expected_fano_of_sequences,
+    expected_label_share_of_sequences,
+    mean_of_sequences,
+    sequence_dispersion_tests,
+    variance_of_sequences,
+)
 from ann2neo.chance.stationarity import stationarity_test, stationarity_test_poisson
 
 __all__ = [
+    "DRAWS",
     "GroupSizes",
     "adjust_label_share",
     "bernoulli_cv",
@@ -114,19 +125,23 @@ __all__ = [
     "bernoulli_isi_mean",
     "bernoulli_isi_var",
     "bernoulli_lv",
+    "can_exchange",
     "dispersion_test",
     "dispersion_test_naive",
     "dispersion_test_poisson",
+    "exchanged_labels",
     "expected_cv",
     "expected_cv2",
     "expected_fano",
     "expected_fano_of_groups",
     "expected_fano_of_passes",
     "expected_fano_of_inputs",
+    "expected_fano_of_sequences",
     "expected_fano_over_passes",
     "expected_isi_mean",
     "expected_isi_var",
     "expected_label_share",
+    "expected_label_share_of_sequences",
     "expected_label_shares_of_inputs",
     "expected_lv",
     "expected_lvr",
@@ -137,6 +152,7 @@ __all__ = [
     "isi_law_test_exponential_naive",
     "isi_law_test_poisson",
     "label_share_of_inputs",
+    "mean_of_sequences",
     "overdispersion_test",
     "overdispersion_test_poisson",
     "poisson_expected_cv",
@@ -148,6 +164,8 @@ __all__ = [
     "poisson_expected_lvr",
     "rejection_rates",
     "runs_test",
+    "sequence_dispersion_tests",
     "stationarity_test",
     "stationarity_test_poisson",
+    "variance_of_sequences",
 ]

@@ -22,7 +22,7 @@ from neo.io import NeoMatlabIO
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, ForeignFile, FormatError
 from ann2neo.integrity import check_content, content_of, listed
-from ann2neo.outline import outline_of, read_outline, restore_trials
+from ann2neo.outline import outline_of, read_outline, restore_bins, restore_trials
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
@@ -80,7 +80,8 @@ def _outline_and_values(recording: Recording) -> dict[str, Any]:
     outline = outline_of(recording)
     trials = {str(name): column.tolist() for name, column in recording.trials.items()}
     values = [{"units": layer.units.tolist(), "thresholds": layer.thresholds.tolist()} for layer in recording.layers]
-    return outline | {"trials": trials, "values": values, "checksums": listed(content_of(recording))}
+    bins = {} if recording.bins is None else {"bins": {str(n): c.tolist() for n, c in recording.bins.items()}}
+    return outline | bins | {"trials": trials, "values": values, "checksums": listed(content_of(recording))}
 
 
 def _fields(annotations: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def _recording(block: Any, path: Path) -> tuple[Recording, Any]:
         trials=trials,
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
+        bins=restore_bins(outline.get("bins", {}), outline),
     )
     return recording, outline.get("checksums")
 

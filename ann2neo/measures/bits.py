@@ -9,6 +9,7 @@ from jaxtyping import Int, UInt8
 
 from ann2neo.errors import RecordingError
 from ann2neo.measures.csr import SpikeArrays
+from ann2neo.step_labels import Sequences
 from ann2neo.windows import Exchange, Repeats
 
 SPIKE_PLACE_IN_BIN = 0.25
@@ -44,6 +45,8 @@ class SpikeBits:
         Which windows repeat each other, where Fano factors are taken over repeats; else None.
     exchange
         Which bins belong to one input, and the class of each, where there are classes; else None.
+    sequences
+        Which inputs can exchange their sequences of labels, where labels belong to bins; else None.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class SpikeBits:
     label: Int[np.ndarray, " bin"] | None = None
     repeats: Repeats | None = None
     exchange: Exchange | None = None
+    sequences: Sequences | None = None
 
     def __post_init__(self) -> None:
         for fact in self._contradictions():
@@ -103,6 +107,8 @@ class SpikeBits:
             facts.append(f"There are conditions of {self.repeats.condition.size} windows for {n_windows} windows.")
         if self.exchange is not None and self.exchange.ids.size != self.n_bins:
             facts.append(f"There are inputs of {self.exchange.ids.size} bins for {self.n_bins} bins.")
+        if self.sequences is not None and self.sequences.label.size != self.pass_bins:
+            facts.append(f"There are labels of {self.sequences.label.size} steps for {self.pass_bins} bins of a pass.")
         if self.label is not None and self.label.size and self.label.min() < -1:
             facts.append(f"A label id is {self.label.min()}.")
         return facts

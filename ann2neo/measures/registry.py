@@ -145,7 +145,7 @@ _ALL = (
         name="label_share",
         unit="1",
         definition=(
-            "Share of the unit's variance over bins that the label explains (eta squared). NaN without labels, and "
+            "Share of the unit's variance over bins that the label explains (eta squared), be it that of the input or of its steps. NaN without labels, and "
             "for units that are silent or saturated in the labelled bins."
         ),
         doi="10.1037/1082-989X.8.4.434",

@@ -14,6 +14,7 @@ from ann2neo.analysis.source import identity
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.recording import Recording
+from ann2neo.step_labels import Sequences, sequences_of, step_codes, windows_of_steps
 from ann2neo.windows import column_of
 
 BYTES_PER_TRAIN = 3500
@@ -96,6 +97,12 @@ class RecordedUnits:
                 "Its inputs come in no time, so that nothing happens around them.",
                 "Leave `windows` out: every input is a trial.",
             )
+        if self.has_steps(by):
+            raise WindowError(
+                f"{by!r} belongs to the steps of inputs, which are bins and no trials.",
+                "What is asked for compares trials.",
+                f"Use `ann2neo.population.tuning(recording, by={by!r})` or `ann2neo.analyze(recording, windows={by!r})`, or a column of the trials.",
+            )
         table = self.recording.trials
         label = table["stimulus_id"].to_numpy() if by == "stimulus_id" else column_of(table, by)
         ms, first = float(self.recording.bin_size_ms), self._first_bin(table["pass"].to_numpy(np.int64))
@@ -109,6 +116,22 @@ class RecordedUnits:
         )
         unknown = label < 0 if np.issubdtype(label.dtype, np.number) else label == ""
         return trials[~unknown].reset_index(drop=True)
+
+    def has_steps(self, by: str) -> bool:
+        """Whether a name is that of labels that belong to the steps of inputs."""
+        return self.recording.bins is not None and by in self.recording.bins.columns
+
+    def steps(self, by: str) -> tuple[np.ndarray, Sequences]:
+        """Find the labels of steps, ascending, and which inputs can exchange theirs.
+
+        Raises
+        ------
+        WindowError
+            If all labels are unknown.
+        """
+        bins = pd.DataFrame() if self.recording.bins is None else self.recording.bins
+        _ = windows_of_steps(self.recording.trials, bins, by)
+        return step_codes(bins, by)[1], sequences_of(self.recording.trials, bins, by, labels_are_windows=True)
 
     def observed(self, trials: pd.DataFrame) -> Bool[np.ndarray, "unit trial"]:
         """Whether each unit was observed in each trial: a recording of a network holds all units of every input."""

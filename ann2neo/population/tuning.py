@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import quantities as pq
 from jaxtyping import Float, Int
 
+from ann2neo import chance
 from ann2neo.analysis.cutting import whole_bins
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
+from ann2neo.population.recorded import RecordedUnits
 from ann2neo.population.sizes import MAX_BYTES, say_size
 from ann2neo.population.trials import LabelledTrials, by_observed_trials, labelled_trials, trial_counts
 from ann2neo.windows import sums_by_code
@@ -41,13 +43,17 @@ def tuning(
 
     Trials without a label (negative, or empty text) are left out. A silent unit has rate 0 and standard deviation 0.
 
+    Where labels belong to the steps of inputs (a column of the table of bins), each bin of each pass is a trial. ``expected`` and ``chance_sd`` are then those of each
+    label, exact, when inputs that are alike exchange their whole sequences of labels (see `ann2neo.chance.sequences`): what depends on the position within an input is
+    expected. They are NaN where no two inputs could exchange anything.
+
     Parameters
     ----------
     spikes
         A `Recording`, a neo.Block, a neo.Segment or a list of neo.SpikeTrain. In neo objects of others a trial is an interval of an Epoch, else a
         segment that carries its label as an annotation.
     by
-        Column of the trials table (also "stimulus_id"), name of an Epoch or of an array annotation, or annotation of segments.
+        Column of the trials table (also "stimulus_id") or of the table of bins, name of an Epoch or of an array annotation, or annotation of segments.
     layer
         Name of a layer; None for all.
     units
@@ -84,10 +90,16 @@ def tuning(
     1      8         0      0.0     500.0      288.7
     """
     chosen = choose(spikes, layer, units, seed)
-    trials = labelled_trials(chosen, by)
-    _say_rows(chosen.n_units * len(trials.names), max_bytes)
-    per_unit = 8 * (6 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
-    table = _unit_by_unit(chosen, trials, per_unit, _tuning_of)
+    if isinstance(chosen, RecordedUnits) and chosen.has_steps(by):
+        table, permuted = (
+            _tuning_to_steps(chosen, by, max_bytes),
+            "label sequences exchanged between inputs that are alike",
+        )
+    else:
+        trials, permuted = labelled_trials(chosen, by), "labels permuted over trials"
+        _say_rows(chosen.n_units * len(trials.names), max_bytes)
+        per_unit = 8 * (6 * len(trials.table) + chosen.duration_ms / (chosen.bin_size_ms or np.inf))
+        table = _unit_by_unit(chosen, trials, per_unit, _tuning_of)
     measured_in = {
         "n_spikes": "spikes",
         "mean": "spikes per trial",
@@ -96,7 +108,7 @@ def tuning(
         "expected": "Hz",
         "chance_sd": "Hz",
     }
-    table.attrs = facts(chosen, by=by, units=measured_in, chance="labels permuted over trials")
+    table.attrs = facts(chosen, by=by, units=measured_in, chance=permuted)
     return table
 
 
@@ -231,6 +243,36 @@ def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
         "chance_sd": _ratio(chance_sd, time) * 1000,
     }
     return _rows(part, trials, columns)
+
+
+def _tuning_to_steps(chosen: RecordedUnits, by: str, max_bytes: int) -> pd.DataFrame:
+    """Average the activity of each unit over the bins of each label of steps."""
+    names, sequences = chosen.steps(by)
+    groups, label, n_passes = sequences.groups, sequences.label, chosen.recording.n_passes
+    _say_rows(chosen.n_units * names.size, max_bytes)
+    n_bins, ms = np.bincount(label[label >= 0], minlength=names.size) * n_passes, chosen.recording.bin_size_ms
+    known = label >= 0
+    dealt, tables = chance.can_exchange(groups, label), []
+    for part in chunks(chosen, 40 * chosen.recording.n_bins):
+        own = cast(RecordedUnits, part).recording
+        rasters = [own.raster(layer.name) for layer in own.layers]
+        spikes = np.concatenate(rasters).reshape(part.n_units, n_passes, -1).sum(axis=1, dtype=np.int64)
+        sums = sums_by_code(spikes[:, known], label[known], names.size)
+        mean = chance.mean_of_sequences(spikes, groups, label) if dealt else np.full(sums.shape, np.nan)
+        variance = chance.variance_of_sequences(spikes, groups, label) if dealt else np.full(sums.shape, np.nan)
+        columns = {
+            "n_trials": np.broadcast_to(n_bins, sums.shape),
+            "n_spikes": sums,
+            "mean": sums / n_bins,
+            "spikes_per_bin": sums / n_bins,
+            "rate_hz": sums / (n_bins * ms) * 1000,
+            "expected": mean / (n_bins * ms) * 1000,
+            "chance_sd": np.sqrt(variance) / (n_bins * ms) * 1000,
+        }
+        who = part.units[["layer", "unit"]].loc[np.repeat(np.arange(part.n_units), names.size)]
+        flat = {name: values.ravel() for name, values in columns.items()}
+        tables.append(who.assign(label=np.tile(names, part.n_units), **flat))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _ratio(values: np.ndarray, by: np.ndarray) -> Float[np.ndarray, "unit label"]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 
 from ann2neo.errors import RecordingError
 from ann2neo.pseudotime import PseudoTime, milliseconds
+from ann2neo.recording.bins import check_bins, same_bins
 from ann2neo.recording.layers import Layer, layer_not_found, matching
 from ann2neo.recording.trials import check_trials, order_sha256, presented_order, same_trials, with_bins
 from ann2neo.windows import Order, order_words, stretch_edges, trial_order
@@ -39,6 +40,9 @@ class Recording:
         Size of a bin of pseudo-time in milliseconds; a quantity of time is converted.
     provenance
         What made this recording, flat: values are numbers, strings, truth values or lists of one of these.
+    bins
+        Labels of steps: one row per bin of a pass (the same in every pass), in the order in which the bins lie, and columns such as ``label``, whose names the trials do
+        not have; negative ones are unknown. None where labels belong to inputs, or there are none.
 
     Examples
     --------
@@ -55,11 +59,13 @@ class Recording:
     trials: pd.DataFrame
     bin_size_ms: float
     provenance: Provenance
+    bins: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         check_trials(self.trials)
         _check_layers(self.layers, int(self.trials["stop_bin"].iloc[-1]))
+        check_bins(self.bins, self.trials, self.n_bins // self.n_passes)
         _ = self.pseudotime
 
     def __repr__(self) -> str:
@@ -161,6 +167,7 @@ class Recording:
             layers=tuple(replace(layer, raster=layer.raster.arrange(bin_order)) for layer in self.layers),
             trials=with_bins(self.trials.iloc[rows].reset_index(drop=True)),
             provenance=_with_order(self.provenance, by, seed, one_pass["stimulus_id"].to_numpy()[order]),
+            bins=None if self.bins is None else self.bins.iloc[bin_order].reset_index(drop=True),
         )
 
     def identical(self, other: Recording) -> bool:
@@ -170,6 +177,7 @@ class Recording:
             and dict(self.provenance) == dict(other.provenance)
             and len(self.layers) == len(other.layers)
             and same_trials(self.trials, other.trials)
+            and same_bins(self.bins, other.bins)
             and all(a.identical(b) for a, b in zip(self.layers, other.layers))
         )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from ann2neo.errors import RecordingError
+from ann2neo.recording.bins import is_of_steps
 
 # How the provenance says what a stimulus_id is.
 COUNTED, PLACES, TRACED = "counted as presented", "places in the data", "places in the data, found by content"
@@ -88,6 +89,8 @@ def join_passes(
             "There is no common pseudo-time axis.",
             "Give the same inputs, of the same lengths, in every pass.",
         )
+    # Values of steps belong into the table of bins.
+    passes = [{name: v for name, v in known.items() if not is_of_steps(np.asarray(v))} for known in passes]
     labels = [known["label"] for known in passes if "label" in known]
     if any(not np.array_equal(other, labels[0]) for other in labels[1:]):
         raise RecordingError(

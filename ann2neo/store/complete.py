@@ -12,7 +12,7 @@ import numpy as np
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, FormatError, StoreError
 from ann2neo.integrity import warn_of_none
-from ann2neo.outline import outline_of, restore_trials, trial_column_names
+from ann2neo.outline import bin_column_names, outline_of, restore_bins, restore_trials, trial_column_names
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
 from ann2neo.store import layout
@@ -32,6 +32,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
         for number, name in enumerate(trial_column_names(outline)):
             values = np.array(recording.trials[name].tolist())
             chunks[f"trials/{number}"] = layout.write_values(part, f"trials/{number}", values)
+        chunks |= layout.write_bins(part, recording.bins)
         known = outline | {"n_bins": recording.n_bins, "complete": True}
         write_sealed(part, known, layout.file_sums(part, chunks))
 
@@ -71,12 +72,14 @@ def _recording(path: Path) -> Recording:
     if not outline.get("complete", True):
         return open_unfinished(path)
     columns = {name: root[f"trials/{i}"].values().tolist() for i, name in enumerate(trial_column_names(outline))}
+    of_bins = {name: root[f"bins/{i}"].values() for i, name in enumerate(bin_column_names(outline))}
     n_bins = int(outline["n_bins"]) // int(outline["n_passes"])
     recording = Recording(
         layers=tuple(_layer(root, f"layers/{i}", entry, n_bins) for i, entry in enumerate(outline["layers"])),
         trials=restore_trials(columns, outline),
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
+        bins=restore_bins(of_bins, outline),
     )
     if root.sums is None:
         warn_of_none(path)

@@ -12,11 +12,11 @@ from ann2neo.atomic import remove
 from ann2neo.errors import StoreError
 from ann2neo.outline import outline_of, trial_column_names
 from ann2neo.raster import Raster
-from ann2neo.recording import COUNTED, TRACED, Recording, join_passes, presented_order
+from ann2neo.recording import COUNTED, TRACED, Recording, join_bins, join_passes, presented_order
 from ann2neo.store.chunked import ChunkedArray
 from ann2neo.store.disk import sync_files
 from ann2neo.store.growing import Growing, check_unreplaced, writing
-from ann2neo.store.layout import Group, file_sums, open_bits, open_group, resize, write_chunk, write_values
+from ann2neo.store.layout import Group, file_sums, open_bits, open_group, resize, write_bins, write_chunk, write_values
 from ann2neo.store.log import BEGUN, LOG, Column, is_whole, join_known, join_lengths, prefix, read_log
 from ann2neo.store.sums import ATTRIBUTES, LIST, LIST_OF_GROWING, write_sealed
 
@@ -47,13 +47,15 @@ def finish(growing: Growing) -> None:
         recording = opened(root, passes, growing, [_raster(growing, i, n_bins) for i in range(len(growing.layers))])
         outline = outline_of(recording)
         remove(growing.path / "trials")
+        remove(growing.path / "bins")
         chunks = _chunk_sums(root, growing, passes)
         for number, name in enumerate(trial_column_names(outline)):
             values = np.array(recording.trials[name].tolist())
             chunks[f"trials/{number}"] = write_values(growing.path, f"trials/{number}", values)
+        chunks |= write_bins(growing.path, recording.bins)
         sums = file_sums(growing.path, chunks)
         # What says that the store is complete must not outlive what it speaks of.
-        tables = [file for file in (growing.path / "trials").rglob("*") if file.is_file()]
+        tables = [file for name in ("trials", "bins") for file in (growing.path / name).rglob("*") if file.is_file()]
         sync_files(map(os.fspath, [*tables, *(growing.path / name for name in sums.files)]))
         known = dict(root.attrs) | outline | {"n_bins": recording.n_bins, "complete": True}
         write_sealed(growing.path, known, sums)
@@ -77,6 +79,7 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
         trials=join_passes(known, lengths=lengths, stimulus_ids=ids, n_outputs=provenance.get("n_outputs")),
         bin_size_ms=root.attrs["bin_size_ms"],
         provenance=provenance | presented_order(ids),
+        bins=join_bins(known, lengths[0]),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Shaped
 
 from ann2neo.ownership import Marker, files_of
@@ -38,7 +39,7 @@ COLUMNS_PER_PASS = 8
 GROUP_FILE = ".zgroup"
 STORED = re.compile(
     r"(\.zattrs|\.zmetadata|checksums(-of-growing)?\.json|log/(recording\.json|order\.npz|\d+\.\d+\.(json|begun))|"
-    r"((layers(/\d+)?|trials)/)?\.zgroup|(layers/\d+/(bits|units|thresholds)|trials/\d+)/(\.zarray|\.zattrs|[\d.]+))(\.\w+\.partial)?"
+    r"((layers(/\d+)?|trials|bins)/)?\.zgroup|(layers/\d+/(bits|units|thresholds)|(trials|bins)/\d+)/(\.zarray|\.zattrs|[\d.]+))(\.\w+\.partial)?"
 )
 GROUP = json.dumps({"zarr_format": 2}).encode()
 
@@ -114,6 +115,12 @@ def write_values(root: Path, name: str, values: Shaped[np.ndarray, " value"]) ->
         write_chunk(array, (number,), values[first : first + step])
         for number, first in enumerate(range(0, values.size, step))
     ]
+
+
+def write_bins(root: Path, bins: pd.DataFrame | None) -> dict[str, list[int]]:
+    """Write the table of bins, a column after the other, and give the check sums of their chunks; nothing if there is none."""
+    columns = [] if bins is None else [bins[name].to_numpy() for name in bins.columns]
+    return {f"bins/{i}": write_values(root, f"bins/{i}", values) for i, values in enumerate(columns)}
 
 
 def new_layer(

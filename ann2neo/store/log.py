@@ -15,6 +15,8 @@ from uuid import uuid4
 import numpy as np
 from jaxtyping import Int
 
+from ann2neo.recording import is_of_steps, per_input
+
 LOG = "log"
 HEAD = "recording.json"
 ORDER = "order.npz"
@@ -45,7 +47,7 @@ class Column:
     lengths
         Bins of each input that begins in it, shape (input,).
     known
-        What is known of each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,).
+        What is known of each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,); of steps an array of objects that holds an array per input.
     batches
         Number and check sum of the batches from which it was recorded.
     after
@@ -85,7 +87,7 @@ def sealed_text(column: Column) -> str:
         "last": column.last,
         "n_inputs": int(lengths.size),
         "lengths": None if (lengths == 1).all() else lengths.tolist(),
-        "known": {name: {"dtype": str(v.dtype), "values": v.tolist()} for name, v in column.known.items()},
+        "known": {name: _written(values) for name, values in column.known.items()},
         "batches": [[int(number), int(crc)] for number, crc in column.batches.items()],
         "after": [column.after.batch, column.after.first_input, column.after.first_bin],
         "checksums": [list(known) if isinstance(known, Sequence) else known for known in column.checksums],
@@ -152,6 +154,19 @@ def _crc32(known: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(known, sort_keys=True, separators=(",", ":")).encode())
 
 
+def _written(values: np.ndarray) -> dict[str, Any]:
+    """Write one value per input down, or one array of integers per input."""
+    of_steps = is_of_steps(values)
+    listed = [one.tolist() for one in values] if of_steps else values.tolist()
+    return {"dtype": "steps" if of_steps else str(values.dtype), "values": listed}
+
+
+def _read(known: Mapping[str, Any]) -> np.ndarray:
+    if known["dtype"] == "steps":
+        return per_input([np.array(one, np.int64) for one in known["values"]])
+    return np.array(known["values"], known["dtype"])
+
+
 def column_of(found: dict[str, Any]) -> Column:
     """Read what `sealed_text` wrote.
 
@@ -166,7 +181,7 @@ def column_of(found: dict[str, Any]) -> Column:
         if seal != _crc32(found):
             raise ValueError("the entry is damaged")
     lengths = np.ones(found["n_inputs"]) if found["lengths"] is None else found["lengths"]
-    known = {name: np.array(known["values"], known["dtype"]) for name, known in found["known"].items()}
+    known = {name: _read(known) for name, known in found["known"].items()}
     if any(values.shape != (found["n_inputs"],) for values in known.values()):
         raise ValueError("what is known is not one value for each input: no table of trials can be made of it")
     batch, first_input, first_bin = found["after"]

@@ -192,6 +192,7 @@ def without(
         window_pass=spikes.window_pass[left],
         label=None if spikes.label is None else spikes.label.reshape(-1, spikes.pass_bins)[:, kept].ravel(),
         exchange=None if spikes.exchange is None else _kept_inputs(spikes.exchange, spikes.pass_bins, kept),
+        sequences=None if spikes.sequences is None else spikes.sequences.keep(kept),
     )
 
 

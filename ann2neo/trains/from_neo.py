@@ -10,10 +10,11 @@ import pandas as pd
 from jaxtyping import Float, Int, UInt8
 
 from ann2neo.errors import ForeignFile, FormatError, PseudoTimeError
-from ann2neo.outline import read_outline, restore_trials, trial_column_names
+from ann2neo.outline import bin_column_names, read_outline, restore_bins, restore_trials, trial_column_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
+from ann2neo.trains.to_neo import BINS
 
 
 def from_block(block: neo.Block) -> Recording:
@@ -46,6 +47,7 @@ def from_block(block: neo.Block) -> Recording:
         trials=trials,
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
+        bins=_bins(block, outline, n_bins),
     )
 
 
@@ -133,6 +135,19 @@ def _trials(block: neo.Block, outline: dict[str, Any]) -> pd.DataFrame:
         raise _changed(f"it has {len(epochs)} Epochs 'trials', which lack the array annotations {lacking}")
     columns = {name: [value for epoch in epochs for value in epoch.array_annotations[name].tolist()] for name in names}
     return restore_trials(columns, outline)
+
+
+def _bins(block: neo.Block, outline: dict[str, Any], n_bins: int) -> pd.DataFrame | None:
+    """Read the table of bins from the Epoch of the first pass, which every pass has."""
+    names = bin_column_names(outline)
+    if not names:
+        return None
+    epochs = [epoch for segment in block.segments for epoch in segment.epochs if epoch.name == BINS]
+    if len(epochs) != len(block.segments) or any(
+        name not in epoch.array_annotations or len(epoch) != n_bins for name in names for epoch in epochs
+    ):
+        raise _changed(f"it has {len(epochs)} Epochs {BINS!r}, or these lack some of {names}")
+    return restore_bins({name: epochs[0].array_annotations[name] for name in names}, outline)
 
 
 def _changed(how: str) -> FormatError:

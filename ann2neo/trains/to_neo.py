@@ -22,6 +22,7 @@ from ann2neo.trains.unit_trains import UnitTrains, few_enough_to_keep, layer_uni
 from ann2neo.windows import column_of
 
 SegmentBy = Literal["label", "trial"]
+BINS = "bins"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
     The Block carries the provenance as flat annotations. It has a Segment for each pass or, if asked for, for each label of each pass (its trials one
     after the other in the recording's order) or for each trial; every Segment has a clock of its own from 0. A Segment holds a SpikeTrain for every unit,
     silent ones too, in the order of layers and units, and an Epoch ``trials`` with all columns of the trials table as array annotations and, as labels,
-    the trials' ``label_name``, else ``label``, else ``stimulus_id``. There is a Group for each layer.
+    the trials' ``label_name``, else ``label``, else ``stimulus_id``; where steps have labels, an Epoch ``bins`` has an interval for each bin, with these as array
+    annotations. There is a Group for each layer.
 
     Annotations of a SpikeTrain: ``layer`` and ``source_population`` (the layer), ``source_index`` (place of the unit in the flattened activation),
     ``channel``, ``row``, ``col`` (as far as the layer has such axes), ``channel_id`` (number of the unit in the recording), ``threshold``, ``n_spikes``
@@ -88,7 +90,7 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
     trains = [[UnitTrains(units, piece.bins, recording.bin_size_ms, keep=keep) for units in layers] for piece in pieces]
     for number, (piece, of_piece) in enumerate(zip(pieces, trains)):
         segment = neo.Segment(name=piece.name, description=time_axis(recording), index=number, **piece.annotations)
-        segment.epochs.extend([_epoch(recording, piece)])
+        segment.epochs.extend([_epoch(recording, piece), *_epochs_of_bins(recording, piece)])
         segment.spiketrains = LazySpikeTrainList([(part, range(len(part))) for part in of_piece], segment)
         block.segments.extend([segment])
     block.groups.extend([_group(layer, of_layer) for layer, of_layer in zip(recording.layers, zip(*trains))])
@@ -146,6 +148,22 @@ def _epoch(recording: Recording, piece: _Piece) -> Any:
         name="trials",
         array_annotations={str(name): np.array(rows[name].tolist()) for name in rows.columns},
     )
+
+
+def _epochs_of_bins(recording: Recording, piece: _Piece) -> list[Any]:
+    """Lay the table of bins out in time; nothing if there is none."""
+    if recording.bins is None:
+        return []
+    edges = PseudoTime(n_bins=piece.bins.size, bin_size_ms=recording.bin_size_ms).edges_ms
+    rows = recording.bins.iloc[piece.bins % len(recording.bins)]
+    return [
+        neo.Epoch(
+            pq.Quantity(edges[:-1], pq.ms),
+            durations=pq.Quantity(np.diff(edges), pq.ms),
+            name=BINS,
+            array_annotations={str(name): rows[name].to_numpy() for name in rows.columns},
+        )
+    ]
 
 
 def _group(layer: Layer, trains: Iterable[UnitTrains]) -> neo.Group:

@@ -3,10 +3,14 @@
 from ann2neo.capture.inputs.batches import read_batches, split_batch
 from ann2neo.capture.inputs.forms import Inputs, as_inputs
 from ann2neo.capture.inputs.labels import (
+    check_steps_are_recorded,
+    given_steps,
     knows_classes,
+    labels_of_steps,
     step_labels,
     trial_columns,
     warn_of_odd_labels,
+    warn_of_other_steps,
     warn_of_unread_labels,
 )
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
@@ -28,9 +32,13 @@ __all__ = [
     "order_comes_again",
     "read_batches",
     "split_batch",
+    "check_steps_are_recorded",
+    "given_steps",
+    "labels_of_steps",
     "step_labels",
     "trial_columns",
     "warn_of_odd_labels",
+    "warn_of_other_steps",
     "warn_of_unknown_order",
     "warn_of_unread_labels",
 ]

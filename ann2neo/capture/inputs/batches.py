@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ann2neo.capture.inputs.forms import Inputs
-from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns
+from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns, step_labels
 from ann2neo.capture.inputs.order import draws_at_random
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams
 from ann2neo.capture.nested import arrays, parts
@@ -40,7 +40,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
-            batch = replace(batch, labels=None)
+            batch = replace(batch, labels=None, step_labels=None)
         # What collates a loader's batches may leave inputs out.
         if source.in_order is not None:
             _check_size(batch, number, source)
@@ -82,7 +82,7 @@ def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], i
     number = _n_inputs(x) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
         raise _of_no_form(raw)
-    return Batch(x=x, n_inputs=number, labels=class_labels(y, number), target=y)
+    return Batch(x=x, n_inputs=number, labels=class_labels(y, number), step_labels=step_labels(y, number), target=y)
 
 
 def refuse_nested(x: Any) -> None:

@@ -1,8 +1,10 @@
 """Labels: the one rule of what counts as the class of an input, wherever it comes from.
 
-A label is one integer or truth value per input, of shape (input,) or (input, 1), that fits into 64 bits with a sign. Labels come as the second part of a batch, under the
-key ``label`` or ``labels`` of a mapping, or for all inputs as ``Inputs(data, labels=...)``. Negative ones stand for unknown. Whatever else comes with a batch is not a label,
-and never refused: numbers to be predicted, one-hot and multi-label vectors, tokens, names. What may have been meant as labels is told once.
+A label is one integer or truth value per input, of shape (input,) or (input, 1), that fits into 64 bits with a sign; or, where inputs are recorded in steps, one
+integer per step, of shape (input, step). Labels come as the second part of a batch, under the key ``label`` or ``labels`` of a mapping, or for all inputs as
+``Inputs(data, labels=...)``. Negative ones stand for unknown. Whatever else comes with a batch is not a label, and never refused: numbers to be predicted, one-hot and
+multi-label vectors, names. Zeros and ones of shape (input, step) could be either, and are labels only as ``Inputs(data, labels=...)``. What may have been meant as labels
+is told once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 from jaxtyping import Int
 
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.recording import per_input
 from ann2neo.recording.trials import CLASSES
 
 LABEL_KEYS = ("label", "labels")
@@ -29,7 +32,7 @@ RESERVED = {
     "predicted_label": "It follows from the model's output",
     "correct": "It follows from label and prediction",
 }
-LABELS, OTHER = "labels", "something else"
+LABELS, OTHER, ONE_HOT = "labels", "something else", "one-hot vectors"
 # As many different labels as inputs are classes by chance where there are few inputs.
 MANY = 20
 # What torch's losses ignore.
@@ -82,13 +85,85 @@ def trial_columns(labels: Any, found: list[np.ndarray | None], n_inputs: int) ->
         return {"label": np.concatenate(known)} if known and len(known) == len(found) else {}
     columns = given_columns(labels)
     for name, values in columns.items():
-        if values.shape != (n_inputs,):
+        if values.shape != (n_inputs,) and not (_is_of_steps(values) and len(values) == n_inputs):
             raise InputsError(
                 f"{name!r} has shape {values.shape}, but {n_inputs} inputs were presented.",
                 "It is unclear which label belongs to which input.",
                 "Give one value for each input, in the order in which inputs are presented.",
             )
-    return columns
+    return {name: values for name, values in columns.items() if not _is_of_steps(values)}
+
+
+def given_steps(labels: Any) -> dict[str, Int[np.ndarray, "input step"]]:
+    """Find the columns that are given for the steps of all inputs.
+
+    Examples
+    --------
+    >>> list(given_steps({"label": [0, 1], "token": [[4, 5], [5, 4]]}))
+    ['token']
+    """
+    return {name: values for name, values in given_columns(labels).items() if _is_of_steps(values)}
+
+
+def labels_of_steps(
+    known: Mapping[str, Int[np.ndarray, "input step"]],
+    positions: np.ndarray | None,
+    lengths: Int[np.ndarray, " input"],
+    n_steps: int | None,
+) -> dict[str, np.ndarray]:
+    """Keep the labels of those steps that are bins: for each input of a batch one array, shape (input,).
+
+    Parameters
+    ----------
+    known
+        Labels of all steps of a batch.
+    positions
+        Which steps count: how many from the first one on, or which of them, shape (input, step); None for all.
+    lengths
+        Number of bins of each input, shape (input,).
+    n_steps
+        Steps of the activations; None where it is not known.
+
+    Raises
+    ------
+    InputsError
+        If there are not as many labels as steps.
+
+    Examples
+    --------
+    >>> labels_of_steps({"label": np.array([[4, 5], [6, 7]])}, np.array([2, 1]), np.array([2, 1]), 2)["label"].tolist()
+    [array([4, 5]), array([6])]
+    """
+    found = {}
+    for name, values in known.items():
+        if len(values) != lengths.size or (n_steps is not None and values.shape[1] != n_steps):
+            raise InputsError(
+                f"{name!r} has shape {values.shape} for {lengths.size} inputs, whose activations have {n_steps} steps.",
+                "It is unclear which label belongs to which step.",
+                "Give one label for each step of the layers that are recorded, padded steps included; or one for each input.",
+            )
+        inside = (
+            np.arange(values.shape[1]) < lengths[:, None] if positions is None or positions.ndim == 1 else positions
+        )
+        found[name] = per_input([row[kept] for row, kept in zip(values, inside)])
+    return found
+
+
+def check_steps_are_recorded(labels: Any, *, in_steps: bool) -> None:
+    """Refuse labels that are given for steps where inputs are not recorded in steps.
+
+    Raises
+    ------
+    InputsError
+        If there are some.
+    """
+    for name, values in {} if in_steps else given_steps(labels).items():
+        raise InputsError(
+            f"{name!r} has shape {values.shape}: {_kind(values, len(values))}.",
+            "Each input has one bin, and so one class.",
+            "Record in steps, steps=ann2neo.Steps(1), if these are labels of steps. Else give one integer per input, for one-hot vectors labels.argmax(1); further "
+            "columns go beside it: Inputs(x, labels={'label': ..., 'second': ...}).",
+        )
 
 
 def check_against_batch(
@@ -140,9 +215,20 @@ def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_
         text = (
             f"beside the inputs, batches hold {what}, which are not taken for labels: the recording has none.\n"
             "A label is one integer per input; windows by label and tuning need them.\n"
-            "If these are classes, let batches be (x, y) with one integer y per input (y.long(), one_hot.argmax(1)), or give Inputs(data, labels=integers)."
+            "If these are classes, let batches be (x, y) with one integer y per input (y.long(), one_hot.argmax(1)), or give Inputs(data, labels=integers). Labels of steps, of shape (input, step), need steps=Steps(...); zeros and ones are taken "
+            "for such only as Inputs(data, labels=...)."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def warn_of_other_steps() -> None:
+    """Warn that labels which come with batches are not taken, because they are not as many as the steps."""
+    text = (
+        "beside the inputs, batches hold integers of shape (input, step) that are not as many as the steps of the layers: they are not taken for labels of steps.\n"
+        "The recording has no labels of steps; windows by label and tuning need them.\n"
+        "If they are labels, give one for each step that the layers have, padded ones included: Inputs(data, labels=...)."
+    )
+    warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
 
 def warn_of_odd_labels(labels: Any, trials: pd.DataFrame) -> None:
@@ -184,7 +270,7 @@ def looks_like_labels(y: Any, n_inputs: int) -> str | None:
 
 
 def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
-    """Read what comes with a batch as one class per step of each input, or return None if it is something else.
+    """Read what comes with a batch as one class per step of each input, or return None if it is something else: zeros and ones may be vectors of classes.
 
     Examples
     --------
@@ -196,7 +282,8 @@ def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
     values = _as_array(y)
     if values is None or values.ndim != 2 or values.shape[0] != n_inputs or values.shape[1] < 2:
         return None
-    return _as_classes(values) if values.dtype.kind in "iub" and not _is_huge(values) else None
+    integers = values.dtype.kind in "iu" and not _is_huge(values) and not np.isin(values, (0, 1)).all()
+    return _as_classes(values) if integers else None
 
 
 def _kind(values: np.ndarray, n_inputs: int) -> str:
@@ -212,10 +299,15 @@ def _kind(values: np.ndarray, n_inputs: int) -> str:
         return OTHER
     zeros_and_ones = bool(np.isin(values, (0, 1)).all())
     if zeros_and_ones and (values.sum(axis=1) == 1).all():
-        return "one-hot vectors"
+        return ONE_HOT
     if zeros_and_ones:
         return f"{values.shape[1]} zeros and ones per input"
     return OTHER if kind == "f" else f"{values.shape[1]} integers per input"
+
+
+def _is_of_steps(values: np.ndarray) -> bool:
+    """Whether an array holds one integer for each of several steps of each input."""
+    return values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "iub" and not _is_huge(values)
 
 
 def _as_classes(values: np.ndarray) -> Int[np.ndarray, ...]:
@@ -250,9 +342,11 @@ def _given_column(name: str, values: Any) -> np.ndarray:
         )
     array = _as_array(values)
     array = np.asarray(values) if array is None else array
-    if name not in CLASSES:
+    if name not in CLASSES and array.ndim < 2:
         return array.astype(np.int64) if np.issubdtype(array.dtype, np.integer) and not _is_huge(array) else array
     kind = _kind(array, len(array)) if array.ndim else OTHER
+    if _is_of_steps(array) and kind != ONE_HOT:
+        return array.astype(np.int64)
     if array.dtype.kind not in "iub" or _is_huge(array):
         raise InputsError(
             f"{name!r} holds values of type {array.dtype}: {kind}.",

@@ -28,6 +28,8 @@ class Batch:
         What the model takes, and how many inputs that is.
     labels
         The class of each input, shape (input,); None if the batch has none.
+    step_labels
+        The class of each step of each input, shape (input, step), which counts where inputs are recorded in steps; None if the batch has none.
     target
         What came beside the inputs, labels or not.
     stimulus_ids
@@ -37,6 +39,7 @@ class Batch:
     x: Any
     n_inputs: int
     labels: Int[np.ndarray, " input"] | None
+    step_labels: Int[np.ndarray, "input step"] | None = None
     target: Any = None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
 

@@ -35,6 +35,11 @@ class Bits:
         As for `ann2neo.record`.
     calibrated
         Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+
+    Attributes
+    ----------
+    n_steps
+        Steps of the last batch, padded ones included; None where inputs have none.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Bits:
         self._planes: dict[str, Planes | DevicePlanes] = {}
         self._calls: dict[str, list[torch.Tensor]] = {}
         self._positions: dict[str, int] = {}
+        self.n_steps: int | None = None
 
     @property
     def layers(self) -> dict[str, ObservedLayer]:
@@ -109,7 +115,9 @@ class Bits:
         """Return the spikes of the batch by layer."""
         self._book.settle(rules={"thresholds": self._threshold, "units": self._units})
         if self._steps is not None:
-            check_positions(self._positions or {name: len(calls) for name, calls in self._calls.items()})
+            positions = self._positions or {name: len(calls) for name, calls in self._calls.items()}
+            check_positions(positions)
+            self.n_steps = next(iter(positions.values()), None)
         for name, calls in self._calls.items():
             self._planes[name] = pack_truth(bins_of_calls(self.layers[name], calls, self._n_inputs, self._lengths))
         # Only here: within the forward pass, each question to a device would make the model wait for it.

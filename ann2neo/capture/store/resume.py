@@ -172,7 +172,7 @@ def _check_inputs(
     n_seen = 0
     some = wanted_again if source.in_order is not None and not request.overwrite else None
     for number, batch in _numbered(request, source, some):
-        if (number in crc or complete) and crc.get(number) != batch_checksum(batch.x, batch.labels):
+        if (number in crc or complete) and crc.get(number) != batch_checksum(batch.x, request.job.labels_of(batch)):
             raise other_inputs(request.path, number)
         if number in wanted_again:
             read[number] = batch

@@ -246,7 +246,7 @@ class Session:
 
     def _batches(self, pass_number: int, start: Start, *, progress: bool) -> Iterator[SeenBatch]:
         def look(number: int, batch: Batch) -> None:
-            crc, place = batch_checksum(batch.x, batch.labels), (pass_number, number)
+            crc, place = batch_checksum(batch.x, self._job.labels_of(batch)), (pass_number, number)
             if self._crc.setdefault(place, crc) != crc:
                 raise other_inputs(self._request.path, number)
             while self._again and self._again[0][1].batch == number:
@@ -298,6 +298,7 @@ class TrialColumns:
             return known
         if batch.stimulus_ids is not None:
             known["stimulus_id"] = batch.stimulus_ids
+        known |= batch.steps
         stop = first_input + batch.lengths.size
         if self._inputs.labels is None:
             return known if batch.labels is None else {"label": batch.labels} | known

@@ -42,15 +42,17 @@ def outline_tables(outline: dict[str, Any], content: Sequence[Sequence[str | int
         # hdmf cannot write a table without rows.
         *(_table("provenance", "what made these spikes", _pairs(known)) for known in [outline["provenance"]] if known),
         _table("layers", "the recorded layers, in the order in which the network called them", of_layers),
-        _table(
-            "trial_columns",
-            "columns of the table of trials",
-            {
-                "column": ("name of the column", [column["name"] for column in columns]),
-                "dtype": ("type of its values", [column["dtype"] for column in columns]),
-            },
-        ),
+        _columns_table("trial_columns", "trials", columns),
+        *([_columns_table("bin_columns", "bins", outline["bin_columns"])] if "bin_columns" in outline else ()),
     ]
+
+
+def _columns_table(name: str, of: str, columns: Sequence[Mapping[str, str]]) -> Any:
+    known = {
+        "column": ("name of the column", [column["name"] for column in columns]),
+        "dtype": ("type of its values", [column["dtype"] for column in columns]),
+    }
+    return _table(name, f"columns of the table of {of}", known)
 
 
 def _pairs(values: dict[str, Any]) -> dict[str, tuple[str, Sequence[Any]]]:
@@ -82,15 +84,19 @@ def read_outline_tables(tables: Any, path: Path) -> dict[str, Any]:
     """
     single = _read_pairs(tables["recording"])
     check_schema(str(single["schema"]), str(path))
-    columns = tables["trial_columns"]
+    of_bins = {"bin_columns": _read_columns(tables["bin_columns"])} if "bin_columns" in tables else {}
     return single | {
         "provenance": _read_pairs(tables["provenance"]) if "provenance" in tables else {},
         "layers": _read_layers(tables["layers"]),
-        "trial_columns": [
-            {"name": name, "dtype": dtype}
-            for name, dtype in zip(values_of(columns["column"]), values_of(columns["dtype"]))
-        ],
+        "trial_columns": _read_columns(tables["trial_columns"]),
+        **of_bins,
     }
+
+
+def _read_columns(table: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "dtype": dtype} for name, dtype in zip(values_of(table["column"]), values_of(table["dtype"]))
+    ]
 
 
 def _read_pairs(table: Any) -> dict[str, Any]:

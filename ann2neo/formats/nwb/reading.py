@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from ann2neo.errors import Ann2NeoError, ForeignFile, FormatError
@@ -14,12 +15,13 @@ from ann2neo.formats.hdf5 import check_memory, check_storage
 from ann2neo.formats.nwb.clock import MS_PER_S
 from ann2neo.formats.nwb.outline_tables import CHECKSUMS, read_outline_tables, values_of
 from ann2neo.integrity import check_content, check_seal
-from ann2neo.outline import restore_trials, trial_column_names
+from ann2neo.outline import bin_column_names, restore_bins, restore_trials, trial_column_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.raster import CHUNK_BYTES, Raster
 from ann2neo.recording import Layer, Recording
 
 MODULE = "processing/ann2neo"
+BINS = "intervals/bins"
 
 
 def load(path: Path) -> Recording:
@@ -82,8 +84,26 @@ def _recording(file: Any, path: Path) -> tuple[Recording, Any]:
         trials=trials,
         bin_size_ms=outline["bin_size_ms"],
         provenance=outline["provenance"],
+        bins=_bins_table(file, outline, axis.n_bins, path),
     )
     return recording, outline.get(CHECKSUMS)
+
+
+def _bins_table(file: Any, outline: dict[str, Any], n_bins: int, path: Path) -> pd.DataFrame | None:
+    """Read the table of bins of the first pass, which every pass repeats."""
+    names = bin_column_names(outline)
+    if not names:
+        return None
+    check_storage(file, BINS, path)
+    columns = {name: file[BINS][name][:] for name in names}
+    of_pass = {name: values.reshape(outline["n_passes"], -1) for name, values in columns.items()}
+    if any(values.size != n_bins or (values != of_pass[name][0]).any() for name, values in of_pass.items()):
+        raise FormatError(
+            f"the table of bins of {path} has not one row for each of {n_bins} bins, or is another one in each pass.",
+            "It was changed after ann2neo wrote it.",
+            "Get the file again.",
+        )
+    return restore_bins({name: values[0] for name, values in of_pass.items()}, outline)
 
 
 def _layer(units: Any, entry: dict[str, Any], rows: slice, axis: PseudoTime, n_passes: int) -> Layer:

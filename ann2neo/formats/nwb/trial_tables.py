@@ -1,4 +1,4 @@
-"""The trials, as a table for people and pynapple and as epochs for neo."""
+"""The trials, as a table for people and pynapple and as epochs for neo, and the bins where steps have labels."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ TRIAL_COLUMNS = {
     "correct": "whether the class that the network gave is the true one",
     "image": "name of the image of the input in /stimulus/templates/images",
 }
+BIN_COLUMNS = {"label": "true class of the step; negative where it is unknown"}
 
 
 def trials_table(recording: Recording, more: Mapping[str, list[str]]) -> TimeIntervals:
@@ -43,6 +44,23 @@ def trials_table(recording: Recording, more: Mapping[str, list[str]]) -> TimeInt
             ),
             VectorData(name="stop_time", description="where the trial ends in seconds", data=edges[trials["stop_bin"]]),
             *(column(name, TRIAL_COLUMNS.get(name, name), values) for name, values in columns.items()),
+        ],
+    )
+
+
+def bins_table(recording: Recording) -> TimeIntervals | None:
+    """Make the table of bins, one row for each bin of each pass; None where nothing is known of steps."""
+    if recording.bins is None:
+        return None
+    edges, n = edges_s(recording), recording.n_passes
+    return TimeIntervals(
+        name="bins",
+        description=f"one row for each step of each input in each pass, with what is known of it; {time_axis(recording)}",
+        id=np.arange(recording.n_bins),
+        columns=[
+            VectorData(name="start_time", description="where the bin begins in seconds", data=edges[:-1]),
+            VectorData(name="stop_time", description="where the bin ends in seconds", data=edges[1:]),
+            *(column(str(m), BIN_COLUMNS.get(str(m), str(m)), np.tile(c, n)) for m, c in recording.bins.items()),
         ],
     )
 

@@ -16,7 +16,7 @@ from ann2neo.errors import RecordingError
 from ann2neo.formats.nwb.images import COLUMN, image_names, stimulus_images
 from ann2neo.formats.nwb.late_columns import fill_late_columns
 from ann2neo.formats.nwb.outline_tables import outline_tables
-from ann2neo.formats.nwb.trial_tables import epochs_table, trials_table
+from ann2neo.formats.nwb.trial_tables import bins_table, epochs_table, trials_table
 from ann2neo.formats.nwb.units_table import units_table
 from ann2neo.integrity import content_of, listed, seal_file
 from ann2neo.outline import outline_of, time_axis
@@ -71,6 +71,8 @@ def _nwbfile(recording: Recording, outline: dict[str, Any], images: Any) -> pynw
         trials=trials_table(recording, {} if images is None else {COLUMN: image_names(recording)}),
         stimulus_template=[] if images is None else [images],
     )
+    if (bins := bins_table(recording)) is not None:
+        nwbfile.add_time_intervals(bins)
     module = nwbfile.create_processing_module("ann2neo", "how the spikes came about")
     for table in outline_tables(outline, listed(content_of(recording))):
         module.add(table)
@@ -90,7 +92,8 @@ def _most_bytes(recording: Recording) -> int:
     n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
     names = sum(len(layer.name.encode()) * layer.n_units for layer in recording.layers)
     n_rows = recording.n_units + 2 * len(recording.trials)
-    return 8 * n_spikes + 4 * names + 600 * n_rows + 1_000_000
+    of_bins = 0 if recording.bins is None else 8 * recording.n_bins * (3 + len(recording.bins.columns))
+    return of_bins + 8 * n_spikes + 4 * names + 600 * n_rows + 1_000_000
 
 
 def _image_bytes(images: Any) -> int:
