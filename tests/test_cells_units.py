@@ -180,7 +180,7 @@ def test_unequal_trains_in_trials_of_a_condition():
 def test_a_raster_of_cells_shows_what_was_observed():
     """Rates over time, segment after segment; grey where a unit was not observed. Our own trains are drawn as a recording."""
     half = poisson(1, stop=25.0, name="b")
-    ax = ann2neo.figures.raster(block(session([named(0, "a"), half]), session([named(2, "a")])))
+    ax = ann2neo.figures.raster(block(session([named(0, "a"), half]), session([named(2, "a")]))).ax
     first, second = (image.get_array() for image in ax.images)
     assert first.shape == (2, 500)
     assert not np.ma.getmaskarray(first)[0].any()
@@ -190,4 +190,4 @@ def test_a_raster_of_cells_shows_what_was_observed():
     assert "2 segments" in ax.get_xlabel()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     recording = ann2neo.from_array(np.random.default_rng(0).random((40, 3)) < 0.4)
-    assert "pseudo-time" in ann2neo.figures.raster(ann2neo.to_block(recording)).get_xlabel()
+    assert "pseudo-time" in ann2neo.figures.raster(ann2neo.to_block(recording)).ax.get_xlabel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -28,14 +29,14 @@ def test_few_units_are_dots():
         (figures.fano_against_rate, "p_spike", "fano"),
         (figures.cv_against_expected, "cv_expected", "cv"),
     ):
-        ax = draw(table)
+        ax = draw(table).ax
         dots = [line for line in ax.lines if line.get_marker() == "o"]
         assert sorted(dots[0].get_xdata()) == sorted(table[x])
         assert sorted(dots[0].get_ydata()) == sorted(table[y])
         assert len(ax.figure.axes) == 1
     for draw, y in ((figures.firing_rate, "firing_rate"), (figures.fano, "fano")):
-        ax = draw(table)
-        assert next(line for line in ax.lines if line.get_marker() == "o").get_ydata().tolist() == sorted(table[y])
+        ax = draw(table).ax
+        assert next(line for line in ax.lines if line.get_marker() == "o").get_xdata().tolist() == sorted(table[y])
 
 
 @pytest.mark.parametrize("span", [(0.9, 1.1), (0.55, 5), (2.1, 2.9), (0.01, 20), (30, 41)])
@@ -53,45 +54,56 @@ def test_logarithmic_axes_have_ticks_that_can_be_read(span):
 
 
 def test_legends_do_not_lie_on_data():
-    """In figures that make room by themselves, also with several panels, the legend is outside of every panel's frame; elsewhere it is inside."""
-    panels = Figure(figsize=(9, 7), layout="constrained").subplots(2, 2).ravel()
-    figures.fano_against_rate(few_units(), panels[0])
-    figures.isi_law(FEW, "array", panels[1])
-    figures.p_values(few_units().assign(runs_p=[0.9, 0.1, 0.5], isi_law_p=[0.3, 0.6, 0.2]), panels[2])
-    figures.cv_against_expected(few_units(), panels[3])
-    figure = panels[0].get_figure(root=True)
-    figure.draw_without_rendering()
-    for ax in panels:
-        box = ax.get_legend().get_window_extent()
-        assert not any(box.overlaps(other.get_window_extent()) for other in panels)
-        assert figure.bbox.contains(box.x0, box.y0)
-        assert figure.bbox.contains(box.x1, box.y1)
-    loose = figures.isi_law(FEW, "array", Figure().subplots())
+    """In figures that make room by themselves the legend is outside of every panel's frame and inside the figure, alone or beside other panels; elsewhere it is inside the frame."""
+    drawn = [
+        (figures.fano_against_rate, (few_units(),)),
+        (figures.isi_law, (FEW, "array")),
+        (figures.p_values, (few_units().assign(runs_p=[0.9, 0.1, 0.5], isi_law_p=[0.3, 0.6, 0.2]),)),
+        (figures.cv_against_expected, (few_units(),)),
+        (figures.fano, (few_units(),)),
+        (figures.firing_rate, (few_units(),)),
+    ]
+    panels = Figure(figsize=(9, 12), layout="constrained").subplots(3, 2).ravel()
+    for (draw, given), ax in zip(drawn, panels):
+        draw(*given, ax)
+    alone = [draw(*given).figure for draw, given in drawn]
+    for figure in [panels[0].get_figure(root=True), *alone]:
+        figure.draw_without_rendering()
+        legends = [*figure.legends, *[ax.get_legend() for ax in figure.axes if ax.get_legend()]]
+        assert len(legends) == (len(panels) if figure is not alone[0] and figure not in alone else 1)
+        for legend in legends:
+            box = legend.get_window_extent()
+            assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes)
+            assert figure.bbox.contains(box.x0 + 1, box.y0 + 1)
+            assert figure.bbox.contains(box.x1 - 1, box.y1 - 1)
+    loose = figures.isi_law(FEW, "array", Figure().subplots()).ax
     loose.figure.draw_without_rendering()
     assert loose.get_window_extent().overlaps(loose.get_legend().get_window_extent())
 
 
 def test_a_raster_of_single_bits_has_two_colours():
     """Where a block is one unit in one bin, the colours are named; where it is larger, there is a scale, and it says how large."""
-    ax = figures.raster(FEW)
+    ax = figures.raster(FEW).ax
     bar = ax.figure.axes[1]
     assert [t.get_text() for t in bar.get_yticklabels()] == ["no spike", "spike"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "1", "2"]
     assert ax.get_yticks().tolist() == [0.5, 1.5, 2.5]
-    wide = figures.raster(ann2neo.from_array(np.zeros((1497, 2), bool)))
-    assert wide.figure.axes[1].get_ylabel() == "spikes per bin\n(mean over about 1 unit × 1.5 bins)"
+    for n_bins, words in ((2500, "2.5"), (1_234_000, "1,234")):
+        wide = figures.raster(ann2neo.from_array(np.zeros((n_bins, 2), bool)))
+        assert wide.figure.axes[1].get_ylabel() == f"spikes per bin\n(mean over about {words} bins)"
+    assert figures.raster(ann2neo.from_array(np.zeros((1497, 2), bool))).ax.images[0].get_array().shape == (2, 1497)
 
 
 def test_a_loaders_order_is_on_the_axis():
     """An order that a loader drew is not called presented."""
     drawn = replace(FEW, trials=FEW.trials.assign(stimulus_id=np.arange(300)[::-1]))
-    assert figures.raster(drawn).get_xlabel().endswith("(bin, loader's shuffled order)")
+    assert figures.raster(drawn).ax.get_xlabel().endswith("(bin, loader's shuffled order)")
 
 
 def test_p_values_say_how_to_get_them():
     """Without tests the figure says what to ask for; with tests but without good units, that there are none."""
-    assert "tests=True" in figures.p_values(few_units()).texts[0].get_text()
-    assert figures.p_values(few_units().assign(runs_p=np.nan)).texts[0].get_text() == "no unit has a p value"
+    assert "tests=True" in figures.p_values(few_units()).ax.texts[0].get_text()
+    assert figures.p_values(few_units().assign(runs_p=np.nan)).ax.texts[0].get_text() == "no unit has a p value"
 
 
 def test_grey_cells_are_explained():
@@ -99,22 +111,78 @@ def test_grey_cells_are_explained():
     dense = np.random.default_rng(0).random((60, 4)) < 0.4
     dense[:, 3] = False
     recording = ann2neo.from_array(dense, labels=np.arange(60) % 4)
-    ax = figures.correlation_matrix(correlations(recording, n_permutations=5))
+    ax = figures.correlation_matrix(correlations(recording, n_permutations=5)).ax
     assert "grey: undefined (6 of 12: a unit that never changes)" in ax.get_xlabel()
-    ax = figures.correlation_matrix(correlations(recording.select(units=[0, 1]), n_permutations=5))
+    ax = figures.correlation_matrix(correlations(recording.select(units=[0, 1]), n_permutations=5)).ax
     assert "grey: a unit with itself" in ax.get_xlabel()
 
 
 def test_a_source_without_values_is_named():
-    """A silent source has a place of its own, where it says that there is no value; long names are slanted."""
+    """A silent source has a place of its own, where it says that there is no value."""
     silent = ann2neo.analyze(ann2neo.from_array(np.zeros((300, 2), bool)), windows=30, progress=False)
-    panels = figures.beside_chance({"a network of ours": few_units(), "silent": silent})
+    panels = figures.beside_chance({"a network of ours": few_units(), "silent": silent}).axes
     assert [[text.get_text() for text in ax.texts] for ax in panels] == [["no value"]] * 4
-    assert {label.get_rotation() for label in panels[0].get_xticklabels()} == {25}
-    assert all(ax.get_ylim()[1] > max(few_units()[name]) for ax, name in zip(panels, ("cv", "cv2", "lv", "fano")))
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == ["a network of ours", "silent"]
+    assert all(ax.get_xlim()[1] > max(few_units()[name]) for ax, name in zip(panels, ("cv", "cv2", "lv", "fano")))
 
 
 def test_what_several_panels_give_is_rendered():
-    """The list that `indicators` gives is a figure like any other."""
+    """What `indicators` returns, and a list of its axes, is a figure like any other."""
     panels = figures.indicators({"mine": ann2neo.summarize(few_units())})
+    assert figures.png(panels, dpi=20) == figures.png(list(panels.axes), dpi=20)
     assert figures.png(panels, dpi=20).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("n_layers", [2, 17, 34, 150])
+def test_no_two_names_of_layers_overlap(n_layers):
+    """Whatever the depth, the names of rows, of what stands beside them and of ticks are apart, and everything lies inside the figure."""
+    names = [f"model.encoder.layers.{i // 2}.{('mlp.act', 'attn.gate:1')[i % 2]}" for i in range(n_layers)]
+    unit = few_units().iloc[:2]
+    table = pd.concat([unit.assign(layer=name) for name in names], ignore_index=True)
+    table.attrs = dict(few_units().attrs)
+    summary = ann2neo.summarize(table)
+    for drawn in (figures.fano(table), figures.firing_rate(table), figures.indicators({"a": summary, "b": summary})):
+        drawn.figure.draw_without_rendering()
+        for ax in drawn.figure.axes + drawn.ax.child_axes:
+            boxes = [t.get_window_extent() for t in ax.get_yticklabels() if t.get_text() and t.get_visible()]
+            assert not any(a.overlaps(b) for a, b in pairwise(sorted(boxes, key=lambda box: box.y0)))
+            ticks = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+            assert all(drawn.figure.bbox.x0 <= box.x0 and box.x1 <= drawn.figure.bbox.x1 + 1 for box in boxes)
+            assert not any(a.overlaps(b) for a, b in pairwise(ticks))
+        assert drawn.ax.get_yticklabels()[0].get_text() == ("mlp.act" if n_layers == 2 else "0.mlp.act")
+        assert drawn.ax.get_ylabel() == (
+            "layer of model.encoder.layers.0" if n_layers == 2 else "layer of model.encoder.layers"
+        )
+
+
+@pytest.mark.parametrize("n_labels", [2, 10, 39, 100, 300])
+def test_names_of_labels_do_not_overlap(n_labels):
+    """Above a raster sorted by label, and beside a map of labels, names are apart, however unequal the labels."""
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.repeat(np.arange(n_labels), 2), rng.integers(0, n_labels, 400)])
+    spikes = ann2neo.from_array(rng.random((labels.size, 5)) < 0.3, labels=labels)
+    drawn = figures.raster(spikes.arrange("label"))
+    drawn.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in drawn.ax.texts]
+    assert not any(a.overlaps(b) for a, b in pairwise(sorted(boxes, key=lambda box: box.x0)))
+    assert ("not drawn" in drawn.ax.get_xlabel()) == (n_labels > 200)
+    rates = figures.label_rates(spikes, "array")
+    rates.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in rates.ax.get_yticklabels()]
+    assert len(boxes) >= min(n_labels, 30)
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def test_signal_over_two_labels_is_blank():
+    """Over two labels a signal correlation is 1 or -1 by construction: it is not drawn, and the axis says so; several layers have borders and names."""
+    rng = np.random.default_rng(0)
+    spikes = ann2neo.from_array(rng.random((60, 4)) < 0.4, labels=np.arange(60) % 2)
+    ax = figures.correlation_matrix(correlations(spikes, n_permutations=5)).ax
+    image = np.ma.getmaskarray(ax.images[0].get_array())
+    assert image[np.tril_indices(4)].all()
+    assert not image[np.triu_indices(4, 1)].any()
+    assert "blank, ±1 by construction (2 labels)" in ax.get_xlabel()
+    layers = tuple(replace(spikes.layers[0].take(np.array([i, i + 1])), name=f"fc{i}") for i in (0, 2))
+    several = figures.correlation_matrix(correlations(replace(spikes, layers=layers), n_permutations=5)).ax
+    assert [tick.get_text() for tick in several.get_yticklabels()] == ["fc0", "fc2"]
+    assert [line.get_ydata()[0] for line in several.lines[1:] if line.get_ydata()[0] == line.get_ydata()[1]] == [2]

@@ -305,7 +305,7 @@ def test_matrices_of_hundreds_of_megabytes_are_announced(monkeypatch):
 def test_the_figure_shows_signal_below_and_noise_above():
     """Every pixel is its number; a block off the diagonal is refused."""
     found = population.correlations(random_network(), n_permutations=5)
-    ax = figures.correlation_matrix(found)
+    ax = figures.correlation_matrix(found).ax
     image = ax.images[0].get_array()
     assert image[5, 3] == found.signal[5, 3]
     assert image[3, 5] == found.noise[3, 5]

@@ -114,14 +114,14 @@ def test_the_figure_draws_every_trial_and_the_mean_of_each_label():
     """Thin lines are the trials, the named one is their mean; other dimensions can be chosen, missing ones are refused."""
     recording, _ = planted()
     path = population.gpfa_trajectories(recording, n_dims=2, max_iterations=5)
-    ax = figures.trajectories(path)
+    ax = figures.trajectories(path).ax
     assert len(ax.lines) == 12 + 2 * 2
     mean = path[path["label"] == "0"].groupby("start_ms")[DIMS].mean()
     drawn = next(line for line in ax.lines if line.get_label() == "0")
     np.testing.assert_allclose(np.stack(drawn.get_data()), mean.to_numpy().T)
-    assert figures.trajectories(path, dims=(2, 1)).get_xlabel() == "dimension 2"
+    assert figures.trajectories(path, dims=(2, 1)).ax.get_xlabel() == "dimension 2"
     assert figures.png(ax).startswith(b"\x89PNG")
     with pytest.raises(AnalysisError, match="dim_3"):
         figures.trajectories(path, dims=(1, 3))
     empty = pd.DataFrame({name: [] for name in ("trial", "label", "start_ms", *DIMS)})
-    assert "no trajectories" in figures.trajectories(empty).texts[0].get_text()
+    assert "no trajectories" in figures.trajectories(empty).ax.texts[0].get_text()

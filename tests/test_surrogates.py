@@ -439,14 +439,14 @@ def test_the_figure_shows_bands_and_values():
     """A tuned layer is drawn outside its band; an indicator that was not computed is refused."""
     rng = np.random.default_rng(2)
     bands = null_bands(shared_noise(rng, 300, 10, tuning=0.9, labels=rng.integers(0, 4, 300)), progress=False)
-    ax = figures.null_band(bands)
-    legend = ax.get_legend()
+    drawn = figures.null_band(bands)
+    (legend,) = drawn.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "95 % of 199 surrogates",
         "their mean",
         "observed, outside",
     ]
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["array", "network"]
+    assert [tick.get_text() for tick in drawn.ax.get_yticklabels()] == ["array", "network"]
     assert figures.png(figures.null_band(bands, indicator="firing_rate_mean"))
     with pytest.raises(AnalysisError, match="isi"):
         figures.null_band(bands, indicator="isi_mean")

@@ -9,7 +9,7 @@ digits = load_digits()
 images = torch.tensor(digits.data / 16, dtype=torch.float32)
 model = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
 recording = ann2neo.record(model, ann2neo.Inputs(images, labels=digits.target))
-ann2neo.figures.raster(recording.arrange("label")).figure.savefig("raster.png")
+ann2neo.figures.raster(recording.arrange("label")).savefig("raster.png")
 
 # That was it. What is it that we recorded? One bit for each unit and image: did the activation exceed its threshold?
 print(recording)

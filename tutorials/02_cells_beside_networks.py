@@ -41,6 +41,6 @@ columns = ["firing_rate", "cv", "cv_expected", "lv", "lv_expected", "fano", "fan
 together = pd.concat({"cells": cells, "network": units}, names=["source"])[columns]
 print(together.groupby("source").head(3).round(3).to_string())
 together.to_csv("cells-and-network.csv")
-ann2neo.figures.beside_chance({"cells": cells, "network": units})[0].figure.savefig("cells-and-network.png", dpi=160)
+ann2neo.figures.beside_chance({"cells": cells, "network": units}).savefig("cells-and-network.png", dpi=160)
 
 # The command line does the same: ann2neo analyze cells.nix network.nwb -o results

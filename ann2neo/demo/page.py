@@ -176,7 +176,7 @@ def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> lis
     drawn: list[tuple[str, Any, str]] = [
         (
             "indicators",
-            panels[0].figure,
+            panels,
             "the paper's four indicators by layer and state, over windows of one true label each.",
         )
     ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -15,19 +15,22 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from matplotlib.transforms import ScaledTranslation
 
 from ann2neo.errors import AnalysisError, LayerNotFound, suggestion
+from ann2neo.figures.drawing import figure_of
 
 Population = Literal["all", "good"]
 
-# Okabe and Ito's palette, by what it stands for; yellow is left out because it is faint on white.
+# Okabe and Ito's palette; what is fainter on white than 3 to 1 (yellow, orange, purple) is left out or darkened. Sky fills areas that have a blue edge.
 BLACK, GREY = "#000000", "#767676"
-ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+SKY, GREEN, BLUE, PURPLE, OLIVE = "#56B4E9", "#009E73", "#0072B2", "#AA4499", "#7A6500"
+# What chance predicts has one colour in every figure, and nothing else has it.
+CHANCE = "#D55E00"
+CYCLE = (BLUE, GREEN, PURPLE, BLACK, OLIVE, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COUNTS = "cividis"
 # So many units are drawn one by one; a histogram of them would be a comb.
 FEW_UNITS = 20
-# Room for the ticks and the label of an axis.
-BELOW_LABEL_INCHES = 0.48
+# Heights of the ticks of an axis and of a line of its label, below which the legend of one of several panels stands.
+LABEL_INCHES, LINE_INCHES = 0.3, 0.19
 
 NAMES = {
     "firing_rate_mean": "mean firing rate (Hz)",
@@ -62,53 +65,34 @@ def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
     return ax
 
 
-def png(drawn: Axes | Figure | Sequence[Axes], *, dpi: int = 160) -> bytes:
-    """Render a figure, or the figure that axes belong to, as PNG.
-
-    Parameters
-    ----------
-    drawn
-        What a function of this package gave.
-    dpi
-        Dots per inch.
+def panels(
+    axes: Sequence[Axes] | None, n: int, *, width: float, height: float, across: int, shared: bool = False
+) -> list[Axes]:
+    """Take the axes given, or make panels of this size in inches, so many across, whose vertical axis may be shared.
 
     Raises
     ------
     AnalysisError
-        If it is nothing that was drawn.
-
-    Examples
-    --------
-    >>> png(canvas(None), dpi=20)[1:4]
-    b'PNG'
+        If there are fewer axes than panels.
     """
-    first = drawn[0] if isinstance(drawn, Sequence) and drawn else drawn
-    if not isinstance(first, (Axes, Figure)):
+    if axes is None:
+        across = min(across, n)
+        figure = Figure(figsize=(width * across + 1.2, height * -(-n // across)), layout="constrained")
+        grid = figure.subplots(-(-n // across), across, squeeze=False, sharey="row" if shared else "none").ravel()
+        for spare in grid[n:]:
+            spare.remove()
+        return list(grid[:n])
+    if len(axes) < n:
         raise AnalysisError(
-            f"a {type(drawn).__name__} is no figure.",
-            "There is nothing to render.",
-            "Give what a function of `ann2neo.figures` returned.",
+            f"{n} indicators were to be drawn on {len(axes)} axes.", "Some would have no place.", "Give one axes each."
         )
-    figure = first if isinstance(first, Figure) else figure_of(first)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+    return list(axes)[:n]
 
 
-def figure_of(ax: Axes) -> Figure:
-    """Find the figure that axes lie in.
-
-    Raises
-    ------
-    AnalysisError
-        If they were removed from theirs.
-    """
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise AnalysisError(
-            "the axes belong to no figure.", "Nothing can be drawn on them.", "Leave `ax` out for a figure of its own."
-        )
-    return figure
+def leftmost(ax: Axes) -> bool:
+    """Whether axes lie in the first column of their figure, or in no grid at all."""
+    spec = ax.get_subplotspec()
+    return spec is None or spec.is_first_col()
 
 
 def tidy(ax: Axes) -> Axes:
@@ -117,10 +101,11 @@ def tidy(ax: Axes) -> Axes:
     return ax
 
 
-def say(ax: Axes, text: str, *, keep_x: bool = False) -> Axes:
+def say(ax: Axes, text: str, *, keep: Literal["", "x", "y"] = "") -> Axes:
     """Write why there is nothing to see, and leave out scales that would mean nothing."""
-    ax.set_yticks([])
-    if not keep_x:
+    if keep != "y":
+        ax.set_yticks([])
+    if keep != "x":
         ax.set_xticks([])
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True)
     return ax
@@ -172,22 +157,24 @@ def with_words(label: str, words: str) -> str:
     return f"{label}\n({words})" if words else label
 
 
-def legend_below(ax: Axes, *, n_columns: int = 1) -> None:
-    """Name the marks below the axis, where they hide nothing; in a figure that does not make room by itself, inside, where there is most room."""
+def legend_outside(ax: Axes, handles: Sequence[Artist] | None = None, *, n_columns: int = 1) -> None:
+    """Name the marks outside of all axes, where they hide nothing; on one of several axes, or where no layout makes room, inside where there is most room."""
     figure = figure_of(ax)
-    engine = figure.get_layout_engine()
-    if engine is None or not isinstance(engine, ConstrainedLayoutEngine):
-        ax.legend(fontsize="small", loc="best", edgecolor="none", facecolor="white", framealpha=0.85)
-        return
-    below_label = ax.transAxes + ScaledTranslation(0, -BELOW_LABEL_INCHES, figure.dpi_scale_trans)
-    ax.legend(
-        fontsize="small",
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        bbox_transform=below_label,
-        ncols=n_columns,
-        frameon=False,
-    )
+    of_ax, words = ax.get_legend_handles_labels()
+    shown = list(of_ax if handles is None else handles)
+    names = words if handles is None else [str(handle.get_label()) for handle in shown]
+    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        ax.legend(shown, names, loc="best", frameon=True, edgecolor="none", facecolor="white", framealpha=0.85)
+    elif _other_panels(figure, ax):
+        inches = LABEL_INCHES + LINE_INCHES * (1 + ax.get_xlabel().count("\n"))
+        below = ax.transAxes + ScaledTranslation(0, -inches, figure.dpi_scale_trans)
+        ax.legend(shown, names, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=n_columns)
+    else:
+        figure.legend(shown, names, loc="outside lower center", ncols=n_columns)
+
+
+def _other_panels(figure: Figure, ax: Axes) -> bool:
+    return any(other is not ax and other.get_label() != "<colorbar>" for other in figure.axes)
 
 
 def plain_log(axis: Axis, *, counts: bool = False) -> None:
@@ -210,18 +197,3 @@ def name_units(axis: Axis, n_units: int) -> None:
         axis.set_ticks([unit + 0.5 for unit in range(n_units)], labels=[str(unit) for unit in range(n_units)])
     else:
         axis.set_major_locator(MaxNLocator(6, integer=True))
-
-
-def name_layers(ax: Axes, names: list[str]) -> None:
-    """Write the names of layers below an axis at 0, 1, 2, ..., slanted where they would not fit side by side."""
-    at = range(len(names))
-    if (
-        sum(max(map(len, name.split("\n"))) for name in names) * 0.09
-        > figure_of(ax).get_figwidth() * ax.get_position().width
-    ):
-        lines = [name.replace("\n", ", ") for name in names]
-        ax.set_xticks(at, lines, rotation=40, ha="right", rotation_mode="anchor", fontsize="small")
-    else:
-        ax.set_xticks(at, names)
-    ax.set_xlim(-0.6, len(names) - 0.4)
-    ax.set_xlabel("layer")

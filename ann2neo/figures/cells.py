@@ -6,17 +6,19 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 
-from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units
+from ann2neo.figures.drawing import Drawing, figure_of
+from ann2neo.figures.halves import sample
 from ann2neo.population.observed import ObservedUnits
 
 MAX_ROWS, MAX_COLUMNS = 400, 1000
 UNOBSERVED = "#DDDDDD"
 
 
-def draw_cells(cells: ObservedUnits, ax: Axes | None = None) -> Axes:
+def draw_cells(cells: ObservedUnits, ax: Axes | None = None, *, units: int | None = None) -> Drawing:
     """Draw the rate of every unit over time, segment after segment; time in which a unit was not observed is grey.
 
     Parameters
@@ -25,9 +27,12 @@ def draw_cells(cells: ObservedUnits, ax: Axes | None = None) -> Axes:
         Whose spikes are drawn.
     ax
         Where to draw; None for a figure of its own.
+    units
+        At most so many units; None for 400.
     """
-    ax = canvas(ax, 7.2, 4.4)
-    parts = [_rates(cells, number, edges) for number, edges in _edges(cells)]
+    ax = canvas(ax, 7.4, 4.4)
+    chosen = sample(cells.n_units, units or MAX_ROWS)
+    parts = [_rates(cells, number, edges, chosen) for number, edges in _edges(cells)]
     lengths = [float(edges[-1] - edges[0]) / 1000 for _, edges in _edges(cells)]
     top = max((float(np.nanmax(part)) for part in parts if np.isfinite(part).any()), default=1.0)
     colours = matplotlib.colormaps[COUNTS].with_extremes(bad=UNOBSERVED)
@@ -38,16 +43,20 @@ def draw_cells(cells: ObservedUnits, ax: Axes | None = None) -> Axes:
             extent=(begin, begin + length, cells.n_units, 0),
         )  # fmt: skip
         begin += length
-        ax.axvline(begin, color=VERMILLION, linewidth=1.0)
+        ax.axvline(begin, color="white", linewidth=1.5)
     ax.lines[-1].remove()
     ax.set_xlim(0, begin)
     ax.set_ylim(cells.n_units, 0)
     ax.set_xlabel("time (s)" if len(parts) == 1 else f"time (s), {len(parts)} segments one after another")
-    ax.set_ylabel("unit")
-    _name(ax, cells)
+    some = chosen.size < cells.n_units
+    ax.set_ylabel(f"{chosen.size:,} of {cells.n_units:,} units" if some else "unit")
+    if not some:
+        _name(ax, cells)
+    else:
+        name_units(ax.yaxis, cells.n_units)
     if drawn is not None:
         figure_of(ax).colorbar(drawn, ax=ax, label="rate (Hz)", pad=0.02)
-    return ax
+    return Drawing(axes=(ax,))
 
 
 def _name(ax: Axes, cells: ObservedUnits) -> None:
@@ -71,16 +80,17 @@ def _edges(cells: ObservedUnits) -> list[tuple[int, Float[np.ndarray, " edge"]]]
     ]
 
 
-def _rates(cells: ObservedUnits, segment: int, edges: Float[np.ndarray, " edge"]) -> Float[np.ndarray, "row column"]:
-    """Divide spikes by observed time, in Hz; NaN where nothing was observed. Many units are averaged in blocks of neighbours."""
-    sums, time = np.zeros((2, cells.n_units, edges.size - 1))
-    for unit, pieces in enumerate(cells.pieces):
+def _rates(
+    cells: ObservedUnits, segment: int, edges: Float[np.ndarray, " edge"], units: Int[np.ndarray, " row"]
+) -> Float[np.ndarray, "row column"]:
+    """Divide spikes by observed time, in Hz; NaN where nothing was observed."""
+    sums, time = np.zeros((2, units.size, edges.size - 1))
+    for row, unit in enumerate(units.tolist()):
+        pieces = cells.pieces[unit]
         times = cells.cells.times(unit, segment, pieces) * pieces.ms
-        sums[unit] = np.histogram(times, edges)[0]
+        sums[row] = np.histogram(times, edges)[0]
         for start, stop in pieces.borders_ms(segment):
-            time[unit] += np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None)
-    rows = np.linspace(0, cells.n_units, min(cells.n_units, MAX_ROWS) + 1).astype(np.int64)[:-1]
-    sums, time = np.add.reduceat(sums, rows, axis=0), np.add.reduceat(time, rows, axis=0)
+            time[row] += np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None)
     return np.where(time > 0, sums / np.where(time > 0, time, 1.0) * 1000, np.nan)
 
 

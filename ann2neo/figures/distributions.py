@@ -1,4 +1,4 @@
-"""Distributions over units, one per layer."""
+"""Distributions over units, a row for each layer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 from ann2neo.figures.canvas import (
     BLACK,
     BLUE,
+    CHANCE,
     FEW_UNITS,
-    ORANGE,
     SKY,
     Population,
     canvas,
-    name_layers,
+    legend_outside,
     pick,
     plain_log,
     say,
@@ -26,17 +26,19 @@ from ann2neo.figures.canvas import (
     window_words,
     with_words,
 )
+from ann2neo.figures.drawing import Drawing, styled
 from ann2neo.figures.given import unit_table
+from ann2neo.figures.rows import height_of, name_rows
 
-MAX_WIDTH = 11.0
 # Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
 FEW_BINS, MANY_BINS, MANY_UNITS = 30, 60, 2000
 
 
-def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Axes:
-    """Draw how the firing rates of each layer's units are distributed, silent units included.
+@styled()
+def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Drawing:
+    """Draw how the firing rates of each layer's units are distributed, silent units included: a row for each layer.
 
-    The right axis reads the same as spikes per bin, where there are bins.
+    The upper axis reads the same as spikes per bin, where there are bins.
 
     Parameters
     ----------
@@ -51,34 +53,33 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> firing_rate(table).get_ylabel()
+    >>> firing_rate(table).ax.get_xlabel()
     'firing rate (Hz, in pseudo-time)'
     """
     table = unit_table(table, "firing_rate", "p_spike")
     names = list(dict.fromkeys(table["layer"]))
-    ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
+    ax = tidy(canvas(ax, 6.8, height_of(len(names), frame=1.9)))
     chosen = {name: pick(table, name, population) for name in names}
     values = {name: _finite(units["firing_rate"]) for name, units in chosen.items()}
     top = max((v.max() for v in values.values() if v.size), default=0.0) or 1.0
     _bodies(ax, values, np.linspace(0, top, _n_bins(values) + 1))
-    ax.set_ylim(-0.02 * top, 1.05 * top)
-    ax.set_ylabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
-    name_layers(ax, [_with_counts(name, units, values[name].size) for name, units in chosen.items()])
+    ax.set_xlim(-0.02 * top, 1.05 * top)
+    ax.set_xlabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
+    name_rows(ax, list(map(str, names)), [_counts(units, values[name].size) for name, units in chosen.items()])
     per_bin = _bins_per_spike_rate(table)
     if np.isfinite(per_bin):
-        right = ax.secondary_yaxis(
-            "right", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin))
-        )
-        right.set_ylabel("spikes per bin")
+        upper = ax.secondary_xaxis("top", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin)))
+        upper.set_xlabel("spikes per bin")
     _legend(ax, chance=False)
-    return ax
+    return Drawing(axes=(ax,))
 
 
-def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Axes:
-    """Draw how the Fano factors of each layer's units are distributed, on a logarithmic axis, with what chance predicts.
+@styled()
+def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population = "all") -> Drawing:
+    """Draw how the Fano factors of each layer's units are distributed, on a logarithmic axis, with what chance predicts: a row for each layer.
 
     The chance mark is the mean of the units' expectations given their spike counts and the windows. Units without a Fano factor, and those at exactly 0, have
-    no place on the axis; their share is written below the layer.
+    no place on the axis; how many units are shown is written beside the layer.
 
     Parameters
     ----------
@@ -93,34 +94,31 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> fano(table).get_ylabel()
+    >>> fano(table).ax.get_xlabel()
     'Fano factor\\n(windows: 5 bins)'
     """
     table = unit_table(table, "fano", "fano_expected")
     names = list(dict.fromkeys(table["layer"]))
-    ax = tidy(canvas(ax, min(max(5.0, 1.6 + 1.1 * len(names)), MAX_WIDTH)))
+    ax = tidy(canvas(ax, 6.8, height_of(len(names), frame=1.7)))
     chosen = {name: pick(table, name, population) for name in names}
     values = {name: _finite(units["fano"]) for name, units in chosen.items()}
     shown = {name: v[v > 0] for name, v in values.items()}
     chance = [float(np.mean(e)) if (e := _finite(units["fano_expected"])).size else np.nan for units in chosen.values()]
     every = np.concatenate([*shown.values(), np.array([c for c in chance if c > 0])]) if shown else np.zeros(0)
-    ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
-    name_layers(ax, [_with_counts(name, units, shown[name].size) for name, units in chosen.items()])
+    ax.set_xlabel(with_words("Fano factor", window_words(table.attrs)))
+    name_rows(ax, list(map(str, names)), [_counts(units, shown[name].size) for name, units in chosen.items()])
     if every.size == 0:
-        return say(ax, "no unit has a Fano factor", keep_x=True)
+        return Drawing(axes=(say(ax, "no unit has a Fano factor", keep="y"),))
     low, high = every.min() / 1.15, every.max() * 1.15
-    ax.set_yscale("log")
-    _bodies(
-        ax,
-        shown,
-        np.geomspace(low, high, _n_bins(shown) + 1),
-        means=[v.mean() if v.size else np.nan for v in values.values()],
-    )
-    ax.hlines(chance, np.arange(len(names)) - 0.42, np.arange(len(names)) + 0.42, color=ORANGE, linewidth=2, zorder=3)
-    ax.set_ylim(low, high)
-    plain_log(ax.yaxis)
+    ax.set_xscale("log")
+    means = [v.mean() if v.size else np.nan for v in values.values()]
+    _bodies(ax, shown, np.geomspace(low, high, _n_bins(shown) + 1), means=means)
+    places = np.arange(len(names))
+    ax.vlines(chance, places - 0.42, places + 0.42, color=CHANCE, linewidth=2, zorder=3)
+    ax.set_xlim(low, high)
+    plain_log(ax.xaxis)
     _legend(ax, chance=True)
-    return ax
+    return Drawing(axes=(ax,))
 
 
 def _bodies(
@@ -129,7 +127,7 @@ def _bodies(
     edges: Float[np.ndarray, " edge"],
     means: list[float] | None = None,
 ) -> None:
-    """Draw a histogram standing on both sides of each layer's place, scaled to its own tallest bin, with mean and median."""
+    """Draw a histogram that lies on both sides of each layer's row, scaled to its own tallest bin, with mean and median."""
     for place, sample in enumerate(values.values()):
         if sample.size == 0:
             continue
@@ -141,20 +139,20 @@ def _bodies(
         counts = np.histogram(sample, edges)[0]
         half = np.repeat(0.4 * counts / max(counts.max(), 1), 2)
         edge, some = np.repeat(edges, 2)[1:-1], half > 0
-        ax.fill_betweenx(edge, place - half, place + half, where=some, facecolor=SKY, edgecolor=BLUE, linewidth=0.4)
+        ax.fill_between(edge, place - half, place + half, where=some, facecolor=SKY, edgecolor=BLUE, linewidth=0.4)
         _summary_marks(ax, place, sample, mean)
 
 
 def _dots(ax: Axes, place: int, sample: Float[np.ndarray, " unit"]) -> None:
-    """Draw few units one by one, side by side in the order of their values, so that the figure is the same every time."""
+    """Draw few units one by one, spread over the row in the order of their values, so that the figure is the same every time."""
     spread = np.linspace(-0.25, 0.25, sample.size) if sample.size > 1 else np.zeros(1)
-    ax.plot(place + spread, np.sort(sample), "o", color=SKY, markeredgecolor=BLUE, markersize=5, clip_on=False)
+    ax.plot(np.sort(sample), place + spread, "o", color=SKY, markeredgecolor=BLUE, markersize=5, clip_on=False)
 
 
 def _summary_marks(ax: Axes, place: int, sample: Float[np.ndarray, " unit"], mean: float) -> None:
     if sample.size > 1:
-        ax.hlines(np.median(sample), place - 0.2, place + 0.2, color=BLACK, linewidth=1.5, zorder=4)
-        ax.plot(place, mean, "D", color="white", markeredgecolor=BLACK, markersize=6, zorder=5)
+        ax.vlines(np.median(sample), place - 0.25, place + 0.25, color=BLACK, linewidth=1.5, zorder=4)
+        ax.plot(mean, place, "D", color="white", markeredgecolor=BLACK, markersize=5, zorder=5)
 
 
 def _n_bins(values: dict[str, Float[np.ndarray, " unit"]]) -> int:
@@ -163,22 +161,28 @@ def _n_bins(values: dict[str, Float[np.ndarray, " unit"]]) -> int:
 
 def _legend(ax: Axes, *, chance: bool) -> None:
     marks = [
-        Line2D([], [], marker="D", color="white", markeredgecolor=BLACK, linestyle="", label="mean"),
-        Line2D([], [], color=BLACK, label="median"),
-        *([Line2D([], [], color=ORANGE, linewidth=2, label="mean expected by chance")] if chance else []),
+        Line2D([], [], marker="D", color="white", markeredgecolor=BLACK, linestyle="", markersize=5, label="mean"),
+        Line2D([], [], color=BLACK, marker="|", linestyle="", markersize=10, markeredgewidth=1.5, label="median"),
+        *([chance_handle("mean expected by chance")] if chance else []),
     ]
-    ax.legend(handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize="small")
+    legend_outside(ax, marks, n_columns=3)
 
 
-def _with_counts(name: str, units: pd.DataFrame, n_shown: int) -> str:
-    silent = (units["quality"] == "silent").mean() if len(units) else 0
-    lacking = len(units) - n_shown
-    lines = [name, f"{len(units):,} unit{'s' * (len(units) != 1)}"]
-    if silent:
-        lines.append(f"{silent:.0%} silent" if silent >= 0.005 else "<1% silent")
-    if lacking and lacking != (units["quality"] == "silent").sum():
-        lines.append(f"{n_shown:,} shown")
-    return "\n".join(lines)
+def chance_handle(words: str) -> Line2D:
+    """Make the legend's entry for what chance predicts where it is an upright bar."""
+    return Line2D([], [], color=CHANCE, marker="|", linestyle="", markersize=11, markeredgewidth=2, label=words)
+
+
+def _counts(units: pd.DataFrame, n_shown: int) -> str:
+    """Count units, silent ones, and those that are shown where these are fewer."""
+    n_silent = int((units["quality"] == "silent").sum())
+    words = [f"{len(units):,} unit{'s' * (len(units) != 1)}"]
+    if n_silent:
+        share = n_silent / len(units)
+        words.append(f"{share:.0%} silent" if share >= 0.005 else "<1% silent")
+    if (lacking := len(units) - n_shown) and lacking != n_silent:
+        words.append(f"{n_shown:,} shown")
+    return ", ".join(words)
 
 
 def _has_bins(table: pd.DataFrame) -> bool:

@@ -10,14 +10,16 @@ from scipy import special
 
 from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
-from ann2neo.figures.canvas import BLUE, ORANGE, VERMILLION, canvas, legend_below, say, tidy
+from ann2neo.figures.canvas import BLACK, BLUE, CHANCE, canvas, legend_outside, plain_log, say, tidy
+from ann2neo.figures.drawing import Drawing, styled
 from ann2neo.recording import Recording
 
-# The few longest intervals would squeeze the rest of the axis.
-QUANTILE_SHOWN = 0.999
+# The few longest intervals would squeeze the rest of the axis; a saturated layer has intervals of one bin alone.
+QUANTILE_SHOWN, LEAST_SHOWN = 0.999, 5
 
 
-def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: int | None = None) -> Axes:
+@styled()
+def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: int | None = None) -> Drawing:
     r"""Draw how often each inter-spike interval occurs, with the geometric law and the exponential that is often taken in its place.
 
     The reference is exact given the spike counts: of a unit with n spikes on L bins, :math:`(n-1)\binom{L-s}{n-1} / \binom{L}{n}` intervals of s bins are
@@ -43,7 +45,7 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     Examples
     --------
     >>> import ann2neo
-    >>> isi_law(ann2neo.from_array(np.ones((9, 1), bool)), "array").get_xlabel()
+    >>> isi_law(ann2neo.from_array(np.ones((9, 1), bool)), "array").ax.get_xlabel()
     'inter-spike interval (bins; pseudo-time: 1 bin = 1 input)'
     """
     recording = given.recording(recording)
@@ -57,7 +59,7 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     ax.set_title(layer if unit is None else recording.layer(layer).unit_names[unit])
     total = int(intervals.sum())
     if total == 0:
-        return say(ax, "no interval: fewer than two spikes")
+        return Drawing(axes=(say(ax, "no interval: fewer than two spikes"),))
     shown = max(2, int(np.searchsorted(np.cumsum(intervals), QUANTILE_SHOWN * total)) + 1)
     s = np.arange(1, shown + 1)
     observed = intervals[: shown + 1][1:] / total
@@ -70,19 +72,22 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
         label=f"observed ({total:,} intervals)",
     )
     expected = expected_intervals(per_stretch, lengths, shown) / total
-    ax.plot(s, expected, color=ORANGE, linewidth=2, label="geometric, given the spike counts")
+    ax.plot(s, expected, color=CHANCE, linewidth=2, label="geometric, given the spike counts")
     ax.plot(
         s,
         _exponential(per_stretch, lengths, s) / total,
-        color=VERMILLION,
+        color=BLACK,
+        linewidth=1.2,
         linestyle="--",
         label="exponential (continuous time)",
     )
     ax.set_yscale("log")
     ax.set_ylim(max(0.3 / total, 0.3 * observed[observed > 0].min()), 2 * max(observed.max(), 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    legend_below(ax)
-    return ax
+    ax.set_xlim(0.5, max(shown, LEAST_SHOWN) + 0.5)
+    plain_log(ax.yaxis)
+    legend_outside(ax)
+    return Drawing(axes=(ax,))
 
 
 def _check_unit(recording: Recording, layer: str, unit: int | None) -> None:

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import (
     BLACK,
+    CHANCE,
     COUNTS,
     CYCLE,
     MARKERS,
     NAMES,
     Population,
     canvas,
-    figure_of,
-    name_layers,
+    leftmost,
+    panels,
     say,
     tidy,
 )
+from ann2neo.figures.distributions import chance_handle
+from ann2neo.figures.drawing import Drawing, figure_of, styled
+from ann2neo.figures.rows import height_of, name_rows, short_names
 
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var")
-CHANCE = {
+CHANCE_OF = {
     "fano_mean": "fano_expected_mean",
     "cv_mean": "cv_expected_mean",
     "label_share_mean": "label_share_expected_mean",
@@ -46,19 +53,22 @@ COLUMNS = (
     "label_share_mean",
 )
 LINES = ("-", "--", ":", "-.")
+# Panels side by side; layers that a legend names one by one.
+MAX_ACROSS, MAX_LAYERS = 4, 10
 
 
+@styled()
 def indicators(
     states: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     axes: Sequence[Axes] | None = None,
     *,
     shown: Sequence[str] = INDICATORS,
     population: Population = "all",
-) -> list[Axes]:
-    """Draw indicators by layer for networks in several states, one panel each.
+) -> Drawing:
+    """Draw indicators by layer for networks in several states: a panel for each indicator, a row for each layer.
 
-    Every network is a mark; a line joins the means over the networks of a state (not the network row, which pools all layers). Short bars are the values that chance predicts for indicators that have
-    such a value (a mean rate has none: it does not depend on the order of inputs).
+    Every network is a mark; a line joins the means over the networks of a state (not the network row, which pools all layers). Upright bars are the values that chance predicts for indicators that
+    have such a value (a mean rate has none: it does not depend on the order of inputs).
 
     Parameters
     ----------
@@ -71,41 +81,48 @@ def indicators(
     population
         All units, or those of good quality.
 
+    Raises
+    ------
+    AnalysisError
+        If what is given is no summary, or has no such column.
+
     Examples
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> [ax.get_title() for ax in indicators({"mine": ann2neo.summarize(table)}, shown=["fano_mean"])]
-    ['mean Fano factor']
+    >>> indicators({"mine": ann2neo.summarize(table)}, shown=["fano_mean"]).ax.get_xlabel()
+    'mean Fano factor'
     """
     named = given.by_name(states, "states", 'Name them: indicators({"memorizing": [summary, ...], "mine": summary}).')
     tables = {name: [given.summary(each) for each in of_state] for name, of_state in named.items()}
     given.known_columns(next(iter(tables.values()))[0], shown, "summary")
     layers = list(dict.fromkeys(layer for each in tables.values() for table in each for layer in table["layer"]))
-    panels = _panels(axes, shown, width=min(max(3.6, 1.5 + 0.55 * len(layers)), 6.0))
-    spread = np.linspace(-0.18, 0.18, len(tables)) if len(tables) > 1 else np.zeros(1)
+    height = height_of(len(layers), frame=1.2)
+    drawn = [tidy(ax) for ax in panels(axes, len(shown), width=2.5, height=height, across=MAX_ACROSS, shared=True)]
+    spread = np.linspace(-0.2, 0.2, len(tables)) if len(tables) > 1 else np.zeros(1)
     some_chance = False
-    for ax, indicator in zip(panels, shown):
+    for ax, indicator in zip(drawn, shown):
         for i, each in enumerate(tables.values()):
             rows = [_by_layer(table, layers, indicator, population) for table in each]
-            _marks(
-                ax, np.array(rows).reshape(-1, len(layers)), spread[i], i, joined=len(layers) - ("network" in layers)
-            )
-            if indicator in CHANCE and all(CHANCE[indicator] in table for table in each):
-                chance = [_by_layer(table, layers, CHANCE[indicator], population) for table in each]
+            values = np.array(rows).reshape(-1, len(layers))
+            _marks(ax, values, spread[i], i, joined=len(layers) - ("network" in layers))
+            if indicator in CHANCE_OF and all(CHANCE_OF[indicator] in table for table in each):
+                chance = [_by_layer(table, layers, CHANCE_OF[indicator], population) for table in each]
                 some_chance |= _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
-        ax.set_title(NAMES.get(indicator, indicator))
-        name_layers(ax, layers)
+        ax.set_xlabel(NAMES.get(indicator, indicator).replace(" (", "\n("))
         _from_zero(ax)
-        if not np.isfinite(ax.dataLim.intervaly).all():
-            say(ax, "no layer has this indicator", keep_x=True)
-    _state_legend(panels, tables, some_chance)
-    return panels
+        if not np.isfinite(ax.dataLim.intervalx).all():
+            say(ax, "no layer has\nthis indicator", keep="y")
+        if axes is not None or leftmost(ax):
+            name_rows(ax, list(map(str, layers)))
+    _state_legend(drawn, tables, some_chance)
+    return Drawing(axes=tuple(drawn))
 
 
+@styled()
 def learning(
     history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = INDICATORS
-) -> list[Axes]:
+) -> Drawing:
     """Draw indicators over training epochs, one panel each: a colour for each layer, dark to light with depth (the whole network black), a style of line for each state.
 
     Parameters
@@ -126,7 +143,7 @@ def learning(
     Examples
     --------
     >>> history = pd.DataFrame({"epoch": [0, 1], "layer": "fc1", "fano_mean": [0.8, 1.4]})
-    >>> learning(history, shown=["fano_mean"])[0].lines[0].get_ydata().tolist()
+    >>> learning(history, shown=["fano_mean"]).ax.lines[0].get_ydata().tolist()
     [0.8, 1.4]
     """
     history = given.kind(history, pd.DataFrame, "a concatenation of `ann2neo.summarize`")
@@ -142,8 +159,8 @@ def learning(
         list(dict.fromkeys(history["state"])) if "state" in history else [""],
     )
     colours = dict(zip(layers, colormaps["viridis"](np.linspace(0.1, 0.9, len(layers))))) | {"network": BLACK}
-    panels = _panels(axes, shown, width=4.2)
-    for ax, indicator in zip(panels, shown):
+    drawn = [tidy(ax) for ax in panels(axes, len(shown), width=4.0, height=3.0, across=2)]
+    for ax, indicator in zip(drawn, shown):
         for i, state in enumerate(states):
             of_state = history[history["state"] == state] if "state" in history else history
             for layer, rows in of_state.groupby("layer", sort=False):
@@ -160,23 +177,21 @@ def learning(
                 ax.fill_between(mean.index, low, high, color=colours[layer], alpha=0.2, linewidth=0)
         ax.set_title(NAMES.get(indicator, indicator))
         ax.set_xlabel("training epoch")
-        _from_zero(ax)
-    handles = [Line2D([], [], color=colours[layer], linewidth=2, label=str(layer)) for layer in layers]
-    handles += [
-        Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=str(state))
-        for i, state in enumerate(states)
-        if len(states) > 1
-    ]
-    _legend_above(panels, handles)
-    return panels
+        low, high = ax.dataLim.intervaly
+        if 0 <= low <= high < np.inf:
+            ax.set_ylim(0, 1.06 * high or 1.0)
+    _learning_legend(drawn, layers, states, colours)
+    return Drawing(axes=tuple(drawn))
 
 
+@styled()
 def layer_table(
     summary: pd.DataFrame, ax: Axes | None = None, *, shown: Sequence[str] = COLUMNS, population: Population = "all"
-) -> Axes:
+) -> Drawing:
     """Draw a summary as a heat map of layers by indicators, every number written in its cell.
 
-    Colours compare layers within one indicator: from its smallest to its largest value over layers. The network row pools all units and is not coloured.
+    Colours compare layers within one indicator, from 0 to its largest value over layers (from its smallest where some are negative), so that small differences
+    look small. The network row pools all units and is not coloured.
 
     Parameters
     ----------
@@ -193,7 +208,7 @@ def layer_table(
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> layer_table(ann2neo.summarize(table), shown=["n_units"]).texts[0].get_text()
+    >>> layer_table(ann2neo.summarize(table), shown=["n_units"]).ax.texts[0].get_text()
     '20'
     """
     summary = given.summary(summary)
@@ -202,7 +217,8 @@ def layer_table(
     rows = summary[summary["population"] == population].set_index("layer")
     columns = [c for c in shown if c in rows and rows[c].notna().any()]
     values = rows[columns].to_numpy(float)
-    ax = canvas(ax, max(4.6, 1.8 + 0.95 * len(columns)), 1.5 + 0.36 * max(len(rows), 1))
+    pitch = 0.36 if len(rows) <= 20 else 0.24
+    ax = canvas(ax, max(4.6, 2.2 + 0.95 * len(columns)), 1.5 + pitch * max(len(rows), 1))
     scaled = _scaled(values, np.array([layer != "network" for layer in rows.index], bool))
     scaled[:, [c == "n_units" for c in columns]] = np.nan
     ax.imshow(np.ma.masked_invalid(scaled), aspect="auto", cmap=COUNTS, vmin=0, vmax=1)
@@ -211,29 +227,12 @@ def layer_table(
         ax.text(j, i, _short(value), ha="center", va="center", fontsize="small", color="white" if dark else BLACK)
     ax.set_xticks(range(len(columns)), [_wrapped(c) for c in columns], fontsize="small")
     ax.xaxis.tick_top()
-    ax.set_yticks(range(len(rows)), list(map(str, rows.index)))
+    name_rows(ax, list(map(str, rows.index)))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel(f"{population} units; colour: smallest to largest layer of each column", fontsize="small")
-    return ax
-
-
-def _panels(axes: Sequence[Axes] | None, shown: Sequence[str], width: float) -> list[Axes]:
-    """Take the axes given, or make two columns of panels."""
-    if axes is not None:
-        if len(axes) < len(shown):
-            raise AnalysisError(
-                f"{len(shown)} indicators were to be drawn on {len(axes)} axes.",
-                "Some would have no place.",
-                "Give one axes each.",
-            )
-        return [tidy(ax) for ax in list(axes)[: len(shown)]]
-    n_rows, n_columns = -(-len(shown) // 2), min(2, len(shown))
-    figure = Figure(figsize=(width * n_columns, 2.9 * n_rows + 0.5), layout="constrained")
-    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for spare in grid[len(shown) :]:
-        spare.remove()
-    return [tidy(ax) for ax in grid[: len(shown)]]
+    ax.set_xlabel(f"{population} units; colour: from 0 to the largest layer of each column", fontsize="small")
+    return Drawing(axes=(ax,))
 
 
 def _by_layer(table: pd.DataFrame, layers: list[str], indicator: str, population: str) -> Float[np.ndarray, " layer"]:
@@ -242,61 +241,89 @@ def _by_layer(table: pd.DataFrame, layers: list[str], indicator: str, population
 
 
 def _marks(ax: Axes, values: Float[np.ndarray, "network layer"], shift: float, i: int, joined: int) -> None:
-    x = np.arange(values.shape[1]) + shift
+    places = np.arange(values.shape[1]) + shift
     colour, marker = CYCLE[i % len(CYCLE)], MARKERS[i % len(MARKERS)]
     with np.errstate(invalid="ignore"):
         known = np.isfinite(values)
         mean = np.where(
             known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
         )
-    ax.plot(x[:joined], mean[:joined], color=colour, linewidth=1.2, alpha=0.7)
+    ax.plot(mean[:joined], places[:joined], color=colour, linewidth=1.2, alpha=0.7)
     if len(values) > 1:
-        ax.hlines(mean[joined:], x[joined:] - 0.09, x[joined:] + 0.09, color=colour, linewidth=1.2)
+        ax.vlines(mean[joined:], places[joined:] - 0.09, places[joined:] + 0.09, color=colour, linewidth=1.2)
     alpha = 0.9 if len(values) == 1 else 0.55
     for row in values:
-        ax.plot(x, row, marker, color=colour, markersize=5, markeredgewidth=0, alpha=alpha, clip_on=False)
+        ax.plot(row, places, marker, color=colour, markersize=5, markeredgewidth=0, alpha=alpha, clip_on=False)
 
 
 def _chance_bars(ax: Axes, chance: Float[np.ndarray, "network layer"], shift: float) -> bool:
     """Draw what chance predicts on average, where it predicts anything."""
-    x = np.arange(chance.shape[1]) + shift
+    places = np.arange(chance.shape[1]) + shift
     known = np.isfinite(chance).any(axis=0)
     if known.any():
         mean = np.nanmean(chance[:, known], axis=0)
-        ax.hlines(mean, x[known] - 0.09, x[known] + 0.09, color=BLACK, linewidth=1.8, zorder=4)
+        ax.vlines(mean, places[known] - 0.12, places[known] + 0.12, color=CHANCE, linewidth=2, zorder=4)
     return bool(known.any())
 
 
 def _from_zero(ax: Axes) -> None:
     """Begin the axis at 0 where nothing is below, so that small differences do not look large."""
-    low, high = ax.dataLim.intervaly
+    low, high = ax.dataLim.intervalx
     if 0 <= low <= high < np.inf:
-        ax.set_ylim(0, 1.06 * high or 1.0)
+        ax.set_xlim(0, 1.06 * high or 1.0)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
 
 
-def _state_legend(panels: Sequence[Axes], tables: Mapping[str, list[pd.DataFrame]], chance: bool) -> None:
+def _state_legend(drawn: Sequence[Axes], tables: Mapping[str, list[pd.DataFrame]], chance: bool) -> None:
     handles = [
         Line2D([], [], color=CYCLE[i % len(CYCLE)], marker=MARKERS[i % len(MARKERS)], label=f"{name} (n = {len(each)})")
         for i, (name, each) in enumerate(tables.items())
     ]
     if chance:
-        handles.append(Line2D([], [], color=BLACK, linewidth=1.8, label="expected by chance"))
-    _legend_above(panels, handles)
+        handles.append(chance_handle("expected by chance"))
+    _legend_below(drawn, handles)
 
 
-def _legend_above(panels: Sequence[Axes], handles: list[Line2D]) -> None:
-    figure_of(panels[0]).legend(
-        handles=handles, loc="outside upper center", ncols=min(len(handles), 6), frameon=False, fontsize="small"
-    )
+def _learning_legend(
+    drawn: Sequence[Axes], layers: Sequence[str], states: Sequence[str], colours: Mapping[str, Any]
+) -> None:
+    """Name layers and states; of many layers, a scale from the first to the last."""
+    own = [layer for layer in layers if layer != "network"]
+    few = len(own) <= MAX_LAYERS
+    named = [*own, "network"] if "network" in layers else own
+    handles = [
+        Line2D([], [], color=colours[layer], linewidth=2, label=short)
+        for layer, short in zip(named, short_names(list(map(str, named)))[1])
+        if few or layer == "network"
+    ]
+    handles += [
+        Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=str(state))
+        for i, state in enumerate(states)
+        if len(states) > 1
+    ]
+    if not few:
+        colour_map = ListedColormap([colours[layer] for layer in own])
+        scale = ScalarMappable(norm=BoundaryNorm(range(len(own) + 1), len(own)), cmap=colour_map)
+        ticks = np.unique(np.linspace(0, len(own) - 1, 8).astype(int))
+        bar = figure_of(drawn[0]).colorbar(scale, ax=list(drawn), label="layer, in the order of the network")
+        bar.set_ticks((ticks + 0.5).tolist(), labels=[short_names(list(map(str, own)))[1][tick] for tick in ticks])
+        bar.ax.tick_params(length=0)
+    if handles:
+        _legend_below(drawn, handles)
+
+
+def _legend_below(drawn: Sequence[Axes], handles: list[Line2D]) -> None:
+    figure_of(drawn[0]).legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
 
 
 def _scaled(values: Float[np.ndarray, "layer indicator"], coloured: np.ndarray) -> Float[np.ndarray, "layer indicator"]:
-    """Scale each column to 0 at its smallest and 1 at its largest value; a column without differences, like NaN, has no colour."""
+    """Scale each column to 1 at its largest value and to 0 at 0, or at its smallest where that is negative; NaN has no colour."""
     scaled = np.full(values.shape, np.nan)
     for j, column in enumerate(values.T):
         known = np.isfinite(column) & coloured
         if known.any():
-            low, high = column[known].min(), column[known].max()
+            low, high = min(column[known].min(), 0.0), column[known].max()
             scaled[known, j] = (column[known] - low) / (high - low) if high > low else np.nan
     return scaled
 
@@ -304,7 +331,7 @@ def _scaled(values: Float[np.ndarray, "layer indicator"], coloured: np.ndarray) 
 def _short(value: float) -> str:
     if not np.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:#.3g}".rstrip(".")
 
 
 def _wrapped(column: str) -> str:

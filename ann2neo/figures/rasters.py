@@ -1,35 +1,54 @@
-"""Spikes over pseudo-time and over classes, as images of counts."""
+"""Spikes over pseudo-time, as an image: a row for each unit, or for each of a sample."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 
+from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.figures import given
-from ann2neo.figures.canvas import COUNTS, FEW_UNITS, VERMILLION, canvas, figure_of, name_units
+from ann2neo.figures.borders import mark_borders
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units
 from ann2neo.figures.cells import cells_or_recording, draw_cells
+from ann2neo.figures.drawing import Drawing, figure_of, styled
+from ann2neo.figures.halves import by_similarity, by_tuning, sample, sorting_half
+from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.tuning import labels_of, rates_by_label
 from ann2neo.population.observed import ObservedUnits
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording
-from ann2neo.windows import column_of, order_words, sums_by_code
+from ann2neo.recording.trials import with_bins
+from ann2neo.windows import order_words
 
-MAX_ROWS, MAX_COLUMNS = 400, 1000
-# More borders than this would hide the image, more names would overlap.
-MAX_BORDERS, MAX_NAMES = 60, 20
+Sort = Literal["rate", "tuning", "similarity"]
+# Rows of one layer, of all layers together, of one among many; columns of an image.
+MAX_ROWS, ALL_ROWS, FEW_ROWS, MAX_COLUMNS = 400, 800, 24, 1000
+# Up to so many times as many bins are drawn one by one, since a mean over one bin and a half is hard to read.
+SLIGHTLY_MORE = 1.5
+SORTED_BY = {"rate": "by rate", "tuning": "by preferred label", "similarity": "by similarity"}
 
 
-def raster(recording: Any, ax: Axes | None = None, *, layer: str | None = None) -> Axes:
-    """Draw spikes over pseudo-time as an image: the share of bins with a spike in blocks of units and bins.
+@styled()
+def raster(
+    recording: Any,
+    ax: Axes | None = None,
+    *,
+    layer: str | None = None,
+    sort: Sort | None = None,
+    units: int | None = None,
+    inputs: int | None = None,
+) -> Drawing:
+    """Draw spikes over pseudo-time as an image: a row for each unit, a column for each bin.
 
-    Bins lie as the recording is arranged: give ``recording.arrange("label")`` to sort them by class, whose borders are then marked. Where units and bins are
-    few, a block is one unit in one bin. One layer has an axis of units; several are stacked at equal height. Of cells, the rate over time is drawn; time in which
-    a unit was not observed is grey.
+    Bins lie as the recording is arranged: ``recording.arrange("label")`` sorts them by class, whose borders are then marked. Of many units a sample is drawn, which is not
+    averaged, so that what units do stays visible; of more than 1,000 bins a column is the mean over neighbouring ones. One layer has an axis of units; several
+    are stacked at equal height. Of cells, the rate over time is drawn; time in which a unit was not observed is grey.
 
     Parameters
     ----------
@@ -39,215 +58,234 @@ def raster(recording: Any, ax: Axes | None = None, *, layer: str | None = None) 
         Where to draw; None for a figure of its own.
     layer
         Name of a layer; None for all.
-
-    Examples
-    --------
-    >>> import ann2neo
-    >>> ax = raster(ann2neo.from_array(np.eye(4, dtype=bool)))
-    >>> ax.get_xlabel()
-    'pseudo-time: 1 bin = 1 input (bin, presented order)'
-    """
-    found = cells_or_recording(recording)
-    if isinstance(found, ObservedUnits):
-        return draw_cells(found, ax)
-    recording = given.recording(found)
-    ax = canvas(ax, 7.2, 4.4)
-    layers = recording.layers if layer is None else (recording.layer(layer),)
-    rows = MAX_ROWS if len(layers) == 1 else max(40, MAX_ROWS // len(layers))
-    images = [block_means(each.raster, rows, MAX_COLUMNS) for each in layers]
-    top = max((float(image.max()) for image in images if image.size), default=0.0)
-    block = _block_words([each.n_units for each in layers], images, recording.n_bins)
-    drawn = _stack(ax, layers, images, recording.n_bins, (top or 1.0) if block else 1.0)
-    if block:
-        figure_of(ax).colorbar(drawn, ax=ax, label=f"spikes per bin{block}", pad=0.02)
-    else:
-        _two_colours(ax, drawn)
-    ax.set_xlabel(_pseudotime_label(recording))
-    _mark_borders(ax, recording)
-    return ax
-
-
-def label_rates(recording: Recording, layer: str, ax: Axes | None = None) -> Axes:
-    """Draw how often each unit of a layer spikes for each label: a map of classes by units.
-
-    Units are sorted by the label for which they spike most, so that tuning shows as a staircase even where there is none: compare with shuffled labels before
-    it is believed; units with the same rate for all labels (silent ones, for instance) come last. More than 1,000 units are averaged in blocks of neighbours.
-
-    Parameters
-    ----------
-    recording
-        Spikes and labels, in any arrangement.
-    layer
-        Name of the layer.
-    ax
-        Where to draw; None for a figure of its own.
+    sort
+        How units of a layer are sorted, after they were sampled: "rate" (most active first), "tuning" (by the label for which they spike most), "similarity"
+        (neighbours are alike). The last two sort by one half of the inputs and draw the other, in which chance makes no pattern; None for their own order.
+    units
+        At most so many units of each layer; None for 400, or fewer where there are many layers.
+    inputs
+        At most so many inputs, drawn evenly from those of the recording, every bin a column of its own; None for all.
 
     Raises
     ------
+    AnalysisError
+        If there is no such order, or a number is not positive.
     WindowError
-        If the trials have no labels.
+        If units are to be sorted by tuning and the trials have no labels.
+
+    References
+    ----------
+    .. [1] Stringer et al., Rastermap: a discovery method for neural population recordings, Nature Neuroscience 2025, doi:10.1038/s41593-024-01783-4
+       (sorting by similarity, to the same end by other means).
 
     Examples
     --------
     >>> import ann2neo
-    >>> spikes = np.array([[1, 0], [1, 0], [0, 1]], bool)
-    >>> ax = label_rates(ann2neo.from_array(spikes, labels=[5, 5, 7]), "array")
-    >>> ax.images[0].get_array().tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
+    >>> raster(ann2neo.from_array(np.eye(4, dtype=bool))).ax.get_xlabel()
+    'pseudo-time: 1 bin = 1 input (bin, presented order)'
     """
-    recording = given.recording(recording)
-    ax = canvas(ax, 7.2, 3.6)
-    codes, names = _labels(recording)
-    rates = rates_by_label(recording.layer(layer).raster, codes, len(names))
-    untuned = rates.max(axis=0) == rates.min(axis=0)
-    order = np.lexsort((-rates.max(axis=0), rates.argmax(axis=0), untuned))
-    edges = _edges(order.size, MAX_COLUMNS)
-    image = np.add.reduceat(rates[:, order], edges[:-1], axis=1) / np.diff(edges)
-    drawn = ax.imshow(
-        image,
-        aspect="auto",
-        interpolation="nearest",
-        cmap=COUNTS,
-        vmin=0,
-        vmax=float(image.max(initial=0.0)) or 1.0,
-        extent=(0, order.size, len(names), 0),
-    )
-    step = max(1, -(-len(names) // 25))
-    ax.set_yticks(np.arange(0, len(names), step) + 0.5, names[::step])
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if order.size <= FEW_UNITS:
-        ax.set_xticks(np.arange(order.size) + 0.5, [str(unit) for unit in order])
-    ax.set_xlabel("unit, sorted by the label for which it spikes most")
-    ax.set_ylabel("label")
-    ax.set_title(layer)
-    figure_of(ax).colorbar(drawn, ax=ax, label="spikes per bin", pad=0.02)
-    return ax
+    _check(sort, units, inputs)
+    found = cells_or_recording(recording)
+    if isinstance(found, ObservedUnits):
+        _check_cells(sort, inputs)
+        return draw_cells(found, ax, units=units)
+    recording = given.recording(found)
+    layers = recording.layers if layer is None else (recording.layer(layer),)
+    drawn = _drawn_trials(recording, sort, inputs)
+    at_most = units or (MAX_ROWS if len(layers) == 1 else max(FEW_ROWS, ALL_ROWS // len(layers)))
+    columns = drawn.n_bins if inputs is not None or drawn.n_bins < SLIGHTLY_MORE * MAX_COLUMNS else MAX_COLUMNS
+    bands = [_band(recording, each, drawn, sort, at_most, columns) for each in layers]
+    alone = len(layers) == 1
+    ax = canvas(ax, 7.4, 4.4 if alone else max(4.0, height_of(len(layers), frame=1.6)))
+    single = all(band.image.shape[1] == drawn.n_bins for band in bands)
+    top = max((float(band.image.max()) for band in bands if band.image.size), default=0.0)
+    image = _stack(ax, bands, drawn.n_bins, 1.0 if single else top or 1.0)
+    (_name_units if alone else _name_layers)(ax, bands, sort)
+    if single:
+        _two_colours(ax, image)
+    else:
+        n = drawn.n_bins / max(bands[0].image.shape[1], 1)
+        wide = f"{n:,.0f}" if n >= 10 else f"{n:.2g}"
+        share = min(1.0, 4.0 / figure_of(ax).get_figheight())
+        words = f"spikes per bin\n(mean over about {wide} bins)"
+        figure_of(ax).colorbar(image, ax=ax, label=words, pad=0.02, shrink=share)
+    ax.set_xlabel(_pseudotime_label(recording, drawn))
+    mark_borders(ax, drawn.trials, drawn.n_bins)
+    return Drawing(axes=(ax,))
 
 
-def block_means(raster: Raster, max_rows: int, max_columns: int) -> Float[np.ndarray, "row column"]:
-    """Average spikes over blocks of neighbouring units and bins, at most so many, as equal in size as they can be, shape (row, column).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Drawn:
+    """The trials that are drawn, with bins of their own, and the bins of the recording that these are; None for all in their order."""
+
+    trials: pd.DataFrame
+    bins: Int[np.ndarray, " bin"] | None
+
+    @property
+    def n_bins(self) -> int:
+        return int(self.trials["stop_bin"].iloc[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Band:
+    """The image of one layer and the positions of the units that are its rows."""
+
+    layer: Layer
+    units: Int[np.ndarray, " row"]
+    image: Float[np.ndarray, "row column"]
+
+
+def column_means(
+    raster: Raster, bins: Int[np.ndarray, " bin"] | None, max_columns: int
+) -> Float[np.ndarray, "unit column"]:
+    """Average each unit's spikes over blocks of neighbouring bins, at most so many, as equal in size as they can be, shape (unit, column).
+
+    Parameters
+    ----------
+    raster
+        The spikes.
+    bins
+        Which bins, in which order; None for all.
+    max_columns
+        Number of blocks at most.
 
     Examples
     --------
-    >>> block_means(Raster.from_dense(np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)), 1, 2)
-    array([[0.75, 0.  ]])
+    >>> column_means(Raster.from_dense(np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)), None, 2)
+    array([[1. , 0. ],
+           [0.5, 0. ]])
     """
-    rows, columns = _edges(raster.n_units, max_rows), _edges(raster.total_bins, max_columns)
-    sums = np.zeros((rows.size - 1, columns.size - 1), np.int64)
+    n_bins = raster.total_bins if bins is None else bins.size
+    edges = np.linspace(0, n_bins, min(n_bins, max_columns) + 1).astype(np.int64)
+    image = np.zeros((raster.n_units, edges.size - 1))
     for units in raster.chunks():
-        spikes = raster.dense(units).view(np.uint8)
-        of_row = np.searchsorted(rows, np.arange(units.start, units.stop), side="right") - 1
-        starts = np.flatnonzero(np.diff(of_row, prepend=-1))
-        counts = np.add.reduceat(spikes, starts, axis=0, dtype=np.int32)
-        sums[of_row[starts]] += np.add.reduceat(counts, columns[:-1], axis=1, dtype=np.int64)
-    return sums / (np.diff(rows)[:, None] * np.diff(columns)[None, :])
+        dense = raster.dense(units)
+        spikes = (dense if bins is None else dense[:, bins]).view(np.uint8)
+        image[units] = np.add.reduceat(spikes, edges[:-1], axis=1, dtype=np.int64)
+    return image / np.diff(edges)
 
 
-def rates_by_label(raster: Raster, codes: Int[np.ndarray, " bin"], n_labels: int) -> Float[np.ndarray, "label unit"]:
-    """Share of a label's bins in which each unit spikes; bins of code -1 have no label, shape (label, unit)."""
-    known = np.flatnonzero(codes >= 0)
-    parts = [
-        sums_by_code(raster.dense(units)[:, known].view(np.uint8), codes[known], n_labels) for units in raster.chunks()
-    ]
-    counts = np.concatenate(parts) if parts else np.zeros((0, n_labels))
-    return counts.T / np.maximum(np.bincount(codes[known], minlength=n_labels), 1)[:, None]
+def _check(sort: Any, units: Any, inputs: Any) -> None:
+    if sort is not None and sort not in SORTED_BY:
+        raise AnalysisError(
+            f"units cannot be sorted by {sort!r}.{suggestion(str(sort), list(SORTED_BY))}",
+            "Nothing was drawn.",
+            "Use 'rate', 'tuning', 'similarity', or None for their own order.",
+        )
+    for name, value in (("units", units), ("inputs", inputs)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+            raise AnalysisError(
+                f"{name} must be a positive integer, got {value!r}.",
+                "Nothing was drawn.",
+                f"Use how many {name} to draw at most; `recording.select` chooses units by position.",
+            )
 
 
-def _edges(n: int, at_most: int) -> Int[np.ndarray, " edge"]:
-    return np.linspace(0, n, min(n, at_most) + 1).astype(np.int64)
+def _check_cells(sort: Any, inputs: Any) -> None:
+    if sort is not None or inputs is not None:
+        raise AnalysisError(
+            "cells are drawn over time, in their own order.",
+            "`sort` and `inputs` have no meaning for them.",
+            "Leave both out; `units` draws a sample.",
+        )
 
 
-def _stack(ax: Axes, layers: tuple[Layer, ...], images: list[np.ndarray], n_bins: int, top: float) -> AxesImage:
+def _drawn_trials(recording: Recording, sort: Sort | None, inputs: int | None) -> _Drawn:
+    """Choose the half that does not sort, and of it as many inputs as are wanted, each in all passes."""
+    trials = recording.trials
+    kept = np.ones(len(trials), bool) if sort in (None, "rate") else ~sorting_half(trials)
+    first = trials[kept & (trials["pass"].to_numpy() == 0)]
+    chosen = first["trial"].to_numpy()[sample(len(first), inputs)]
+    if chosen.size == recording.trials["trial"].nunique():
+        return _Drawn(trials=trials, bins=None)
+    kept &= trials["trial"].isin(chosen).to_numpy()
+    return _Drawn(trials=with_bins(trials[kept].reset_index(drop=True)), bins=_bins(trials[kept]))
+
+
+def _bins(trials: pd.DataFrame) -> Int[np.ndarray, " bin"]:
+    pairs = zip(trials["start_bin"].tolist(), trials["stop_bin"].tolist())
+    return np.concatenate([np.arange(start, stop) for start, stop in pairs] or [np.zeros(0, np.int64)])
+
+
+def _band(
+    recording: Recording, layer: Layer, drawn: _Drawn, sort: Sort | None, at_most: int, max_columns: int
+) -> _Band:
+    units = sample(layer.n_units, at_most)
+    chosen = layer.raster if units.size == layer.n_units else layer.raster.take(units)
+    order = _order(recording, chosen, sort)
+    image = column_means(chosen, drawn.bins, max_columns)
+    return _Band(layer=layer, units=units[order], image=image[order])
+
+
+def _order(recording: Recording, chosen: Raster, sort: Sort | None) -> Int[np.ndarray, " row"]:
+    if sort is None:
+        return np.arange(chosen.n_units)
+    if sort == "rate":
+        return np.argsort(-chosen.n_spikes(), kind="stable")
+    sorts = sorting_half(recording.trials)
+    if sort == "similarity":
+        return by_similarity(column_means(chosen, _bins(recording.trials[sorts]), MAX_COLUMNS))
+    codes, names = labels_of(recording)
+    of_bin = np.repeat(sorts, (recording.trials["stop_bin"] - recording.trials["start_bin"]).to_numpy())
+    codes = np.where(of_bin, codes, -1)
+    known = np.bincount(codes[codes >= 0], minlength=len(names)) > 0
+    return by_tuning(rates_by_label(chosen, codes, len(names)), known)
+
+
+def _stack(ax: Axes, bands: list[_Band], n_bins: int, top: float) -> AxesImage:
     """Draw the layers one above another, the first on top; a single one on an axis of its units."""
-    height = layers[0].n_units if len(layers) == 1 else 1
+    height = bands[0].layer.n_units if len(bands) == 1 else 1
     drawn = [
         ax.imshow(
-            image, aspect="auto", interpolation="nearest", cmap=COUNTS, vmin=0, vmax=top,
-            extent=(0, n_bins, (i + 1) * height, i * height),
+            band.image, aspect="auto", interpolation="nearest", cmap=COUNTS, vmin=0, vmax=top,
+            extent=(0, n_bins, i + height - 0.5, i - 0.5) if height == 1 else (0, n_bins, height, 0),
         )
-        for i, image in enumerate(images)
+        for i, band in enumerate(bands)
     ]  # fmt: skip
     ax.set_xlim(0, n_bins)
-    ax.set_ylim(len(images) * height, 0)
-    if len(layers) == 1:
-        name_units(ax.yaxis, layers[0].n_units)
-        ax.set_ylabel(f"unit of {layers[0].name}")
-    else:
-        ax.set_yticks(np.arange(len(layers)) + 0.5, [f"{each.name}\n{each.n_units:,} units" for each in layers])
-        ax.tick_params(axis="y", length=0)
-        for i in range(1, len(layers)):
-            ax.axhline(i, color="white", linewidth=2)
     return drawn[0]
 
 
+def _name_units(ax: Axes, bands: list[_Band], sort: Sort | None) -> None:
+    """Number the units of a layer, and tell which are drawn and how they are sorted."""
+    (band,) = bands
+    n, shown = band.layer.n_units, band.units.size
+    offset = -0.5 if n == 1 else 0.0
+    ax.set_ylim(n + offset, offset)
+    if n <= FEW_UNITS:
+        ax.set_yticks(np.arange(n) + 0.5 + offset, [str(unit) for unit in band.units])
+    elif sort is None:
+        name_units(ax.yaxis, n)
+    else:
+        ax.set_yticks([])
+    of_all = f"{shown:,} of {n:,} units of" if shown < n else "unit of"
+    ax.set_ylabel(f"{of_all} {band.layer.name}" + (f",\nsorted {SORTED_BY[sort]}" if sort else ""))
+
+
+def _name_layers(ax: Axes, bands: list[_Band], sort: Sort | None) -> None:
+    """Name the layers with their numbers of units; white lines part them."""
+    name_rows(ax, [band.layer.name for band in bands])
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    ax.set_yticklabels([f"{name} ({band.layer.n_units:,})" for name, band in zip(labels, bands)])
+    ax.set_ylim(len(bands) - 0.5, -0.5)
+    for i in range(1, len(bands)):
+        ax.axhline(i - 0.5, color="white", linewidth=2 if len(bands) < 20 else 1)
+    most = max(band.units.size for band in bands)
+    some = f"; at most {most:,} are drawn" if any(band.units.size < band.layer.n_units for band in bands) else ""
+    ax.set_ylabel(f"{ax.get_ylabel()} (units{some}{f', sorted {SORTED_BY[sort]}' if sort else ''})")
+
+
 def _two_colours(ax: Axes, drawn: AxesImage) -> None:
-    """Name the two colours where a block is one unit in one bin: there is nothing between a spike and none."""
-    bar = figure_of(ax).colorbar(drawn, ax=ax, pad=0.02, boundaries=[0, 0.5, 1], values=[0, 1], shrink=0.4, aspect=8)
+    """Name the two colours where a pixel is one unit in one bin: there is nothing between a spike and none."""
+    share = min(0.5, 1.6 / figure_of(ax).get_figheight())
+    bar = figure_of(ax).colorbar(drawn, ax=ax, pad=0.02, boundaries=[0, 0.5, 1], values=[0, 1], shrink=share, aspect=8)
     bar.set_ticks([0.25, 0.75], labels=["no spike", "spike"])
     bar.ax.tick_params(length=0)
 
 
-def _pseudotime_label(recording: Recording) -> str:
+def _pseudotime_label(recording: Recording, drawn: _Drawn) -> str:
     one_bin = (recording.trials["stop_bin"] - recording.trials["start_bin"] == 1).all()
     order = order_words(recording.trials, recording.provenance)
-    return f"pseudo-time: 1 bin = 1 {'input' if one_bin else 'step'} (bin, {order} order)"
-
-
-def _block_words(n_units: list[int], images: list[np.ndarray], n_bins: int) -> str:
-    """Say how large the blocks are, unless each is one unit in one bin."""
-    if all(image.shape == (n, n_bins) for n, image in zip(n_units, images)):
-        return ""
-    tall = sorted({f"{n / max(len(image), 1):.2g}" for n, image in zip(n_units, images)}, key=float)
-    wide = f"{n_bins / max(images[0].shape[1], 1):.2g}"
-    units = tall[0] if len(tall) == 1 else f"{tall[0]}-{tall[-1]}"
-    return f"\n(mean over about {units} unit{'s' * (units != '1')} × {wide} bin{'s' * (wide != '1')})"
-
-
-def _mark_borders(ax: Axes, recording: Recording) -> None:
-    """Mark passes, and labels where each lies in one piece."""
-    trials = recording.trials
-    starts = trials["start_bin"].to_numpy()
-    new_pass = np.diff(trials["pass"].to_numpy(), prepend=0) != 0
-    runs = _label_runs(trials)
-    if runs is not None and len(runs) <= MAX_BORDERS:
-        for row in runs[1:]:
-            ax.axvline(float(starts[row]), color="white", linewidth=0.8)
-        if len(runs) <= MAX_NAMES:
-            _name_runs(ax, trials, runs, recording.n_bins)
-    for start in starts[new_pass]:
-        ax.axvline(start, color=VERMILLION, linewidth=1.5)
-
-
-def _label_runs(trials: pd.DataFrame) -> Int[np.ndarray, " run"] | None:
-    """Rows at which a label begins, or None if trials are not sorted by label."""
-    if "label" not in trials:
-        return None
-    key = trials["pass"].to_numpy() * (trials["label"].max() + 2) + trials["label"].to_numpy()
-    begins = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
-    return begins if begins.size == np.unique(key).size else None
-
-
-def _name_runs(ax: Axes, trials: pd.DataFrame, runs: Int[np.ndarray, " run"], n_bins: int) -> None:
-    names = trials["label_name" if "label_name" in trials else "label"].to_numpy()[runs]
-    starts = np.append(trials["start_bin"].to_numpy()[runs], n_bins)
-    for name, left, right in zip(names, starts, starts[1:]):
-        ax.annotate(
-            str(name), ((left + right) / 2, 1), (0, 3), xycoords=ax.get_xaxis_transform(), textcoords="offset points",
-            ha="center", va="bottom", fontsize="small", annotation_clip=False,
-        )  # fmt: skip
-    ax.annotate(
-        "label", (0, 1), (-4, 3), xycoords="axes fraction", textcoords="offset points", ha="right", va="bottom", fontsize="small",
-    )  # fmt: skip
-
-
-def _labels(recording: Recording) -> tuple[Int[np.ndarray, " bin"], list[str]]:
-    """Code of each bin's label, -1 for none, and the names of the labels."""
-    trials = recording.trials
-    values = column_of(trials, "label")
-    known = np.unique(values[values >= 0])
-    codes = np.where(values >= 0, np.searchsorted(known, values), -1)
-    of_bin = np.repeat(codes, (trials["stop_bin"] - trials["start_bin"]).to_numpy())
-    if "label_name" not in trials:
-        return of_bin, [str(label) for label in known]
-    first = [int(np.argmax(values == label)) for label in known]
-    return of_bin, [str(name) for name in trials["label_name"].to_numpy()[first]]
+    n, n_all = drawn.trials["trial"].nunique(), recording.trials["trial"].nunique()
+    some = "" if n == n_all else f"; {n:,} of {n_all:,} inputs"
+    return f"pseudo-time: 1 bin = 1 {'input' if one_bin else 'step'} (bin, {order} order{some})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -12,15 +14,15 @@ from scipy import stats
 from ann2neo.figures.canvas import (
     BLACK,
     BLUE,
+    CHANCE,
     COUNTS,
     CYCLE,
     FEW_UNITS,
     GREY,
-    ORANGE,
+    MARKERS,
     Population,
     canvas,
-    figure_of,
-    legend_below,
+    legend_outside,
     pick,
     plain_log,
     say,
@@ -28,6 +30,7 @@ from ann2neo.figures.canvas import (
     window_words,
     with_words,
 )
+from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.given import unit_table
 
 TESTS = {
@@ -37,11 +40,14 @@ TESTS = {
     "stationarity_p": "stationarity",
 }
 MAX_POINTS = 400
+# Units that are drawn one by one, and the smallest p that is told apart.
+MANY_UNITS, LEAST_P = 500, 1e-16
 
 
+@styled()
 def fano_against_rate(
     table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None = None, population: Population = "all"
-) -> Axes:
+) -> Drawing:
     """Draw Fano factors against spikes per bin, as counts of units, with the line 1 - p and what chance predicts.
 
     A unit that ignores the windows lies about the chance line; 1 - p is its limit for many equal windows. Without bins the axis is the firing rate, and there
@@ -62,7 +68,7 @@ def fano_against_rate(
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> fano_against_rate(table).get_xlabel()
+    >>> fano_against_rate(table).ax.get_xlabel()
     'spikes per bin, p'
     """
     table = unit_table(table, "p_spike", "firing_rate", "fano", "fano_expected")
@@ -74,16 +80,17 @@ def fano_against_rate(
     ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
     ax.set_title(layer or "all layers")
     if units.empty:
-        return say(ax, "no unit has a Fano factor")
+        return Drawing(axes=(say(ax, "no unit has a Fano factor"),))
     x, y = units[rate].to_numpy(float), units["fano"].to_numpy(float)
     right = 1.0 if rate == "p_spike" else x.max() * 1.05
     expected = units[np.isfinite(units["fano_expected"]) & (units["fano_expected"] > 0)]
-    low, high = min(y.min(), 0.1) / 1.2, max(y.max(), 1.0) * 1.2
+    least = min(expected["fano_expected"].min(), 1.0) if len(expected) else 1.0
+    low, high = min(y.min(), least) / 1.2, max(y.max(), 1.0) * 1.2
     ax.set_yscale("log")
     _counts(ax, x, y, (0.0, right), (low, high), log_y=True)
     if rate == "p_spike":
         p = np.linspace(0, 0.999, 200)
-        ax.plot(p, 1 - p, color=BLACK, linewidth=1.6, label="1 - p (Bernoulli, many windows)")
+        ax.plot(p, 1 - p, color=BLACK, linewidth=1.2, label="1 - p (Bernoulli, many windows)")
     if len(expected):
         few = len(expected) <= FEW_UNITS
         chance = _thinned(expected.groupby(rate)["fano_expected"].mean())
@@ -93,7 +100,7 @@ def fano_against_rate(
             linestyle="" if few else "--",
             marker="_" if few else "",
             markersize=14,
-            color=ORANGE,
+            color=CHANCE,
             linewidth=2,
             markeredgewidth=2,
             label="expected by chance, given counts and windows",
@@ -101,13 +108,14 @@ def fano_against_rate(
     ax.set_xlim(0, right)
     ax.set_ylim(low, high)
     plain_log(ax.yaxis)
-    legend_below(ax)
-    return ax
+    legend_outside(ax)
+    return Drawing(axes=(ax,))
 
 
+@styled()
 def cv_against_expected(
     table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None = None, population: Population = "good"
-) -> Axes:
+) -> Drawing:
     """Draw the CV of ISIs against its expectation given the spike count, as counts of units, with the line of equality.
 
     Parameters
@@ -125,7 +133,7 @@ def cv_against_expected(
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> cv_against_expected(table, population="all").get_ylabel()
+    >>> cv_against_expected(table, population="all").ax.get_ylabel()
     'CV of ISIs'
     """
     table = unit_table(table, "cv", "cv_expected")
@@ -136,22 +144,23 @@ def cv_against_expected(
     ax.set_ylabel("CV of ISIs")
     ax.set_title(layer or "all layers")
     if units.empty:
-        return say(ax, "no unit has a CV")
+        return Drawing(axes=(say(ax, "no unit has a CV"),))
     x, y = units["cv_expected"].to_numpy(float), units["cv"].to_numpy(float)
-    span = (0.9 * min(x.min(), y.min()), 1.05 * max(x.max(), y.max(), 1.0))
-    _counts(ax, x, y, span, span, log_y=False)
-    ax.plot(span, span, color=BLACK, linewidth=1.4, label="as expected")
-    ax.set_xlim(span)
-    ax.set_ylim(span)
-    legend_below(ax)
-    return ax
+    across, upright = _span(x), _span(np.concatenate([x, y]))
+    _counts(ax, x, y, across, upright, log_y=False)
+    ax.axline((1.0, 1.0), slope=1.0, color=CHANCE, linewidth=2, label="as expected by chance")
+    ax.set_xlim(across)
+    ax.set_ylim(upright)
+    legend_outside(ax)
+    return Drawing(axes=(ax,))
 
 
-def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None = None) -> Axes:
-    """Draw the sorted p values of each test of fit against the uniform distribution they have by chance.
+@styled()
+def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None = None) -> Drawing:
+    """Draw the sorted p values of each test of fit against the uniform distribution they have by chance, both as -log10, so that the small ones are told apart.
 
-    A curve below the diagonal has too many small p. The band holds 95 % of each order statistic for independent units; units that saw the same inputs
-    are not independent, so that curves leave it more often than it says.
+    A curve above the diagonal has too many small p. The band holds 95 % of each order statistic for independent units; units that saw the same inputs
+    are not independent, so that curves leave it more often than it says. What is below 1e-16 is drawn at the upper edge.
 
     Parameters
     ----------
@@ -166,40 +175,58 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     --------
     >>> import ann2neo
     >>> table = ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5, progress=False)
-    >>> p_values(table).get_xlabel()
-    'p expected by chance (uniform)'
+    >>> p_values(table).ax.get_xlabel()
+    'p expected by chance (uniform), -log10'
     """
     table = unit_table(table)
-    ax = tidy(canvas(ax, 5.4, 5.6))
+    ax = tidy(canvas(ax, 6.0, 5.4))
     units = pick(table, layer, "all")
     tests = {c: p for c in TESTS if c in units and (p := np.sort(units[c].dropna().to_numpy(float))).size}
-    ax.set_xlabel("p expected by chance (uniform)")
-    ax.set_ylabel("p")
+    ax.set_xlabel("p expected by chance (uniform), -log10")
+    ax.set_ylabel("p, -log10")
     ax.set_title(layer or "all layers")
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
     if not tests:
         measured = any(test in table for test in TESTS)
-        return say(ax, "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them")
+        words = "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them"
+        return Drawing(axes=(say(ax, words),))
     n = min(p.size for p in tests.values())
     rank = _places(n)
     below, above = stats.beta.ppf([[0.025], [0.975]], rank, n + 1 - rank)
-    ax.fill_between(rank / (n + 1), below, above, color=GREY, alpha=0.3, linewidth=0, label="95 % (independent units)")
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-    for (test, p), colour in zip(tests.items(), CYCLE):
+    band = "95 % (independent units)"
+    ax.fill_between(
+        _minus_log(rank / (n + 1)), _minus_log(above), _minus_log(below), color=GREY, alpha=0.3, linewidth=0, label=band
+    )
+    most = _minus_log(1 / (max(p.size for p in tests.values()) + 1))
+    ax.plot([0, most], [0, most], color=CHANCE, linewidth=1.5, label="as expected by chance")
+    for (test, p), colour, marker in zip(tests.items(), CYCLE, MARKERS):
         rank = _places(p.size)
         over = " (label: tests tuning)" if test == "dispersion_p" and table.attrs.get("windows") == "label" else ""
         ax.plot(
-            rank / (p.size + 1),
-            p[rank - 1],
+            _minus_log(rank / (p.size + 1)),
+            _minus_log(p[rank - 1]),
             color=colour,
-            linewidth=1.8,
-            marker="o" if p.size <= FEW_UNITS else "",
-            clip_on=p.size > FEW_UNITS,
+            linewidth=1.5,
+            marker=marker if p.size <= FEW_UNITS else "",
+            markersize=4,
+            clip_on=False,
             label=f"{TESTS[test]}{over}, {p.size:,} units",
         )
-    legend_below(ax)
-    return ax
+    ax.set_xlim(0, None)
+    ax.set_ylim(0, None)
+    legend_outside(ax)
+    return Drawing(axes=(ax,))
+
+
+def _minus_log(p: Any) -> Any:
+    """Take the negative logarithm of p values to base 10; smaller ones than 1e-16 stand for that."""
+    return -np.log10(np.maximum(p, LEAST_P))
+
+
+def _span(values: Float[np.ndarray, " unit"]) -> tuple[float, float]:
+    """Limits of an axis with a twentieth of room at each side, and some where all values are one."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    return low - room, high + room
 
 
 def _counts(
@@ -211,9 +238,10 @@ def _counts(
     *,
     log_y: bool,
 ) -> None:
-    """Draw units as a map of counts, on a logarithmic scale of colours; cells without a unit stay white. Few units are dots."""
-    if x.size <= FEW_UNITS:
-        ax.plot(x, y, "o", color=BLUE, markersize=6, label="a unit")
+    """Draw units as a map of counts, on a logarithmic scale of colours; cells without a unit stay white. Up to 500 units are dots."""
+    if x.size <= MANY_UNITS:
+        few = x.size <= FEW_UNITS
+        ax.plot(x, y, "o", color=BLUE, markersize=6 if few else 3.5, alpha=1 if few else 0.6, label="a unit")
         return
     cells = 40 if x.size < 5000 else 90
     edges = np.geomspace(*y_span, cells + 1) if log_y else np.linspace(*y_span, cells + 1)
@@ -229,5 +257,6 @@ def _thinned(curve: pd.Series) -> pd.Series:
 
 
 def _places(n: int) -> Int[np.ndarray, " place"]:
-    """Ranks at which a curve of n sorted values is drawn: all, or so many that no bend is lost."""
-    return np.unique(np.linspace(1, n, min(n, MAX_POINTS)).astype(np.int64))
+    """Ranks at which a curve of n sorted values is drawn: all, or many, closer to one another among the small p."""
+    even, dense = np.linspace(1, n, min(n, MAX_POINTS)), np.geomspace(1, n, min(n, MAX_POINTS))
+    return np.unique(np.concatenate([even, dense]).round().astype(np.int64))

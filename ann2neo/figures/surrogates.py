@@ -8,25 +8,27 @@ from matplotlib.axes import Axes
 from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import (
-    BLACK,
+    BLUE,
+    CHANCE,
     GREY,
     NAMES,
-    VERMILLION,
     Population,
     canvas,
-    legend_below,
-    name_layers,
+    legend_outside,
     say,
     tidy,
     window_words,
     with_words,
 )
+from ann2neo.figures.drawing import Drawing, styled
+from ann2neo.figures.rows import height_of, name_rows
 
 
+@styled()
 def null_band(
     bands: pd.DataFrame, ax: Axes | None = None, *, indicator: str = "fano_mean", population: Population = "all"
-) -> Axes:
-    """Draw an indicator of each layer on the band of its surrogates; a value outside the band is filled.
+) -> Drawing:
+    """Draw an indicator of each layer, a row each, on the band of its surrogates; a value outside the band is filled.
 
     Parameters
     ----------
@@ -49,12 +51,11 @@ def null_band(
     >>> import ann2neo, numpy as np
     >>> from ann2neo.surrogates import null_bands
     >>> recording = ann2neo.from_array(np.eye(20, dtype=bool), labels=np.arange(20) % 2)
-    >>> null_band(null_bands(recording, progress=False)).get_ylabel()
+    >>> null_band(null_bands(recording, progress=False)).ax.get_xlabel()
     'mean Fano factor\\n(windows: label, 10 bins each)'
     """
     bands = given.kind(bands, pd.DataFrame, "`ann2neo.surrogates.null_bands`")
     given.known_columns(bands, ("layer", "population", "indicator", "value", "null_low", "null_high"), "table of bands")
-    ax = tidy(canvas(ax))
     rows = bands[(bands["indicator"] == indicator) & (bands["population"] == population)]
     if rows.empty:
         raise AnalysisError(
@@ -62,22 +63,22 @@ def null_band(
             "There is nothing to draw.",
             "Name it in `null_bands(..., indicators=...)`.",
         )
-    ax.set_ylabel(with_words(NAMES.get(indicator, indicator), window_words(bands.attrs)))
-    ax.set_title(f"inputs in random order, {population} units")
+    ax = tidy(canvas(ax, 6.8, height_of(len(rows), frame=1.9)))
+    ax.set_xlabel(with_words(NAMES.get(indicator, indicator), window_words(bands.attrs)))
+    ax.set_title(f"beside inputs in random order, {population} units")
+    name_rows(ax, rows["layer"].astype(str).tolist())
     if rows["value"].isna().all():
-        return say(ax, "no layer has this indicator")
+        return Drawing(axes=(say(ax, "no layer has this indicator", keep="y"),))
     at = pd.Series(range(len(rows)), index=rows.index, dtype=float)
-    ax.vlines(at, rows["null_low"], rows["null_high"], color=GREY, alpha=0.45, linewidth=14, label=_band_words(bands))
-    ax.hlines(rows["null_mean"], at - 0.15, at + 0.15, color=BLACK, linewidth=1.2, label="their mean")
+    width = rows["null_high"] - rows["null_low"]
+    ax.barh(at, width, left=rows["null_low"], height=0.5, color=GREY, alpha=0.4, label=_band_words(bands))
+    ax.vlines(rows["null_mean"], at - 0.25, at + 0.25, color=CHANCE, linewidth=2, label="their mean")
     outside = (rows["value"] < rows["null_low"]) | (rows["value"] > rows["null_high"])
-    for chosen, face, words in ((outside, VERMILLION, "observed, outside"), (~outside, "white", "observed")):
+    for chosen, face, words in ((outside, BLUE, "observed, outside"), (~outside, "white", "observed, inside")):
         if chosen.any():
-            ax.scatter(
-                at[chosen], rows["value"][chosen], color=face, edgecolors=VERMILLION, s=36, zorder=3, label=words
-            )
-    name_layers(ax, rows["layer"].astype(str).tolist())
-    legend_below(ax, n_columns=4)
-    return ax
+            ax.scatter(rows["value"][chosen], at[chosen], color=face, edgecolors=BLUE, s=36, zorder=3, label=words)
+    legend_outside(ax, n_columns=4)
+    return Drawing(axes=(ax,))
 
 
 def _band_words(bands: pd.DataFrame) -> str:

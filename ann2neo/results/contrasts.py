@@ -139,7 +139,7 @@ def _write(
     write_table(found, folder / "comparison.csv")
     summaries = {name: [summarize(table) for table in each] for name, each in tables.items()}
     caption = "Indicators by layer: a mark for each network, lines through the means of each kind; all units."
-    shown = save_picture(figures.indicators(summaries)[0].figure, folder / "indicators.png", caption)
+    shown = save_picture(figures.indicators(summaries), folder / "indicators.png", caption)
     networks = pd.DataFrame([(name, str(path)) for name, each in groups.items() for path in each])
     sections = [
         Section(heading="What the comparison supports", paragraphs=found.attrs["verdicts"], figures=[shown]),

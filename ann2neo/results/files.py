@@ -157,7 +157,7 @@ def _together(results: Sequence[Result], folder: Path) -> Section:
     return Section(
         heading="All sources",
         paragraphs=[f"{name}: {describe(table)}" for name, table in tables.items()],
-        figures=[save_picture(figures.beside_chance(tables)[0].figure, folder / f"{ALL}.png", caption)],
+        figures=[save_picture(figures.beside_chance(tables), folder / f"{ALL}.png", caption)],
     )
 
 

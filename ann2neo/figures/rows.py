@@ -1,0 +1,90 @@
+"""Rows: layers one below another, with short names, what is to be known of each at the right, and a height that grows with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+# Heights in inches: of a row by the number of rows, of what stands above and below them, and of the highest image that can be rendered.
+ROW_INCHES = ((8, 0.5), (20, 0.34), (60, 0.25), (1 << 30, 0.19))
+FRAME_INCHES, MOST_INCHES = 1.5, 300.0
+# Rows from which on letters are small, and the longest name that is written whole.
+MANY_ROWS, MAX_LETTERS = 20, 26
+
+
+def height_of(n_rows: int, *, frame: float = FRAME_INCHES) -> float:
+    """Compute the height in inches of a figure with so many rows.
+
+    Examples
+    --------
+    >>> [round(height_of(n), 1) for n in (2, 17, 150)]
+    [2.5, 7.3, 30.0]
+    """
+    inches = next(inches for at_most, inches in ROW_INCHES if n_rows <= at_most)
+    return min(frame + inches * max(n_rows, 2), MOST_INCHES)
+
+
+def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Cut off the modules that all names begin with, and the middle of what is still long, as long as names differ.
+
+    Parameters
+    ----------
+    names
+        Names of layers; "network", the row that pools them all, has no part in it.
+
+    Returns
+    -------
+    tuple
+        What all names begin with, and the short names.
+
+    Examples
+    --------
+    >>> short_names(["encoder.layers.0.act", "encoder.layers.1.act:1", "network"])
+    ('encoder.layers.', ['0.act', '1.act:1', 'network'])
+    >>> short_names(["fc1", "fc2"]), short_names(["encoder.act"])
+    (('', ['fc1', 'fc2']), ('', ['encoder.act']))
+    """
+    parts = [name.split(".")[:-1] for name in names if name != "network"]
+    shared = 0
+    if len(parts) > 1:
+        while all(len(part) > shared for part in parts) and len({part[shared] for part in parts}) == 1:
+            shared += 1
+    prefix = "".join(f"{part}." for part in parts[0][:shared]) if shared else ""
+    cut = [name if name == "network" else name[len(prefix) :] for name in names]
+    return prefix, _shortened(cut)
+
+
+def _shortened(names: list[str]) -> list[str]:
+    for letters in (MAX_LETTERS, 2 * MAX_LETTERS):
+        short = [n if len(n) <= letters else f"{n[: letters // 3]}…{n[-(2 * letters // 3 - 1) :]}" for n in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return names
+
+
+def name_rows(ax: Axes, names: Sequence[str], beside: Sequence[str] = (), *, what: str = "layer") -> None:
+    """Write names at 0, 1, 2, ... of the vertical axis, the first on top, and at the right what is told of each.
+
+    Parameters
+    ----------
+    ax
+        Where to write.
+    names
+        A name for each row.
+    beside
+        A short text for each row; none if empty.
+    what
+        What the rows are.
+    """
+    prefix, short = short_names(names) if what == "layer" else ("", _shortened(list(names)))
+    size = "small" if len(names) > MANY_ROWS else "medium"
+    ax.set_yticks(range(len(names)), short, fontsize=size)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_ylabel(f"{what} of {prefix.removesuffix('.')}" if prefix else what, labelpad=8)
+    ax.tick_params(axis="y", length=0)
+    if any(beside):
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(range(len(names)), list(beside), fontsize="small")
+        right.tick_params(axis="y", length=0, labelcolor="#555555")
+        right.spines["right"].set_visible(False)
