@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -71,13 +73,15 @@ def null_band(
         return Drawing(axes=(say(ax, "no layer has this indicator", keep="y"),))
     at = pd.Series(range(len(rows)), index=rows.index, dtype=float)
     width = rows["null_high"] - rows["null_low"]
-    ax.barh(at, width, left=rows["null_low"], height=0.5, color=GREY, alpha=0.4, label=_band_words(bands))
-    ax.vlines(rows["null_mean"], at - 0.25, at + 0.25, color=CHANCE, linewidth=2, label="their mean")
+    band = ax.barh(at, width, left=rows["null_low"], height=0.5, color=GREY, alpha=0.4, label=_band_words(bands))
+    mean = ax.vlines(rows["null_mean"], at - 0.25, at + 0.25, color=CHANCE, linewidth=2, label="their mean")
+    marks: list[Any] = [band, mean]
     outside = (rows["value"] < rows["null_low"]) | (rows["value"] > rows["null_high"])
     for chosen, face, words in ((outside, BLUE, "observed, outside"), (~outside, "white", "observed, inside")):
         if chosen.any():
-            ax.scatter(rows["value"][chosen], at[chosen], color=face, edgecolors=BLUE, s=36, zorder=3, label=words)
-    legend_outside(ax, n_columns=4)
+            values, places = rows["value"][chosen], at[chosen]
+            marks.append(ax.scatter(values, places, color=face, edgecolors=BLUE, s=36, zorder=3, label=words))
+    legend_outside(ax, marks, n_columns=4)
     return Drawing(axes=(ax,))
 
 
