@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -157,7 +156,7 @@ def with_words(label: str, words: str) -> str:
     return f"{label}\n({words})" if words else label
 
 
-def legend_outside(ax: Axes, handles: Sequence[Artist] | None = None, *, n_columns: int = 1) -> None:
+def legend_outside(ax: Axes, handles: Sequence[Any] | None = None, *, n_columns: int = 1) -> None:
     """Name the marks outside of all axes, where they hide nothing; on one of several axes, or where no layout makes room, inside where there is most room."""
     figure = figure_of(ax)
     of_ax, words = ax.get_legend_handles_labels()
