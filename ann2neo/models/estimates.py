@@ -100,11 +100,19 @@ def _memory_p(transitions: Transitions) -> PerUnit:
     return _given(enough, chi2.sf(np.maximum(statistic, 0.0), transitions.size.shape[1] - 1))
 
 
+def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray] | None) -> Columns:
+    """Counts in windows whose probabilities vary, see `ann2neo.models.fit`; NaN without windows of several bins."""
+    # numba is loaded only where it is needed.
+    from ann2neo.models.gain import gain_columns
+
+    nothing = np.zeros((len(evidence.n), 0), np.int64), np.zeros(0, np.int64)
+    own = gain_columns(*(nothing if counts is None else counts))
+    return own | _information("gain", evidence, own["gain_loglik"])
+
+
 def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:
-    """What every model has: likelihood, criteria, explained deviance, information per bin and per spike."""
+    """What every model of bins has: likelihood, criteria, explained deviance, information per bin and per spike."""
     defined = ~is_degenerate(evidence)
-    single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
-    gain = _given(defined, _gain(evidence, found))
     items = evidence.total if evidence.lattice else evidence.n_inputs
     columns = {
         f"{model}_loglik": _given(defined, found),
@@ -115,11 +123,18 @@ def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUni
     }
     if model == "rate":
         return columns
-    return columns | {
+    left_out = ratio(_given(defined, cv - evidence.rate_cv), evidence.n * np.log(2))
+    return columns | _information(model, evidence, found) | {f"{model}_bits_per_spike_cv": left_out}
+
+
+def _information(model: str, evidence: Evidence, found: PerUnit) -> Columns:
+    """Likelihood above that of one rate: of the most that a model can have, per bin, and per spike."""
+    single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
+    gain = _given(~is_degenerate(evidence), _gain(evidence, found))
+    return {
         f"{model}_explained": ratio(gain, evidence.saturated - single),
         f"{model}_bits": gain / (evidence.total * np.log(2)),
         f"{model}_bits_per_spike": ratio(gain, evidence.n * np.log(2)),
-        f"{model}_bits_per_spike_cv": ratio(_given(defined, cv - evidence.rate_cv), evidence.n * np.log(2)),
     }
 
 
@@ -134,11 +149,15 @@ def _given(condition: Bool[np.ndarray, " unit"], values: np.ndarray) -> PerUnit:
 
 
 def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
-    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; None where no model is defined."""
+    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; None where no model is defined.
+
+    Models that have no left-out likelihood do not take part in the last.
+    """
     columns: Columns = {}
     for name, suffix, sign in (("best_aic", "aic", 1), ("best_bic", "bic", 1), ("best_cv", "loglik_cv", -1)):
-        values = sign * table[[f"{model}_{suffix}" for model in models]].to_numpy(np.float64)
+        taking_part = [model for model in models if f"{model}_{suffix}" in table]
+        values = sign * table[[f"{model}_{suffix}" for model in taking_part]].to_numpy(np.float64)
         first = np.argmin(np.where(np.isnan(values), np.inf, values), axis=1)
         undefined = np.atleast_1d(np.isnan(values).all(axis=1))
-        columns[name] = [None if no else models[place] for no, place in zip(undefined, first)]
+        columns[name] = [None if no else taking_part[place] for no, place in zip(undefined, first)]
     return columns

@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.models.checks import check_whole
-from ann2neo.models.estimates import best_columns, label_columns, markov_columns, rate_columns
-from ann2neo.models.observed import Bins, Given, given, observe
+from ann2neo.models.estimates import best_columns, gain_model_columns, label_columns, markov_columns, rate_columns
+from ann2neo.models.observed import Bins, Given, gain_windows, given, observe
 from ann2neo.versions import software
 
 MODELS_SCHEMA = "ann2neo-models/1"
-MODELS = ("rate", "label", "markov")
+MODELS = ("rate", "label", "markov", "gain")
+USUAL = ("rate", "label", "markov")
+NO_REPEATS = (
+    "gain: every input is one bin, so that nothing can vary from window to window; give windows of several bins"
+)
 MOST_CONDITIONS = 1000
 HIGHEST_ORDER = 8
 
@@ -28,6 +33,7 @@ def fit(
     *,
     by: str | None = "label",
     order: int = 1,
+    windows: int | None = None,
     min_spikes: int = 10,
     scheduler: str | None = None,
     progress: bool = True,
@@ -47,15 +53,22 @@ def fit(
         ``markov_p01`` after an empty bin, ``markov_p11`` after a spike (``markov_p101`` after a spike and then an empty bin), each the share of the
         bins after that context that have a spike; ``markov_memory`` = p11 - p01. The first ``order`` bins of a stretch, which have no context, are
         scored by p = n / L, so that it never fits worse than ``rate``. It sees the order in which inputs lie.
+    ``gain``
+        A probability of its own for each window, drawn from a beta law with mean ``gain_mu`` = :math:`\mu` and variance :math:`\rho \mu (1 - \mu)`: the W counts
+        :math:`S_i` in :math:`m_i` bins are beta-binomial, k = 2. Windows are inputs, with all their steps and passes, or ``windows`` consecutive bins of a stretch (the
+        last of a stretch are fewer). :math:`\ln \mathcal{L} = \sum_i \sum_{j < S_i} \ln(\mu + j \theta) + \sum_{j < m_i - S_i} \ln(1 - \mu + j \theta) - \sum_{j < m_i}
+        \ln(1 + j \theta)`, :math:`\theta = \rho / (1 - \rho)`, is that of the bins, so that rho = 0 is ``rate``; its maximum is found by Newton's method in the logits of mu and rho.
+        ``gain_rho`` is 0 where the likelihood falls as it leaves 0. ``gain_var`` = :math:`\rho (1 - \mu) / \mu` is the variance of the gain, its mean being 1. With
+        windows of w bins the Fano factor is :math:`(1 - \mu)(1 + (w - 1) \rho)`.
 
     Standard errors: with inputs of one bin :math:`\sqrt{p(1-p)/L}` and :math:`\sqrt{p_c(1-p_c)/w_c}`; else over inputs,
     :math:`\sqrt{\tfrac{M_c}{M_c - 1} \sum_{i \in c} (S_i - p_c m_i)^2} / w_c`, and for ``rate`` the same over all M. A share of 0 or 1 has none, nor
     has a condition with one input of several bins. Those of ``markov`` are binomial in each context, that of the memory the root of the sum of squares;
-    they hold if the chain does. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
+    they hold if the chain does. Those of ``gain`` are from the observed information; of rho = 0 it is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
 
-    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik. ``_loglik_cv`` is the log-likelihood of
+    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik (of ``gain``, k ln W). ``_loglik_cv`` is the log-likelihood of
     every input at the parameters of the others, where s spikes of m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. Left out of
-    ``markov`` are the transitions into the bins of the input. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
+    ``markov`` are the transitions into the bins of the input; ``gain`` has none, and no part in ``best_cv``. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
     ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same of left-out inputs,
     ``_explained`` = 1 - loglik / loglik of ``rate``.
 
@@ -67,7 +80,7 @@ def fit(
     at least 5 max(D, 1) spikes, and empty bins; else the test that deals inputs to conditions (`ann2neo.chance.overdispersion_test`,
     `ann2neo.chance.input_dispersion_tests`, one-sided). ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
     chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
-    rejects, too: their rates are a memory.
+    rejects, too: their rates are a memory. ``gain_p``: Tarone's score test of rho = 0, one-sided, with its skewness (`ann2neo.models.gain.tarone_p`).
 
     Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
     the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
@@ -79,12 +92,14 @@ def fit(
     spikes
         A `Recording`, or spike trains in any container that `ann2neo.analyze` takes.
     models
-        Any of "rate", "label", "markov"; "rate" is always fitted. None: those that can be, "label" where ``by`` names a column.
+        Any of "rate", "label", "markov", "gain"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
     by
         Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, or all
         observed time of cells, without the model "label".
     order
         Number of preceding bins of ``markov``, 1 to 8.
+    windows
+        Number of bins of a window of ``gain``; None: all bins of an input, its steps and passes, are one.
     min_spikes
         Units with fewer spikes, or fewer empty bins, get the quality "too_few".
     scheduler
@@ -97,7 +112,7 @@ def fit(
     pandas.DataFrame
         One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals), ``quality``.
         Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere; so has ``markov`` where a context never
-        came. ``attrs``: conditions with their type, number of bins, unit of measure.
+        came, and ``gain`` where every window is one bin, or there is one window. ``attrs``: conditions with their type, number of bins, unit of measure.
 
     Raises
     ------
@@ -110,7 +125,7 @@ def fit(
     ----------
     Truccolo 2005, doi:10.1152/jn.00697.2004; Pillow 2008, doi:10.1038/nature07140; Panzeri 2007, doi:10.1152/jn.00559.2007; Akaike 1974,
     doi:10.1109/TAC.1974.1100705; Schwarz 1978, doi:10.1214/aos/1176344136; Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331;
-    Liang & Zeger 1986, doi:10.1093/biomet/73.1.13 (standard errors over inputs); Wilks 1938, doi:10.1214/aoms/1177732360.
+    Tarone 1979, doi:10.1093/biomet/66.3.585; Goris 2014, doi:10.1038/nn.3711 (gain); Liang & Zeger 1986, doi:10.1093/biomet/73.1.13 (standard errors over inputs); Wilks 1938, doi:10.1214/aoms/1177732360.
 
     Examples
     --------
@@ -123,14 +138,21 @@ def fit(
     0     0.5        0.75        0.25       0.189        0.25       0.667    label
     1     0.5        0.50        0.50       0.000        1.00       0.000   markov
     """
-    models = tuple(name for name in MODELS if by is not None or name != "label") if models is None else models
-    _check(models, by, order, min_spikes)
+    models = tuple(name for name in USUAL if by is not None or name != "label") if models is None else models
+    _check(models, by, order, windows, min_spikes)
     found = given(spikes, by)
     in_bins = found.bins is not None
-    fitted = tuple(name for name in MODELS if name == "rate" or (name in models and (in_bins or name != "markov")))
+    fitted = tuple(name for name in MODELS if name == "rate" or (name in models and (in_bins or name == "label")))
     if "label" in fitted:
         _check_conditions(found.conditions, by)
-    plan = Plan(models=fitted, bins=found.bins, conditions=found.conditions, order=order, min_spikes=min_spikes)
+    plan = Plan(
+        models=fitted,
+        bins=found.bins,
+        conditions=found.conditions,
+        order=order,
+        windows=_windows(found, windows) if "gain" in fitted else None,
+        min_spikes=min_spikes,
+    )
     parts: dict[int, pd.DataFrame] = {}
     with tqdm(total=found.source.n_units, unit="unit", disable=not progress) as bar:
         for place, rows in _results(found.source, plan, scheduler):
@@ -138,7 +160,7 @@ def fit(
             bar.update(len(rows))
     table = pd.concat([parts[place] for place in sorted(parts)], ignore_index=True)
     table = table if found.rows is None else table.iloc[found.rows].reset_index(drop=True)
-    table.attrs = _attributes(found, models, fitted, by, order)
+    table.attrs = _attributes(found, models, plan, by)
     return table
 
 
@@ -150,7 +172,15 @@ class Plan:
     bins: Bins | None
     conditions: tuple[Any, ...]
     order: int
+    windows: np.ndarray | None
     min_spikes: int
+
+
+def _windows(found: Given, length: int | None) -> np.ndarray | None:
+    if found.recording is None or found.bins is None:
+        return None
+    windows = gain_windows(found.bins, found.recording.stretches, length)
+    return windows if np.bincount(windows[windows >= 0]).max(initial=0) > 1 else None
 
 
 def _results(source: Source, plan: Plan, scheduler: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
@@ -168,28 +198,32 @@ def _results(source: Source, plan: Plan, scheduler: str | None) -> Iterator[tupl
 def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
     """Read a chunk of units and fit every model to each of them."""
     order = plan.order if "markov" in plan.models else None
-    observed = observe(read, plan.bins, plan.conditions, order, plan.min_spikes)
+    options = {"order": order, "windows": plan.windows, "min_spikes": plan.min_spikes}
+    observed = observe(read, plan.bins, plan.conditions, **options)
     columns = {"n_spikes": observed.evidence.n.astype("int64")} | rate_columns(observed.evidence)
     if "label" in plan.models:
         columns |= label_columns(observed.evidence, plan.conditions)
     if observed.transitions is not None:
         columns |= markov_columns(observed.evidence, observed.transitions, plan.order)
+    if "gain" in plan.models:
+        columns |= gain_model_columns(observed.evidence, observed.counts)
     rows = pd.concat([observed.units, pd.DataFrame(columns)], axis=1)
     return rows.assign(**best_columns(rows, plan.models), quality=observed.quality)
 
 
-def _attributes(
-    found: Given, models: Sequence[str], fitted: Sequence[str], by: str | None, order: int
-) -> dict[Any, Any]:
-    left_out = [name for name in models if name not in fitted]
+def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None) -> dict[Any, Any]:
+    left_out = [name for name in models if name not in plan.models]
+    sizes = None if plan.windows is None else np.bincount(plan.windows[plan.windows >= 0])
     bins = None if found.bins is None else int(found.bins.size.sum())
     return {
         "schema": MODELS_SCHEMA,
-        "models": list(fitted),
+        "models": list(plan.models),
         "left_out": f"{', '.join(left_out)}: these trains have no bins" if left_out else None,
         "by": by,
         "conditions": list(found.conditions) if by is not None else None,
-        "order": order if "markov" in fitted else None,
+        "order": plan.order if "markov" in plan.models else None,
+        "n_windows": None if sizes is None else int(sizes.size),
+        "undefined": NO_REPEATS if sizes is None and "gain" in plan.models else None,
         "n_bins": bins,
         "n_inputs": None if found.bins is None else int(found.bins.size.size),
         "per": "bin" if bins is not None else "s",
@@ -197,14 +231,14 @@ def _attributes(
     }
 
 
-def _check(models: Sequence[str], by: str | None, order: Any, min_spikes: Any) -> None:
+def _check(models: Sequence[str], by: str | None, order: Any, windows: Any, min_spikes: Any) -> None:
     names = [models] if isinstance(models, str) else list(models)
     for name in names:
         if isinstance(models, str) or name not in MODELS:
             raise AnalysisError(
                 f"models={models!r} are no models, or {name!r} is none." + suggestion(name, MODELS),
                 "Nothing was fitted.",
-                "Use a list of 'rate', 'label' and 'markov'.",
+                f"Use a list of {', '.join(map(repr, MODELS))}.",
             )
     if by is None and "label" in names:
         raise AnalysisError(
@@ -213,6 +247,7 @@ def _check(models: Sequence[str], by: str | None, order: Any, min_spikes: Any) -
             "Name a column of the trials, or use models=('rate', 'markov').",
         )
     check_whole("order", order, 1, HIGHEST_ORDER)
+    check_whole("windows", 1 if windows is None else windows, 1, usual=100)
     check_whole("min_spikes", min_spikes, 0, usual=10)
 
 

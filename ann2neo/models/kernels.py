@@ -210,3 +210,44 @@ def uniform_distance(values: Float[np.ndarray, " value"]) -> float:
     for i in range(n):
         largest = max(largest, (i + 1) / n - ordered[i], ordered[i] - i / n)
     return largest if n else np.nan
+
+
+@compiled
+def beta_binomial(
+    spikes: Int[np.ndarray, "unit j"],
+    gaps: Int[np.ndarray, "unit j"],
+    bins: Int[np.ndarray, " j"],
+    mu: Float[np.ndarray, " unit"],
+    theta: Float[np.ndarray, " unit"],
+    found: Float[np.ndarray, " unit"],
+) -> None:
+    """Put the log-likelihood of windows into ``found``, see `ann2neo.models.gain.log_likelihood_of_gain`.
+
+    Parameters
+    ----------
+    spikes, gaps
+        Windows of each unit with more than j of them, shape (unit, j).
+    bins
+        Windows with more than j bins, shape (j,).
+    mu, theta
+        Parameters, shape (unit,).
+    found
+        What is written, shape (unit,).
+
+    Examples
+    --------
+    >>> found = np.empty(1)
+    >>> half, none = np.array([0.5]), np.zeros(1)
+    >>> beta_binomial(np.array([[1, 0]]), np.array([[1, 1]]), np.array([2, 1]), half, none, found)
+    >>> found.round(3)  # 3 ln(1/2)
+    array([-2.079])
+    """
+    for unit in range(mu.size):
+        total, p, t = 0.0, mu[unit], theta[unit]
+        for j in range(bins.size):
+            if spikes[unit, j]:
+                total += spikes[unit, j] * np.log(p + j * t)
+            if gaps[unit, j]:
+                total += gaps[unit, j] * np.log(1 - p + j * t)
+            total -= bins[j] * np.log1p(j * t)
+        found[unit] = total

@@ -100,6 +100,36 @@ def bins_by_column(trials: pd.DataFrame, name: str | None) -> Bins:
     )
 
 
+def gain_windows(bins: Bins, stretch_edges: Int[np.ndarray, " edge"], length: int | None) -> Int[np.ndarray, " bin"]:
+    """Number the window of each counted bin, -1 for others: its input, or consecutive bins of a stretch, of which the last are fewer.
+
+    Parameters
+    ----------
+    bins
+        Condition and input of each bin.
+    stretch_edges
+        Where stretches begin and the last one ends, shape (stretch + 1,).
+    length
+        Number of bins of a window; None for inputs.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0], "start_bin": [0], "stop_bin": [5], "label": [1], "stimulus_id": [0]})
+    >>> gain_windows(bins_by_column(trials, "label"), np.array([0, 5]), 2)
+    array([0, 0, 1, 1, 2])
+    """
+    if length is None:
+        return bins.input
+    lengths = np.diff(stretch_edges)
+    place = np.arange(bins.input.size) - np.repeat(stretch_edges[:-1], lengths)
+    pieces = -(-lengths // length)
+    found = np.repeat(np.cumsum(pieces) - pieces, lengths) + place // length
+    known = bins.condition >= 0
+    windows = np.full(found.size, -1, np.int64)
+    windows[known] = np.unique(found[known], return_inverse=True)[1]
+    return windows
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """Statistics of a chunk of units.
@@ -112,6 +142,8 @@ class Observed:
         Counts by condition and what rates need.
     transitions
         Counts by context; None where they were not asked for, or there are no bins.
+    counts
+        Spikes of each unit in each window of `gain`, and the bins of these; None where they were not asked for, or there are no bins.
     quality
         Quality of each unit, shape (unit,).
     """
@@ -119,6 +151,7 @@ class Observed:
     units: pd.DataFrame
     evidence: Evidence
     transitions: Transitions | None
+    counts: tuple[np.ndarray, np.ndarray] | None
     quality: np.ndarray
 
 
@@ -190,20 +223,32 @@ def _shortest(cells: Cells) -> Any:
 
 
 def observe(
-    read: Callable[[], Chunk], bins: Bins | None, conditions: tuple[Any, ...], order: int | None, min_spikes: int
+    read: Callable[[], Chunk],
+    bins: Bins | None,
+    conditions: tuple[Any, ...],
+    *,
+    order: int | None,
+    windows: Int[np.ndarray, " bin"] | None,
+    min_spikes: int,
 ) -> Observed:
-    """Read a chunk of units, here or on another machine; transitions are counted where an order is given."""
+    """Read a chunk of units, here or on another machine; transitions are counted where an order is given, windows where they are."""
     chunk = read()
     spikes = chunk.spikes
     if isinstance(spikes, SpikeBits) and bins is not None:
         evidence = _of_bits(spikes, bins)
         transitions = None if order is None else _transitions(spikes, bins, order)
+        in_windows = None if windows is None else _in_windows(spikes, windows)
     else:
-        evidence, transitions = _of_times(spikes, conditions), None
+        evidence, transitions, in_windows = _of_times(spikes, conditions), None, None
     counts = evidence.n.astype(np.int64)[:, None]
     sizes = np.array([int(evidence.total)]) if evidence.lattice else None
     quality = quality_of(counts, sizes, min_spikes)
-    return Observed(units=chunk.units, evidence=evidence, transitions=transitions, quality=quality)
+    return Observed(units=chunk.units, evidence=evidence, transitions=transitions, counts=in_windows, quality=quality)
+
+
+def _in_windows(spikes: SpikeBits, windows: Int[np.ndarray, " bin"]) -> tuple[np.ndarray, np.ndarray]:
+    size = np.bincount(windows[windows >= 0])
+    return count_in_groups(spikes, windows, size.size).astype(np.int64), size
 
 
 def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
