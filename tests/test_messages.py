@@ -56,6 +56,7 @@ CASES = {
     "models.simulate(table, like=table, model='rate', seed=0)": ("RecordingError", "DataFrame", "ann2neo.record"),
     "models.simulate(table, n_bins=2.5, model='rate', seed=0)": ("AnalysisError", "2.5", "n_bins"),
     "models.fit(recording, ['gain'], windows='trial')": ("AnalysisError", "windows='trial'", "Use windows=100"),
+    "models.fit_population(recording)": ("AnalysisError", "a Recording was given", "models.fit"),
     "models.rescaled(recording, table, model='rate')": ("AnalysisError", "no column 'rate_p'", "models.fit"),
     "models.rescaled(3, models.fit(recording, progress=False), model='rate')": ("RecordingError", "int", "ann2neo.record"),
     "models.rescaled(recording, models.fit(recording, progress=False), model='rates')": ("AnalysisError", "'rates'", "Did you mean 'rate'"),

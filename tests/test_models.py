@@ -305,7 +305,7 @@ def test_wrong_arguments_end_in_errors_that_say_what_to_do():
         ({"by": None, "models": ("label",)}, "models=\\('rate', 'markov'\\)"),
         ({"order": 0}, "from 1 to 8"),
         ({"order": True}, "from 1 to 8"),
-        ({"min_spikes": -1}, "from 0"),
+        ({"min_spikes": -1}, "at least 0"),
     ):
         with pytest.raises(AnalysisError, match=words):
             fit(recording, **options)

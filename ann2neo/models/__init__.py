@@ -2,11 +2,13 @@
 
 `fit` estimates three models of a unit's spikes, in closed form: one rate (``rate``), one rate for each condition of the
 inputs (``label``), and a probability that depends on the preceding bins (``markov``). `simulate` draws what units would do
-if they were one of these and nothing else. `rescaled` tests whether a model says when spikes come.
+if they were one of these and nothing else. `rescaled` tests whether a model says when spikes come. `fit_population` describes a layer, and a network, by how the activation
+probabilities of its units are distributed.
 """
 
 from ann2neo.models.fitted import fit
+from ann2neo.models.mixture import fit_population
 from ann2neo.models.rescaled import rescaled
 from ann2neo.models.simulated import simulate
 
-__all__ = ["fit", "rescaled", "simulate"]
+__all__ = ["fit", "fit_population", "rescaled", "simulate"]

@@ -1,0 +1,242 @@
+"""fit_population: how activation probabilities are distributed over the units of a layer, and of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.special import betaln, expit, logit
+
+from ann2neo.errors import AnalysisError
+from ann2neo.models.maximum import maximize
+from ann2neo.summary import NETWORK
+from ann2neo.versions import software
+
+POPULATION_SCHEMA = "ann2neo-population/1"
+FEWEST = 10
+"""Units that are neither silent nor saturated, below which no distribution is fitted."""
+
+_NUMBERS = (
+    *("silent_share", "silent_share_se", "saturated_share", "saturated_share_se", "p_mean", "p_mean_se", "p_rho", "p_rho_se"),
+    *("p_sd", "p_a", "p_b", "loglik", "k", "aic", "bic"),
+)  # fmt: skip
+
+
+def fit_population(fitted: pd.DataFrame) -> pd.DataFrame:
+    r"""Fit the distribution of activation probabilities over units: some always silent, some saturated, the others from a beta law.
+
+    A unit with n spikes in L bins is silent for good with probability :math:`\pi_0`, saturated for good with :math:`\pi_1`; else its probability is drawn from a beta law with
+    parameters a and b, and its count is beta-binomial: :math:`n \sim \pi_0 \delta_0 + \pi_1 \delta_L + (1 - \pi_0 - \pi_1) \mathrm{BetaBin}(L, a, b)`, k = 4. So a unit that
+    was silent by chance is told from one that always is, as far as the others tell. ``silent_share`` and ``saturated_share`` are :math:`\pi_0` and :math:`\pi_1`, ``p_mean`` =
+    a / (a + b) the mean of the beta law, ``p_rho`` = 1 / (a + b + 1) its variance over p_mean (1 - p_mean), ``p_sd`` its standard deviation, ``p_a`` and ``p_b`` its parameters.
+    ``p_a`` below 1 says that most of these units are rarely active.
+
+    Estimates are of maximum likelihood. Where :math:`\pi_0` is free, the beta law is fitted to counts above 0 as truncated there, and :math:`\pi_0` fills up the share of silent
+    units; where it would become negative it is 0; so at L. ``loglik`` is that of the counts as sequences of bins (without the number of ways to arrange
+    spikes). Standard errors are from the observed information; a share at 0 has none. They assume that units are independent, which units of one network, which see the
+    same inputs, are not: compare networks, each of which is one replicate. Bins are taken as independent given a unit's probability; with
+    steps or passes they are not, and ``p_rho`` takes up a little of that.
+
+    Parameters
+    ----------
+    fitted
+        What `fit` returned for a recording, or a table of `ann2neo.analyze`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer, then ``network``, all layers together; ``population`` is "all", as in `ann2neo.summarize`, so that `ann2neo.compare` takes this table in place of
+        one of units. ``n_units``, ``n_silent``, ``n_saturated``, and the parameters, NaN (and ``quality`` "too_few") with fewer than 10 units in between, or where these are all alike.
+
+    Raises
+    ------
+    AnalysisError
+        If this is not a table of units with spikes in bins.
+
+    References
+    ----------
+    Skellam 1948, doi:10.1111/j.2517-6161.1948.tb00014.x (beta-binomial); Lambert 1992, doi:10.2307/1269547 (inflated zeros).
+
+    Examples
+    --------
+    >>> import numpy as np, ann2neo
+    >>> rng = np.random.default_rng(0)
+    >>> p = np.concatenate([np.zeros(100), rng.beta(2, 6, 300)])
+    >>> recording = ann2neo.from_array(rng.random((500, 400)) < p)
+    >>> found = fit_population(ann2neo.models.fit(recording, by=None, progress=False))
+    >>> found[["layer", "n_silent", "silent_share", "p_mean", "p_a", "p_b"]].round(2)
+         layer  n_silent  silent_share  p_mean   p_a   p_b
+    0    array       100          0.25    0.25  2.45  7.25
+    1  network       100          0.25    0.25  2.45  7.25
+    """
+    layers, n, total = _counts(fitted)
+    groups = [(str(layer), layers == layer) for layer in dict.fromkeys(layers.tolist())]
+    rows = [{"layer": name} | _row(n[own], total) for name, own in (*groups, (NETWORK, np.ones(n.size, np.bool_)))]
+    table = pd.DataFrame(rows)
+    kept = ("by", "n_inputs", "order", "order_sha256", "order_seed")
+    table.attrs = {
+        "schema": POPULATION_SCHEMA,
+        "n_bins": total,
+        **{key: fitted.attrs[key] for key in kept if fitted.attrs.get(key) is not None},
+        "software": software("numpy", "scipy"),
+    }
+    return table
+
+
+def _counts(fitted: Any) -> tuple[np.ndarray, Int[np.ndarray, " unit"], int]:
+    """Take layer and number of spikes of each unit, and the number of bins, which follows from any unit that spiked."""
+    rate = next((name for name in ("rate_p", "p_spike") if isinstance(fitted, pd.DataFrame) and name in fitted), None)
+    if rate is None or not {"layer", "n_spikes"} <= set(fitted.columns) or fitted[rate].isna().all():
+        raise AnalysisError(
+            f"a table of units with spikes in bins is needed, and a {type(fitted).__name__} was given"
+            + (" without them." if isinstance(fitted, pd.DataFrame) else "."),
+            "There is no activation probability.",
+            "Give what `ann2neo.models.fit` or `ann2neo.analyze` returned for a recording.",
+        )
+    n, p = fitted["n_spikes"].to_numpy(np.int64), fitted[rate].to_numpy(np.float64)
+    spiked = np.flatnonzero(n > 0)
+    known = fitted.attrs.get("n_bins")
+    total = int(known) if known is not None else int(np.rint(n[spiked[0]] / p[spiked[0]])) if spiked.size else 0
+    if spiked.size and not np.allclose(n[spiked] / total, p[spiked], rtol=1e-9):
+        raise AnalysisError(
+            f"numbers of spikes and probabilities do not belong to the same number of bins ({total}).",
+            "It is unclear in how many bins units were seen.",
+            "Give the table of one recording.",
+        )
+    return fitted["layer"].astype(str).to_numpy(), n, total
+
+
+def _row(n: Int[np.ndarray, " unit"], total: int) -> dict[str, Any]:
+    silent, saturated = int(np.count_nonzero(n == 0)), int(np.count_nonzero(n == total))
+    row: dict[str, Any] = {"population": "all", "n_units": n.size, "n_silent": silent, "n_saturated": saturated}
+    between = n[(n > 0) & (n < total)]
+    if between.size < FEWEST or np.unique(between).size < 2:
+        return row | dict.fromkeys(_NUMBERS, np.nan) | {"quality": "too_few"}
+    return row | _fitted(Counts(*np.unique(n, return_counts=True), total)) | {"quality": "good"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers of spikes, how many units have each, and the number of bins."""
+
+    n: Int[np.ndarray, " count"]
+    units: Int[np.ndarray, " count"]
+    total: int
+
+    def at(self, n: int) -> int:
+        """How many units have this number."""
+        return int(self.units[self.n == n].sum())
+
+
+def _log_chances(counts: Counts, mu: float, theta: float) -> tuple[Float[np.ndarray, " count"], float, float]:
+    """Log-probability of a sequence of bins with each count, with no spike, and with one in every bin."""
+    a, b = mu / theta, (1 - mu) / theta
+    n = np.concatenate([counts.n, [0, counts.total]])
+    found = betaln(a + n, b + counts.total - n) - betaln(a, b)
+    return found[:-2], float(found[-2]), float(found[-1])
+
+
+def _log_likelihood(counts: Counts, silent: float, saturated: float, mu: float, theta: float) -> float:
+    """Log-likelihood of all units."""
+    each, _, _ = _log_chances(counts, mu, theta)
+    chance = (1 - silent - saturated) * np.exp(each - each.max())
+    chance = chance + np.exp(-each.max()) * (silent * (counts.n == 0) + saturated * (counts.n == counts.total))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float((counts.units * (np.log(chance) + each.max())).sum())
+
+
+def _truncated(counts: Counts, mu: float, theta: float, left_out: np.ndarray, zero: bool, full: bool) -> float:
+    """Log-likelihood of units that are neither, of a beta-binomial law without these counts."""
+    each, none, every = _log_chances(counts, mu, theta)
+    rest = -np.expm1(none) if zero else 1.0
+    rest = rest - np.exp(every) if full else rest
+    return float((counts.units * np.where(left_out, 0.0, each)).sum()) - counts.units[~left_out].sum() * np.log(
+        max(rest, 1e-300)
+    )
+
+
+def _fitted(counts: Counts) -> dict[str, float]:
+    """Try which shares are free, and keep the likeliest that is possible."""
+    best = (-np.inf, (0.0, 0.0, 0.5, 1.0))
+    for zero, full in product((False, True), repeat=2):
+        if (zero and not counts.at(0)) or (full and not counts.at(counts.total)):
+            continue
+        found = _with_shares(counts, zero, full)
+        value = _log_likelihood(counts, *found) if min(found[:2]) >= 0 else -np.inf
+        best = max(best, (value, found))
+    silent, saturated, mu, theta = best[1]
+    errors = _errors(counts, silent, saturated, mu, theta)
+    rho = theta / (1 + theta)
+    return {
+        "silent_share": silent,
+        "silent_share_se": errors[0],
+        "saturated_share": saturated,
+        "saturated_share_se": errors[1],
+        "p_mean": mu,
+        "p_mean_se": mu * (1 - mu) * errors[2],
+        "p_rho": rho,
+        "p_rho_se": rho * (1 - rho) * errors[3],
+        "p_sd": float(np.sqrt(rho * mu * (1 - mu))),
+        "p_a": mu / theta,
+        "p_b": (1 - mu) / theta,
+        "loglik": best[0],
+        "k": 4,
+        "aic": 8 - 2 * best[0],
+        "bic": 4 * np.log(counts.units.sum()) - 2 * best[0],
+    }
+
+
+def _with_shares(counts: Counts, zero: bool, full: bool) -> tuple[float, float, float, float]:
+    """Fit the beta law to what is not free, and fill up the shares that are."""
+    left_out = (zero & (counts.n == 0)) | (full & (counts.n == counts.total))
+    weight = counts.units * ~left_out
+    p = counts.n / counts.total
+    mean = float(np.clip((weight * p).sum() / weight.sum(), 1e-3, 1 - 1e-3))
+    spread = float((weight * (p - mean) ** 2).sum() / weight.sum())
+    rho = float(np.clip(spread / (mean * (1 - mean)), 1e-3, 0.9))
+
+    def likelihood(units: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return np.array([_truncated(counts, expit(x), np.exp(y), left_out, zero, full) for x, y in at])
+
+    start = np.array([[logit(mean), np.log(rho / (1 - rho))]])
+    mu, theta = maximize(likelihood, start).point[0]
+    mu, theta = float(expit(mu)), float(np.exp(theta))
+    _, none, every = _log_chances(counts, mu, theta)
+    chance = (np.exp(none) if zero else 0.0, np.exp(every) if full else 0.0)
+    n_units = counts.units.sum()
+    others = weight.sum() / n_units / (1 - sum(chance))
+    silent = counts.at(0) / n_units - others * chance[0] if zero else 0.0
+    saturated = counts.at(counts.total) / n_units - others * chance[1] if full else 0.0
+    return float(silent), float(saturated), mu, theta
+
+
+def _errors(
+    counts: Counts, silent: float, saturated: float, mu: float, theta: float
+) -> Float[np.ndarray, " parameter"]:
+    """Standard errors of the shares, of logit p_mean and of logit p_rho, by second differences; NaN of a share at 0."""
+    free = np.array([silent > 0, saturated > 0, True, True])
+    step = np.array([min(1e-3, silent / 10), min(1e-3, saturated / 10), 1e-3, 1e-3])
+    point = np.array([silent, saturated, logit(mu), np.log(theta)])
+
+    def at(move: np.ndarray) -> float:
+        a, b, x, y = point + move
+        return _log_likelihood(counts, a, b, expit(x), np.exp(y))
+
+    names = np.flatnonzero(free)
+    information = np.empty((names.size, names.size))
+    for i, first in enumerate(names):
+        for j, second in enumerate(names):
+            one, other = np.eye(4)[first] * step[first], np.eye(4)[second] * step[second]
+            mixed = at(one + other) - at(one - other) - at(other - one) + at(-one - other)
+            information[i, j] = -mixed / (4 * step[first] * step[second])
+    errors = np.full(4, np.nan)
+    with np.errstate(invalid="ignore"):
+        try:
+            errors[names] = np.sqrt(np.diag(np.linalg.inv(information)))
+        except np.linalg.LinAlgError:
+            return errors
+    return errors
