@@ -7,6 +7,7 @@ Three verbs: export activations to neo files, analyze them with Elephant, share 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,5 +114,11 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+# A room -> the package without which nothing in it works; its extra is in extras.py.
+_NEEDS = {"capture": "torch", "sharing": "nwbinspector"}
+
+
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    # `help(ann2neo)` and completion ask for all names that are listed, so those that cannot be had are not.
+    lacking = {room for room, package in _NEEDS.items() if find_spec(package) is None}
+    return sorted([*(name for name in __all__ if _HOME[name] not in lacking), "__version__"])

@@ -93,6 +93,10 @@ class ShareError(Ann2NeoError):
     """A bundle was refused because the file fails its check."""
 
 
+class MissingPackage(Ann2NeoError, ImportError):
+    """A package is not installed that only some work needs; the message has the command that installs it."""
+
+
 class Ann2NeoWarning(UserWarning):
     """Something worth knowing that does not stop the work."""
 

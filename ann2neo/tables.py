@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
+import importlib
 import io
 import json
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ import pandas as pd
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, AnnotationError, FormatError
+from ann2neo.extras import require
 from ann2neo.integrity import damaged, json_crc32, values_crc32, warn_of_none
 
 SUFFIXES = (".csv", ".parquet")
@@ -229,12 +230,7 @@ def _table_crc32(table: pd.DataFrame) -> int:
 
 
 def _pyarrow(name: str) -> ModuleType:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise FormatError(
-            "Parquet needs pyarrow, which is not installed.",
-            "Nothing was read or written.",
-            "Install it (`pip install 'ann2neo[parquet]'`), or use .csv.",
-        )
+    require("pyarrow", to="A .parquet table, unlike .csv,")
     return importlib.import_module(name)
 
 

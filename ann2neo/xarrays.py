@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt
 
-from ann2neo.errors import FormatError
+from ann2neo.extras import require
 from ann2neo.outline import quality, time_axis
 from ann2neo.recording import AXES, Layer, Recording, as_recording
 
@@ -43,7 +41,7 @@ def to_xarray(recording: Recording) -> xarray.DataArray:
 
     Raises
     ------
-    FormatError
+    MissingPackage
         If xarray is not installed.
 
     References
@@ -60,13 +58,10 @@ def to_xarray(recording: Recording) -> xarray.DataArray:
     >>> array["neuroid_id"].values.tolist()
     ['relu[0]', 'relu[1]', 'relu[2]']
     """
-    if importlib.util.find_spec("xarray") is None:
-        raise FormatError(
-            "xarray is not installed.", "Nothing was made.", "Install it: `pip install 'ann2neo[xarray]'`."
-        )
+    xarray = require("xarray", to="`ann2neo.to_xarray`")
     as_recording(recording)
     coordinates = _of_presentations(recording) | _of_neuroids(recording)
-    return importlib.import_module("xarray").DataArray(
+    return xarray.DataArray(
         _counts(recording),
         dims=("presentation", "neuroid"),
         coords=coordinates,

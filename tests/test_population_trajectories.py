@@ -107,7 +107,7 @@ def test_without_scikit_learn_the_cure_is_told():
     code += "r = ann2neo.from_array(numpy.random.default_rng(0).random((40, 5)) < 0.5, labels=[0, 1] * 20)\np.correlations(r)\n"
     code += "try:\n    p.gpfa_trajectories(r, n_dims=1)\nexcept ann2neo.Ann2NeoError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert "pip install scikit-learn" in done.stdout
+    assert "pip install 'ann2neo[gpfa]'" in done.stdout
 
 
 def test_the_figure_draws_every_trial_and_the_mean_of_each_label():

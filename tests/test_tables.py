@@ -97,14 +97,6 @@ def test_parquet_says_units_in_its_fields(tmp_path):
     assert pd.read_parquet(tmp_path / "t.parquet").attrs == table.attrs
 
 
-def test_without_pyarrow_the_error_says_what_to_install(monkeypatch, tmp_path):
-    """Parquet is optional."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(FormatError, match=r"needs pyarrow(?s:.*)ann2neo\[parquet\]"):
-        write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.parquet")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     ("table", "attrs"),
     [

@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given, settings
 from strategies import recordings, small_recording
 
-import ann2neo
-from ann2neo.errors import FormatError
 from ann2neo.xarrays import to_xarray
 
 pytest.importorskip("xarray")
@@ -75,10 +73,3 @@ def test_rsatoolbox_takes_it():
     means = np.stack([array.values[array["label"].values == label].mean(axis=0) for label in range(3)])
     expected = ((means[:, None] - means[None]) ** 2).mean(axis=-1)
     assert np.allclose(rdm, expected)
-
-
-def test_without_xarray_the_error_says_what_to_install(monkeypatch):
-    """xarray is optional."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(FormatError, match=r"ann2neo\[xarray\]"):
-        to_xarray(ann2neo.from_array(np.eye(3, dtype=bool)))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from dask.distributed import Client, as_completed
-
 from ann2neo.errors import AnalysisError
+from ann2neo.extras import require
 
 T = TypeVar("T")
 
@@ -34,9 +33,12 @@ def map_on_cluster(
     ------
     AnalysisError
         If there is no scheduler at this address.
+    MissingPackage
+        If Dask is not installed.
     """
+    distributed = require("dask.distributed", to="scheduler=")
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise AnalysisError(
             f"there is no Dask scheduler at {scheduler!r} ({type(error).__name__}).",
@@ -47,6 +49,6 @@ def map_on_cluster(
         # pure=False: two chunks with equal bits are still two chunks.
         futures = client.map(function, items, *([argument] * len(items) for argument in arguments), pure=False)
         places = {future.key: place for place, future in enumerate(futures)}
-        for future in as_completed(futures, loop=client.loop):
+        for future in distributed.as_completed(futures, loop=client.loop):
             yield places[future.key], future.result()
             future.release()

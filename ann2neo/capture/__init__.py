@@ -5,11 +5,15 @@ from the inputs. When is an activation a spike? A sink (``spikes/``) is shown ev
 `Comparison` verifies. Where do the bits go? Memory, or a session on a store (``store/``). ``run.py`` joins them, batch by batch; ``verification/`` runs the first batch again.
 """
 
-from ann2neo.capture.inputs import Inputs
-from ann2neo.capture.passes import Passes
-from ann2neo.capture.planning import plan
-from ann2neo.capture.recorder import RecordOptions, export, record
-from ann2neo.capture.steps import Steps
-from ann2neo.capture.units import Sample
+from ann2neo.extras import require
+
+require("torch", to="Recording a model")
+
+from ann2neo.capture.inputs import Inputs  # noqa: E402
+from ann2neo.capture.passes import Passes  # noqa: E402
+from ann2neo.capture.planning import plan  # noqa: E402
+from ann2neo.capture.recorder import RecordOptions, export, record  # noqa: E402
+from ann2neo.capture.steps import Steps  # noqa: E402
+from ann2neo.capture.units import Sample  # noqa: E402
 
 __all__ = ["Inputs", "Passes", "RecordOptions", "Sample", "Steps", "export", "plan", "record"]

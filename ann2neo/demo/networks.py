@@ -44,19 +44,9 @@ class Network:
 
 
 def load_digits() -> Digits:
-    """Read scikit-learn's 1,797 digits, which come with the package, scaled to [0, 1].
+    """Read scikit-learn's 1,797 digits, which come with the package, scaled to [0, 1]."""
+    from sklearn.datasets import load_digits as read
 
-    Raises
-    ------
-    Ann2NeoError
-        If scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_digits as read
-    except ImportError as error:
-        raise Ann2NeoError(
-            "scikit-learn is not installed.", "The demo has no data.", "Install it with `pip install 'ann2neo[demo]'`."
-        ) from error
     data: Any = read()
     return Digits(
         images=torch.tensor(data.images[:, None] / 16.0, dtype=torch.float32), labels=data.target.astype(np.int64)

@@ -14,6 +14,7 @@ import neo
 
 from ann2neo.atomic import complete_or_absent, reserve
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, FormatError
+from ann2neo.extras import require
 from ann2neo.formats.hdf5 import check_storage
 from ann2neo.integrity import check_content, check_seal, content_of, listed, seal_file
 from ann2neo.recording import Recording
@@ -28,6 +29,7 @@ BYTES_PER_SPIKE = 8
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     """Write a recording as a neo Block in NIX, and warn before this takes long; see `ann2neo.formats.save`."""
+    require("nixio", to="A .nix file")
     with complete_or_absent(path, overwrite=overwrite) as part:
         _warn_of_size(recording)
         block = to_block(recording)
@@ -40,6 +42,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
 
 def load(path: Path) -> Recording:
     """Read a recording from a NIX file that ann2neo wrote; see `ann2neo.formats.load`."""
+    require("nixio", to="A .nix file")
     try:
         check_seal(path)
         block = _read_block(path)

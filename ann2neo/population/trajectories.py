@@ -10,6 +10,7 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
+from ann2neo.extras import require
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, facts, milliseconds
 from ann2neo.population.quiet import quiet_elephant
 from ann2neo.population.recorded import RecordedUnits
@@ -146,14 +147,9 @@ def _fit(
     trials: list[list[Any]], n_dims: int, width: pq.Quantity, tau_ms: float, max_iterations: int
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
     with quiet_elephant():
-        try:
-            from elephant.gpfa import GPFA
-        except ImportError as error:
-            raise AnalysisError(
-                "Elephant's GPFA needs scikit-learn, which is not installed.",
-                "No trajectory was fitted.",
-                "Install it: pip install scikit-learn",
-            ) from error
+        require("sklearn", to="Elephant's GPFA")
+        from elephant.gpfa import GPFA
+
         model = GPFA(bin_size=width, x_dim=n_dims, tau_init=pq.Quantity(tau_ms, pq.ms), em_max_iters=max_iterations)
         try:
             paths = model.fit_transform(trials)
