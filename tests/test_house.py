@@ -31,6 +31,25 @@ def test_public_functions_are_never_hidden_by_modules():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_strict_type_checker_sees_every_public_name():
+    """The file that pyright checks strictly for CI lists all of them, also those of rooms."""
+    rooms = [name for name in ann2neo.__all__ if inspect.ismodule(getattr(ann2neo, name))]
+    inside = {f"ann2neo.{room}.{name}" for room in rooms for name in getattr(ann2neo, room).__all__}
+    text = (ROOT / "tests" / "public_names.py").read_text()
+    listed = set(re.findall(r"^    (ann2neo[\w.]+),$", text, re.MULTILINE))
+    assert listed == inside | {f"ann2neo.{name}" for name in ann2neo.__all__ if name not in rooms}
+    assert "# pyright: strict" in text
+    assert (ROOT / "ann2neo" / "py.typed").exists()
+
+
+def test_the_same_linters_run_before_a_commit_and_in_ci():
+    """What pre-commit calls is what `.ci/run` calls."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    entries = re.findall(r"entry: (\S+ ?(?:check|format)?)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert len(entries) == 4
+    assert all(entry in ci for entry in entries)
+
+
 def test_import_is_light():
     """`import ann2neo` and the command line load none of the heavy libraries."""
     heavy = ["torch", "elephant", "neo", "matplotlib", "pynwb", "zarr", "numba", "pandas", "dask"]
@@ -55,16 +74,24 @@ def test_elephant_leaves_the_warning_filters_alone():
 
 
 def test_the_version_is_the_one_of_the_package():
-    """One version, wherever it is asked for."""
-    text = (ROOT / "pyproject.toml").read_text()
-    assert f'version = "{ann2neo.__version__}"' in text
+    """One version: the package has it, the installation takes it from there, the citation says the same."""
+    assert 'version = { attr = "ann2neo.__version__" }' in (ROOT / "pyproject.toml").read_text()
     assert f"version: {ann2neo.__version__}" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_nothing_lies_beside_the_top_level_names():
     """A newcomer sees the whole house at a glance."""
     allowed = {"pyproject.toml", "README.md", "ann2neo", "analyses", "tests", "tutorials"}
-    allowed |= {"LICENSE", "CITATION.cff", "CHANGELOG.md", "constraints.txt", ".gitignore", ".ci"}
+    allowed |= {
+        "LICENSE",
+        "CITATION.cff",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "MANIFEST.in",
+        "constraints.txt",
+    }
+    allowed |= {".gitignore", ".ci", ".pre-commit-config.yaml"}
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         assert {line.split("/")[0] for line in done.stdout.splitlines()} <= allowed
