@@ -37,7 +37,8 @@ def test_a_strict_type_checker_sees_every_public_name():
     inside = {f"ann2neo.{room}.{name}" for room in rooms for name in getattr(ann2neo, room).__all__}
     text = (ROOT / "tests" / "public_names.py").read_text()
     listed = set(re.findall(r"^    (ann2neo[\w.]+),$", text, re.MULTILINE))
-    assert listed == inside | {f"ann2neo.{name}" for name in ann2neo.__all__ if name not in rooms}
+    wanted = inside | {f"ann2neo.{name}" for name in ann2neo.__all__ if name not in rooms}
+    assert listed == wanted, f"tests/public_names.py: {sorted(listed ^ wanted)}"
     assert "# pyright: strict" in text
     assert (ROOT / "ann2neo" / "py.typed").exists()
 
