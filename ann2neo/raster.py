@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from ann2neo.cards import card
 from ann2neo.errors import RecordingError
 
 CHUNK_BYTES = 1 << 25
@@ -47,6 +48,17 @@ class Raster:
     n_bins: int
     rows: Int[np.ndarray, " unit"] | None = field(default=None)
     bin_order: Int[np.ndarray, " bin"] | None = field(default=None)
+
+    def __repr__(self) -> str:
+        passes = f", {self.n_passes} passes" if self.n_passes > 1 else ""
+        return (
+            f"Raster({self.n_units} units, {self.n_bins} bins{passes}{'' if self.bin_order is None else ', arranged'})"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {"units": self.n_units, "bins of a pass": self.n_bins, "passes": self.n_passes}
+        where = "memory" if isinstance(self.packed, np.ndarray) else "a file"
+        return card("Raster", facts | {"arranged": None if self.bin_order is None else "yes", "bits lie in": where})
 
     def __post_init__(self) -> None:
         n_bytes = -(-self.n_bins // 8)

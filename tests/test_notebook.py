@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
+import pty
+import subprocess
+import sys
+import termios
 
 import nbformat
 import numpy as np
@@ -113,3 +118,68 @@ def test_a_drawing_knows_its_axes_and_draws_on_those_given():
     assert drawn.axes == (mine,)
     assert drawn.figure is mine.figure
     assert repr(drawn) == "Drawing(1 panel, 6.4 x 4.8 inches)"
+
+
+def test_objects_show_what_they_are_and_no_arrays(tmp_path):
+    """A recording, its layers and rasters, inputs and correlations are a card in a notebook and one line elsewhere; names from files are escaped."""
+    from html.parser import HTMLParser
+
+    import torch
+
+    from ann2neo.population import correlations
+
+    labels = np.arange(60) % 3
+    named = ann2neo.from_array(np.random.default_rng(0).random((60, 30)) < 0.3, labels=labels, layer="<b>x</b>")
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.zeros(20, 3)), batch_size=5)
+    objects = [
+        (named, ("Recording(30 units", "&lt;b&gt;x&lt;/b&gt;", "60 in presented order")),
+        (named.layers[0], ("Layer('<b>x</b>', 30 of 30 units", "threshold", "bool")),
+        (named.arrange("label").layers[0].raster, ("Raster(30 units, 60 bins, arranged)", "memory", "60")),
+        (
+            ann2neo.Inputs(torch.zeros(20, 3), labels={"label": [1] * 20}),
+            (
+                "Inputs(data=Tensor of shape (20, 3)",
+                "label",
+                "64",
+            ),
+        ),
+        (
+            ann2neo.Inputs(loader, forward=print),
+            ("Inputs(data=DataLoader of 4, functions=['forward']", "forward", "64"),
+        ),
+        (ann2neo.Inputs(iter([torch.zeros(2, 3)])), ("Inputs(data=list_iterator", "list_iterator", "64")),
+        (correlations(named, n_permutations=5), ("Correlations(30 x 30 units, 3 values of 'label')", "signal", "435")),
+    ]
+    for each, (line, *words) in objects:
+        assert repr(each).startswith(line)
+        assert "\n" not in repr(each)
+        card = each._repr_html_()
+        assert all(word in card for word in words), card
+        assert "<b>" not in card
+        assert len(card) < 2500
+        HTMLParser().feed(card)
+    deep = ann2neo.Recording(
+        layers=tuple(ann2neo.recording.Layer(name=f"l{i}", shape=(1,), dtype="bool", units=np.arange(1), thresholds=np.zeros(1), raster=named.layers[0].raster.take(np.array([i]))) for i in range(25)),
+        trials=named.trials, bin_size_ms=1.0, provenance={"dataset": "digits", "notes_epoch": 3},
+    )  # fmt: skip
+    assert "5 more" in deep._repr_html_()
+    assert "digits" in deep._repr_html_()
+    assert "notes epoch" in deep._repr_html_()
+
+
+def test_bars_are_silent_off_a_terminal_and_leave_nothing(capfd):
+    """A log has no bars; on a terminal a full bar disappears, so that a sweep shows one at a time."""
+    recording = ann2neo.from_array(np.random.default_rng(0).random((60, 30)) < 0.3)
+    ann2neo.analyze(recording, windows=5, progress=True)
+    assert capfd.readouterr().err == ""
+    code = "import numpy as np, ann2neo; [ann2neo.analyze(ann2neo.from_array(np.eye(20, dtype=bool)), windows=5) for _ in range(2)]"
+    parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, 80))
+    os.set_blocking(parent, False)
+    done = subprocess.run([sys.executable, "-c", code], stderr=child, timeout=240)
+    shown = os.read(parent, 100_000).decode()
+    os.close(child)
+    os.close(parent)
+    assert done.returncode == 0
+    assert "analyzing" in shown
+    assert "\n" not in shown

@@ -9,17 +9,22 @@ digits = load_digits()
 images = torch.tensor(digits.data / 16, dtype=torch.float32)
 model = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
 recording = ann2neo.record(model, ann2neo.Inputs(images, labels=digits.target))
-ann2neo.figures.raster(recording.arrange("label")).savefig("raster.png")
+raster = ann2neo.figures.raster(recording.arrange("label"))
+raster.savefig("raster.png")
+raster
 
+# %%
 # That was it. What is it that we recorded? One bit for each unit and image: did the activation exceed its threshold?
 print(recording)
 print(recording.layers[0].name, "has threshold", recording.layers[0].thresholds[0])
 
+# %%
 # A neuroscientist gets it as neo objects, in a file that their tools open, ...
 ann2neo.save(recording, "digits.nwb", overwrite=True)
 block = ann2neo.to_block(recording)
 print(block.segments[0].spiketrains[0])
 
+# %%
 # ... and the same numbers as from Elephant, beside what chance predicts for as many spikes in random order.
 table = ann2neo.analyze(recording, windows="label")
 print(table[["unit", "firing_rate", "cv", "cv_expected", "fano", "fano_expected", "quality"]].head())

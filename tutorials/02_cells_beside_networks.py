@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 import ann2neo
 
+# %%
 # Two cells as their own laboratory would keep them: spike times in microseconds, in a NIX file.
 block = neo.Block(name="grasshopper receptors")
 segment = neo.Segment()
@@ -27,6 +28,7 @@ block.segments.append(segment)
 with neo.NixIO("cells.nix", "ow") as file:
     file.write_block(block)
 
+# %%
 # A network on real images, as a neuroscientist would get it: an NWB file.
 digits = load_digits()
 torch.manual_seed(0)
@@ -34,6 +36,7 @@ model = torch.nn.Sequential(torch.nn.Linear(64, 50), torch.nn.ReLU(), torch.nn.L
 inputs = ann2neo.Inputs(torch.tensor(digits.data / 16, dtype=torch.float32), labels=digits.target)
 ann2neo.export(model, inputs, "network.nwb", overwrite=True)
 
+# %%
 # One call for both. A cell has no bins: its reference is a Poisson process. A unit spikes once per bin at most: its reference is Bernoulli.
 cells = ann2neo.analyze(neo.NixIO("cells.nix", "ro").read_block(), windows=500 * pq.ms, tests=True)
 units = ann2neo.analyze(ann2neo.load("network.nwb"), windows=100, tests=True)
@@ -41,6 +44,9 @@ columns = ["firing_rate", "cv", "cv_expected", "lv", "lv_expected", "fano", "fan
 together = pd.concat({"cells": cells, "network": units}, names=["source"])[columns]
 print(together.groupby("source").head(3).round(3).to_string())
 together.to_csv("cells-and-network.csv")
-ann2neo.figures.beside_chance({"cells": cells, "network": units}).savefig("cells-and-network.png", dpi=160)
+drawing = ann2neo.figures.beside_chance({"cells": cells, "network": units})
+drawing.savefig("cells-and-network.png")
+drawing
 
+# %%
 # The command line does the same: ann2neo analyze cells.nix network.nwb -o results

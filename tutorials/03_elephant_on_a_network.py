@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 
 import ann2neo
 
+# %%
 # A perceptron that has learned 1,000 digits, shown the other 797.
 digits = load_digits()
 images, labels = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
@@ -27,11 +28,13 @@ for _ in range(30):
         optimizer.step()
 ann2neo.export(model, ann2neo.Inputs(images[1000:], labels=labels[1000:]), "digits.nwb", overwrite=True)
 
+# %%
 # 1. neo reads trains, their names and the label of every trial. One image is one bin of 1 ms: pseudo-time, since an image takes no time.
 segment = neo.NWBIO("digits.nwb", mode="r").read_block().segments[0]
 trains = segment.spiketrains
 print(len(trains), "trains;", trains[0].name, "has", len(trains[0]), "spikes until", trains[0].t_stop)
 
+# %%
 # 2. Elephant, as on any recording: rate, intervals, local variation.
 active = [train for train in trains if len(train) >= 10]
 rates = [elephant.statistics.mean_firing_rate(train).rescale("Hz") for train in active]
@@ -40,6 +43,7 @@ print("mean rate", np.mean([rate.item() for rate in rates]).round(1), "Hz of pse
 print("mean CV", np.mean([elephant.statistics.cv(isi) for isi in intervals]).round(3))
 print("mean Lv", np.mean([elephant.statistics.lv(isi) for isi in intervals]).round(3))
 
+# %%
 # 3. Binned, the images are exactly the bins that they were, so that correlations are those of the network's responses.
 binned = elephant.conversion.BinnedSpikeTrain(active, bin_size=1 * pq.ms, tolerance=None)
 correlation = elephant.spike_train_correlation.correlation_coefficient(binned)
@@ -49,6 +53,7 @@ plt.xlabel("unit")
 plt.ylabel("unit")
 plt.savefig("correlation.png", dpi=160)
 
+# %%
 # 4. pynapple reads the same file: spikes by unit, trials by label, tuning as the probability of a spike for each digit.
 data = nap.load_file("digits.nwb")
 units, trials = data["units"], data["trials"]
@@ -56,6 +61,7 @@ shown = {digit: trials[trials["label"] == digit] for digit in range(10)}
 tuning = {digit: len(units[0].restrict(bins)) / len(bins) for digit, bins in shown.items()}
 print("unit 0 spikes for a digit with probability", {digit: round(p, 2) for digit, p in tuning.items()})
 
+# %%
 # 5. The same at once for all units, with what chance predicts for as many spikes in random order: a CV below 1 is no regularity here.
 table = ann2neo.analyze(ann2neo.load("digits.nwb"), windows="label")
 print(

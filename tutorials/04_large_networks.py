@@ -16,9 +16,11 @@ model = torch.nn.Sequential(
     *(torch.nn.Flatten(), torch.nn.Linear(32 * 12 * 12, 200), torch.nn.GELU(), torch.nn.Linear(200, 10)),
 )
 
+# %%
 # What would be recorded, and how many bytes would it take? One batch is run to see.
 print(ann2neo.plan(model, loader))
 
+# %%
 # The first layer is a large map: a tenth of its units, drawn with a seed, will do. SiLU and GELU are never silent: their threshold becomes the value that each
 # unit exceeds for a tenth of 1,000 images of their own. ReLU keeps its default, 0.
 rules = {"3": ann2neo.Quantile(0.9, on=images[:1000]), "6": ann2neo.Quantile(0.9, on=images[:1000])}
@@ -41,6 +43,7 @@ def stop_after(n_batches: int) -> torch.utils.hooks.RemovableHandle:
     return model.register_forward_pre_hook(count)
 
 
+# %%
 # Killed, interrupted, or the disk is full: what was recorded is in the store, and the same call goes on with the rest. The shuffled order was drawn once and kept.
 plug = stop_after(45)
 try:
@@ -51,15 +54,24 @@ plug.remove()
 recording = ann2neo.record(model, loader, threshold=rules, units=units, store="mnist.zarr")
 print(recording, "in", sum(layer.raster.packed.nbytes for layer in recording.layers) / 1e6, "MB of bits")
 
+# %%
 # Bits stay on the disk and are read in chunks, also for the table of all units. In the shuffled order in which the images came, trains carry no temporal information
 # (ann2neo would say so); arranged by label, which is a view, they do.
 table = ann2neo.analyze(recording.arrange("label"), windows="label")
 print(ann2neo.summarize(table)[["layer", "population", "n_units", "firing_rate_mean", "fano_mean", "label_share_mean"]])
 
+# %%
+# A picture reads no more than it shows: a sample of each layer's units, the most active first, over the classes.
+raster = ann2neo.figures.raster(recording.arrange("label"), sort="rate", units=100)
+raster.savefig("mnist.png")
+raster
+
+# %%
 # neo gets trains that are made when they are touched.
 block = ann2neo.to_block(ann2neo.load("mnist.zarr"))
 train = block.segments[0].spiketrains[5000]
 print(train.name, "has", len(train), "spikes; the first is at", train[0])
 
+# %%
 # A small part, for people who want a file: every fiftieth unit as NWB.
 ann2neo.save(recording.select(units=slice(None, None, 50)), "mnist.nwb", overwrite=True)

@@ -27,6 +27,7 @@ class RowReader(torch.nn.Module):
         return self.out(states[:, -1])
 
 
+# %%
 # A recurrent layer has no activation module: its states are asked for by its name. Axis 1 of what it gives is time.
 torch.manual_seed(0)
 recording = ann2neo.record(
@@ -36,6 +37,7 @@ print(recording)
 table = ann2neo.analyze(recording, windows="label")
 print(table[["unit", "p_spike", "cv2", "cv2_expected", "lv", "lv_expected"]].head())
 
+# %%
 # A spiking network has spikes already: time, batch, unit. One image after another becomes the recording that every tool here takes.
 neurons, weights = snntorch.Leaky(beta=0.9), torch.nn.Linear(8, 20)
 potential, spikes = neurons.init_leaky(), []
@@ -51,3 +53,9 @@ print(
     ]
 )
 ann2neo.save(spiking, "snn.nwb", overwrite=True)
+
+# %%
+# What it looks like: units sorted by the digit for which they spike most, in the half of the images that did not sort them.
+raster = ann2neo.figures.raster(spiking.arrange("label"), sort="tuning")
+raster.savefig("snn.png")
+raster

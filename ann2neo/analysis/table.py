@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import pandas as pd
-from tqdm import tqdm
 
 from ann2neo.analysis.continuous import lost_source, neo_source
 from ann2neo.analysis.cutting import duration_ms
@@ -22,6 +21,7 @@ from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import LVR, MEASURES
+from ann2neo.progress import progress_bar
 from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import Recording, notes_of
 from ann2neo.versions import software
@@ -161,7 +161,7 @@ def _check_numbers(min_spikes: Any, bin_size_ms: Any) -> None:
 def _all_rows(source: Source, settings: Settings, scheduler: str | None, progress: bool) -> list[pd.DataFrame]:
     """Measure all chunks, here or on a cluster, and put them in their order."""
     parts: dict[int, pd.DataFrame] = {}
-    with tqdm(total=source.n_units, unit="unit", disable=not progress) as bar:
+    with progress_bar(shown=progress, desc="analyzing", unit="unit", total=source.n_units) as bar:
         for place, rows in _results(source, settings, scheduler):
             parts[place] = rows
             bar.update(len(rows))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from tqdm import tqdm
 
 from ann2neo.capture.inputs import (
     Batch,
@@ -30,6 +29,7 @@ from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
 from ann2neo.capture.verification.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+from ann2neo.progress import progress_bar
 
 
 def run_pass(
@@ -66,7 +66,7 @@ def run_pass(
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
     batches = read_batches(source, job.inputs, begin)
     if progress:
-        batches = tqdm(batches, total=source.n_batches, initial=begin, desc=title, unit="batch")
+        batches = progress_bar(batches, shown=True, desc=title, unit="batch", total=source.n_batches, initial=begin)
     readings = source.readings if job.n_passes > 1 else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
-from tqdm import tqdm
 
 from ann2neo.errors import Ann2NeoError
+from ann2neo.progress import progress_bar
 
 N_CLASSES = 10
 STATES = ("random", "generalizing", "memorizing")
@@ -114,7 +114,7 @@ def train(
     targets = torch.as_tensor(labels)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(seed)
-    with tqdm(total=max_epochs, desc=f"training {name}", unit="epoch", disable=not progress, leave=False) as bar:
+    with progress_bar(shown=progress, desc=f"training {name}", unit="epoch", total=max_epochs) as bar:
         for epoch in range(max_epochs):
             for batch in torch.randperm(len(images), generator=generator).split(64):
                 optimizer.zero_grad()

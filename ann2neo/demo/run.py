@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ann2neo.analysis import analyze
 from ann2neo.atomic import complete_or_absent
@@ -17,6 +16,7 @@ from ann2neo.demo import page
 from ann2neo.demo.networks import ARCHITECTURES, STATES, Digits, Network, accuracy_of, load_digits, permuted, train
 from ann2neo.formats import save
 from ann2neo.ownership import results
+from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.results import REPORT
 from ann2neo.sharing import share
@@ -84,7 +84,7 @@ def _train_all(train_set: Digits, held_out: Digits, seed: int, progress: bool) -
     random_labels = permuted(train_set.labels, seed=seed)
     networks = []
     wanted = [(architecture, state) for architecture in ARCHITECTURES for state in STATES]
-    for architecture, state in tqdm(wanted, desc="training", unit="network", disable=not progress):
+    for architecture, state in progress_bar(wanted, shown=progress, desc="training", unit="network"):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = ARCHITECTURES[architecture]()

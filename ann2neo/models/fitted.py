@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.models.checks import check_whole
 from ann2neo.models.estimates import best_columns, gain_model_columns, label_columns, markov_columns, rate_columns
 from ann2neo.models.observed import Bins, Given, gain_windows, given, observe
+from ann2neo.progress import progress_bar
 from ann2neo.versions import software
 
 MODELS_SCHEMA = "ann2neo-models/1"
@@ -154,7 +154,7 @@ def fit(
         min_spikes=min_spikes,
     )
     parts: dict[int, pd.DataFrame] = {}
-    with tqdm(total=found.source.n_units, unit="unit", disable=not progress) as bar:
+    with progress_bar(shown=progress, desc="fitting", unit="unit", total=found.source.n_units) as bar:
         for place, rows in _results(found.source, plan, scheduler):
             parts[place] = rows
             bar.update(len(rows))

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from tqdm import tqdm
 
 from ann2neo.analysis.goodness import unit_keys
 from ann2neo.models.checks import check_model, check_whole
 from ann2neo.models.law import Law, by_of, law_of, rows_of
+from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.recording.recording import as_recording
 from ann2neo.versions import software
@@ -102,7 +102,7 @@ def rescaled(
     law = law_of(rows, recording, model, column or "label")
     counted = _counted(recording, column)
     keys, parts, first = unit_keys(rows, seed), [], 0
-    with tqdm(total=recording.n_units, unit="unit", disable=not progress) as bar:
+    with progress_bar(shown=progress, desc="rescaling", unit="unit", total=recording.n_units) as bar:
         for layer in recording.layers:
             for units in layer.raster.chunks():
                 for row in layer.raster.dense(units):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from ann2neo.cards import card
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, choose, unit_index
 from ann2neo.population.parts import deviations, label_means, noise_null_sd, pearson, sorted_by_label
@@ -60,6 +61,14 @@ class Correlations:
     labels: tuple[Any, ...]
     n_trials: Int[np.ndarray, " label"]
     by: str
+
+    def __repr__(self) -> str:
+        return f"Correlations({len(self.rows)} x {len(self.columns)} units, {len(self.labels)} values of {self.by!r})"
+
+    def _repr_html_(self) -> str:
+        facts = {"units": f"{len(self.rows):,} x {len(self.columns):,}", "by": self.by, "values": len(self.labels)}
+        means = self.summary().round(4).to_dict("records")
+        return card("Correlations", facts | {"trials": int(self.n_trials.sum())}, means)
 
     @property
     def different(self) -> np.ndarray:

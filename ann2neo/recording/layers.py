@@ -6,10 +6,12 @@ import fnmatch
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ann2neo.cards import card
 from ann2neo.errors import LayerNotFound, RecordingError, suggestion
 from ann2neo.raster import Raster
 
@@ -42,6 +44,14 @@ class Layer:
     units: Int[np.ndarray, " unit"]
     thresholds: Float[np.ndarray, " unit"]
     raster: Raster
+
+    def __repr__(self) -> str:
+        return (
+            f"Layer({self.name!r}, {self.n_units} of {math.prod(self.shape)} units of shape {self.shape}, {self.dtype})"
+        )
+
+    def _repr_html_(self) -> str:
+        return card(f"Layer {self.name}", {"shape": self.shape, **layer_facts(self)} | {"passes": self.raster.n_passes})
 
     def __post_init__(self) -> None:
         if not self.units.size == self.thresholds.size == self.raster.n_units:
@@ -99,6 +109,16 @@ class Layer:
             and np.array_equal(self.thresholds, other.thresholds)
             and self.raster.identical(other.raster)
         )
+
+
+def layer_facts(layer: Layer) -> dict[str, Any]:
+    """Tell how many units were recorded, over how many bins, above which threshold and in which type."""
+    low, high = (
+        (float(layer.thresholds.min()), float(layer.thresholds.max())) if layer.n_units else (math.nan, math.nan)
+    )
+    units = f"{layer.n_units:,}" + (f" of {whole:,}" if (whole := math.prod(layer.shape)) > layer.n_units else "")
+    thresholds = f"{low:g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return {"units": units, "bins": layer.raster.total_bins, "threshold": thresholds, "dtype": layer.dtype}
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from ann2neo.cards import card
 from ann2neo.errors import RecordingError
 from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.recording.bins import check_bins, same_bins
-from ann2neo.recording.layers import Layer, layer_not_found, matching
+from ann2neo.recording.layers import Layer, layer_facts, layer_not_found, matching
 from ann2neo.recording.trials import check_trials, order_sha256, presented_order, same_trials, with_bins
 from ann2neo.windows import Order, order_words, stretch_edges, trial_order
 
 SCHEMA = "ann2neo/1"
 # What the keys of notes begin with.
 NOTES = "notes_"
+# Provenance that a notebook shows.
+SHOWN = ("model_class", "dataset", "dataset_split", "created")
 
 Provenance = Mapping[str, "int | float | str | bool | list[int] | list[float] | list[str]"]
 
@@ -75,6 +78,19 @@ class Recording:
             f"Recording({self.n_units} units in {layers}, {self.n_bins} bins of {self.bin_size_ms} ms, "
             f"{len(self.trials) // self.n_passes} trials in {order_words(self.trials, self.provenance)} order{passes})"
         )
+
+    def _repr_html_(self) -> str:
+        known = {key: self.provenance.get(key) for key in SHOWN} | notes_of(self.provenance)
+        labels = self.trials["label"].loc[lambda label: label >= 0].nunique() if "label" in self.trials else None
+        facts = {
+            "units": self.n_units,
+            "bins": f"{self.n_bins:,} of {self.bin_size_ms:g} ms",
+            "trials": f"{len(self.trials) // self.n_passes:,} in {order_words(self.trials, self.provenance)} order",
+            "passes": self.n_passes if self.n_passes > 1 else None,
+            "labels": labels,
+        }
+        parts = [{"layer": layer.name, "shape": layer.shape, **layer_facts(layer)} for layer in self.layers]
+        return card("Recording", facts | {key.replace("_", " "): value for key, value in known.items()}, parts)
 
     @property
     def pseudotime(self) -> PseudoTime:

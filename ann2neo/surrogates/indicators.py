@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, UInt8
-from tqdm import tqdm
 
 from ann2neo import chance
 from ann2neo.analysis.expectation import label_columns
@@ -22,6 +21,7 @@ from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits
 from ann2neo.measures.definitions import Over
 from ann2neo.measures.registry import MEASURES
+from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.summary import NETWORK
 
@@ -106,7 +106,8 @@ def indicator_values(
     measures = tuple(dict.fromkeys(name.rpartition("_")[0] for name in indicators))
     source = recording_source(recording, windows)
     found: dict[tuple[str, str], list[Moments]] = {}
-    with tqdm(total=source.n_units * (len(variants) + 1), unit="unit", disable=not progress) as bar:
+    total = source.n_units * (len(variants) + 1)
+    with progress_bar(shown=progress, desc="surrogates", unit="unit", total=total) as bar:
         for chunk in (read() for read in source.chunks):
             layer = str(chunk.units["layer"].iloc[0])
             for population, moments in _of_chunk(chunk, variants, measures, over, min_spikes, bar).items():
@@ -165,7 +166,7 @@ def indicator_unit(indicator: str) -> str:
 
 
 def _of_chunk(
-    chunk: Chunk, variants: Sequence[Variant], measures: tuple[str, ...], over: Over, min_spikes: int, bar: tqdm
+    chunk: Chunk, variants: Sequence[Variant], measures: tuple[str, ...], over: Over, min_spikes: int, bar: Any
 ) -> dict[str, Moments]:
     """Take the moments over the units of a chunk, for the chunk itself (first) and for its variants."""
     # Chunks of a recording are bits.

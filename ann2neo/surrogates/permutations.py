@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from tqdm import tqdm
 
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, RecordingError
+from ann2neo.progress import progress_bar
 from ann2neo.raster import CHUNK_BYTES, Raster
 from ann2neo.recording import Layer, Recording, as_recording
 
@@ -92,7 +92,7 @@ def permute(
         order = joint_bin_order(lengths, seed=seed, number=number)
         layers = tuple(replace(layer, raster=layer.raster.arrange(order)) for layer in recording.layers)
     else:
-        with tqdm(total=recording.n_units, unit="unit", disable=not progress) as bar:
+        with progress_bar(shown=progress, desc="permuting", unit="unit", total=recording.n_units) as bar:
             layers = tuple(_permute_units(layer, lengths, seed, number, bar) for layer in recording.layers)
     made = {"surrogate": how, "surrogate_seed": seed, "surrogate_number": number}
     return replace(recording, layers=layers, provenance={**recording.provenance, **made})
@@ -173,7 +173,7 @@ def generator(*key: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
-def _permute_units(layer: Layer, lengths: Int[np.ndarray, " trial"], seed: int, number: int, bar: tqdm) -> Layer:
+def _permute_units(layer: Layer, lengths: Int[np.ndarray, " trial"], seed: int, number: int, bar: Any) -> Layer:
     """Pack the spikes of each unit in an order of its own, chunk by chunk."""
     raster, parts = layer.raster, []
     # An order takes eight bytes per bin where an unpacked bin takes one.

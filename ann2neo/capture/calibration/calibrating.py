@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ann2neo.capture.calls import Caller
 from ann2neo.capture.fingerprints import Fingerprint
@@ -27,6 +26,7 @@ from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import InputsError
+from ann2neo.progress import progress_bar
 from ann2neo.recording import order_sha256
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, Rule, calibrated_rules, describe, rule_for
 
@@ -172,7 +172,7 @@ def _read(job: Job, statistics: Statistics, source: Presentation, *, progress: b
     """Run the model over all inputs once; gives the batches."""
     n_seen = 0
     batches = read_batches(source, job.inputs)
-    for batch in tqdm(batches, total=source.n_batches, desc="calibrating", unit="batch", disable=not progress):
+    for batch in progress_bar(batches, shown=progress, desc="calibrating", unit="batch", total=source.n_batches):
         show_batch(job, batch, n_seen, is_first=False)
         n_seen += batch.n_inputs
         yield batch

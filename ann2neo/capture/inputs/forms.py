@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ann2neo.capture.inputs.labels import given_columns
+from ann2neo.cards import card
 from ann2neo.errors import InputsError
 
 
@@ -64,6 +65,12 @@ class Inputs:
     dataset: str | None = None
     dataset_split: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Inputs({', '.join(f'{name}={value}' for name, value in _facts(self).items())})"
+
+    def _repr_html_(self) -> str:
+        return card("Inputs", _facts(self))
+
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise InputsError(
@@ -72,6 +79,29 @@ class Inputs:
                 "Use 64, for instance.",
             )
         given_columns(self.labels)
+
+
+def _facts(inputs: Inputs) -> dict[str, Any]:
+    """Tell what the data are and what else was given, without its values."""
+    given = {"batch_size": inputs.batch_size, "dataset": inputs.dataset, "dataset_split": inputs.dataset_split}
+    functions = [name for name in ("forward", "predict", "n_inputs") if getattr(inputs, name) is not None]
+    labels = list(inputs.labels) if isinstance(inputs.labels, Mapping) else _what(inputs.labels)
+    facts = {"data": _what(inputs.data), "labels": labels, "functions": functions or None, **given}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _what(data: Any) -> str | None:
+    """Name the type of data, and its shape or length where it has one."""
+    if data is None:
+        return None
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        return f"{type(data).__name__} of shape {tuple(shape)}"
+    try:
+        return f"{type(data).__name__} of {len(data)}"
+    except TypeError:
+        # Nothing without a length has one, nor has a loader of a data set that is read once.
+        return type(data).__name__
 
 
 def as_inputs(inputs: Any) -> Inputs:

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
-from tqdm import tqdm
 
 from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
@@ -30,6 +29,7 @@ from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, ord
 from ann2neo.capture.store.schedule import Span, cut_spans, layout_of, n_columns
 from ann2neo.capture.verification import Verdict
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
+from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.store.begun import BegunColumn
 from ann2neo.store.complete import load
@@ -211,9 +211,8 @@ class Session:
 
     def _run_spans(self, growing: Growing, spans: Sequence[Span]) -> None:
         shown = self._request.progress and self._processes.rank == 0
-        with tqdm(
-            total=sum(n_columns(span) for span in spans), desc="recording", unit="column", disable=not shown
-        ) as bar:
+        total = sum(n_columns(span) for span in spans)
+        with progress_bar(shown=shown, desc="recording", unit="column", total=total) as bar:
             for span in spans:
                 self._run_span(growing, span, bar.update)
 

@@ -1,0 +1,46 @@
+"""Progress bars: one look in terminals and notebooks, and none in logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+def progress_bar(
+    iterable: Iterable[Any] | None = None,
+    *,
+    shown: bool,
+    desc: str,
+    unit: str,
+    total: int | None = None,
+    initial: int = 0,
+) -> tqdm:
+    """Make a progress bar that disappears when it is full, so that a sweep of many calls shows one bar at a time.
+
+    In a notebook it is a widget where widgets are installed. Where standard error is neither a terminal nor a notebook, such as a file or a log, nothing is written.
+
+    Parameters
+    ----------
+    iterable
+        What is counted as it is read; None to count by `update`.
+    shown
+        Whether there is to be a bar at all.
+    desc
+        What is done.
+    unit
+        What is counted.
+    total
+        How many there are; None if unknown.
+    initial
+        How many are done already.
+
+    Examples
+    --------
+    >>> with progress_bar(range(3), shown=False, desc="reading", unit="file") as bar:
+    ...     list(bar)
+    [0, 1, 2]
+    """
+    hidden = None if shown else True
+    return tqdm(iterable, desc=desc, unit=unit, total=total, initial=initial, disable=hidden, leave=False)
