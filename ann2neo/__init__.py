@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ann2neo.formats.damage import check
     from ann2neo.formats.laboratory import read_block
     from ann2neo.recording import Layer, Recording
+    from ann2neo.results.collection import collect
     from ann2neo.sharing import share
     from ann2neo.summary import summarize
     from ann2neo.tables import read_table, write_table
@@ -46,6 +47,7 @@ _HOME = {
     "analyze": "analysis",
     "chance": "",
     "check": "formats.damage",
+    "collect": "results.collection",
     "compare": "comparison",
     "export": "capture",
     "figures": "",
@@ -82,6 +84,7 @@ __all__ = [
     "analyze",
     "chance",
     "check",
+    "collect",
     "compare",
     "export",
     "figures",

@@ -78,6 +78,22 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
+def is_summary(table: pd.DataFrame) -> bool:
+    """Whether a table is what `summarize` gives.
+
+    Examples
+    --------
+    >>> is_summary(pd.DataFrame({"layer": ["fc"], "population": ["all"], "n_units": [3]}))
+    True
+    """
+    return {"layer", "population", "n_units"} <= set(table.columns) and "indicator" not in table
+
+
+def summary_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Summarize a table of units; a summary stays as it is."""
+    return table if isinstance(table, pd.DataFrame) and is_summary(table) else summarize(table)
+
+
 def _check(table: pd.DataFrame) -> None:
     """Refuse what is no table of units."""
     cure = "Give the table of units that `ann2neo.analyze` made."
@@ -85,7 +101,7 @@ def _check(table: pd.DataFrame) -> None:
         raise AnalysisError(f"a {type(table).__name__} is no table of units.", "It cannot be summarized.", cure)
     missing = [name for name in NEEDED if name not in table]
     if missing:
-        what = "the table is a summary already" if "population" in table else f"the table lacks {', '.join(missing)}"
+        what = "the table is a summary already" if is_summary(table) else f"the table lacks {', '.join(missing)}"
         raise AnalysisError(f"{what}.", "It cannot be summarized.", cure)
 
 

@@ -130,6 +130,13 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + SIDECAR)
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is a table that `write_table` wrote, so that a text of spike times in another .csv is not taken for one."""
+    if path.suffix == ".parquet":
+        return path.is_file()
+    return path.is_file() and sidecar(path).is_file() and _is_description(sidecar(path))
+
+
 def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     beside = sidecar(path)
     # A call that was killed between the two may have left a description without its CSV.

@@ -70,6 +70,7 @@ NAMES: tuple[object, ...] = (
     ann2neo.chance.stationarity_test_poisson,
     ann2neo.chance.variance_of_sequences,
     ann2neo.check,
+    ann2neo.collect,
     ann2neo.compare,
     ann2neo.export,
     ann2neo.figures.STYLE,

@@ -103,7 +103,10 @@ CASES = {
     "ann2neo.compare(table)": ("AnalysisError", "given as a DataFrame", "compare({"),
     "ann2neo.compare({'a': recording})": ("AnalysisError", "'a' holds a Recording", "ann2neo.analyze"),
     "ann2neo.compare({'a': 'a.csv'})": ("AnalysisError", "'a' holds a str", "read_table"),
-    "ann2neo.compare({'a': summary})": ("AnalysisError", "a summary already", "ann2neo.analyze"),
+    "ann2neo.compare({'a': summary, 'b': [summary, table]})": ("AnalysisError", "the same network", "each network once"),
+    "ann2neo.collect([])": ("AnalysisError", "no file was given", "names of recordings"),
+    "ann2neo.collect('none.csv')": ("FormatError", "there is no file", "Check the name"),
+    "ann2neo.collect('none.csv', level='net')": ("AnalysisError", "'net'", "'layer' or 'unit'"),
     "ann2neo.compare({'a': table}, indicators='cv_mean')": ("AnalysisError", "one string", "['cv_mean']"),
     "ann2neo.compare({'a': table}, method='bonferroni')": ("AnalysisError", "'bonferroni'", "'bh' or 'by'"),
     # spikes

@@ -10,6 +10,7 @@ import click
 
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_windows
+from ann2neo.cli.records import as_json, of_analysis, of_table, to_json
 from ann2neo.cli.terminal import say
 
 # Each takes all files that follow it, as shells expand patterns into them.
@@ -43,6 +44,7 @@ GROUPS = ("--against", "--mine")
     "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier analysis.")
+@as_json
 @options.quiet
 def analyze(
     files: tuple[Path, ...],
@@ -63,6 +65,7 @@ def analyze(
     seed: int,
     scheduler: str | None,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Measure every unit in FILES: ours, or those of any laboratory (NWB, text, whatever neo reads).
@@ -93,8 +96,14 @@ def analyze(
         scheduler=scheduler,
         overwrite=overwrite,
         progress=not quiet,
-        say=say,
+        say=_nothing if as_json else say,
     )
+    if as_json:
+        say(to_json(of_analysis(output)))
+
+
+def _nothing(text: str) -> None:
+    """Leave the output to what is printed at the end."""
 
 
 class ManyFiles(click.Command):
@@ -156,6 +165,7 @@ def repeated(args: Sequence[str]) -> list[str]:
     "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier comparison.")
+@as_json
 @options.quiet
 def compare(
     files: tuple[Path, ...],
@@ -176,11 +186,13 @@ def compare(
     seed: int,
     alpha: float,
     overwrite: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Compare two kinds of networks: FILES against others, one file per network, which is the replicate.
 
-    Files are tables that `ann2neo analyze` wrote (.csv, .parquet) or recordings, which are analyzed first.
+    Files are tables that `ann2neo analyze` wrote (.csv, .parquet; of units, summaries, all-sources) or recordings, which are analyzed first. A network that
+    several of these tables hold counts once.
 
     \b
     Examples:
@@ -192,7 +204,7 @@ def compare(
     if "mine" in names or names[0] == names[1]:
         raise click.BadParameter(f"{names[0]!r} and {names[1]!r}: give two names, not 'mine'.", param_hint="--names")
     groups = {names[0]: files, names[1]: against} | ({"mine": mine} if mine else {})
-    compare_files(
+    found = compare_files(
         groups,
         output,
         windows=read_windows(windows),
@@ -206,5 +218,7 @@ def compare(
         alpha=alpha,
         overwrite=overwrite,
         progress=not quiet,
-        say=say,
+        say=_nothing if as_json else say,
     )
+    if as_json:
+        say(to_json(of_table(found)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
-quiet = click.option("--quiet", is_flag=True, help="Show no progress bars.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress bars.")
 method = click.option(
     "--method",
     type=click.Choice(["bh", "by"]),

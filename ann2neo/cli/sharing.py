@@ -14,7 +14,8 @@ from ann2neo.cli.terminal import say
 @click.argument("file", type=options.PATH)
 @click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier bundle.")
-def share(file: Path, output: Path, overwrite: bool) -> None:
+@options.quiet
+def share(file: Path, output: Path, overwrite: bool, quiet: bool) -> None:
     """Make a checked bundle of FILE: NWB, report, data card, citation, checksums, the inspector's verdict.
 
     Nothing is uploaded. The card, README.md, says where such data can be published.
@@ -26,4 +27,6 @@ def share(file: Path, output: Path, overwrite: bool) -> None:
     """
     from ann2neo.sharing import share as make_bundle
 
-    say(f"{make_bundle(file, output, overwrite=overwrite)} is ready to share.")
+    made = make_bundle(file, output, overwrite=overwrite)
+    if not quiet:
+        say(f"{made} is ready to share.")

@@ -11,6 +11,7 @@ import click
 from ann2neo.cli import options
 from ann2neo.cli.choices import read_thresholds, read_units
 from ann2neo.cli.objects import load_object
+from ann2neo.cli.records import as_json, of_blocks, of_recording, of_table, to_json
 from ann2neo.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 @click.option(
     "--check", is_flag=True, help="Compare every byte of FILE with its check sums; exit code 2 if something is damaged."
 )
+@as_json
 @click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
 @options.time_unit
 @options.t_start
@@ -67,6 +69,7 @@ def info(
     batch_size: int,
     verify: bool,
     check: bool,
+    as_json: bool,
     columns: bool,
     time_unit: str | None,
     t_start: str | None,
@@ -78,6 +81,8 @@ def info(
     \b
     Examples:
       ann2neo info rec.nwb
+      ann2neo info results/rec.csv
+      ann2neo info rec.nwb --json
       ann2neo info --check rec.zarr
       ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.0=sample:0.01'
       ann2neo info --columns
@@ -92,10 +97,8 @@ def info(
         right = check_file(file)
         say(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
     elif file is not None:
-        from ann2neo.formats.laboratory import read_spikes
-
         said = options.read_observation(time_unit, t_start, t_stop, text_columns)
-        say(_describe(read_spikes(file, said)))
+        say(_of_file(file, said, as_json))
     elif model and inputs:
         from ann2neo.capture import plan
 
@@ -109,9 +112,35 @@ def info(
             steps=along,
             verify=verify,
         )
-        say(_planned(table))
+        say(to_json(of_table(table)) if as_json else _planned(table))
     else:
         raise click.UsageError("Give a FILE, --model and --inputs, or --columns.")
+
+
+def _of_file(file: Path, said: Any, as_json: bool) -> str:
+    """Say what a table, a recording or a file of another laboratory holds."""
+    from ann2neo.formats.laboratory import read_spikes
+    from ann2neo.tables import SUFFIXES, is_ours, read_table
+
+    if file.suffix in SUFFIXES and is_ours(file):
+        table = read_table(file)
+        return to_json({"kind": "table"} | of_table(table)) if as_json else _of_table(table)
+    found = read_spikes(file, said)
+    if as_json:
+        return to_json(of_blocks(found) if isinstance(found, list) else of_recording(found))
+    return _describe(found)
+
+
+def _of_table(table: pd.DataFrame) -> str:
+    """Say what a table holds: its indicators by layer where it is of units, else its rows."""
+    from ann2neo.results import describe, printed
+    from ann2neo.summary import is_summary, summarize
+
+    if is_summary(table):
+        return printed(table)
+    if "quality" in table and "n_windows" in table.attrs:
+        return f"{describe(table)}\n{printed(summarize(table))}"
+    return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-", max_rows=60)
 
 
 def _planned(table: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.integrity import values_crc32
+from ann2neo.summary import is_summary, summary_of
 
 # What a comparison says of its tables where they all agree in it.
 SAID = (
@@ -66,14 +67,17 @@ def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
 def check_replicates(tables: Mapping[str, list[pd.DataFrame]]) -> None:
     """Refuse a network that is given twice: it is one replicate, however often it is counted.
 
-    Two networks never have the same value of every measure of every unit, but where no unit says anything (silent, saturated).
+    Two networks never have the same value of every measure of every unit, but where no unit says anything (silent, saturated). A summary is compared with
+    all others and with those of tables of units.
     """
+    any_summary = any(is_summary(table) for of_group in tables.values() for table in of_group)
     seen: dict[tuple[Any, ...], str] = {}
     for group, of_group in tables.items():
         for number, table in enumerate(of_group, start=1):
-            if "quality" not in table or not (table["quality"] == "good").any():
+            if not _says_something(table):
                 continue
-            key = tuple((str(name), values_crc32(table[name])) for name in table.columns)
+            known = summary_of(table) if any_summary else table
+            key = tuple((str(name), values_crc32(known[name])) for name in known.columns)
             here = f"number {number} of {group!r}"
             if key in seen:
                 raise AnalysisError(
@@ -82,6 +86,13 @@ def check_replicates(tables: Mapping[str, list[pd.DataFrame]]) -> None:
                     "Give each network once.",
                 )
             seen[key] = here
+
+
+def _says_something(table: pd.DataFrame) -> bool:
+    """Whether a unit is neither silent nor saturated nor of too few spikes."""
+    if is_summary(table):
+        return bool((table.loc[table["population"] == "good", "n_units"] > 0).any())
+    return "quality" in table and bool((table["quality"] == "good").any())
 
 
 def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:

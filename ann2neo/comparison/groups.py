@@ -31,7 +31,7 @@ from ann2neo.comparison.effects import (
 )
 from ann2neo.comparison.verdicts import verdicts
 from ann2neo.errors import AnalysisError
-from ann2neo.summary import NETWORK, POPULATIONS, summarize
+from ann2neo.summary import NETWORK, POPULATIONS, summary_of
 
 SCHEMA = "ann2neo-comparison/1"
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
@@ -60,7 +60,7 @@ def compare(
     Parameters
     ----------
     groups
-        Unit tables of `ann2neo.analyze` by name of the group, one table per network.
+        Tables of `ann2neo.analyze`, or of `ann2neo.summarize`, by name of the group, one table per network.
     indicators
         Columns of `ann2neo.summarize` to compare: the more there are, the stronger the correction.
     confidence
@@ -108,7 +108,7 @@ def compare(
     tables = tables_of(groups)
     shared = shared_attrs(tables)
     check_replicates(tables)
-    summaries = {name: [summarize(table) for table in of_group] for name, of_group in tables.items()}
+    summaries = {name: [summary_of(table) for table in of_group] for name, of_group in tables.items()}
     check_indicators(summaries, indicators)
     layers, left_out = _layers_in_all(summaries, _beside_cells(tables))
     contrast = _contrast(tables)

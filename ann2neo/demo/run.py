@@ -20,6 +20,7 @@ from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.results import REPORT
 from ann2neo.sharing import share
+from ann2neo.tables import write_table
 
 N_HELD_OUT = 300
 NIX_UNITS = 100
@@ -149,7 +150,7 @@ def _analyze(network: Network, recording: Recording, folder: Path, progress: boo
     for kind, table in tables.items():
         # neo's reader does not know in which order the inputs were presented; we do.
         table.attrs["order"] = recording.provenance["input_order"]
-        table.to_csv(folder / f"{network.name}-by-{kind}.csv", index=False)
+        write_table(table, folder / f"{network.name}-by-{kind}.csv")
     return page.Analyzed(network=network, recording=recording, tables=tables)
 
 

@@ -16,9 +16,10 @@ from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results
 from ann2neo.report import Section, Table, write_report
-from ann2neo.results.files import analyze_file
-from ann2neo.results.pages import HOW_TO_READ, REPORT, save_picture
-from ann2neo.summary import summarize
+from ann2neo.results.files import analyze_file, name_of
+from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, save_picture
+from ann2neo.results.sources import SOURCE, counted_once, taken_apart
+from ann2neo.summary import is_summary, summary_of
 from ann2neo.tables import SUFFIXES, read_table, write_table
 
 SHOWN = ("layer", "population", "indicator", "mean_", "hedges_g", "auc", "p", "p_corrected", "fits_")
@@ -50,7 +51,8 @@ def compare_files(
     Parameters
     ----------
     groups
-        Files by name of the group: tables of `ann2neo.write_table`, or recordings, which are analyzed first.
+        Files by name of the group: tables of `ann2neo.write_table` (of units, summaries, of all sources), or recordings, which are analyzed first. What is of a
+        network whose table of units is there as well is not counted again.
     out
         Name of the folder, which appears when everything is done; None to write nothing.
     windows, within, order, engine, bin_size_ms, said
@@ -78,10 +80,13 @@ def compare_files(
     marker = results("a comparison")
     folder = nullcontext() if out is None else complete_or_absent(out, overwrite=overwrite, marker=marker, inputs=files)
     with folder as part:
-        tables = {
-            name: [_table(path, order, said, progress=progress, **how) for path in files]
-            for name, files in groups.items()
-        }
+        tables = {}
+        for name, of_group in groups.items():
+            read = [one for path in of_group for one in read_results(path, order, said, progress=progress, **how)]
+            kept, again = counted_once(read)
+            if again:
+                say(f"{', '.join(again)}: of networks whose tables are there as well, not counted again")
+            tables[name] = [one.table for one in kept]
         found = compare(tables, method=method, seed=seed, alpha=alpha)
         say("\n".join(found.attrs["verdicts"]))
         say("\n" + brief(found).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
@@ -108,17 +113,25 @@ def brief(comparison: pd.DataFrame) -> pd.DataFrame:
     return comparison[known]
 
 
-def _table(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> pd.DataFrame:
-    """Read a table, or analyze a recording."""
+def read_results(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> list[Result]:
+    """Read a table of units, a summary, or a table of several sources; or analyze a recording.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing or damaged.
+    AnalysisError
+        If a table is to be measured otherwise, a recording holds several Blocks, or a table is of no networks.
+    """
     if not path.exists():
-        raise FormatError(f"there is no file {path}.", "Nothing was compared.", "Check the name and the folder.")
+        raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
     if path.suffix not in SUFFIXES:
         found = analyze_file(path, order, said, **how)
         if len(found) != 1:
             raise AnalysisError(
                 f"{path} holds {len(found)} Blocks.", "A file stands for one network.", "Give a file for each."
             )
-        return found[0].table
+        return found
     asked = [name for name, value in {"order": order, **how}.items() if name in _MEASURED and value is not None]
     if asked:
         raise AnalysisError(
@@ -126,7 +139,16 @@ def _table(path: Path, order: str | None, said: Observation | None = None, **how
             "Nothing was compared.",
             "Leave it out, or give the recording instead of its table.",
         )
-    return read_table(path)
+    table, name = read_table(path), name_of(path)
+    if SOURCE in table:
+        return [Result(name=one, table=part, origin=name) for one, part in taken_apart(table).items()]
+    if "indicator" in table:
+        raise AnalysisError(
+            f"{path} is a comparison already.",
+            "It says nothing of single networks.",
+            "Give the tables that were compared.",
+        )
+    return [Result(name=name.removesuffix("-summary") if is_summary(table) else name, table=table, origin=name)]
 
 
 _MEASURED = ("windows", "within", "order", "bin_size_ms")
@@ -137,7 +159,7 @@ def _write(
 ) -> None:
     folder.mkdir()
     write_table(found, folder / "comparison.csv")
-    summaries = {name: [summarize(table) for table in each] for name, each in tables.items()}
+    summaries = {name: [summary_of(table) for table in each] for name, each in tables.items()}
     caption = "Indicators by layer: a mark for each network, lines through the means of each kind; all units."
     shown = save_picture(figures.indicators(summaries), folder / "indicators.png", caption)
     networks = pd.DataFrame([(name, str(path)) for name, each in groups.items() for path in each])

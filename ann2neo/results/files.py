@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ann2neo import figures
 from ann2neo.analysis import analyze
 from ann2neo.atomic import complete_or_absent
@@ -18,7 +16,9 @@ from ann2neo.ownership import results
 from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
 from ann2neo.results.pages import REPORT, Result, describe, how_to_read, printed, save_picture, write_result
+from ann2neo.results.sources import joined
 from ann2neo.summary import summarize
+from ann2neo.tables import write_table
 
 ALL = "all-sources"
 
@@ -145,14 +145,7 @@ def _check_names(files: Sequence[Path]) -> None:
 def _together(results: Sequence[Result], folder: Path) -> Section:
     """Put all units in one table and one figure, each source beside its own reference."""
     tables = {result.name: result.table for result in results}
-    everything = pd.concat(
-        [
-            table.assign(source=name, reference=table.attrs["reference"], windows=table.attrs["windows"])
-            for name, table in tables.items()
-        ],
-        ignore_index=True,
-    )
-    everything.to_csv(folder / f"{ALL}.csv", index=False)
+    write_table(joined(tables), folder / f"{ALL}.csv")
     caption = "All sources side by side, each beside what chance predicts for its own units."
     return Section(
         heading="All sources",

@@ -44,11 +44,18 @@ class Result:
         Table of `ann2neo.analyze`.
     recording
         The recording, where the file is ours.
+    origin
+        Name of the file; another one than ``name`` where a file holds several sources.
     """
 
     name: str
     table: pd.DataFrame
     recording: Recording | None = None
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.origin:
+            object.__setattr__(self, "origin", self.name)
 
 
 def how_to_read(results: Sequence[Result]) -> list[str]:
@@ -79,7 +86,7 @@ def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
 def write_result(result: Result, folder: Path) -> Section:
     """Write the tables and figures of a result and give its part of the page."""
     write_table(result.table, folder / f"{result.name}.csv")
-    summarize(result.table).to_csv(folder / f"{result.name}-summary.csv", index=False)
+    write_table(summarize(result.table), folder / f"{result.name}-summary.csv")
     shown = [save_picture(ax, folder / f"{result.name}-{name}.png", words) for name, ax, words in drawings(result)]
     return section(result, shown)
 
