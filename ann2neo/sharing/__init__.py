@@ -3,7 +3,8 @@
 from ann2neo.extras import require
 
 require("nwbinspector", to="Sharing")
+require("yaml", to="Sharing")
 
-from ann2neo.sharing.bundle import share  # noqa: E402
+from ann2neo.sharing.bundle import seal, share  # noqa: E402
 
-__all__ = ["share"]
+__all__ = ["seal", "share"]

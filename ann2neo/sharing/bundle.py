@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import ShareError
 from ann2neo.formats import load, path_of, save
-from ann2neo.ownership import files_of, results, sha256
+from ann2neo.formats.damage import check
+from ann2neo.ownership import SIGNATURE, files_of, results, sha256
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
-from ann2neo.sharing.citation import citation, datacite, title
+from ann2neo.sharing.citation import REQUIRED, citation, datacite, title
+from ann2neo.sharing.described import describe, label, subject_of
 from ann2neo.sharing.inspection import Finding, inspect, report
+from ann2neo.sharing.metadata import Metadata, read_metadata, with_provenance
 from ann2neo.sharing.page import write_page
 
-# What DANDI allows in a label, less what shells, Markdown and sha256sum give a meaning of their own.
-NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
-SUBJECT = "sub-network"
+SUMS = "SHA256SUMS"
 
 
-def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: bool = False) -> Path:
+def share(
+    path: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | str | PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Make a folder to publish: an NWB file where the DANDI archive wants it, a report, a data card, citation, the inspector's verdict and checksums.
 
-    The folder holds the recording as NWB (a file that is NWB already is copied as it is) in ``sub-network/``, ``README.md`` (what was recorded, what a spike
+    The folder holds the recording as NWB (a file that is NWB already is copied as it is, but for metadata that are given) in a folder of its subject, which is the network, ``README.md`` (what was recorded, what a spike
     stands for and what not, how to open the file, where to publish it), ``report.html`` (figures and indicators of all units), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (what nwbinspector finds by
-    the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). The recording's provenance may name ``title``, ``authors`` and
-    ``license``.
+    the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). Files of a bundle may be edited: `ann2neo.sharing.seal` then lists their check sums again.
 
     Parameters
     ----------
@@ -36,6 +46,10 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
         A file that ann2neo wrote.
     out
         Name of the folder.
+    metadata
+        What only you know, as a mapping or the name of a YAML file that holds it: ``title``, ``description``, ``authors`` (names, or mappings with ``given``,
+        ``family``, ``orcid``, ``affiliation``, ``email``), ``license`` (of the SPDX list), ``contact``, ``experimenter``, ``institution``, ``lab``, ``keywords``,
+        ``subject``, ``session``, ``doi``. Title, authors and licence of the recording's provenance are taken where it does not name them.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -47,7 +61,7 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
     Raises
     ------
     ShareError
-        If the inspector finds something critical or something that is no valid NWB, or no file was given.
+        If the inspector finds something critical or something that is no valid NWB, no file was given, or the metadata are not understood.
     OutputExists
         If there is such a folder and it may not be replaced.
     FormatError
@@ -69,49 +83,101 @@ def share(path: str | PathLike[str], out: str | PathLike[str], *, overwrite: boo
             "A bundle is made of a file, which is checked as others will read it.",
             'Save it first: ann2neo.save(recording, "rec.nwb"), then share("rec.nwb", "bundle").',
         )
-    source, folder = path_of(path), path_of(out)
+    source, folder, given = path_of(path), path_of(out), read_metadata(metadata)
     with complete_or_absent(folder, overwrite=overwrite, marker=results("a bundle"), inputs=[source]) as part:
         recording = load(source)
-        name = NO_LABEL.sub("-", source.stem).strip("-") or "recording"
-        nwb = part / dandi_path(name)
-        nwb.parent.mkdir(parents=True)
-        _put_nwb(recording, source, nwb)
-        findings = inspect(nwb)
+        known = with_provenance(given, recording.provenance)
+        name = label(source.stem) or "recording"
+        place = _put_nwb(recording, source, part, given)
+        findings = inspect(part / place)
         _refuse_critical(findings, source)
         texts = {
-            "inspection.txt": report(findings, nwb.name),
-            "README.md": data_card(recording, dandi_path(name)),
-            "CITATION.cff": citation(recording, name),
-            "datacite.json": datacite(recording, name),
+            "inspection.txt": report(findings, Path(place).name),
+            "README.md": data_card(recording, place, known),
+            "CITATION.cff": citation(recording, name, known),
+            "datacite.json": datacite(recording, name, known),
         }
         for file, text in texts.items():
             (part / file).write_text(text, encoding="utf-8")
-        write_page(recording, part / "report.html", title=title(recording, name))
-        (part / "SHA256SUMS").write_text(checksums(part), encoding="utf-8")
+        write_page(recording, part / "report.html", title=title(known, name))
+        (part / SUMS).write_text(checksums(part), encoding="utf-8")
     return folder
 
 
-def dandi_path(name: str) -> str:
-    """Say where a file lies in a dandiset.
+def seal(folder: str | PathLike[str]) -> list[str]:
+    """List the check sums of a bundle again, after its texts were edited; the NWB file must be as it was written.
+
+    Returns
+    -------
+    list of str
+        Files that were changed, added or removed since.
+
+    Raises
+    ------
+    ShareError
+        If the folder is no bundle, or ``CITATION.cff`` or ``datacite.json`` cannot be read any more.
+    FormatError
+        If an NWB file is damaged.
+    """
+    place = path_of(folder)
+    if not (place / SUMS).is_file():
+        raise ShareError(f"{place} is no bundle.", "It has no SHA256SUMS.", "Give a folder that `ann2neo.share` made.")
+    for nwb in place.rglob("*.nwb"):
+        check(nwb)
+    _check_texts(place)
+    before, now = (place / SUMS).read_text(encoding="utf-8").splitlines(), checksums(place)
+    with complete_or_absent(place / SUMS, overwrite=True) as part:
+        part.write_text(now, encoding="utf-8")
+    return sorted({line.partition("  ")[2] for line in set(before) ^ set(now.splitlines())})
+
+
+def _check_texts(folder: Path) -> None:
+    for name, read in (("CITATION.cff", yaml.safe_load), ("datacite.json", json.loads)):
+        try:
+            found = read((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ShareError(
+                f"{name} cannot be read any more ({' '.join(str(error).split())[:120]}).",
+                "The bundle was not sealed.",
+                "Mend it.",
+            ) from error
+        missing = [key for key in REQUIRED[name] if not isinstance(found, dict) or not found.get(key)]
+        if missing:
+            raise ShareError(
+                f"{name} lacks {', '.join(missing)}.", "Archives would refuse it.", "Write it there, and seal again."
+            )
+
+
+def dandi_path(subject: str, name: str, session: str = "") -> str:
+    """Name a file as it lies in a dandiset.
 
     Examples
     --------
-    >>> dandi_path("rec")
-    'sub-network/sub-network_desc-rec.nwb'
+    >>> dandi_path("network", "rec"), dandi_path("net-7", "rec", "epoch 3")
+    ('sub-network/sub-network_desc-rec.nwb', 'sub-net-7/sub-net-7_ses-epoch-3_desc-rec.nwb')
     """
-    return f"{SUBJECT}/{SUBJECT}_desc-{name}.nwb"
+    of_session = f"_ses-{label(session)}" if label(session) else ""
+    return f"sub-{label(subject)}/sub-{label(subject)}{of_session}_desc-{name}.nwb"
 
 
 def checksums(folder: Path) -> str:
     """List the SHA-256 of each file of a folder and those below, as ``sha256sum`` writes it."""
-    return "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder) if name != "SHA256SUMS")
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder) if name not in (SUMS, SIGNATURE))
 
 
-def _put_nwb(recording: Recording, source: Path, nwb: Path) -> None:
+def _put_nwb(recording: Recording, source: Path, folder: Path, known: Metadata) -> str:
+    """Put the NWB file where its subject and session say, and give its place."""
+    folder.mkdir(parents=True)
+    made = folder / "recording.nwb"
     if source.suffix == ".nwb":
-        shutil.copyfile(source, nwb)
+        shutil.copyfile(source, made)
     else:
-        save(recording, nwb)
+        save(recording, made)
+    describe(made, known)
+    place = dandi_path(subject_of(made), label(source.stem) or "recording", known.session)
+    (folder / place).parent.mkdir(parents=True)
+    made.replace(folder / place)
+    return place
 
 
 def _refuse_critical(findings: list[Finding], source: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ann2neo.outline import quality, time_axis
 from ann2neo.recording import Layer, Recording, order_sha256
+from ann2neo.sharing.metadata import Metadata
 from ann2neo.windows import order_words
 
 TEMPLATE = """\
@@ -17,6 +18,12 @@ TEMPLATE = """\
 
 Spike trains of {{ n_units }} units in {{ layers | length }} layer{{ "s" if layers | length != 1 }} of an artificial neural network, in response to \
 {{ n_trials }} input{{ "s" if n_trials != 1 }}{% if n_passes > 1 %}, presented {{ n_passes }} times{% endif %}.
+{% if said %}
+| what | who shares it says |
+|---|---|
+{% for word, text in said -%}
+| {{ word }} | {{ text }} |
+{% endfor %}{% endif %}
 
 | file | what it is |
 |---|---|
@@ -127,7 +134,7 @@ table = ann2neo.analyze(ann2neo.load("{{ file }}"))
 ## Where to publish it
 
 - Together with recordings of neurons that it is compared with: the DANDI archive (dandiarchive.org), whose scope is neurophysiology. The folder \
-`sub-network` is laid out as DANDI wants it; copy it into your dandiset, and `dandi validate` and `dandi upload`.
+`{{ subject }}` is laid out as DANDI wants it; copy it into your dandiset, and `dandi validate` and `dandi upload`.
 - Model data alone are outside of that scope: GIN (gin.g-node.org) keeps versions beside code, Zenodo (zenodo.org) gives a DOI at once and reads \
 `CITATION.cff`, EBRAINS (ebrains.eu) curates and takes models too. All three give a DOI by `datacite.json`'s fields.
 - Check first whether you may: inputs can be under a licence of their own, and labels or file names may be personal data.
@@ -141,7 +148,7 @@ Processes", arXiv:2308.00858, Neurocomputing 2024, doi:10.1016/j.neucom.2024.128
 """
 
 
-def data_card(recording: Recording, file: str) -> str:
+def data_card(recording: Recording, file: str, known: Metadata) -> str:
     """Write the data card of a recording as Markdown.
 
     Parameters
@@ -150,11 +157,13 @@ def data_card(recording: Recording, file: str) -> str:
         What was recorded.
     file
         Where the NWB file lies, as seen from the card.
+    known
+        What the sharer says.
 
     Examples
     --------
     >>> import ann2neo
-    >>> data_card(ann2neo.from_array(np.eye(3, dtype=bool)), "rec.nwb").splitlines()[0]
+    >>> data_card(ann2neo.from_array(np.eye(3, dtype=bool)), "rec.nwb", Metadata()).splitlines()[0]
     '# rec.nwb'
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
@@ -169,12 +178,27 @@ def data_card(recording: Recording, file: str) -> str:
         columns=", ".join(_cell(column) for column in recording.trials.columns),
         labels=_labels(recording),
         provenance=[(_cell(key), _cell(value)) for key, value in recording.provenance.items()],
-        license=_cell(
-            recording.provenance.get(
-                "license", "not stated; ask who gave you the file, or state one before you publish it"
-            )
-        ),
+        license=_cell(known.license or "not stated; ask who gave you the file, or state one before you publish it"),
+        said=[(word, _cell(text)) for word, text in _said(known).items() if text],
+        subject=file.partition("/")[0],
     )
+
+
+def _said(known: Metadata) -> dict[str, str]:
+    """List what the sharer says, in the words of the card."""
+    return {
+        "title": known.title,
+        "description": known.description,
+        "authors": ", ".join(
+            author.name + (f" ({author.affiliation})" if author.affiliation else "") for author in known.authors
+        ),
+        "contact": known.contact,
+        "experimenter": ", ".join(known.experimenter),
+        "institution": known.institution,
+        "lab": known.lab,
+        "keywords": ", ".join(known.keywords),
+        "DOI": known.doi,
+    }
 
 
 def _layer_row(layer: Layer, n_bins: int) -> dict[str, Any]:

@@ -49,18 +49,32 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False, images: A
         seal_file(part)
 
 
+def subject_of(recording: Recording) -> str:
+    """Name the network by its weights: another network is another subject, the same one recorded again is the same.
+
+    Examples
+    --------
+    >>> import numpy as np, ann2neo
+    >>> subject_of(ann2neo.from_array(np.eye(2, dtype=bool)))
+    'network'
+    """
+    known = str(recording.provenance.get("weights_sha256", ""))
+    return f"network-{known[:8]}" if len(known) == 64 else "network"
+
+
 def _nwbfile(recording: Recording, outline: dict[str, Any], images: Any) -> pynwb.NWBFile:
     nwbfile: Any = pynwb.NWBFile(
         session_description=f"Activations above threshold of an artificial neural network; {time_axis(recording)}.",
         identifier=str(uuid4()),
         session_start_time=_created(recording),
+        session_id=f"{_created(recording):%Y%m%dT%H%M%S}",
         experiment_description=(
             "Each unit of the network has a spike in each bin of pseudo-time in which its activation exceeds its threshold. "
             "Inputs take no time: rates per second and intervals in seconds follow from the chosen size of a bin."
         ),
         related_publications=(PAPER,),
         subject=Subject(
-            subject_id="network",
+            subject_id=subject_of(recording),
             description=NOT_AN_ORGANISM,
             species="http://purl.obolibrary.org/obo/NCBITaxon_32644",
             sex="U",
