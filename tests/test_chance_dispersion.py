@@ -51,21 +51,15 @@ def test_two_windows_are_the_hypergeometric_and_binomial_law(n):
     """SciPy's laws of one of two counts give both tails, at every count, on bins and in time."""
     first = np.arange(max(0, n - 1400), min(n, 1600) + 1)
     counts = np.column_stack([first, n - first])
-    for law, test, both, sizes in (
-        (stats.hypergeom(3000, 1600, n), chance.overdispersion_test, chance.dispersion_test, np.array([1600, 1400])),
-        (
-            stats.binom(n, 0.25),
-            chance.overdispersion_test_poisson,
-            chance.dispersion_test_poisson,
-            np.array([1.0, 3.0]),
-        ),
+    for law, lattice, sizes in (
+        (stats.hypergeom(3000, 1600, n), True, np.array([1600, 1400])),
+        (stats.binom(n, 0.25), False, np.array([1.0, 3.0])),
     ):
         away = np.abs(first - n * sizes[0] / sizes.sum())
         lower, upper = tails(away, law.pmf(first))
-        np.testing.assert_allclose(test(counts, sizes), upper, rtol=1e-6, atol=1e-12)
-        np.testing.assert_allclose(
-            both(counts, sizes), np.minimum(2 * np.minimum(lower, upper), 1), rtol=1e-6, atol=1e-12
-        )
+        both, more = chance.dispersion_tests(counts, sizes, lattice=lattice)
+        np.testing.assert_allclose(more, upper, rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(both, np.minimum(2 * np.minimum(lower, upper), 1), rtol=1e-6, atol=1e-12)
 
 
 def test_a_balanced_unit_is_not_called_tuned():
@@ -94,7 +88,9 @@ def test_dispersion_in_time_is_nearly_scipys_chi_squared():
     """Where windows expect many spikes the Poisson p value is SciPy's chi-squared one; the naive test is just that."""
     counts = np.array([[200, 310, 240, 250], [400, 220, 240, 140]])
     upper = stats.chisquare(counts, axis=1).pvalue
-    np.testing.assert_allclose(chance.overdispersion_test_poisson(counts, np.ones(4)), upper, rtol=0.1, atol=1e-3)
+    np.testing.assert_allclose(
+        chance.overdispersion_test(counts, np.ones(4), lattice=False), upper, rtol=0.1, atol=1e-3
+    )
     truth = 2 * np.minimum(upper, 1 - upper)
     np.testing.assert_allclose(chance.dispersion_test_naive(counts, np.full(4, 50)), truth, atol=1e-12)
 
@@ -138,15 +134,7 @@ def test_type_one_error_down_to_one_in_ten_thousand(n_windows, rate, lattice, sl
         (40 if n_windows < 100 else 4) + np.arange(n_windows) * 2400 // n_windows**2,
     ):
         counts = drawn_counts(rng, sizes, rate, n_units, lattice=lattice)
-        if lattice:
-            p_values = chance.dispersion_test(counts, sizes), chance.overdispersion_test(counts, sizes)
-        else:
-            durations = sizes.astype(float)
-            p_values = (
-                chance.dispersion_test_poisson(counts, durations),
-                chance.overdispersion_test_poisson(counts, durations),
-            )
-        for p in p_values:
+        for p in chance.dispersion_tests(counts, sizes if lattice else sizes.astype(float), lattice=lattice):
             assert max(excess(p, n_units)) < 5, (sizes[:3], excess(p, n_units))
 
 

@@ -120,7 +120,7 @@ def p_values_of(spikes, keys):
     return np.stack(
         [
             chance.dispersion_test(counts, windows),
-            chance.dispersion_test_poisson(counts, windows.astype(float)),
+            chance.dispersion_test(counts, windows.astype(float), lattice=False),
             chance.dispersion_test_naive(counts, windows),
             chance.runs_test(n_runs, n[:, None], bins),
             chance.isi_law_test(isis, offsets, n[:, None], bins, keys=keys),

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ann2neo.chance import (
-    dispersion_test_poisson,
+    dispersion_test,
     isi_law_test,
     isi_law_test_poisson,
     rejection_rates,
@@ -102,7 +102,7 @@ def test_random_units_without_bins_are_rejected_at_the_nominal_rate(n):
     counts = np.diff([np.searchsorted(unit, edges) for unit in times], axis=1)
     count, offsets = np.full((N_UNITS, 1), n), np.arange(N_UNITS + 1) * (n - 1)
     p_values = {
-        "dispersion": dispersion_test_poisson(counts, windows),
+        "dispersion": dispersion_test(counts, windows, lattice=False),
         "isi_law": isi_law_test_poisson(np.diff(times, axis=1).ravel(), offsets, count, np.array([8.0])),
         "stationarity": stationarity_test_poisson(times.sum(axis=1), count[:, 0], duration=8.0),
     }

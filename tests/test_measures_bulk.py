@@ -26,7 +26,7 @@ from ann2neo.measures.bulk import (
     measure_bits,
     measure_bulk,
 )
-from ann2neo.measures.bulk.threads import over_units
+from ann2neo.threads import over_units
 
 
 def test_any_chunking_and_any_threads_give_the_same_bits():

@@ -14,7 +14,14 @@ from ann2neo import chance
 from ann2neo.analysis.expectation import bins_of_passes, unit_blocks
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import count_in_groups, count_in_stretches, count_in_windows, count_runs
+from ann2neo.measures.bulk import (
+    Intervals,
+    count_in_groups,
+    count_in_stretches,
+    count_in_windows,
+    count_runs,
+    intervals_in_bins,
+)
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import fano_is_fixed
 from ann2neo.step_labels import Sequences
@@ -30,31 +37,28 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
     together. Else the first of several passes is tested: the same inputs return in the others, which are no new evidence.
     """
     spikes = first_pass(chunk.spikes) if isinstance(chunk.spikes, SpikeBits) else chunk.spikes
-    arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
-    n, counts = count_in_stretches(spikes), count_in_windows(spikes)
-    undefined = np.full(len(n), np.nan)
-    isis, offsets = _intervals(arrays)
-    dispersion, overdispersion = dispersion_p_values(chunk.spikes, counts)
-    if arrays.stretch_bins is None or arrays.window_bins is None:
+    n = count_in_stretches(spikes)
+    dispersion, overdispersion = dispersion_p_values(chunk.spikes, count_in_windows(spikes))
+    bins = spikes.stretch_bins
+    if isinstance(spikes, SpikeArrays) and (bins is None or spikes.window_bins is None):
         return {
             "dispersion_p": dispersion,
             "overdispersion_p": overdispersion,
-            "runs_p": undefined,
-            "isi_law_p": chance.isi_law_test_poisson(isis, offsets, n, arrays.stretch_durations),
+            "runs_p": np.full(len(n), np.nan),
+            "isi_law_p": chance.isi_law_test_poisson(*_intervals(spikes), n, spikes.stretch_durations),
             "stationarity_p": chance.stationarity_test_poisson(
-                _sums(arrays, _since_beginning(arrays)), n.sum(axis=1), duration=float(arrays.stretch_durations.sum())
+                _sums(spikes, _since_beginning(spikes)), n.sum(axis=1), duration=float(spikes.stretch_durations.sum())
             ),
         }
-    bins = arrays.stretch_bins
-    size = float(arrays.stretch_durations.sum() / bins.sum())
-    in_bins = np.rint(isis / size).astype(np.int64)
-    places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
+    assert bins is not None  # noqa: S101
+    found = intervals_in_bins(spikes, n) if isinstance(spikes, SpikeBits) else _in_bins(spikes, bins)
+    keys = unit_keys(chunk.units, seed)
     return {
         "dispersion_p": dispersion,
         "overdispersion_p": overdispersion,
-        "runs_p": chance.runs_test(count_runs(spikes).sum(axis=1), n, bins),
-        "isi_law_p": chance.isi_law_test(in_bins, offsets, n, bins, keys=unit_keys(chunk.units, seed)),
-        "stationarity_p": chance.stationarity_test(_whole_sums(arrays, places), n.sum(axis=1), n_bins=int(bins.sum())),
+        "runs_p": chance.runs_test(found.n_runs, n, bins),
+        "isi_law_p": chance.isi_law_test(found.isis, found.offsets, n, bins, keys=keys),
+        "stationarity_p": chance.stationarity_test(found.bin_sums, n.sum(axis=1), n_bins=int(bins.sum())),
     }
 
 
@@ -88,10 +92,10 @@ def dispersion_p_values(
         if exchange is not None and exchange.labels_are_windows and not chance.has_repeats(exchange.label):
             return undefined, undefined
         bins = spikes.window_bins[spikes.window_pass == 0] if isinstance(spikes, SpikeBits) else spikes.window_bins
-        return chance.dispersion_test(counts, bins), chance.overdispersion_test(counts, bins)
+        return chance.dispersion_tests(counts, bins)
     assert isinstance(spikes, SpikeArrays)  # noqa: S101
     durations = spikes.window_durations
-    return chance.dispersion_test_poisson(counts, durations), chance.overdispersion_test_poisson(counts, durations)
+    return chance.dispersion_tests(counts, durations, lattice=False)
 
 
 def _over_inputs(
@@ -191,6 +195,19 @@ def _intervals(arrays: SpikeArrays) -> tuple[Float[np.ndarray, " isi"], Int[np.n
     inside = (np.diff(unit) == 0) & (np.diff(arrays.stretch) == 0)
     per_unit = np.bincount(unit[1:][inside], minlength=arrays.n_units)
     return np.diff(arrays.times)[inside], np.concatenate([[0], np.cumsum(per_unit)]).astype(np.int64)
+
+
+def _in_bins(arrays: SpikeArrays, bins: Int[np.ndarray, " stretch"]) -> Intervals:
+    """List the intervals of times on a lattice in bins, as `intervals_in_bins` does those of bits."""
+    size = float(arrays.stretch_durations.sum() / bins.sum())
+    isis, offsets = _intervals(arrays)
+    places = np.floor(_since_beginning(arrays) / size + 1e-6).astype(np.int64)
+    return Intervals(
+        isis=np.rint(isis / size).astype(np.int64),
+        offsets=offsets,
+        bin_sums=_whole_sums(arrays, places),
+        n_runs=count_runs(arrays).sum(axis=1),
+    )
 
 
 def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:

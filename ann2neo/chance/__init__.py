@@ -62,7 +62,6 @@ from ann2neo.chance.bernoulli import (
 from ann2neo.chance.continuous import (
     poisson_expected_cv,
     poisson_expected_cv2,
-    poisson_expected_fano,
     poisson_expected_isi_mean,
     poisson_expected_isi_var,
     poisson_expected_lv,
@@ -74,15 +73,13 @@ from ann2neo.chance.count_expectations import (
     expected_fano,
     expected_fano_of_groups,
     expected_fano_of_passes,
-    expected_fano_over_passes,
     expected_label_share,
 )
 from ann2neo.chance.dispersion import (
     dispersion_test,
     dispersion_test_naive,
-    dispersion_test_poisson,
+    dispersion_tests,
     overdispersion_test,
-    overdispersion_test_poisson,
 )
 from ann2neo.chance.expectations import (
     expected_cv,
@@ -128,7 +125,7 @@ __all__ = [
     "can_exchange",
     "dispersion_test",
     "dispersion_test_naive",
-    "dispersion_test_poisson",
+    "dispersion_tests",
     "exchanged_labels",
     "expected_cv",
     "expected_cv2",
@@ -137,7 +134,6 @@ __all__ = [
     "expected_fano_of_passes",
     "expected_fano_of_inputs",
     "expected_fano_of_sequences",
-    "expected_fano_over_passes",
     "expected_isi_mean",
     "expected_isi_var",
     "expected_label_share",
@@ -154,10 +150,8 @@ __all__ = [
     "label_share_of_inputs",
     "mean_of_sequences",
     "overdispersion_test",
-    "overdispersion_test_poisson",
     "poisson_expected_cv",
     "poisson_expected_cv2",
-    "poisson_expected_fano",
     "poisson_expected_isi_mean",
     "poisson_expected_isi_var",
     "poisson_expected_lv",

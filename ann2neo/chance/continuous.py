@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from ann2neo.chance.count_expectations import check_windows, mean_over_passes
 from ann2neo.chance.margins import Durations, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
@@ -166,38 +165,3 @@ def poisson_expected_lvr(n: Spikes, durations: Durations, *, refractoriness: flo
     """
     check_spikes(n)
     return weighted_mean(1 + 4 * refractoriness * n / durations, np.maximum(n - 2, 0))
-
-
-def poisson_expected_fano(
-    n: Int[np.ndarray, "unit pass"],
-    window_durations: Float[np.ndarray, " window"],
-    window_pass: Int[np.ndarray, " window"] | None = None,
-) -> PerUnit:
-    """Expect the Fano factor (variance, ddof 0, over mean) of the counts in windows, exactly.
-
-    Given n, counts are multinomial with the share f of each window: ``1 - sum f^2 + n (sum f^2 - 1 / W)``, which is (W
-    - 1) / W for equal windows. Passes without spikes are left out of the mean over passes; NaN where none has spikes.
-
-    Parameters
-    ----------
-    n
-        Spikes of each unit inside the windows of each pass, shape (unit, pass).
-    window_durations
-        Duration of each window, shape (window,).
-    window_pass
-        Pass of each window, 0 ... pass - 1, shape (window,); None where there is one pass.
-
-    Raises
-    ------
-    AnalysisError
-        If a count is negative, or a window is of no pass.
-
-    Examples
-    --------
-    >>> poisson_expected_fano(np.array([[20]]), np.array([1.0, 1.0, 1.0, 1.0]))
-    array([0.75])
-    """
-    check_spikes(n)
-    passes = np.zeros(window_durations.size, int) if window_pass is None else window_pass
-    check_windows(passes, n.shape[1])
-    return mean_over_passes(n, window_durations, passes, lattice=False)

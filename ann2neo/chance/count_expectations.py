@@ -16,23 +16,25 @@ PerUnit = Float[np.ndarray, " unit"]
 
 def expected_fano(
     n: Int[np.ndarray, "unit pass"],
-    window_bins: Int[np.ndarray, " window"],
+    sizes: Num[np.ndarray, " window"],
     window_pass: Int[np.ndarray, " window"] | None = None,
+    *,
+    lattice: bool = True,
 ) -> PerUnit:
-    """Expect the Fano factor (variance, ddof 0, over mean) of the counts in windows, exactly.
+    """Expect the mean over passes of the Fano factor of the counts in windows, exactly; see `expected_fano_of_groups`.
 
-    With N bins in the windows of a pass and the share f of each, it is ``(N - n) / (N - 1) * (1 - sum f^2) + n (sum f^2
-    - 1 / W)``: the second term is what unequal windows add. Passes without spikes are left out of the mean over passes;
-    NaN where none has spikes.
+    Passes without spikes are left out of the mean; NaN where none has spikes.
 
     Parameters
     ----------
     n
         Spikes of each unit inside the windows of each pass, shape (unit, pass).
-    window_bins
-        Bins of each window, shape (window,).
+    sizes
+        Bins or duration of each window; windows of size 0 do not count, shape (window,).
     window_pass
         Pass of each window, 0 ... pass - 1, shape (window,); None where there is one pass.
+    lattice
+        Whether spikes lie on bins or anywhere in continuous time.
 
     Raises
     ------
@@ -43,68 +45,20 @@ def expected_fano(
     --------
     >>> expected_fano(np.array([[2], [0]]), np.array([2, 2]))  # counts (1,1) in 4 of 6 cases, (2,0) or (0,2) in 2
     array([0.33333333,        nan])
+    >>> expected_fano(np.array([[20]]), np.ones(4), lattice=False)
+    array([0.75])
     """
-    passes = np.zeros(window_bins.size, int) if window_pass is None else window_pass
-    check_windows(passes, n.shape[1])
-    return mean_over_passes(n, window_bins, passes, lattice=True)
-
-
-def mean_over_passes(
-    n: Int[np.ndarray, "unit pass"],
-    sizes: Num[np.ndarray, " window"],
-    passes: Int[np.ndarray, " window"],
-    *,
-    lattice: bool,
-) -> PerUnit:
-    """Average the expected Fano factors of the passes in which a unit has spikes in windows.
-
-    Parameters
-    ----------
-    n
-        Spikes of each unit inside the windows of each pass, shape (unit, pass).
-    sizes
-        Bins or duration of each window; windows of size 0 do not count, shape (window,).
-    passes
-        Pass of each window, shape (window,).
-    lattice
-        Whether spikes lie on bins or anywhere in continuous time.
-
-    Examples
-    --------
-    >>> mean_over_passes(np.array([[2, 0]]), np.array([1.0, 1.0, 1.0, 1.0]), np.array([0, 0, 1, 1]), lattice=False)
-    array([0.5])
-    """
+    passes = np.zeros(sizes.size, int) if window_pass is None else window_pass
+    if passes.size and not 0 <= passes.min() <= passes.max() < n.shape[1]:
+        raise AnalysisError(
+            f"Windows lie in passes {passes.min()} to {passes.max()}, spikes in {n.shape[1]} passes.",
+            "Counts and windows do not belong together.",
+            "Count the spikes inside the windows of every pass.",
+        )
     counted = [one for one in range(n.shape[1]) if sizes[passes == one].sum() > 0]
     groups = GroupSizes.of([sizes[passes == one][sizes[passes == one] > 0] for one in counted])
     fano = expected_fano_of_groups(n[:, counted], groups, lattice=lattice)
     return weighted_mean(fano, (n[:, counted] > 0).astype(int))
-
-
-def check_windows(window_pass: Int[np.ndarray, " window"], n_passes: int) -> None:
-    """Refuse windows that belong to no pass.
-
-    Parameters
-    ----------
-    window_pass
-        Pass of each window, shape (window,).
-    n_passes
-        Number of passes.
-
-    Raises
-    ------
-    AnalysisError
-        If a pass lies outside 0 ... n_passes - 1.
-
-    Examples
-    --------
-    >>> check_windows(np.array([0, 0, 1]), 2)
-    """
-    if window_pass.size and not 0 <= window_pass.min() <= window_pass.max() < n_passes:
-        raise AnalysisError(
-            f"Windows lie in passes {window_pass.min()} to {window_pass.max()}, spikes in {n_passes} passes.",
-            "Counts and windows do not belong together.",
-            "Count the spikes inside the windows of every pass.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,43 +129,14 @@ def expected_fano_of_groups(
     return np.where(n > 0, fano, np.nan)
 
 
-def expected_fano_over_passes(
-    hits: Int[np.ndarray, "unit bin"], window: Int[np.ndarray, " bin"], *, n_passes: int
-) -> PerUnit:
-    """Expect the Fano factor across passes if each bin's passes were drawn independently of all other bins, exactly.
-
-    A bin that spikes in h of R passes has variance (h / R) (1 - h / R) across them whatever the other bins do, so a
-    window of bins has the factor ``1 - sum h^2 / (R sum h)``. Windows without a spike in any pass are left out of the
-    mean over windows; NaN where none has one.
-
-    Parameters
-    ----------
-    hits
-        Number of passes in which each bin of each unit holds a spike, shape (unit, bin).
-    window
-        Window of each bin, -1 for none, shape (bin,).
-    n_passes
-        Number of passes.
-
-    Raises
-    ------
-    AnalysisError
-        If a bin has more hits than passes.
-
-    Examples
-    --------
-    >>> expected_fano_over_passes(np.array([[1, 2, 0], [0, 0, 0]]), np.array([0, 0, 1]), n_passes=2)
-    array([0.16666667,        nan])
-    """
-    fano, totals = expected_fano_of_passes(hits, window, n_passes=n_passes)
-    return weighted_mean(fano, (totals > 0).astype(int))
-
-
 def expected_fano_of_passes(
     hits: Int[np.ndarray, "unit bin"], window: Int[np.ndarray, " bin"], *, n_passes: int
 ) -> tuple[Float[np.ndarray, "unit window"], Int[np.ndarray, "unit window"]]:
-    """Expect the Fano factor across passes in each window with bins, and count its spikes; see
-    `expected_fano_over_passes`.
+    """Expect the Fano factor across passes in each window with bins, exactly, and count its spikes.
+
+    Each bin's passes are drawn independently of all other bins: a bin that spikes in h of R passes has variance (h / R)
+    (1 - h / R) across them whatever the other bins do, so a window of bins has the factor ``1 - sum h^2 / (R sum h)``.
+    NaN where no pass has a spike.
 
     Parameters
     ----------

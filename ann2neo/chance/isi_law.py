@@ -9,16 +9,17 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy import stats
 
+from ann2neo.chance.distance import lattice_distances
 from ann2neo.chance.margins import Bins, Durations, Spikes, check_spikes
 from ann2neo.chance.p_values import sampled_tails
 from ann2neo.chance.sampled_cv import random_gaps
 from ann2neo.errors import AnalysisError
+from ann2neo.threads import over_units
 
 PValues = Float[np.ndarray, " unit"]
 _DRAWS = 16384
 # From about 100 intervals on the modified statistic no longer depends on their number, only on spikes per bin.
 _LONGEST = 100
-_SALT = 0x15_1A
 
 
 def isi_law_test(
@@ -56,7 +57,7 @@ def isi_law_test(
     Raises
     ------
     AnalysisError
-        If a unit has more spikes than bins, or a number of intervals that does not fit its spikes.
+        If a unit has more spikes than bins, a number of intervals that does not fit its spikes, or an interval of 0 bins.
 
     References
     ----------
@@ -70,12 +71,13 @@ def isi_law_test(
     """
     check_spikes(n, bins)
     _check_intervals(offsets, n)
-    distances = np.full(n.shape[0], np.nan)
-    for unit, own in _units_with_intervals(offsets, n):
-        active = n[unit] > 1
-        if (n[unit] < bins)[active].any():
-            spread = _random_numbers(int(keys[unit]), own.stop - own.start)
-            distances[unit] = _distance(_through_lattice_law(isis[own], n[unit][active], bins[active], spread)[None])[0]
+    if isis.size and isis.min() < 1:
+        raise AnalysisError(
+            f"An interval is {isis.min()} bins long.",
+            "A bin holds at most one spike, so chance cannot be computed.",
+            "Give intervals of at least one bin.",
+        )
+    distances = lattice_distances(isis, offsets, n, bins, keys=keys)
     return _calibrated(distances, n, bins, lattice=True)
 
 
@@ -157,10 +159,6 @@ def isi_law_test_exponential_naive(
     return stats.kstwo.sf(distances, np.maximum(n_isis, 1))
 
 
-def _random_numbers(key: int, count: int) -> Float[np.ndarray, " number"]:
-    return np.random.Generator(np.random.Philox(key=np.array([key % 2**64, _SALT], dtype=np.uint64))).random(count)
-
-
 def _check_intervals(offsets: Int[np.ndarray, " unit_plus_one"], n: Spikes) -> None:
     given, needed = np.diff(offsets), np.maximum(n - 1, 0).sum(axis=1)
     if given.shape != needed.shape or np.any(given != needed):
@@ -182,24 +180,6 @@ def _distance(uniform: Float[np.ndarray, "case isi"]) -> Float[np.ndarray, " cas
     ordered = np.sort(uniform, axis=-1)
     steps = np.arange(count + 1) / count
     return np.maximum(ordered - steps[:-1], steps[1:] - ordered).max(axis=-1)
-
-
-def _through_lattice_law(
-    isis: Int[np.ndarray, " isi"],
-    counts: Int[np.ndarray, " stretch"],
-    sizes: Int[np.ndarray, " stretch"],
-    spread: Float[np.ndarray, " isi"],
-) -> Float[np.ndarray, " isi"]:
-    if counts.size == 1:
-        return _spread_within_steps(isis, _chances_to_exceed(int(counts[0]), int(sizes[0]), int(isis.max())), spread)
-    uniform = np.empty(isis.size)
-    stretch = np.repeat(np.arange(counts.size), counts - 1)
-    kinds, kind = np.unique(np.stack([counts, sizes]), axis=1, return_inverse=True)
-    for one, (count, size) in enumerate(kinds.T):
-        own = kind.ravel()[stretch] == one
-        exceed = _chances_to_exceed(int(count), int(size), int(isis[own].max()))
-        uniform[own] = _spread_within_steps(isis[own], exceed, spread[own])
-    return uniform
 
 
 def _chances_to_exceed(n: int, bins: int, longest: int) -> Float[np.ndarray, " length"]:
@@ -247,6 +227,13 @@ def _between_nodes(
     above = np.minimum(below + 1, nodes.size - 1)
     gap = np.log(nodes[above] / nodes[below])
     part = np.clip(np.log(n / nodes[below]) / np.where(gap > 0, gap, 1), 0, 1)
+    needed = np.unique([below, above])
+    # Each law is drawn with a seed of its own, and NumPy draws without Python's lock: several at a time, kept for the loop below.
+    over_units(
+        lambda first, last: [_null(int(node), size, stretches, lattice) for node in nodes[needed[first:last]]],
+        needed.size,
+        units_per_task=1,
+    )
     at_node = np.zeros((2, n.size))
     for row, places in enumerate((below, above)):
         for place in np.unique(places):

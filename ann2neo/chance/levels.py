@@ -8,10 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.chance.dispersion import (
-    dispersion_test,
-    dispersion_test_poisson,
-    overdispersion_test,
-    overdispersion_test_poisson,
+    dispersion_tests,
 )
 from ann2neo.chance.input_dispersion import input_dispersion_tests
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_poisson
@@ -94,7 +91,7 @@ def _on_bins(rng: np.random.Generator, n_windows: int, rate: float) -> list[P | 
     spikes = rng.random((N_UNITS, 1, N_BINS)) < rate
     sizes = np.full(n_windows, N_BINS // n_windows)
     counts = spikes[:, 0].reshape(N_UNITS, n_windows, -1).sum(axis=2)
-    return [dispersion_test(counts, sizes), overdispersion_test(counts, sizes), *_order_tests(spikes)]
+    return [*dispersion_tests(counts, sizes), *_order_tests(spikes)]
 
 
 def _in_time(rng: np.random.Generator, n_windows: int) -> list[P | None]:
@@ -104,8 +101,7 @@ def _in_time(rng: np.random.Generator, n_windows: int) -> list[P | None]:
     isis, offsets = np.concatenate([np.diff(one) for one in times]), np.cumsum([0, *(n - 1)])
     sums, whole = np.array([one.sum() for one in times]), float(n_windows)
     return [
-        dispersion_test_poisson(counts, durations),
-        overdispersion_test_poisson(counts, durations),
+        *dispersion_tests(counts, durations, lattice=False),
         None,
         isi_law_test_poisson(isis, offsets, n[:, None], np.array([whole])),
         stationarity_test_poisson(sums, n, duration=whole),

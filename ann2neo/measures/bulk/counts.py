@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Int, Int32
 
 from ann2neo.errors import AnalysisError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import kernels
-from ann2neo.measures.bulk.threads import over_units
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.threads import over_units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Intervals:
+    """The intervals of some units on bins, and what else the place of their spikes says.
+
+    Parameters
+    ----------
+    isis
+        Intervals in bins, unit after unit and within a unit stretch after stretch, shape (isi,).
+    offsets
+        Intervals of unit ``u`` are ``isis[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
+    bin_sums
+        Sum of the numbers of each unit's bins with a spike, from 0 through all stretches, shape (unit,).
+    n_runs
+        Runs of successive bins with a spike within stretches, shape (unit,).
+    """
+
+    isis: Int[np.ndarray, " isi"]
+    offsets: Int[np.ndarray, " unit_plus_one"]
+    bin_sums: Int[np.ndarray, " unit"]
+    n_runs: Int[np.ndarray, " unit"]
 
 
 def count_in_windows(
@@ -147,6 +171,41 @@ def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None)
 
     over_units(count, spikes.n_units, n_threads=n_threads)
     return counts
+
+
+def intervals_in_bins(
+    spikes: SpikeBits, n: Int[np.ndarray, "unit stretch"], *, n_threads: int | None = None
+) -> Intervals:
+    """List each unit's inter-spike intervals in bins, none across the border of a stretch.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of some units.
+    n
+        Spikes of each unit in each stretch, as `count_in_stretches` counts them, shape (unit, stretch).
+    n_threads
+        Number of threads; None for one per available processor.
+
+    Examples
+    --------
+    >>> spikes = SpikeBits(
+    ...     bits=np.packbits(np.array([[[1, 0, 1, 1]]], bool), axis=2), pass_bins=4, bin_size_ms=1.0,
+    ...     stretch_edges=np.array([0, 4]), window=np.zeros(4, int), window_pass=np.array([0]),
+    ... )
+    >>> found = intervals_in_bins(spikes, count_in_stretches(spikes))
+    >>> found.isis, found.bin_sums, found.n_runs
+    (array([2, 1], dtype=int32), array([5]), array([2]))
+    """
+    lattice, (sums, runs) = as_lattice(spikes), np.zeros((2, spikes.n_units), np.int64)
+    offsets = np.concatenate([[0], np.cumsum(np.maximum(n - 1, 0).sum(axis=1))]).astype(np.int64)
+    isis = np.empty(offsets[-1], np.int32)
+    over_units(
+        lambda first, last: kernels.list_intervals_of_bins(lattice, offsets, isis, sums, runs, first, last),
+        spikes.n_units,
+        n_threads=n_threads,
+    )
+    return Intervals(isis=isis, offsets=offsets, bin_sums=sums, n_runs=runs)
 
 
 def as_ids(ids: Int[np.ndarray, " item"]) -> Int32[np.ndarray, " item"]:

@@ -386,6 +386,29 @@ def count_runs_of_bins(lattice: Lattice, counts: Int64[np.ndarray, "unit stretch
 
 
 @compiled
+def list_intervals_of_bins(
+    lattice: Lattice,
+    offsets: Int64[np.ndarray, " unit_plus_one"],
+    isis: Int32[np.ndarray, " isi"],
+    sums: Int64[np.ndarray, " unit"],
+    runs: Int64[np.ndarray, " unit"],
+    first: int,
+    last: int,
+) -> None:
+    """List the intervals of each unit in bins, none across the border of a stretch; sum the bins with a spike; count runs."""
+    bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
+    for unit in range(first, last):
+        n, place = spike_bins(lattice, unit, bins), offsets[unit]
+        for i in range(n):
+            sums[unit] += bins[i]
+            if i > 0 and (lattice.unbroken or lattice.stretch[bins[i]] == lattice.stretch[bins[i - 1]]):
+                isis[place] = bins[i] - bins[i - 1]
+                runs[unit] -= isis[place] == 1
+                place += 1
+        runs[unit] += n
+
+
+@compiled
 def count_runs_of_times(
     trains: Trains, bin_size: float, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int
 ) -> None:

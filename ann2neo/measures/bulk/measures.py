@@ -8,7 +8,6 @@ from jaxtyping import Float, Int, Num, Shaped
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import kernels
 from ann2neo.measures.bulk.counts import as_ids, as_lattice, as_trains, count_labels
-from ann2neo.measures.bulk.threads import over_units
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import (
     Over,
@@ -18,6 +17,7 @@ from ann2neo.measures.definitions import (
     per_second,
     spikes_per_bin,
 )
+from ann2neo.threads import over_units
 
 # What stands for "none" in compiled code, so that each kernel is compiled for one set of types.
 NO_IDS = np.zeros(0, np.int32)

@@ -10,7 +10,7 @@ UNITS_PER_TASK = 512
 
 
 def over_units(
-    task: Callable[[int, int], None],
+    task: Callable[[int, int], object],
     n_units: int,
     *,
     n_threads: int | None = None,
