@@ -6,11 +6,14 @@ from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import ann2neo
-from ann2neo import chance
+from ann2neo import Inputs, Passes, analyze, chance, record
 from ann2neo.recording import make_trials
+from ann2neo.windows import exchange_by_column
 
 SHAPES = {"passes": (1, 6), "steps": (5, 1), "both": (3, 2), "ragged": (None, 1), "ragged passes": (None, 3)}
 
@@ -164,3 +167,46 @@ def test_all_labels_unknown_is_said():
     with pytest.raises(ann2neo.errors.WindowError, match="All 200 trials have an unknown label"):
         ann2neo.analyze(recording, windows="label", progress=False)
     assert ann2neo.analyze(recording, progress=False).attrs["windows"] == "100 bins"
+
+
+def dropout_recording():
+    """A network with dropout, whose predicted class of an input differs from pass to pass."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 40), torch.nn.Dropout(0.5), torch.nn.ReLU(), torch.nn.Linear(40, 3))
+    inputs = Inputs(torch.randn(120, 6), labels=torch.arange(120) % 3)
+    return record(model, inputs, layers=["2"], threshold=0.0, passes=Passes(4, seed=0), progress=False)
+
+
+def test_classes_that_differ_between_passes_are_tested_in_the_first_pass():
+    """p values are those of permuting the predictions of the first pass; what needs all passes is undefined, and that is said."""
+    recording = dropout_recording()
+    predicted = recording.trials["predicted_label"].to_numpy().reshape(4, 120)
+    assert (predicted != predicted[0]).any()
+    table = analyze(recording, windows="predicted_label", tests=True, progress=False)
+    assert "first pass" in table.attrs["masked"]
+    for name in ("label_share_expected", "label_share_adjusted", "label_share_trials"):
+        assert table[name].isna().all()
+    spikes, rng = recording.layers[0].raster.dense()[:, :120], np.random.default_rng(0)
+    own = np.eye(3)[predicted[0]]
+    dealt = np.stack([own, *(rng.permutation(own) for _ in range(20_000))])
+    sizes = own.sum(axis=0)
+    for unit in range(10):
+        counts = np.einsum("dic,i->dc", dealt, spikes[unit].astype(float))
+        value = ((counts - sizes * spikes[unit].mean()) ** 2 / sizes).sum(axis=1)
+        known = (value[1:] > value[0] + 1e-9).mean() + (np.abs(value[1:] - value[0]) <= 1e-9).mean() / 2
+        assert table["overdispersion_p"][unit] == pytest.approx(known, abs=0.015)
+
+
+def test_presentations_of_a_stimulus_are_told_apart_by_their_occurrence():
+    """A stimulus shown twice in a pass with two classes is two inputs, also where another pass shows them elsewhere."""
+    trials = pd.DataFrame({"pass": [0, 0, 0, 1, 1, 1], "stimulus_id": [5, 5, 2, 2, 5, 5], "cue": [1, 0, 1, 1, 1, 0]})
+    trials = trials.assign(start_bin=np.arange(6) * 2, stop_bin=np.arange(6) * 2 + 2)
+    exchange = exchange_by_column(trials, "cue", labels_are_windows=True)
+    rows = exchange.ids[::2]
+    assert rows[0] == rows[4]
+    assert rows[1] == rows[5]
+    assert rows[2] == rows[3]
+    assert len({rows[0], rows[1], rows[2]}) == 3
+    assert exchange.label[rows].tolist() == trials["cue"].tolist()
+    assert exchange.size.tolist() == [4, 4, 4]
+    assert not exchange.first_pass_only

@@ -44,7 +44,7 @@ _OTHERS = (
         unit="1",
         definition=(
             "p value of the counts in windows, two-sided, given the unit's number of spikes (hypergeometric; multinomial without bins). Over label windows "
-            "inputs are permuted with all their bins and passes; over labels of steps they exchange whole sequences of labels. NaN for silent and saturated units, over one-bin windows and over repeats."
+            "inputs are permuted with all their bins and passes; over labels of steps they exchange whole sequences of labels; in the first pass only where inputs change their class from pass to pass. NaN for silent and saturated units, over one-bin windows and over repeats."
         ),
         doi="10.2307/3001616",
     ),

@@ -131,7 +131,8 @@ def _fano_of_block(
         and exchange.labels_are_windows
         and _sequences(exchange, spikes)
     ):
-        expected = _dealt_to_labels(spikes, exchange)
+        undefined = np.full((spikes.n_units, len(groups.members)), np.nan)
+        expected = undefined if exchange.first_pass_only else _dealt_to_labels(spikes, exchange)
     else:
         expected = chance.expected_fano_of_groups(n, sizes, lattice=on_lattice)
     p = n / sizes.whole
@@ -179,14 +180,14 @@ def unit_blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
 def label_columns(spikes: Spikes, label_share: Float[np.ndarray, " unit"]) -> Expectations:
     """Expect the label share if inputs were dealt to labels at random, and give that of inputs with its expectation.
 
-    Where every input is one bin the two shares are the same.
+    Where every input is one bin the two shares are the same. NaN where inputs differ in their class from pass to pass.
     """
     exchange, nothing = spikes.exchange, np.full(spikes.n_units, np.nan)
     names = ("label_share_expected", "label_share_trials", "label_share_trials_expected")
     if isinstance(spikes, SpikeBits) and spikes.sequences is not None:
         # A share of the variance over inputs: labels of steps say nothing of an input as a whole.
         return dict.fromkeys(names, nothing) | {names[0]: _share_of_sequences(spikes, spikes.sequences)}
-    if exchange is None:
+    if exchange is None or exchange.first_pass_only:
         return dict.fromkeys(names, nothing)
     if exchange.one_bin and spikes.label is not None and spikes.label_bins is not None:
         n = count_labels(spikes).sum(axis=1)

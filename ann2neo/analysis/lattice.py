@@ -43,10 +43,11 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
     """
     made = _windows(recording, windows, within)
     classes = _classes(recording, made)
+    exchange = _exchange(recording, made, classes)
     provenance = recording.provenance
     order = {key.removeprefix("input_"): provenance[key] for key in _ORDER if key in provenance}
     return Source(
-        chunks=list(_readers(recording, made, classes)),
+        chunks=list(_readers(recording, made, classes, exchange)),
         n_units=recording.n_units,
         facts={
             "source": "ann2neo recording",
@@ -57,6 +58,7 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
             "within": within,
             "label_share_by": None if classes is None else classes.kind,
             "labels_belong_to": _owners(recording, classes),
+            "classes_differ_between_passes": True if exchange is not None and exchange.first_pass_only else None,
             "n_passes": recording.n_passes,
             "n_bins": recording.n_bins,
             "bin_size_ms": recording.bin_size_ms,
@@ -134,7 +136,9 @@ def read_chunk(table: pd.DataFrame, raster: Raster, units: slice, marks: Marks) 
     return Chunk(units=table, spikes=spikes)
 
 
-def _readers(recording: Recording, windows: Windows, classes: Windows | None) -> Iterator[Callable[[], Chunk]]:
+def _readers(
+    recording: Recording, windows: Windows, classes: Windows | None, exchange: Exchange | None
+) -> Iterator[Callable[[], Chunk]]:
     """Cut all layers into chunks of bounded size, each of which can be read by itself, here or elsewhere."""
     marks = Marks(
         bin_size_ms=float(recording.bin_size_ms),
@@ -143,7 +147,7 @@ def _readers(recording: Recording, windows: Windows, classes: Windows | None) ->
         window_pass=windows.of_pass,
         label=None if classes is None else _over_passes(classes),
         repeats=windows.repeats,
-        exchange=_exchange(recording, windows, classes),
+        exchange=exchange,
         sequences=_sequences(recording, windows, classes),
     )
     for layer in recording.layers:

@@ -289,6 +289,11 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
             else ""
         )
         + ("" if not stimuli else " Conditions that have one trial are left out of the Fano factor.")
-        + (" One window has no variance: no Fano factor." if single else ""),
+        + (" One window has no variance: no Fano factor." if single else "")
+        + (
+            " Classes differ between passes: the label share has no expectation, and tuning is tested in the first pass."
+            if source.facts.get("classes_differ_between_passes")
+            else ""
+        ),
         "units": units | {f"{name}_expected": unit for name, unit in units.items()},
     }

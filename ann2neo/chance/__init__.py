@@ -97,6 +97,7 @@ from ann2neo.chance.inputs import (
     label_share_of_inputs,
 )
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_exponential_naive, isi_law_test_poisson
+from ann2neo.chance.label_rates import sd_of_dealt_rates
 from ann2neo.chance.p_values import false_discovery
 from ann2neo.chance.rejection import rejection_rates
 from ann2neo.chance.runs import runs_test
@@ -158,6 +159,7 @@ __all__ = [
     "poisson_expected_lvr",
     "rejection_rates",
     "runs_test",
+    "sd_of_dealt_rates",
     "sequence_dispersion_tests",
     "stationarity_test",
     "stationarity_test_poisson",

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import xlog1py, xlogy
 
-from ann2neo.measures.bulk.threads import over_units
 from ann2neo.models.evidence import PRIOR, bins_left_out, left_out, log_likelihood
 from ann2neo.models.kernels import count_joint
+from ann2neo.threads import over_units
 from ann2neo.windows import sums_by_code
 
 _NUMBERS_AT_ONCE = 1 << 23

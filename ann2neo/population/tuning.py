@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from ann2neo import chance
 from ann2neo.analysis.cutting import whole_bins
 from ann2neo.around import Around
+from ann2neo.chance import sd_of_dealt_rates
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, chunks, facts
 from ann2neo.population.recorded import RecordedUnits
@@ -36,9 +37,9 @@ def tuning(
     """Average the activity of each unit over the trials of each label.
 
     ``expected`` is the unit's rate over all trials, and ``chance_sd`` the standard deviation of a label's rate when labels are permuted over trials:
-    ``sqrt(var (M - m) / (m (M - 1)))`` for ``m`` of ``M`` trials and the variance (ddof 0) of the unit's trials. It is exact for trials of equal
-    duration; for unequal ones the variance is that of the counts around rate times duration. In trials of one bin it is the hypergeometric one, given
-    the number of spikes. Units share one permutation, so that deviations of different units are not independent; a preferred label exists by chance
+    ``sqrt(var (M - m) / (m (M - 1)))`` for ``m`` of ``M`` trials and the variance (ddof 0) of the unit's trials, if they are of equal duration; in
+    trials of one bin it is the hypergeometric one, given the number of spikes. With unequal durations a label's duration is dealt as well: see
+    `ann2neo.chance.sd_of_dealt_rates`. Units share one permutation, so that deviations of different units are not independent; a preferred label exists by chance
     too: of ``K`` labels the largest deviation of an untuned unit is near ``sqrt(2 ln K)`` standard deviations.
 
     Trials without a label (negative, or empty text) are left out. A silent unit has rate 0 and standard deviation 0.
@@ -228,7 +229,7 @@ def _unit_by_unit(
 
 def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
     counts, durations = trial_counts(part, trials), trials.durations_ms
-    sums, expected, chance_sd = _by_label(counts, durations, trials.codes, len(trials.names))
+    sums, expected, _ = _by_label(counts, durations, trials.codes, len(trials.names))
     time = np.bincount(trials.codes, weights=durations, minlength=len(trials.names))
     columns = {
         "n_trials": np.broadcast_to(trials.n_trials, sums.shape),
@@ -240,7 +241,7 @@ def _tuning_of(part: Ensemble, trials: LabelledTrials) -> pd.DataFrame:
     columns |= {
         "rate_hz": _ratio(sums, time) * 1000,
         "expected": np.broadcast_to(expected[:, None] * 1000, sums.shape),
-        "chance_sd": _ratio(chance_sd, time) * 1000,
+        "chance_sd": sd_of_dealt_rates(counts, durations, trials.n_trials) * 1000,
     }
     return _rows(part, trials, columns)
 

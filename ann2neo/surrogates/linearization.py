@@ -78,14 +78,14 @@ def fano_errors(source: Source, min_spikes: int) -> Errors | None:
     -------
     dict or None
         Standard errors of "fano_mean" and "fano_var" by layer and population, the network last; None where windows are
-        no labels.
+        no labels, or inputs differ in their label from pass to pass.
 
     References
     ----------
     Efron and Stein (1981), doi:10.1214/aos/1176345462.
     """
     first = source.chunks[0]().spikes
-    if first.exchange is None or not first.exchange.labels_are_windows:
+    if first.exchange is None or not first.exchange.labels_are_windows or first.exchange.first_pass_only:
         return None
     labels = _labels(first.exchange)
     if labels.inputs.size < 2 or labels.inputs.max() < 2:
