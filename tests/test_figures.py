@@ -303,6 +303,21 @@ def test_cv_counts_good_units_beside_equality(table):
     assert ax.get_xlim()[0] < good["cv_expected"].min() < good["cv_expected"].max() < ax.get_xlim()[1]
 
 
+@pytest.mark.parametrize(("windows", "tuning"), [("label", True), ("half", True), (5, False)])
+def test_every_test_is_drawn_and_the_one_of_tuning_is_marked(windows, tuning):
+    """Each column of p values has a curve; over windows that are classes the excess, and nothing else, tests tuning."""
+    spikes = np.random.default_rng(0).random((80, 12)) < 0.4
+    recording = ann2neo.from_array(spikes, labels=np.arange(80) % 4)
+    recording = replace(recording, trials=recording.trials.assign(half=np.arange(80) // 40))
+    table = ann2neo.analyze(recording, windows=windows, tests=True, progress=False)
+    legend = figures.p_values(table).ax.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    measured = [name for name in table if name.endswith("_p") and table[name].notna().any()]
+    assert sum("12 units" in text for text in texts) == len(measured) == 5
+    assert [text.split(" (")[0] for text in texts if "tuning" in text] == (["excess over windows"] if tuning else [])
+
+
 def test_p_values_are_sorted_against_uniform_places_as_logarithms(table):
     """The i-th smallest of n p values lies at i / (n + 1), both as -log10, down to 1e-16."""
     drawn = figures.p_values(table.assign(runs_p=table["runs_p"].where(table.index != 7, 1e-40)))

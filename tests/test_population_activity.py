@@ -117,7 +117,7 @@ def test_expected_complexity_is_the_sum_over_all_patterns():
 
 
 def slow_tuning(counts, labels, durations_s):
-    """Rate, expected rate and its sd for each unit and label, by hand."""
+    """Rate, expected rate and its sd for each unit and label, by hand: over all choices of trials where these differ in duration."""
     rows = []
     for unit in counts:
         rate = sum(unit) / sum(durations_s)
@@ -127,6 +127,9 @@ def slow_tuning(counts, labels, durations_s):
             mine = [i for i, other in enumerate(labels) if other == label]
             time, m, n = sum(durations_s[i] for i in mine), len(mine), len(labels)
             sd = np.sqrt(m * variance * (n - m) / (n - 1)) / time
+            if max(durations_s) - min(durations_s) > 1e-9:
+                chosen = itertools.combinations(range(n), m)
+                sd = np.std([sum(unit[i] for i in some) / sum(durations_s[i] for i in some) for some in chosen])
             rows.append((label, m, sum(unit[i] for i in mine), sum(unit[i] for i in mine) / time, rate, sd))
     return pd.DataFrame(rows, columns=["label", "n_trials", "n_spikes", "rate_hz", "expected", "chance_sd"])
 

@@ -34,7 +34,8 @@ from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.given import unit_table
 
 TESTS = {
-    "dispersion_p": "dispersion over windows",
+    "dispersion_p": "dispersion over windows, both ways",
+    "overdispersion_p": "excess over windows",
     "runs_p": "runs",
     "isi_law_p": "ISI law",
     "stationarity_p": "stationarity",
@@ -189,6 +190,9 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
         measured = any(test in table for test in TESTS)
         words = "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them"
         return Drawing(axes=(say(ax, words),))
+    # Windows are classes where they are labels, or the label share is that of the column which makes them.
+    windows = table.attrs.get("windows")
+    tuning = f" ({windows}: tests tuning)" if windows in ("label", table.attrs.get("label_share_by", "label")) else ""
     n = min(p.size for p in tests.values())
     rank = _places(n)
     below, above = stats.beta.ppf([[0.025], [0.975]], rank, n + 1 - rank)
@@ -200,7 +204,7 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     ax.plot([0, most], [0, most], color=CHANCE, linewidth=1.5, label="as expected by chance")
     for (test, p), colour, marker in zip(tests.items(), CYCLE, MARKERS):
         rank = _places(p.size)
-        over = " (label: tests tuning)" if test == "dispersion_p" and table.attrs.get("windows") == "label" else ""
+        over = tuning if test == "overdispersion_p" else ""
         ax.plot(
             _minus_log(rank / (p.size + 1)),
             _minus_log(p[rank - 1]),
