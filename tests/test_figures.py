@@ -310,9 +310,7 @@ def test_every_test_is_drawn_and_the_one_of_tuning_is_marked(windows, tuning):
     recording = ann2neo.from_array(spikes, labels=np.arange(80) % 4)
     recording = replace(recording, trials=recording.trials.assign(half=np.arange(80) // 40))
     table = ann2neo.analyze(recording, windows=windows, tests=True, progress=False)
-    legend = figures.p_values(table).ax.get_legend()
-    assert legend is not None
-    texts = [text.get_text() for text in legend.get_texts()]
+    texts = [str(line.get_label()) for line in figures.p_values(table).ax.lines]
     measured = [name for name in table if name.endswith("_p") and table[name].notna().any()]
     assert sum("12 units" in text for text in texts) == len(measured) == 5
     assert [text.split(" (")[0] for text in texts if "tuning" in text] == (["excess over windows"] if tuning else [])

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy import sparse
 
-_ENUMERATED = 4096
+_ENUMERATED = 8192
 _DRAWS = 2048
 # With more trials than this in a label, and outside it, its duration hardly differs from draw to draw.
 _MANY = 128
@@ -23,7 +23,7 @@ def sd_of_dealt_rates(
 
     Of M trials with counts S and durations d a label gets m, and has the rate :math:`\sum S_i / \sum d_i` over these. Trials of
     equal duration give it the variance :math:`\mathrm{var}(S) (M - m) / (m (M - 1)) / d^2` exactly. Else the duration of the
-    label differs with its trials: all ways to choose them are counted where there are at most 4,096; otherwise the
+    label differs with its trials: all ways to choose them are counted where there are at most 8,192; otherwise the
     linear term, with :math:`S_i - r d_i` in place of S and the mean duration for d, has a known variance, and what the
     rate adds to it is estimated from 2,048 draws (fixed seed) that both share. That last step is left out where the
     label has, and lacks, more than 128 trials. NaN for labels without trials.
