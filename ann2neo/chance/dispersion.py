@@ -61,7 +61,7 @@ def dispersion_tests(
     --------
     >>> both, excess = dispersion_tests(np.array([[25, 25, 24, 26], [50, 25, 25, 0]]), np.full(4, 100))
     >>> both.round(3), excess.round(3)
-    (array([0.038, 0.   ]), array([0.983, 0.   ]))
+    (array([0.038, 0.   ]), array([0.99, 0.  ]))
     >>> dispersion_tests(np.array([[50, 50]]), np.array([1.0, 1.0]), lattice=False)[1].round(2)
     array([0.96])
     """
