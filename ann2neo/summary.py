@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,13 @@ BESIDE_CHANCE = ("cv", "cv2", "lv", "label_share")
 OVER_EXPECTED = ("fano", "cv", "cv2", "lv")
 # Tables of earlier versions, and of other programs, lack these.
 LATER = ("label_share_trials", "fano_normalized")
+# Of a table of fitted models: parameters, and what each model explains.
+FITTED = (
+    *("rate_p", "rate_hz", "label_bits", "label_bits_corrected", "label_bits_per_spike", "label_bits_per_spike_cv"),
+    *("markov_memory", "markov_bits", "markov_bits_per_spike", "markov_bits_per_spike_cv"),
+    *("gain_rho", "gain_var", "gain_bits", "gain_bits_per_spike"),
+)
+BEST = "best_bic"
 
 Columns = Mapping[str, np.ndarray]
 
@@ -35,7 +43,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        What `analyze` gave.
+        What `analyze` gave, or `ann2neo.models.fit`: then mean and variance of the parameters of each model and of the bits that it explains, and
+        ``best_bic_share[model]``, the share of units (of those of which a model is defined) that the model describes best.
 
     Returns
     -------
@@ -64,8 +73,11 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     2  network        all        2         1             250.0       1        2.5
     3  network       good        1         0             500.0       1        2.5
     """
-    _check(table)
-    columns = {name: table[name].to_numpy() for name in (*NEEDED, *LATER) if name in table}
+    fitted = is_fitted(table)
+    if not fitted:
+        _check(table)
+    wanted = ("layer", "quality", BEST, *FITTED) if fitted else (*NEEDED, *LATER)
+    columns = {name: table[name].to_numpy() for name in wanted if name in table}
     layers, layer_of = np.unique(columns["layer"].astype(str), return_inverse=True)
     first = np.unique(layer_of, return_index=True)[1]
     members = np.split(np.argsort(layer_of, kind="stable"), np.cumsum(np.bincount(layer_of))[:-1])
@@ -73,7 +85,9 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         [(str(layers[one]), members[one]) for one in np.argsort(first)] if len(layer_of) else []
     )
     groups.append((NETWORK, np.arange(len(layer_of))))
-    summary = pd.DataFrame([row for layer, units in groups for row in _rows(layer, columns, units)])
+    models = [name for name in table.columns if fitted and str(name).endswith("_loglik")]
+    row = _fitted_row(tuple(str(name).removesuffix("_loglik") for name in models)) if fitted else _row
+    summary = pd.DataFrame([one for layer, units in groups for one in _rows(layer, columns, units, row)])
     summary.attrs = dict(table.attrs)
     return summary
 
@@ -94,6 +108,11 @@ def summary_of(table: pd.DataFrame) -> pd.DataFrame:
     return table if isinstance(table, pd.DataFrame) and is_summary(table) else summarize(table)
 
 
+def is_fitted(table: Any) -> bool:
+    """Whether this is a table of `ann2neo.models.fit`, also after a trip through a file that kept no attributes."""
+    return isinstance(table, pd.DataFrame) and {"layer", "quality", BEST, "rate_loglik"} <= set(table.columns)
+
+
 def _check(table: pd.DataFrame) -> None:
     """Refuse what is no table of units."""
     cure = "Give the table of units that `ann2neo.analyze` made."
@@ -105,19 +124,39 @@ def _check(table: pd.DataFrame) -> None:
         raise AnalysisError(f"{what}.", "It cannot be summarized.", cure)
 
 
-def _rows(layer: str, columns: Columns, units: np.ndarray) -> Iterator[dict[str, object]]:
+def _rows(
+    layer: str, columns: Columns, units: np.ndarray, row: Callable[[Columns], dict[str, object]]
+) -> Iterator[dict[str, object]]:
     """Summarize all units of a layer, and the good ones."""
     own = {name: values[units] for name, values in columns.items()}
     good = own["quality"] == "good"
     for population in POPULATIONS:
         chosen = own if population == "all" else {name: values[good] for name, values in own.items()}
-        yield {"layer": layer, "population": population} | _row(chosen)
+        yield {"layer": layer, "population": population} | _qualities(chosen) | row(chosen)
+
+
+def _qualities(units: Columns) -> dict[str, object]:
+    counts = {f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES}
+    return {"n_units": len(units["quality"])} | counts
+
+
+def _fitted_row(models: Sequence[str]) -> Callable[[Columns], dict[str, object]]:
+    """Summarize the fitted models of the units of a layer and population."""
+
+    def row(units: Columns) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name in (one for one in FITTED if one in units):
+            found[f"{name}_mean"], found[f"{name}_var"], _ = _moments(units[name])
+        best = units[BEST][np.isin(units[BEST].astype(str), models)]
+        shares = {model: float(np.mean(best == model)) if best.size else float("nan") for model in models}
+        return found | {f"{BEST}_share[{model}]": share for model, share in shares.items()}
+
+    return row
 
 
 def _row(units: Columns) -> dict[str, object]:
     """Summarize the units of a layer and population."""
-    row: dict[str, object] = {"n_units": len(units["quality"])}
-    row |= {f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES}
+    row: dict[str, object] = {}
     for name in ("firing_rate", "p_spike"):
         row[f"{name}_mean"], row[f"{name}_var"], _ = _moments(units[name])
     row["fano_mean"], row["fano_var"], row["fano_n"] = _moments(units["fano"])

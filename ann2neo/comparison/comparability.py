@@ -29,6 +29,12 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("label_share_trials", ("label_share_by",)),
     ("label_share_adjusted", ("label_share_by", "bins")),
     ("label_share", ("label_share_by", "bins", "n_bins", "n_passes")),
+    ("silent_share", ("n_bins",)),
+    ("saturated_share", ("n_bins",)),
+    ("label_bits", ("by", "clock")),
+    ("markov", ("order", "markov_order")),
+    ("gain", ("n_windows",)),
+    ("best", ("order", "by", "models")),
     ("cv", ("order",)),
     ("lv", ("order",)),
 )

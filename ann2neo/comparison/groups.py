@@ -35,6 +35,8 @@ from ann2neo.summary import NETWORK, POPULATIONS, summary_of
 
 SCHEMA = "ann2neo-comparison/1"
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
+OF_MODELS = ("rate_p_mean", "rate_p_var", "label_bits_corrected_mean", "markov_memory_mean")
+OF_POPULATIONS = ("silent_share", "saturated_share", "p_mean", "p_rho")
 KNOWN = ("memorizing", "generalizing")
 UNKNOWN = "mine"
 
@@ -44,7 +46,7 @@ Values = Mapping[str, Float[np.ndarray, " network"]]
 def compare(
     groups: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     *,
-    indicators: Sequence[str] = INDICATORS,
+    indicators: Sequence[str] | None = None,
     confidence: float = 0.95,
     alpha: float = 0.05,
     method: Literal["bh", "by"] = "bh",
@@ -60,9 +62,9 @@ def compare(
     Parameters
     ----------
     groups
-        Tables of `ann2neo.analyze`, or of `ann2neo.summarize`, by name of the group, one table per network.
+        Tables of `ann2neo.analyze`, or of `ann2neo.summarize`, by name of the group, one table per network; or tables of `ann2neo.models.fit`, or of `ann2neo.models.fit_population`.
     indicators
-        Columns of `ann2neo.summarize` to compare: the more there are, the stronger the correction.
+        Columns of `ann2neo.summarize`, or of `ann2neo.models.fit_population`, to compare: the more there are, the stronger the correction. None: the usual ones of the kind of table.
     confidence
         Probability that an interval covers.
     alpha
@@ -109,6 +111,7 @@ def compare(
     shared = shared_attrs(tables)
     check_replicates(tables)
     summaries = {name: [summary_of(table) for table in of_group] for name, of_group in tables.items()}
+    indicators = _usual(summaries) if indicators is None else indicators
     check_indicators(summaries, indicators)
     layers, left_out = _layers_in_all(summaries, _beside_cells(tables))
     contrast = _contrast(tables)
@@ -140,6 +143,15 @@ def compare(
     result.attrs.update(attrs)
     result.attrs["verdicts"] = verdicts(result)
     return result
+
+
+def _usual(summaries: Mapping[str, list[pd.DataFrame]]) -> Sequence[str]:
+    """Choose the usual indicators of a kind of table, those that it has."""
+    columns = next(iter(summaries.values()))[0].columns
+    for usual in (INDICATORS, OF_POPULATIONS, OF_MODELS):
+        if usual[0] in columns:
+            return [name for name in usual if name in columns] if usual is OF_MODELS else usual
+    return INDICATORS
 
 
 def _cell(values: Values, contrast: tuple[str, ...], possible: bool, confidence: float, seed: int) -> dict[str, Any]:

@@ -18,6 +18,14 @@ WORDS = {
     "lv_mean": "mean Lv",
     "label_share_mean": "mean label share",
     "label_share_adjusted_mean": "mean adjusted label share",
+    "rate_p_mean": "mean activation probability",
+    "rate_p_var": "variance of the activation probabilities",
+    "label_bits_corrected_mean": "mean information about the label",
+    "markov_memory_mean": "mean memory",
+    "silent_share": "share of silent units",
+    "saturated_share": "share of saturated units",
+    "p_mean": "mean activation probability of units that are neither silent nor saturated",
+    "p_rho": "spread of the activation probabilities of units that are neither silent nor saturated",
 }
 
 

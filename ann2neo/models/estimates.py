@@ -15,6 +15,9 @@ from ann2neo.chance.margins import ratio
 from ann2neo.models.evidence import ENOUGH_EXPECTED, Evidence, log_likelihood
 from ann2neo.models.transitions import Transitions, log_likelihood_of
 
+UNDEFINED = "undefined"
+"""In place of the best model of a unit that has none: a word, which every file keeps."""
+
 PerUnit = Float[np.ndarray, " unit"]
 Columns = dict[str, Any]
 
@@ -149,7 +152,7 @@ def _given(condition: Bool[np.ndarray, " unit"], values: np.ndarray) -> PerUnit:
 
 
 def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
-    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; None where no model is defined.
+    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; "undefined" where no model is.
 
     Models that have no left-out likelihood do not take part in the last.
     """
@@ -159,5 +162,5 @@ def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
         values = sign * table[[f"{model}_{suffix}" for model in taking_part]].to_numpy(np.float64)
         first = np.argmin(np.where(np.isnan(values), np.inf, values), axis=1)
         undefined = np.atleast_1d(np.isnan(values).all(axis=1))
-        columns[name] = [None if no else taking_part[place] for no, place in zip(undefined, first)]
+        columns[name] = [UNDEFINED if no else taking_part[place] for no, place in zip(undefined, first)]
     return columns

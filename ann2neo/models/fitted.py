@@ -23,6 +23,7 @@ USUAL = ("rate", "label", "markov")
 NO_REPEATS = (
     "gain: every input is one bin, so that nothing can vary from window to window; give windows of several bins"
 )
+OF_THE_SOURCE = ("order", "order_sha256", "order_seed", "n_passes", "bin_size_ms")
 MOST_CONDITIONS = 1000
 HIGHEST_ORDER = 8
 
@@ -110,7 +111,7 @@ def fit(
     Returns
     -------
     pandas.DataFrame
-        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals), ``quality``.
+        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals; "undefined" where no model is), ``quality``.
         Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere; so has ``markov`` where a context never
         came, and ``gain`` where every window is one bin, or there is one window. ``attrs``: conditions with their type, number of bins, unit of measure.
 
@@ -221,11 +222,12 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
         "left_out": f"{', '.join(left_out)}: these trains have no bins" if left_out else None,
         "by": by,
         "conditions": list(found.conditions) if by is not None else None,
-        "order": plan.order if "markov" in plan.models else None,
+        "markov_order": plan.order if "markov" in plan.models else None,
         "n_windows": None if sizes is None else int(sizes.size),
         "undefined": NO_REPEATS if sizes is None and "gain" in plan.models else None,
-        "n_bins": bins,
-        "n_inputs": None if found.bins is None else int(found.bins.size.size),
+        **({} if found.bins is None else {"n_bins": bins, "n_inputs": int(found.bins.size.size)}),
+        **{name: found.source.facts[name] for name in OF_THE_SOURCE if found.source.facts.get(name) is not None},
+        "min_spikes": plan.min_spikes,
         "per": "bin" if bins is not None else "s",
         "software": software("numpy", "scipy"),
     }
