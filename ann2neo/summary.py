@@ -136,8 +136,11 @@ def _rows(
 
 
 def _qualities(units: Columns) -> dict[str, object]:
-    counts = {f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES}
-    return {"n_units": len(units["quality"])} | counts
+    counts: dict[str, object] = {
+        f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES
+    }
+    number: dict[str, object] = {"n_units": len(units["quality"])}
+    return number | counts
 
 
 def _fitted_row(models: Sequence[str]) -> Callable[[Columns], dict[str, object]]:

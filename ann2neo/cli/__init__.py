@@ -10,6 +10,7 @@ import click
 from ann2neo.cli.analyzing import analyze, compare
 from ann2neo.cli.collection import collect
 from ann2neo.cli.exporting import export
+from ann2neo.cli.models import fit, simulate
 from ann2neo.cli.sharing import share
 from ann2neo.cli.showing import demo, info
 from ann2neo.cli.terminal import say
@@ -65,10 +66,10 @@ def commands() -> None:
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb
       ann2neo analyze rec.nwb -o results
       ann2neo compare mem*.nwb --against gen*.nwb -o contrast
-      ann2neo collect sweep/*.zarr -o sweep.csv
+for command in (demo, export, analyze, collect, compare, fit, simulate, share, info):
       ann2neo share rec.nwb -o bundle
     """
 
 
-for command in (demo, export, analyze, collect, compare, share, info):
+for command in (demo, export, analyze, collect, compare, fit, simulate, share, info):
     commands.add_command(command)

@@ -9,6 +9,7 @@ stay legible.
 from ann2neo.figures.distributions import fano, firing_rate
 from ann2neo.figures.drawing import STYLE, Drawing, png
 from ann2neo.figures.intervals import isi_law
+from ann2neo.figures.models import best_models, bits_per_spike, qq
 from ann2neo.figures.networks import indicators, layer_table, learning
 from ann2neo.figures.population import correlation_matrix, trajectories
 from ann2neo.figures.rasters import raster
@@ -21,6 +22,8 @@ __all__ = [
     "STYLE",
     "Drawing",
     "beside_chance",
+    "best_models",
+    "bits_per_spike",
     "correlation_matrix",
     "cv_against_expected",
     "fano",
@@ -34,6 +37,7 @@ __all__ = [
     "null_band",
     "p_values",
     "png",
+    "qq",
     "raster",
     "trajectories",
 ]

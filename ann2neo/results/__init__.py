@@ -2,6 +2,7 @@
 
 from ann2neo.results.contrasts import compare_files
 from ann2neo.results.files import analyze_files
+from ann2neo.results.fits import fit_file, simulate_folder
 from ann2neo.results.pages import (
     HOW_TO_READ,
     REPORT,
@@ -22,8 +23,10 @@ __all__ = [
     "compare_files",
     "describe",
     "drawings",
+    "fit_file",
     "picture",
     "printed",
     "save_picture",
     "section",
+    "simulate_folder",
 ]

@@ -1,0 +1,201 @@
+"""Fitted models: which describes units best, how much each explains, and whether it says when spikes come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from ann2neo.errors import AnalysisError
+from ann2neo.figures import given
+from ann2neo.figures.canvas import CHANCE, CYCLE, GREY, MARKERS, Population, canvas, legend_outside, pick, say, tidy
+from ann2neo.figures.drawing import Drawing, styled
+from ann2neo.figures.rows import height_of, name_rows
+
+FITTED = "the table that `ann2neo.models.fit` gave"
+# Chance has one colour in every figure: one rate is what the other models are compared with.
+COLOURS = {"rate": "#BBBBBB", "label": CYCLE[0], "markov": CYCLE[1], "gain": CYCLE[2], "renewal": CYCLE[4]}
+CRITERIA = {"aic": "AIC", "bic": "BIC", "cv": "left-out likelihood"}
+
+
+@styled()
+def best_models(
+    fitted: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    criterion: Literal["aic", "bic", "cv"] = "bic",
+    population: Population = "good",
+) -> Drawing:
+    """Draw the share of units that each model describes best, a row for each layer; at the right stands of how many.
+
+    Parameters
+    ----------
+    fitted
+        Table of `ann2neo.models.fit`.
+    ax
+        Axes; None for a figure of its own.
+    criterion
+        By which the best model is found: "aic", "bic", or "cv" (the likelihood of inputs that were left out).
+    population
+        All units of which a model is defined, or those of good quality.
+
+    Raises
+    ------
+    AnalysisError
+        If this is not a table of fitted models, or there is no such criterion.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.random.default_rng(0).random((200, 5)) < 0.4, labels=np.arange(200) % 2)
+    >>> best_models(ann2neo.models.fit(recording, progress=False)).ax.get_xlabel()
+    'share of good units that a model describes best (BIC)'
+    """
+    if criterion not in CRITERIA:
+        raise AnalysisError(f"There is no criterion {criterion!r}.", "Nothing was drawn.", "Use 'aic', 'bic' or 'cv'.")
+    table = pick(_fitted(fitted), None, population)
+    layers = list(dict.fromkeys(map(str, fitted["layer"])))
+    ax = tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
+    models, best = _models(fitted), table[f"best_{criterion}"].astype(str)
+    known = best.isin(models)
+    counts = pd.crosstab(table["layer"].astype(str)[known], best[known]).reindex(
+        index=layers, columns=models, fill_value=0
+    )
+    if not counts.to_numpy().sum():
+        return Drawing(axes=(say(ax, "no unit of which a model is defined"),))
+    total = counts.sum(axis=1).to_numpy()
+    left = np.zeros(len(layers))
+    for model in models:
+        share = counts[model].to_numpy() / np.maximum(total, 1)
+        ax.barh(range(len(layers)), share, left=left, height=0.68, color=COLOURS.get(model, GREY), label=model)
+        left += share
+    name_rows(ax, layers, [f"{n:,}" for n in total])
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    of = "good units" if population == "good" else "units"
+    ax.set_xlabel(f"share of {of} that a model describes best ({CRITERIA[criterion]})")
+    legend_outside(ax, [Patch(color=COLOURS.get(model, GREY), label=model) for model in models], n_columns=len(models))
+    return Drawing(axes=(ax,))
+
+
+@styled()
+def bits_per_spike(
+    fitted: pd.DataFrame, ax: Axes | None = None, *, cross_validated: bool = True, population: Population = "good"
+) -> Drawing:
+    """Draw how many bits each model tells of a spike beyond one rate: medians over units with quartiles, a row for each layer.
+
+    Parameters
+    ----------
+    fitted
+        Table of `ann2neo.models.fit`.
+    ax
+        Axes; None for a figure of its own.
+    cross_validated
+        Whether of inputs that were left out, which may be negative; models without them (``gain``) are then not drawn.
+    population
+        All units of which a model is defined, or those of good quality.
+
+    Raises
+    ------
+    AnalysisError
+        If this is not a table of fitted models.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.random.default_rng(0).random((200, 5)) < 0.4, labels=np.arange(200) % 2)
+    >>> bits_per_spike(ann2neo.models.fit(recording, progress=False)).ax.get_xlabel()
+    'bits per spike beyond one rate, of inputs that were left out'
+    """
+    table = pick(_fitted(fitted), None, population)
+    layers = list(dict.fromkeys(map(str, fitted["layer"])))
+    suffix = "_bits_per_spike" + ("_cv" if cross_validated else "")
+    models = [name for name in _models(fitted) if name != "rate" and f"{name}{suffix}" in table]
+    ax = tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
+    if not models or table[[f"{name}{suffix}" for name in models]].isna().all(axis=None):
+        return Drawing(axes=(say(ax, "no unit of which a model beyond one rate is defined"),))
+    places = np.linspace(-0.2, 0.2, len(models)) if len(models) > 1 else np.zeros(1)
+    for place, model, marker in zip(places, models, MARKERS):
+        quartiles = table.groupby(table["layer"].astype(str))[f"{model}{suffix}"].quantile([0.25, 0.5, 0.75]).unstack()
+        low, middle, high = quartiles.reindex(layers).to_numpy().T
+        rows, colour = np.arange(len(layers)) + place, COLOURS.get(model, GREY)
+        ax.hlines(rows, low, high, color=colour, lw=2)
+        ax.plot(middle, rows, marker, color=colour, ms=6, label=model)
+    ax.axvline(0, color=CHANCE, lw=1.2, zorder=0)
+    name_rows(ax, layers)
+    ax.set_xlabel("bits per spike beyond one rate" + (", of inputs that were left out" if cross_validated else ""))
+    legend_outside(ax, n_columns=len(models))
+    return Drawing(axes=(ax,))
+
+
+@styled()
+def qq(rescaled: Mapping[str, pd.DataFrame] | pd.DataFrame, ax: Axes | None = None) -> Drawing:
+    """Draw quantiles of rescaled intervals against those of the model: medians over units, with the middle 80 % of units shaded.
+
+    On the diagonal spikes come when the model says. Dashed lines are as far from it as the median of ``ks_bound``: where one unit may lie by chance.
+
+    Parameters
+    ----------
+    rescaled
+        Table of `ann2neo.models.rescaled`, or several of them by name.
+    ax
+        Axes; None for a figure of its own.
+
+    Raises
+    ------
+    AnalysisError
+        If this is not such a table.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.random.default_rng(0).random((200, 5)) < 0.4)
+    >>> fitted = ann2neo.models.fit(recording, by=None, progress=False)
+    >>> qq(ann2neo.models.rescaled(recording, fitted, model="rate", n_draws=19, progress=False)).ax.get_ylabel()
+    'share of rescaled intervals'
+    """
+    tables = (
+        rescaled if isinstance(rescaled, Mapping) else {str(getattr(rescaled, "attrs", {}).get("model", "")): rescaled}
+    )
+    for table in tables.values():
+        given.unit_table(table, "ks_bound", "rescaled[0.5]")
+    ax = tidy(canvas(ax, 4.8, 5.2))
+    names = [name for name in next(iter(tables.values())).columns if str(name).startswith("rescaled[")]
+    levels = np.array([float(name[len("rescaled[") : -1]) for name in names])
+    if all(table["rescaled[0.5]"].isna().all() for table in tables.values()):
+        return Drawing(axes=(say(ax, "no unit has intervals"),))
+    for number, (name, table) in enumerate(tables.items()):
+        low, middle, high = np.nanquantile(table[names].to_numpy(np.float64), [0.1, 0.5, 0.9], axis=0)
+        colour = GREY if name == "rate" else COLOURS.get(name, CYCLE[number % len(CYCLE)])
+        ax.fill_betweenx(levels, low, high, color=colour, alpha=0.18, lw=0)
+        ax.plot(middle, levels, color=colour, marker=MARKERS[number % len(MARKERS)], ms=4, label=name)
+    bound = float(np.nanmedian(np.concatenate([table["ks_bound"].to_numpy(np.float64) for table in tables.values()])))
+    ax.plot([0, 1], [0, 1], color=CHANCE, lw=1.2, label="model holds")
+    for side in (-bound, bound):
+        ax.plot([0, 1], [side, 1 + side], color=CHANCE, lw=1, ls="--")
+    ax.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
+        xlabel="share that the model expects",
+        ylabel="share of rescaled intervals",
+    )
+    legend_outside(ax, n_columns=len(tables) + 1)
+    return Drawing(axes=(ax,))
+
+
+def _fitted(table: Any) -> pd.DataFrame:
+    """Take a table of fitted models."""
+    found = given.unit_table(table)
+    if "best_bic" not in found:
+        raise AnalysisError("the table of units has no fitted models.", "There is nothing to draw.", f"Give {FITTED}.")
+    return found
+
+
+def _models(table: pd.DataFrame) -> Sequence[str]:
+    return [str(name).removesuffix("_loglik") for name in table.columns if str(name).endswith("_loglik")]

@@ -1,0 +1,212 @@
+"""fit_file and simulate_folder: fitted models of a file in a folder, and a recording that is nothing but them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ann2neo import figures, models
+from ann2neo.atomic import complete_or_absent
+from ann2neo.errors import FormatError
+from ann2neo.formats import load, save
+from ann2neo.formats.laboratory import check_path, read_spikes
+from ann2neo.formats.observation import Observation
+from ann2neo.ownership import results
+from ann2neo.raster import Raster
+from ann2neo.recording import Recording
+from ann2neo.report import Section, Table, write_report
+from ann2neo.results.pages import REPORT, printed, save_picture
+from ann2neo.summary import summarize
+from ann2neo.tables import read_table, write_table
+
+TABLE, SUMMARY, POPULATIONS, TRIALS = "models.csv", "summary.csv", "populations.csv", "trials.zarr"
+WITHOUT_SPIKES = "spikes_left_out"
+LEAD = (
+    "Each unit was fitted with models of arrival processes, by maximum likelihood; the smallest BIC says which describes it best with the fewest parameters. "
+    "Bits per spike are those that a model tells beyond one rate, of inputs that were left out of the fit."
+)
+
+
+def fit_file(
+    path: Path,
+    out: Path,
+    *,
+    chosen: Sequence[str] | None = None,
+    by: str | None = "label",
+    order: str | None = None,
+    markov_order: int = 1,
+    windows: int | None = None,
+    min_spikes: int = 10,
+    scheduler: str | None = None,
+    said: Observation | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Fit models to the units of a file, and write tables, figures and one page into a folder.
+
+    Parameters
+    ----------
+    path
+        A file of ours, or of any laboratory.
+    out
+        Name of the folder: ``models.csv`` (a row per unit, for `ann2neo.read_table`), ``summary.csv``, ``populations.csv`` (networks only), ``trials.zarr`` (layers and trials of a
+        network without a spike, for `simulate_folder`), figures and ``report.html``. It appears when everything is done.
+    chosen, by, windows, min_spikes, scheduler
+        As ``models``, ``by``, ... of `ann2neo.models.fit`.
+    order
+        In which order the trials of our recordings are read; None for as stored.
+    markov_order
+        Number of preceding bins of the model "markov".
+    said
+        What a file does not say itself.
+    overwrite
+        Whether the folder of earlier models may be replaced.
+    progress
+        Whether to show a progress bar.
+    say
+        Called with each line that a person should read.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing or holds no spike trains, or more than one Block.
+    OutputExists
+        If there is such a folder and it may not be replaced.
+    """
+    check_path(path)
+    with complete_or_absent(out, overwrite=overwrite, marker=results("fitted models"), inputs=[path]) as part:
+        spikes = read_spikes(path, said)
+        if isinstance(spikes, Recording):
+            spikes = spikes if order is None else spikes.arrange(order)
+        elif order is not None or len(spikes) != 1:
+            raise FormatError(
+                f"{path} holds {len(spikes)} blocks of spike trains"
+                + (f", which have no order {order!r}." if order else "."),
+                "Models are fitted to one recording, in its own order.",
+                "Give a file with one block, without --order.",
+            )
+        source = spikes if isinstance(spikes, Recording) else spikes[0]
+        fitted = models.fit(
+            source,
+            chosen,
+            by=by,
+            order=markov_order,
+            windows=windows,
+            min_spikes=min_spikes,
+            scheduler=scheduler,
+            progress=progress,
+        )
+        part.mkdir()
+        write_table(fitted, part / TABLE)
+        summary = summarize(fitted)
+        summary.to_csv(part / SUMMARY, index=False)
+        tables = [
+            Table(frame=summary[_shown(summary)], caption="Models by layer; bits of units of which a model is defined.")
+        ]
+        if isinstance(spikes, Recording):
+            found = models.fit_population(fitted)
+            found.to_csv(part / POPULATIONS, index=False)
+            save(without_spikes(spikes), part / TRIALS)
+            caption = "Activation probabilities over units: silent, saturated, and the beta law of the others."
+            tables.append(Table(frame=found, caption=caption))
+        pictures = [
+            save_picture(
+                figures.best_models(fitted), part / "best.png", "Which model describes units best (BIC), by layer."
+            ),
+            save_picture(figures.bits_per_spike(fitted), part / "bits.png", "Medians over good units, with quartiles."),
+        ]
+        write_report(
+            part / REPORT,
+            title=f"Models of {path.name}",
+            lead=[LEAD],
+            sections=[Section(heading=path.stem, paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
+            provenance=dict(fitted.attrs),
+        )
+        say(f"{path}: {_words(fitted)}\n{printed(summary, _shown(summary))}")
+    say(f"\n{out / REPORT} shows it all.")
+    return out
+
+
+def simulate_folder(
+    folder: Path,
+    out: Path,
+    *,
+    model: str = "label",
+    seed: int = 0,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Simulate the units that `fit_file` fitted, with the layers and trials of their recording, and save the recording.
+
+    Parameters
+    ----------
+    folder
+        Folder that `fit_file` wrote, of a network.
+    out
+        File to write, in any of our formats.
+    model
+        "rate", "label" or "markov".
+    seed
+        Seed of all units.
+    overwrite
+        Whether the file may be replaced.
+    say
+        Called with each line that a person should read.
+
+    Raises
+    ------
+    FormatError
+        If the folder holds no fitted models of a network.
+    """
+    missing = [name for name in (TABLE, TRIALS) if not (folder / name).exists()]
+    if missing:
+        raise FormatError(
+            f"{folder} has no {' and no '.join(missing)}.",
+            "There are no parameters, or no trials, to draw from (cells have no bins).",
+            "Give the folder that `ann2neo fit` wrote for a recording of a network.",
+        )
+    blank = load(folder / TRIALS)
+    made = models.simulate(read_table(folder / TABLE), like=blank, model=model, seed=seed)
+    known = {key: value for key, value in made.provenance.items() if key != WITHOUT_SPIKES}
+    save(replace(made, provenance=known), out, overwrite=overwrite)
+    say(f"{out}: {made.n_units} units that are nothing but the model {model!r} (seed {seed}).")
+    return out
+
+
+def without_spikes(recording: Recording) -> Recording:
+    """Keep layers, trials and provenance of a recording, and no spike.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> blank = without_spikes(ann2neo.from_array(np.ones((9, 2), bool)))
+    >>> blank.n_units, blank.n_bins, bool(blank.raster("array").any())
+    (2, 9, False)
+    """
+    layers = []
+    for layer in recording.layers:
+        raster = layer.raster
+        nothing = np.zeros((raster.n_passes, raster.n_units, -(-raster.n_bins // 8)), np.uint8)
+        layers.append(replace(layer, raster=Raster(packed=nothing, n_bins=raster.n_bins)))
+    return replace(recording, layers=tuple(layers), provenance={**recording.provenance, WITHOUT_SPIKES: True})
+
+
+def _words(fitted: pd.DataFrame) -> str:
+    """Say what was fitted."""
+    attrs = fitted.attrs
+    where = f"{attrs['n_bins']} bins of {attrs['n_inputs']} inputs" if "n_bins" in attrs else "observed time"
+    notes = "".join(f"; {attrs[key]}" for key in ("left_out", "undefined") if attrs.get(key))
+    by = f" by {attrs['by']}" if attrs.get("by") else ""
+    return f"{len(fitted)} units in {where}; models: {', '.join(attrs['models'])}{by}{notes}"
+
+
+def _shown(summary: pd.DataFrame) -> list[str]:
+    """Choose what a page and a terminal show of a summary."""
+    names = ("rate_p_mean", "rate_hz_mean", "label_bits_per_spike_cv_mean", "markov_memory_mean", "gain_rho_mean")
+    shares = [name for name in summary if str(name).startswith("best_bic_share")]
+    return [name for name in ("layer", "population", "n_units", "n_silent", *names, *shares) if name in summary]

@@ -1,0 +1,78 @@
+"""fit and simulate on the command line do what the library does, and refuse what cannot be."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from model_sources import recording_of
+
+import ann2neo
+from ann2neo import figures, models
+from ann2neo.errors import AnalysisError
+
+
+def run(folder, *arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "ann2neo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def small():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    return recording_of(rng.random((12, 240)) < np.repeat(0.2 + 0.2 * labels, 4), labels, np.full(60, 4))
+
+
+def test_fit_and_simulate(tmp_path):
+    """A folder of models, a simulation with its layers and trials; both are those of the library, and the folder may be replaced by its like only."""
+    recording = small()
+    ann2neo.save(recording, tmp_path / "rec.nwb")
+    out = run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", "--model", "label", "--model", "gain")
+    assert "12 units in 240 bins of 60 inputs; models: rate, label, gain by label" in out
+    fitted = models.fit(recording, ("label", "gain"), progress=False)
+    read = ann2neo.read_table(tmp_path / "models" / "models.csv")
+    pd.testing.assert_frame_equal(read, fitted)
+    assert {path.name for path in (tmp_path / "models").iterdir()} >= {
+        "summary.csv", "populations.csv", "trials.zarr", "best.png", "bits.png", "report.html",
+    }  # fmt: skip
+    blank = ann2neo.load(tmp_path / "models" / "trials.zarr")
+    assert not blank.raster("hidden").any()
+    run(tmp_path, "simulate", "models", "-o", "sim.nwb", "--seed", "3")
+    made = ann2neo.load(tmp_path / "sim.nwb")
+    assert made.identical(models.simulate(fitted, like=recording, model="label", seed=3))
+    assert "spikes_left_out" not in made.provenance
+    assert "markov_p01" in run(tmp_path, "simulate", "models", "-o", "chain.nwb", "--model", "markov", code=2)
+    assert "OutputExists" in run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", code=2)
+    run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", "--overwrite", "--by", "none")
+    assert "label_loglik" not in ann2neo.read_table(tmp_path / "models" / "models.csv")
+    assert "no models.csv and no trials.zarr" in run(tmp_path, "simulate", str(tmp_path), "-o", "x.nwb", code=2)
+
+
+def test_figures_of_models():
+    """Each figure draws what its table holds; tables without it are refused."""
+    recording = small()
+    fitted = models.fit(recording, ("label", "markov", "gain"), progress=False)
+    drawn = figures.best_models(fitted, criterion="aic")
+    widths = [bar.get_width() for bar in drawn.ax.patches]
+    shares = [(fitted["best_aic"] == model).mean() for model in ("rate", "label", "markov", "gain")]
+    np.testing.assert_allclose(widths, shares)
+    bits = figures.bits_per_spike(fitted, cross_validated=False)
+    middles = {line.get_label(): line.get_xdata()[0] for line in bits.ax.lines if len(line.get_xdata()) == 1}
+    assert middles == {model: fitted[f"{model}_bits_per_spike"].median() for model in ("label", "markov", "gain")}
+    found = models.rescaled(recording, fitted, model="rate", n_draws=19, progress=False)
+    line = figures.qq({"rate": found}).ax.lines[0]
+    np.testing.assert_allclose(line.get_xdata()[9], found["rescaled[0.5]"].median())
+    np.testing.assert_allclose(line.get_ydata()[9], 0.5)
+    table = ann2neo.analyze(recording, progress=False)
+    with pytest.raises(AnalysisError, match="no fitted models"):
+        figures.best_models(table)
+    with pytest.raises(AnalysisError, match="ks_bound"):
+        figures.qq(table)
+    silent = models.fit(recording_of(np.zeros((2, 40), bool), np.arange(40) % 2), progress=False)
+    assert figures.bits_per_spike(silent).ax.texts
+    assert figures.best_models(silent).ax.texts
