@@ -20,6 +20,7 @@ from ann2neo.figures.rows import height_of, name_rows
 FITTED = "the table that `ann2neo.models.fit` gave"
 # Chance has one colour in every figure: one rate is what the other models are compared with.
 COLOURS = {"rate": "#BBBBBB", "label": CYCLE[0], "markov": CYCLE[1], "gain": CYCLE[2], "renewal": CYCLE[4]}
+QUARTILES = (0.25, 0.5, 0.75)
 CRITERIA = {"aic": "AIC", "bic": "BIC", "cv": "left-out likelihood"}
 
 
@@ -63,15 +64,14 @@ def best_models(
     ax = tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
     models, best = _models(fitted), table[f"best_{criterion}"].astype(str)
     known = best.isin(models)
-    counts = pd.crosstab(table["layer"].astype(str)[known], best[known]).reindex(
-        index=layers, columns=models, fill_value=0
-    )
-    if not counts.to_numpy().sum():
+    of_layer = table["layer"].astype(str)
+    counts = {model: np.array([int(((of_layer == one) & (best == model)).sum()) for one in layers]) for model in models}
+    if not known.any():
         return Drawing(axes=(say(ax, "no unit of which a model is defined"),))
-    total = counts.sum(axis=1).to_numpy()
+    total = np.sum(list(counts.values()), axis=0)
     left = np.zeros(len(layers))
     for model in models:
-        share = counts[model].to_numpy() / np.maximum(total, 1)
+        share = counts[model] / np.maximum(total, 1)
         ax.barh(range(len(layers)), share, left=left, height=0.68, color=COLOURS.get(model, GREY), label=model)
         left += share
     name_rows(ax, layers, [f"{n:,}" for n in total])
@@ -121,8 +121,8 @@ def bits_per_spike(
         return Drawing(axes=(say(ax, "no unit of which a model beyond one rate is defined"),))
     places = np.linspace(-0.2, 0.2, len(models)) if len(models) > 1 else np.zeros(1)
     for place, model, marker in zip(places, models, MARKERS):
-        quartiles = table.groupby(table["layer"].astype(str))[f"{model}{suffix}"].quantile([0.25, 0.5, 0.75]).unstack()
-        low, middle, high = quartiles.reindex(layers).to_numpy().T
+        by_layer = [table[f"{model}{suffix}"][table["layer"].astype(str) == one].dropna().to_numpy() for one in layers]
+        low, middle, high = np.array([np.quantile(x, QUARTILES) if x.size else [np.nan] * 3 for x in by_layer]).T
         rows, colour = np.arange(len(layers)) + place, COLOURS.get(model, GREY)
         ax.hlines(rows, low, high, color=colour, lw=2)
         ax.plot(middle, rows, marker, color=colour, ms=6, label=model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def fit_file(
     *,
     chosen: Sequence[str] | None = None,
     by: str | None = "label",
-    order: str | None = None,
+    order: Any = None,
     markov_order: int = 1,
     windows: int | None = None,
     min_spikes: int = 10,
@@ -125,7 +126,7 @@ def fit_file(
             title=f"Models of {path.name}",
             lead=[LEAD],
             sections=[Section(heading=path.stem, paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
-            provenance=dict(fitted.attrs),
+            provenance={str(key): value for key, value in fitted.attrs.items()},
         )
         say(f"{path}: {_words(fitted)}\n{printed(summary, _shown(summary))}")
     say(f"\n{out / REPORT} shows it all.")
@@ -208,5 +209,5 @@ def _words(fitted: pd.DataFrame) -> str:
 def _shown(summary: pd.DataFrame) -> list[str]:
     """Choose what a page and a terminal show of a summary."""
     names = ("rate_p_mean", "rate_hz_mean", "label_bits_per_spike_cv_mean", "markov_memory_mean", "gain_rho_mean")
-    shares = [name for name in summary if str(name).startswith("best_bic_share")]
+    shares = [str(name) for name in summary if str(name).startswith("best_bic_share")]
     return [name for name in ("layer", "population", "n_units", "n_silent", *names, *shares) if name in summary]
