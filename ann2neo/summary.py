@@ -25,7 +25,15 @@ LATER = ("label_share_trials", "fano_normalized")
 FITTED = (
     *("rate_p", "rate_hz", "label_bits", "label_bits_corrected", "label_bits_per_spike", "label_bits_per_spike_cv"),
     *("markov_memory", "markov_bits", "markov_bits_per_spike", "markov_bits_per_spike_cv"),
-    *("gain_rho", "gain_var", "gain_bits", "gain_bits_per_spike"),
+    *(
+        "gain_rho",
+        "gain_var",
+        "gain_bits",
+        "gain_bits_per_spike",
+        "renewal_cv",
+        "renewal_bits",
+        "renewal_bits_per_spike",
+    ),
 )
 BEST = "best_bic"
 

@@ -17,7 +17,7 @@ from ann2neo.cli.terminal import say
     "--model",
     "chosen",
     multiple=True,
-    type=click.Choice(["rate", "label", "markov", "gain"]),
+    type=click.Choice(["rate", "label", "markov", "gain", "renewal"]),
     help="Model to fit, may be repeated; default: rate, label and markov.",
 )
 @click.option(

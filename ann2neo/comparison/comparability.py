@@ -34,6 +34,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("label_bits", ("by", "clock")),
     ("markov", ("order", "markov_order")),
     ("gain", ("n_windows",)),
+    ("renewal", ("order",)),
     ("best", ("order", "by", "models")),
     ("cv", ("order",)),
     ("lv", ("order",)),

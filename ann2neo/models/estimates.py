@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from scipy.stats import chi2
 from ann2neo.chance.margins import ratio
 from ann2neo.models.evidence import ENOUGH_EXPECTED, Evidence, log_likelihood
 from ann2neo.models.transitions import Transitions, log_likelihood_of
+
+if TYPE_CHECKING:
+    from ann2neo.models.renewal import Gaps
 
 UNDEFINED = "undefined"
 """In place of the best model of a unit that has none: a word, which every file keeps."""
@@ -111,6 +114,14 @@ def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray]
     nothing = np.zeros((len(evidence.n), 0), np.int64), np.zeros(0, np.int64)
     own = gain_columns(*(nothing if counts is None else counts))
     return own | _information("gain", evidence, own["gain_loglik"])
+
+
+def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
+    """Intervals that are more or less regular than those of one rate, see `ann2neo.models.fit`."""
+    from ann2neo.models.renewal import renewal_columns
+
+    own = renewal_columns(gaps, evidence.n.astype(np.int64), int(evidence.total))
+    return own | _information("renewal", evidence, own["renewal_loglik"])
 
 
 def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:

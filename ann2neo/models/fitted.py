@@ -12,13 +12,20 @@ import pandas as pd
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.models.checks import check_whole
-from ann2neo.models.estimates import best_columns, gain_model_columns, label_columns, markov_columns, rate_columns
+from ann2neo.models.estimates import (
+    best_columns,
+    gain_model_columns,
+    label_columns,
+    markov_columns,
+    rate_columns,
+    renewal_model_columns,
+)
 from ann2neo.models.observed import Bins, Given, gain_windows, given, observe
 from ann2neo.progress import progress_bar
 from ann2neo.versions import software
 
 MODELS_SCHEMA = "ann2neo-models/1"
-MODELS = ("rate", "label", "markov", "gain")
+MODELS = ("rate", "label", "markov", "gain", "renewal")
 USUAL = ("rate", "label", "markov")
 NO_REPEATS = (
     "gain: every input is one bin, so that nothing can vary from window to window; give windows of several bins"
@@ -61,15 +68,22 @@ def fit(
         \ln(1 + j \theta)`, :math:`\theta = \rho / (1 - \rho)`, is that of the bins, so that rho = 0 is ``rate``; its maximum is found by Newton's method in the logits of mu and rho.
         ``gain_rho`` is 0 where the likelihood falls as it leaves 0. ``gain_var`` = :math:`\rho (1 - \mu) / \mu` is the variance of the gain, its mean being 1. With
         windows of w bins the Fano factor is :math:`(1 - \mu)(1 + (w - 1) \rho)`.
+    ``renewal``
+        Intervals I between spikes, independent of one another: I - 1 is negative binomial with shape ``renewal_r`` = r and mean m - 1, ``renewal_mean`` = m, so that
+        :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}`, :math:`\pi = r / (r + m - 1)`, k = 2. ``renewal_cv`` = :math:`\sqrt{(m - 1) + (m - 1)^2 / r} / m`. r = 1 is ``rate``;
+        above, intervals are more regular, below they come in bursts. Stretches are seen from any moment of the process on: the first spike comes in bin f with probability
+        :math:`P(I \ge f) / m`, the g bins after the last one are empty with :math:`P(I > g)`, a stretch of l bins with :math:`\sum_{f > l} P(I \ge f) / m`. Bins that are not
+        counted are borders of stretches, too. Its maximum is found by Newton's method in log r and log (m - 1); r is inf, without an error, from 900 on. It sees the order
+        of inputs, and needs two intervals.
 
     Standard errors: with inputs of one bin :math:`\sqrt{p(1-p)/L}` and :math:`\sqrt{p_c(1-p_c)/w_c}`; else over inputs,
     :math:`\sqrt{\tfrac{M_c}{M_c - 1} \sum_{i \in c} (S_i - p_c m_i)^2} / w_c`, and for ``rate`` the same over all M. A share of 0 or 1 has none, nor
     has a condition with one input of several bins. Those of ``markov`` are binomial in each context, that of the memory the root of the sum of squares;
-    they hold if the chain does. Those of ``gain`` are from the observed information; of rho = 0 it is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
+    they hold if the chain does. Those of ``gain`` and ``renewal`` are from the observed information; of rho = 0 it is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
 
     Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik (of ``gain``, k ln W). ``_loglik_cv`` is the log-likelihood of
     every input at the parameters of the others, where s spikes of m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. Left out of
-    ``markov`` are the transitions into the bins of the input; ``gain`` has none, and no part in ``best_cv``. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
+    ``markov`` are the transitions into the bins of the input; ``gain`` and ``renewal`` have none, and no part in ``best_cv``. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
     ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same of left-out inputs,
     ``_explained`` = 1 - loglik / loglik of ``rate``.
 
@@ -81,7 +95,8 @@ def fit(
     at least 5 max(D, 1) spikes, and empty bins; else the test that deals inputs to conditions (`ann2neo.chance.overdispersion_test`,
     `ann2neo.chance.input_dispersion_tests`, one-sided). ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
     chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
-    rejects, too: their rates are a memory. ``gain_p``: Tarone's score test of rho = 0, one-sided, with its skewness (`ann2neo.models.gain.tarone_p`).
+    rejects, too: their rates are a memory. ``gain_p``: Tarone's score test of rho = 0, one-sided, with its skewness (`ann2neo.models.gain.tarone_p`). ``renewal_lr_p``: twice the log-likelihood
+    above r = 1 and m = L / n, chi-squared with 1 degree of freedom.
 
     Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
     the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
@@ -93,7 +108,7 @@ def fit(
     spikes
         A `Recording`, or spike trains in any container that `ann2neo.analyze` takes.
     models
-        Any of "rate", "label", "markov", "gain"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
+        Any of "rate", "label", "markov", "gain", "renewal"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
     by
         Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, or all
         observed time of cells, without the model "label".
@@ -199,8 +214,15 @@ def _results(source: Source, plan: Plan, scheduler: str | None) -> Iterator[tupl
 def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
     """Read a chunk of units and fit every model to each of them."""
     order = plan.order if "markov" in plan.models else None
-    options = {"order": order, "windows": plan.windows, "min_spikes": plan.min_spikes}
-    observed = observe(read, plan.bins, plan.conditions, **options)
+    observed = observe(
+        read,
+        plan.bins,
+        plan.conditions,
+        order=order,
+        windows=plan.windows,
+        intervals="renewal" in plan.models,
+        min_spikes=plan.min_spikes,
+    )
     columns = {"n_spikes": observed.evidence.n.astype("int64")} | rate_columns(observed.evidence)
     if "label" in plan.models:
         columns |= label_columns(observed.evidence, plan.conditions)
@@ -208,6 +230,8 @@ def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
         columns |= markov_columns(observed.evidence, observed.transitions, plan.order)
     if "gain" in plan.models:
         columns |= gain_model_columns(observed.evidence, observed.counts)
+    if observed.gaps is not None:
+        columns |= renewal_model_columns(observed.evidence, observed.gaps)
     rows = pd.concat([observed.units, pd.DataFrame(columns)], axis=1)
     return rows.assign(**best_columns(rows, plan.models), quality=observed.quality)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -251,3 +253,118 @@ def beta_binomial(
                 total += gaps[unit, j] * np.log(1 - p + j * t)
             total -= bins[j] * np.log1p(j * t)
         found[unit] = total
+
+
+@compiled
+def list_gaps(
+    spikes: Bool[np.ndarray, " bin"],
+    stretch: Int[np.ndarray, " bin"],
+    kind: Int[np.ndarray, " place"],
+    bins: Int[np.ndarray, " place"],
+) -> int:
+    """Put kind and length of each gap of a unit into ``kind`` and ``bins``, see `ann2neo.models.renewal.Gaps`, and return their number.
+
+    Parameters
+    ----------
+    spikes
+        Whether there is a spike in each bin, shape (bin,).
+    stretch
+        Stretch of each bin, -1 where it is not counted, shape (bin,).
+    kind, bins
+        What is written, of at least twice as many places as bins, and two.
+
+    Examples
+    --------
+    >>> kind, bins = np.empty(8, np.int64), np.empty(8, np.int64)
+    >>> n = list_gaps(np.array([0, 1, 0], bool), np.zeros(3, np.int64), kind, bins)
+    >>> kind[:n], bins[:n]
+    (array([1, 2]), array([2, 1]))
+    """
+    n, since, spiked, current = 0, 0, False, -1
+    for t in range(spikes.size + 1):
+        here = stretch[t] if t < spikes.size else -1
+        if here != current:
+            if current >= 0 and (since > 0 or not spiked):
+                kind[n], bins[n] = (2 if spiked else 3), since
+                n += 1
+            current, since, spiked = here, 0, False
+        if here < 0:
+            continue
+        since += 1
+        if spikes[t]:
+            kind[n], bins[n] = (0 if spiked else 1), since
+            n += 1
+            since, spiked = 0, True
+    return n
+
+
+@compiled
+def renewal_likelihood(
+    kind: Int[np.ndarray, " gap"],
+    bins: Int[np.ndarray, " gap"],
+    times: Int[np.ndarray, " gap"],
+    offsets: Int[np.ndarray, " unit_plus_one"],
+    units: Int[np.ndarray, " unit"],
+    r: Float[np.ndarray, " unit"],
+    mean: Float[np.ndarray, " unit"],
+    found: Float[np.ndarray, " unit"],
+) -> None:
+    """Put the log-likelihood of gaps into ``found``, see `ann2neo.models.renewal.log_likelihood_of_renewal`.
+
+    Parameters
+    ----------
+    kind, bins, times, offsets
+        Gaps, see `ann2neo.models.renewal.Gaps`.
+    units
+        Units to compute, shape (unit,).
+    r, mean
+        Shape and mean interval of each, shape (unit,).
+    found
+        What is written, shape (unit,).
+
+    Examples
+    --------
+    >>> found, one = np.empty(1), np.ones(1, np.int64)
+    >>> renewal_likelihood(0 * one, 2 * one, one, np.array([0, 1]), 0 * one, np.ones(1), np.full(1, 4.0), found)
+    >>> found.round(4)  # ln(1/4 * 3/4)
+    array([-1.674])
+    """
+    for place in range(units.size):
+        first, last = offsets[units[place]], offsets[units[place] + 1]
+        shape, m = r[place], mean[place]
+        pi = shape / (shape + m - 1.0)
+        none, empty, longest = shape * np.log(pi), np.log1p(-pi), 1
+        total = 0.0
+        for i in range(first, last):
+            x = bins[i]
+            if kind[i] == 0:
+                ways = math.lgamma(x - 1.0 + shape) - math.lgamma(shape) - math.lgamma(float(x))
+                total += times[i] * (ways + none + (x - 1) * empty)
+            elif x + 1 > longest:
+                longest = x + 1
+        # Chances of an interval of 1, 2, ... bins, up to where what is left is a geometric tail.
+        beyond = int(longest + 40.0 / pi + 60.0)
+        chance = np.empty(beyond + 2)
+        chance[1] = np.exp(none)
+        for x in range(1, beyond + 1):
+            chance[x + 1] = chance[x] * (x - 1.0 + shape) / x * (1.0 - pi)
+        fall = min((beyond + shape) / (beyond + 1.0) * (1.0 - pi), 1.0 - 1e-12)
+        # At least x bins, and the sum of these chances from x on.
+        at_least, further = np.empty(longest + 2), np.empty(longest + 2)
+        s = chance[beyond + 1] / (1.0 - fall)
+        more = s / (1.0 - fall)
+        for x in range(beyond, 0, -1):
+            s += chance[x]
+            more += s
+            if x <= longest + 1:
+                at_least[x], further[x] = s, more
+        for i in range(first, last):
+            x, log = bins[i], 0.0
+            if kind[i] == 1:
+                log = np.log(at_least[x] / m)
+            elif kind[i] == 2:
+                log = np.log(at_least[x + 1])
+            elif kind[i] == 3:
+                log = np.log(further[x + 1] / m)
+            total += times[i] * log
+        found[place] = total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from ann2neo.models.transitions import Transitions, bins_with_context, count_tra
 from ann2neo.recording import Recording
 from ann2neo.trains.cells import Cells, cells_of
 from ann2neo.windows import STIMULUS, codes_of_column
+
+if TYPE_CHECKING:
+    from ann2neo.models.renewal import Gaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,8 @@ class Observed:
         Counts by context; None where they were not asked for, or there are no bins.
     counts
         Spikes of each unit in each window of `gain`, and the bins of these; None where they were not asked for, or there are no bins.
+    gaps
+        Intervals between spikes; None where they were not asked for, or there are no bins.
     quality
         Quality of each unit, shape (unit,).
     """
@@ -152,6 +157,7 @@ class Observed:
     evidence: Evidence
     transitions: Transitions | None
     counts: tuple[np.ndarray, np.ndarray] | None
+    gaps: Gaps | None
     quality: np.ndarray
 
 
@@ -229,6 +235,7 @@ def observe(
     *,
     order: int | None,
     windows: Int[np.ndarray, " bin"] | None,
+    intervals: bool,
     min_spikes: int,
 ) -> Observed:
     """Read a chunk of units, here or on another machine; transitions are counted where an order is given, windows where they are."""
@@ -238,12 +245,32 @@ def observe(
         evidence = _of_bits(spikes, bins)
         transitions = None if order is None else _transitions(spikes, bins, order)
         in_windows = None if windows is None else _in_windows(spikes, windows)
+        gaps = _gaps(spikes, bins) if intervals else None
     else:
-        evidence, transitions, in_windows = _of_times(spikes, conditions), None, None
+        evidence, transitions, in_windows, gaps = _of_times(spikes, conditions), None, None, None
     counts = evidence.n.astype(np.int64)[:, None]
     sizes = np.array([int(evidence.total)]) if evidence.lattice else None
     quality = quality_of(counts, sizes, min_spikes)
-    return Observed(units=chunk.units, evidence=evidence, transitions=transitions, counts=in_windows, quality=quality)
+    return Observed(
+        units=chunk.units,
+        evidence=evidence,
+        transitions=transitions,
+        counts=in_windows,
+        gaps=gaps,
+        quality=quality,
+    )
+
+
+def _gaps(spikes: SpikeBits, bins: Bins) -> Gaps:
+    """List intervals in stretches of counted bins: what is not counted is a border, too."""
+    # numba is loaded only where it is needed.
+    from ann2neo.models.renewal import gaps_of
+
+    counted = bins.condition >= 0
+    begins = np.diff(spikes.stretch_of_bin, prepend=-1) != 0
+    begins |= counted & ~np.concatenate([[False], counted[:-1]])
+    stretch = np.where(counted, np.cumsum(begins), -1)
+    return gaps_of(_dense(spikes), stretch)
 
 
 def _in_windows(spikes: SpikeBits, windows: Int[np.ndarray, " bin"]) -> tuple[np.ndarray, np.ndarray]:
@@ -277,9 +304,12 @@ def _of_times(spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]) -> E
     return evidence_of_inputs(counts, size * seconds_each, condition, len(conditions), lattice=False)
 
 
-def _transitions(spikes: SpikeBits, bins: Bins, order: int) -> Transitions:
+def _dense(spikes: SpikeBits) -> Bool[np.ndarray, "unit bin"]:
     dense = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins).view(np.bool_)
-    by_unit = np.ascontiguousarray(dense.transpose(1, 0, 2)).reshape(spikes.n_units, spikes.n_bins)
+    return np.ascontiguousarray(dense.transpose(1, 0, 2)).reshape(spikes.n_units, spikes.n_bins)
+
+
+def _transitions(spikes: SpikeBits, bins: Bins, order: int) -> Transitions:
     counted: Bool[np.ndarray, " bin"] = bins.condition >= 0
     within = bins_with_context(spikes.stretch_edges, counted, order)
-    return count_transitions(by_unit, within, counted, None if bins.one_each else bins.input, order)
+    return count_transitions(_dense(spikes), within, counted, None if bins.one_each else bins.input, order)

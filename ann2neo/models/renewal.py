@@ -1,0 +1,150 @@
+"""Renewal on bins: intervals from a negative binomial law, which may be more or less regular than those of one rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import chi2
+
+from ann2neo.models.kernels import list_gaps, renewal_likelihood
+from ann2neo.models.maximum import maximize
+
+PerUnit = Float[np.ndarray, " unit"]
+# Beyond, the law can no longer be told from its limits: Poisson intervals, or bursts.
+REGULAR, BURSTY = 1e3, 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps:
+    """Intervals between spikes, and what is seen of those that a border cuts; unit after unit.
+
+    Parameters
+    ----------
+    kind
+        0 for an interval between two spikes, 1 for the bins up to and with the first spike of a stretch, 2 for empty bins after its last spike, 3 for those of a stretch without a spike, shape (gap,).
+    bins
+        Number of bins of each, shape (gap,).
+    times
+        How often each came, shape (gap,).
+    offsets
+        Gaps of unit u are ``offsets[u]`` to ``offsets[u + 1]``, shape (unit + 1,).
+    """
+
+    kind: Int[np.ndarray, " gap"]
+    bins: Int[np.ndarray, " gap"]
+    times: Int[np.ndarray, " gap"]
+    offsets: Int[np.ndarray, " unit_plus_one"]
+
+
+def gaps_of(dense: Bool[np.ndarray, "unit bin"], stretch: Int[np.ndarray, " bin"]) -> Gaps:
+    """List the gaps of each unit, equal ones once.
+
+    Parameters
+    ----------
+    dense
+        Whether each unit spiked in each bin, shape (unit, bin).
+    stretch
+        Stretch of each counted bin, ascending and without a hole, -1 where a bin is not counted, shape (bin,).
+
+    Examples
+    --------
+    >>> found = gaps_of(np.array([[0, 1, 0, 1, 0, 0, 0]], bool), np.array([0, 0, 0, 0, 0, 1, 1]))
+    >>> list(zip(found.kind.tolist(), found.bins.tolist(), found.times.tolist()))
+    [(0, 2, 1), (1, 2, 1), (2, 1, 1), (3, 2, 1)]
+    """
+    kinds, bins, times, sizes = [], [], [], []
+    n_bins = stretch.size + 1
+    for row in dense:
+        kind, length = np.empty(2 * n_bins, np.int64), np.empty(2 * n_bins, np.int64)
+        n = list_gaps(row, stretch, kind, length)
+        values, count = np.unique(kind[:n] * n_bins + length[:n], return_counts=True)
+        kinds.append(values // n_bins)
+        bins.append(values % n_bins)
+        times.append(count)
+        sizes.append(values.size)
+    nothing = np.zeros(0, np.int64)
+    return Gaps(
+        kind=np.concatenate([nothing, *kinds]),
+        bins=np.concatenate([nothing, *bins]),
+        times=np.concatenate([nothing, *times]),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+    )
+
+
+def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: PerUnit, mean: PerUnit) -> PerUnit:
+    r"""Log-likelihood of all bins of a renewal process that is seen from any moment on, shape (unit,).
+
+    An interval of I bins has :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}` with :math:`\pi = r / (r + m - 1)` and mean m; the first spike
+    comes in bin f of a stretch with probability :math:`P(I \ge f) / m`; after the last spike g bins are empty with :math:`P(I > g)`; a stretch of l bins is
+    empty with :math:`\sum_{f > l} P(I \ge f) / m`. For r = 1 this is :math:`n \ln p + (L - n) \ln(1 - p)`, p = 1 / m.
+
+    Parameters
+    ----------
+    gaps
+        Gaps of all units.
+    units
+        Units to compute.
+    r, mean
+        Shape and mean interval (above 1) of each, shape (unit,).
+
+    Examples
+    --------
+    >>> gaps = gaps_of(np.array([[0, 1, 0, 1, 0, 0, 0]], bool), np.array([0, 0, 0, 0, 0, 1, 1]))
+    >>> found = log_likelihood_of_renewal(gaps, np.array([0]), np.array([1.0]), np.array([4.0]))
+    >>> found.round(6), np.round(2 * np.log(1 / 4) + 5 * np.log(3 / 4), 6)
+    (array([-4.210999]), np.float64(-4.210999))
+    """
+    found = np.empty(units.size)
+    renewal_likelihood(gaps.kind, gaps.bins, gaps.times, gaps.offsets, units, r, mean, found)
+    return found
+
+
+def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict[str, Any]:
+    """Fit shape and mean interval, see `ann2neo.models.fit`; NaN with fewer than 2 intervals, and of silent and saturated units.
+
+    Parameters
+    ----------
+    gaps
+        Gaps of all units.
+    n
+        Spikes of each unit, shape (unit,).
+    total
+        Number of counted bins.
+    """
+    names = ("r", "r_se", "cv", "mean", "mean_se", "loglik", "aic", "bic", "lr_p")
+    columns: dict[str, Any] = {f"renewal_{name}": np.full(n.size, np.nan) for name in names}
+    columns["renewal_k"] = np.full(n.size, 2)
+    unit = np.repeat(np.arange(n.size), np.diff(gaps.offsets))
+    intervals = np.bincount(unit, weights=gaps.times * (gaps.kind == 0), minlength=n.size)
+    usable = np.flatnonzero((n < total) & (intervals >= 2))
+    if not usable.size:
+        return columns
+
+    def likelihood(units: np.ndarray, at: np.ndarray) -> PerUnit:
+        shape = np.exp(np.clip(at[:, 0], np.log(BURSTY), np.log(REGULAR)))
+        return log_likelihood_of_renewal(gaps, usable[units], shape, 1 + np.exp(at[:, 1]))
+
+    start = np.stack([np.zeros(usable.size), np.log(total / n[usable] - 1)], axis=1)
+    single = likelihood(np.arange(usable.size), start)
+    best = maximize(likelihood, start)
+    r, m = np.exp(np.clip(best.point[:, 0], np.log(BURSTY), np.log(REGULAR))), 1 + np.exp(best.point[:, 1])
+    inside = (r < 0.9 * REGULAR) & (r > 1.1 * BURSTY)
+    of_r, of_m = best.errors().T
+    value = np.maximum(best.value, single)
+    filled = {
+        "r": np.where(r < 0.9 * REGULAR, r, np.inf),
+        "r_se": np.where(inside, r * of_r, np.nan),
+        "cv": np.sqrt((m - 1) + (m - 1) ** 2 / r) / m,
+        "mean": m,
+        "mean_se": np.where(inside, (m - 1) * of_m, np.nan),
+        "loglik": value,
+        "aic": 4 - 2 * value,
+        "bic": 2 * np.log(total) - 2 * value,
+        "lr_p": chi2.sf(np.maximum(2 * (value - single), 0), 1),
+    }
+    for name, values in filled.items():
+        columns[f"renewal_{name}"][usable] = values
+    return columns

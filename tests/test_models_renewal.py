@@ -1,0 +1,132 @@
+"""Renewal on bins: likelihoods against sums over arrangements, what is recovered, and nesting."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from model_sources import recording_of
+from scipy import optimize, stats
+
+from ann2neo import models
+from ann2neo.models import renewal
+
+
+def fit(recording, *args, **options):
+    return models.fit(recording, *args, progress=False, **options)
+
+
+def chances(r, m, longest):
+    """Chance of an interval of 0, 1, ... bins, by SciPy's negative binomial law."""
+    return np.concatenate([[0.0], stats.nbinom.pmf(np.arange(longest), r, r / (r + m - 1))])
+
+
+def chance_of(spikes, r, m, longest=4000):
+    """Chance of a stretch of bins, from the definition of a process that is seen from any moment on."""
+    law = chances(r, m, longest)
+    at_least = law[::-1].cumsum()[::-1]
+    places = np.flatnonzero(spikes) + 1
+    if not places.size:
+        return at_least[len(spikes) + 1 :].sum() / m
+    found = at_least[places[0]] / m * at_least[len(spikes) - places[-1] + 1]
+    return found * np.prod(law[np.diff(places)])
+
+
+def likelihood(rows, stretch, r, m):
+    gaps = renewal.gaps_of(np.asarray(rows, bool), stretch)
+    n = len(rows)
+    return renewal.log_likelihood_of_renewal(gaps, np.arange(n), np.full(n, float(r)), np.full(n, float(m)))
+
+
+@pytest.mark.parametrize(("r", "m"), [(0.4, 3.0), (1.0, 4.0), (5.0, 2.5), (30.0, 8.0)])
+def test_the_likelihood_is_that_of_the_definition_and_sums_to_one(r, m):
+    """Of all arrangements of a stretch of 7 bins, each has the chance of the definition, and all together have the chance 1."""
+    rows = np.array(list(product([0, 1], repeat=7)), bool)
+    found = likelihood(rows, np.zeros(7, np.int64), r, m)
+    np.testing.assert_allclose(np.exp(found), [chance_of(row, r, m) for row in rows], rtol=1e-8)
+    assert np.exp(found).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_one_rate_is_a_renewal_process_whatever_the_borders():
+    """With r = 1 the likelihood is n ln p + (L - n) ln(1 - p), over stretches, holes and stretches without a spike."""
+    rng = np.random.default_rng(0)
+    rows = rng.random((20, 60)) < 0.2
+    stretch = np.repeat([0, 1, -1, 2, 3], [10, 3, 7, 30, 10])
+    n, total = rows[:, stretch >= 0].sum(axis=1), 53
+    expected = n * np.log(0.2) + (total - n) * np.log(0.8)
+    np.testing.assert_allclose(likelihood(rows, stretch, 1.0, 5.0), expected, rtol=1e-9)
+
+
+def drawn(rng, n_units, r, m, lengths):
+    """Stretches that begin at any moment of a renewal process: each from the middle of its own long one."""
+    dense = np.zeros((n_units, sum(lengths)), bool)
+    for unit in range(n_units):
+        for first, length in zip(np.cumsum(lengths) - lengths, lengths):
+            skip = int(rng.integers(40 * m, 60 * m))
+            times = np.cumsum(1 + rng.negative_binomial(r, r / (r + m - 1), int((skip + length) / m * 4) + 60)) - skip
+            dense[unit, first + times[(times >= 0) & (times < length)]] = True
+    return dense
+
+
+@pytest.mark.parametrize(("r", "m", "lengths"), [(3.0, 4.0, (1500,)), (0.5, 5.0, (1500,)), (2.0, 4.0, (30, 60) * 20)])
+def test_parameters_are_recovered_and_intervals_cover(r, m, lengths, slow):
+    """Of one stretch and of ragged steps, regular and bursting: means within four standard errors, 95 % of intervals cover."""
+    n_units = 2000 if slow else 250
+    lengths = np.array(lengths)
+    dense = drawn(np.random.default_rng(1), n_units, r, m, lengths)
+    steps = lengths if lengths.size > 1 else None
+    labels = np.arange(lengths.size if steps is not None else 1500) % 2
+    table = fit(recording_of(dense, labels, steps), ("renewal",), by=None)
+    for name, truth in (("renewal_r", r), ("renewal_mean", m)):
+        error = table[f"{name}_se"]
+        assert abs(table[name].mean() - truth) < 4 * table[name].std() / np.sqrt(n_units) + 0.2 * error.mean(), name
+        assert abs((abs(table[name] - truth) < 1.96 * error).mean() - 0.95) < 4 * np.sqrt(0.0475 / n_units) + 0.01, name
+    cv = np.sqrt((m - 1) + (m - 1) ** 2 / r) / m
+    assert table["renewal_cv"].mean() == pytest.approx(cv, rel=0.03)
+    assert (table["best_bic"] == "renewal").mean() > 0.95
+    assert (table["renewal_lr_p"] < 0.01).mean() > 0.95
+
+
+@pytest.mark.parametrize("lengths", [None, (8, 20)])
+def test_one_rate_is_called_regular_or_bursting_at_the_nominal_level(lengths, slow):
+    """Independent bins, in one stretch and in short ragged ones: 5 % are rejected, and the likelihood never is below that of the rate."""
+    n_units = 5000 if slow else 800
+    steps = None if lengths is None else np.resize(lengths, 60)
+    n_bins = 800 if steps is None else int(steps.sum())
+    rng = np.random.default_rng(2)
+    labels = np.arange(60 if steps is not None else n_bins) % 2
+    table = fit(recording_of(rng.random((n_units, n_bins)) < 0.2, labels, steps), ("renewal",), by=None)
+    assert (table["renewal_loglik"] >= table["rate_loglik"] - 1e-6).all()
+    assert abs((table["renewal_lr_p"] <= 0.05).mean() - 0.05) < 4 * np.sqrt(0.0475 / n_units) + 0.005
+
+
+def test_scipy_finds_the_same_maximum():
+    """A general optimiser on the definition ends at the same parameters, with passes, unknown labels and steps."""
+    rng = np.random.default_rng(3)
+    lengths = np.resize([9, 14], 12)
+    dense = drawn(rng, 3, 2.0, 3.0, np.tile(lengths, 2))
+    labels = np.arange(12) % 3 - 1
+    table = fit(recording_of(dense, labels, lengths, 2), ("renewal",))
+    first = np.concatenate([[0], np.cumsum(np.tile(lengths, 2))])
+    known = np.flatnonzero(np.tile(labels >= 0, 2))
+    for unit, row in enumerate(dense):
+
+        def negative(at, row=row):
+            r, m = np.exp(at[0]), 1 + np.exp(at[1])
+            return -sum(np.log(chance_of(row[first[k] : first[k + 1]], r, m, 600)) for k in known)
+
+        best = optimize.minimize(negative, [0.0, 0.5], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
+        assert table["renewal_loglik"][unit] == pytest.approx(-best.fun, abs=1e-5)
+        assert table["renewal_r"][unit] == pytest.approx(np.exp(best.x[0]), rel=1e-3)
+        assert table["renewal_mean"][unit] == pytest.approx(1 + np.exp(best.x[1]), rel=1e-3)
+
+
+def test_units_without_intervals_are_nan_and_clocks_are_regular():
+    """Silent, saturated and rare units have no shape; intervals that are all alike have an infinite one, without an error."""
+    dense = np.zeros((4, 200), bool)
+    dense[1], dense[2, [3, 90]], dense[3, ::8] = True, True, True
+    table = fit(recording_of(dense, np.arange(200) % 2), ("renewal",))
+    assert table["renewal_r"].isna().tolist() == [True, True, True, False]
+    assert table["renewal_r"][3] == np.inf
+    assert np.isnan(table["renewal_r_se"][3])
+    assert table["renewal_mean"][3] == pytest.approx(8, abs=0.2)
+    assert table["best_bic"][3] == "renewal"
