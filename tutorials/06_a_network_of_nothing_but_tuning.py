@@ -25,6 +25,7 @@ for _ in range(30):
         optimizer.step()
 recording = ann2neo.record(model, ann2neo.Inputs(images[1000:], labels=labels[1000:]), progress=False)
 
+# %%
 # 2. Three models of every unit: one rate, a rate for each digit, a chain. Which describes a unit best, and how much does it tell of a spike?
 fitted = models.fit(recording, progress=False)
 summary = ann2neo.summarize(fitted)
@@ -33,19 +34,23 @@ print(summary[shown].round(3).to_string(index=False))
 figures.best_models(fitted).savefig("best_models.png")
 figures.bits_per_spike(fitted).savefig("bits_per_spike.png")
 
+# %%
 # 3. What describes the network: how many units are silent or saturated, and how the activation probabilities of the others are distributed.
 print(models.fit_population(fitted)[["layer", "silent_share", "saturated_share", "p_mean", "p_sd"]].round(3))
 
+# %%
 # 4. The same network if each unit were only its tuning. It is a recording like any other.
 tuning = models.simulate(fitted, like=recording, model="label", seed=0)
 ann2neo.save(tuning, "tuning.nwb", overwrite=True)
 
+# %%
 # 5. Reproduced: firing rates, Fano factors over labels, the share of variance that the label explains.
 shown = ["layer", "firing_rate_mean", "fano_mean", "label_share_adjusted_mean"]
 for name, each in (("network", recording), ("its tuning", tuning)):
     table = ann2neo.analyze(each, windows="label", progress=False)
     print(f"{name}:", ann2neo.summarize(table).query("population == 'all'")[shown].round(3), sep="\n")
 
+# %%
 # 6. Not reproduced: what units share beyond the digit. Noise correlations, within a digit, are those of the images: without them they are 0.
 last = recording.layers[-1].name
 for name, each in (("network", recording), ("its tuning", tuning)):
@@ -53,6 +58,7 @@ for name, each in (("network", recording), ("its tuning", tuning)):
     print(f"{name}: noise correlations of {last} have a standard deviation of {found['noise'].std():.3f}")
     print(f"  (independent units: {np.sqrt((found['noise_null_sd'] ** 2).mean()):.3f})")
 
+# %%
 # 7. Does a model say when spikes come? On the diagonal it does. Images came in random order, so that one rate does as well as the tuning here: this test sees only time.
 some = recording.select(layers=[last], units=list(range(0, 80, 4)))
 rescaled = {name: models.rescaled(some, fitted, model=name, n_draws=39, progress=False) for name in ("rate", "label")}
