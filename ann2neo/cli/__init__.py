@@ -60,14 +60,15 @@ def _notes(error: BaseException) -> str:
 def commands() -> None:
     """Export activations of neural networks as spike trains, analyze them with Elephant, share them.
 
-        \b
-        Examples:
-          ann2neo demo -o demo                                   see it all on small networks
-          ann2neo export nets.py:model nets.py:inputs -o rec.nwb
-          ann2neo analyze rec.nwb -o results
-          ann2neo compare mem*.nwb --against gen*.nwb -o contrast
-    for command in (demo, export, analyze, collect, compare, fit, simulate, share, info):
-          ann2neo share rec.nwb -o bundle
+    \b
+    Examples:
+      ann2neo demo -o demo                                   see it all on small networks
+      ann2neo export nets.py:model nets.py:inputs -o rec.nwb
+      ann2neo analyze rec.nwb -o results
+      ann2neo compare mem*.nwb --against gen*.nwb -o contrast
+      ann2neo collect sweep/*.zarr -o sweep.csv
+      ann2neo fit rec.nwb -o models
+      ann2neo share rec.nwb -o bundle
     """
 
 
