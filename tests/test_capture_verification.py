@@ -1,6 +1,8 @@
 """That row k of a layer is input k, depends on nothing else, and comes out the same again, is verified; what is not is left out, refused or told."""
 
+import contextlib
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -428,3 +430,62 @@ def test_what_reruns_leave_in_a_model_is_put_back():
     assert torch.equal(model.last, model.fc(X))
     assert torch.equal(model.seen, X)
     assert model.n == 1
+
+
+def shifted(self, x):
+    return self.act(self.fc(x).roll(1, 0))
+
+
+def two_ways(self, x):
+    return self.act(self.out(self.rnn(x)[0]).squeeze(1))
+
+
+# Name: model and whether row k is input k, whatever else it depends on.
+IN_ORDER = {
+    "sums along the batch": (lambda: (Net(lambda self, x: self.act(self.fc(x).cumsum(0))), X), True),
+    "sums from the end": (lambda: (Net(lambda self, x: self.act(self.fc(x).flip(0).cumsum(0).flip(0))), X), True),
+    "a mean of all before": (
+        lambda: (Net(lambda self, x: self.act(self.fc(x).cumsum(0) / torch.arange(1.0, len(x) + 1)[:, None])), X),
+        True,
+    ),
+    "recurrent both ways": (
+        lambda: (Net(two_ways, rnn=nn.GRU(5, 8, bidirectional=True), out=nn.Linear(16, 8)), X[:, None]),
+        True,
+    ),
+    "neighbours of neighbours": (
+        lambda: (Net(lambda self, x: self.act(self.fc(x) + 0.3 * self.fc(x).roll(1, 0))), X),
+        True,
+    ),
+    "shifted": (lambda: (Net(shifted), X), False),
+    "turned round": (lambda: (Net(lambda self, x: self.act(self.fc(x.flip(0)))), X), False),
+    "unique rows": (lambda: (Net(lambda self, x: self.act(self.fc(torch.unique(x, dim=0)))), X), False),
+    "differences": (lambda: (Net(lambda self, x: self.act(self.fc(x.sort(0).values))), X), False),
+}
+
+
+@pytest.mark.parametrize("n", [13, 12, 7])
+@pytest.mark.parametrize("case", IN_ORDER)
+def test_what_depends_on_the_order_of_its_batch_is_told_from_what_lies_elsewhere(case, n):
+    """Inputs that change places among themselves change their own rows where row k is input k; then it is recorded with a warning."""
+    make_it, own = IN_ORDER[case]
+    model, batch = make_it()
+    batch = torch.cat([batch, batch + 1])[:n]
+    if own:
+        with pytest.warns(Ann2NeoWarning, match="depends on the other inputs of its batch: 'act'"):
+            recording = record(model, batch, layers="act")
+        assert (recording.raster("act") == (called(model, batch) > 0).reshape(n, -1).numpy().T).all()
+    else:
+        with pytest.raises(ActivationError, match="row k is not input k"):
+            record(model, batch, layers="act")
+
+
+@pytest.mark.parametrize("case", [*NOT_ROWS, *FROM_RUN_TO_RUN, *DEPENDENT])
+def test_there_are_at_most_six_reruns(case):
+    """Whatever is wrong, the model is called seven times at most for the first batch."""
+    model, batch = {**NOT_ROWS, **FROM_RUN_TO_RUN, **DEPENDENT}[case]()
+    calls = []
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+    with contextlib.suppress(ActivationError, ModelError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        record(model, batch)
+    assert 2 < len(calls) <= 7

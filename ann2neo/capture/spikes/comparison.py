@@ -53,8 +53,6 @@ class Outcome:
         Largest difference, as a share of the layer's largest value.
     gross_share
         Share of inputs with a difference beyond rounding.
-    moved_share
-        Share of the kept inputs whose values are nearer to those of another input.
     n
         Number of inputs that were compared.
     """
@@ -62,7 +60,6 @@ class Outcome:
     fits: bool
     worst: float = 0.0
     gross_share: float = 0.0
-    moved_share: float = 0.0
     n: int = 0
 
 
@@ -138,12 +135,10 @@ class Comparison:
         What was kept.
     inputs
         Which input of the first batch lies at each place of the rerun, shape (place,).
-    moves
-        Whether it is also found out which input each entry is nearest to, which takes several times as long.
     """
 
-    def __init__(self, reference: Reference, inputs: Sequence[int], *, moves: bool = False) -> None:
-        self._reference, self._inputs, self._moves = reference, torch.as_tensor(list(inputs)), moves
+    def __init__(self, reference: Reference, inputs: Sequence[int]) -> None:
+        self._reference, self._inputs = reference, torch.as_tensor(list(inputs))
         number = {k: i for i, k in enumerate(reference.kept_inputs)}
         pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
         self._places = torch.as_tensor([place for place, _ in pairs])
@@ -184,11 +179,11 @@ class Comparison:
         if view.ndim != kept.rows.ndim:
             return Outcome(fits=False)
         largest = self._reference.largest[call] or 1.0
-        worst = gross = moved = 0.0
+        worst = gross = 0.0
         alike, flat = view.shape[1:] == kept.rows.shape[1:], view.reshape(n_places, -1)
         # Of few units all are kept of all inputs.
-        if self._moves or not alike or flat.shape[1] > KEPT_UNITS:
-            worst, gross, moved = self._of_rows(view, kept, largest)
+        if not alike or flat.shape[1] > KEPT_UNITS:
+            worst, gross = self._of_rows(view, kept, largest)
         if alike:
             here = flat if flat.shape[1] <= KEPT_UNITS else flat.index_select(1, kept.places)
             there = kept.columns.index_select(0, self._inputs.to(view.device))
@@ -196,28 +191,74 @@ class Comparison:
                 by_input = _distances(here, there).amax(1) / largest
                 worst = max(worst, float(by_input.max()))
                 gross = max(gross, float((by_input > GROSS).double().mean()))
-        return Outcome(fits=True, worst=worst, gross_share=gross, moved_share=moved, n=n_places)
+        return Outcome(fits=True, worst=worst, gross_share=gross, n=n_places)
 
-    def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float, float]:
-        """Compare all values of the kept inputs: largest difference, shares of those beyond rounding and of those nearer to another input."""
+    def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float]:
+        """Compare all values of the kept inputs: largest difference, and share of those beyond rounding."""
         if not len(self._places):
-            return 0.0, 0.0, 0.0
+            return 0.0, 0.0
         common = tuple(slice(0, min(sizes)) for sizes in zip(view.shape[1:], kept.rows.shape[1:]))
         own = self._own.to(view.device)
         here = view[self._places.to(view.device)][(slice(None), *common)].flatten(1)
         every = kept.rows[(slice(None), *common)].flatten(1)
         if not here.shape[1] or torch.equal(here, every[own]):
-            return 0.0, 0.0, 0.0
+            return 0.0, 0.0
         by_row = _distances(here, every[own]).amax(1) / largest
-        return float(by_row.max()), float((by_row > GROSS).double().mean()), self._moved(here, every, own)
+        return float(by_row.max()), float((by_row > GROSS).double().mean())
 
-    def _moved(self, here: torch.Tensor, every: torch.Tensor, own: torch.Tensor) -> float:
-        """Share of the entries that are nearer to another kept input than to their own."""
-        if not self._moves:
-            return 0.0
-        far = torch.stack([_distances(here, row.expand_as(here)).nan_to_num(posinf=1e30).mean(1) for row in every], 1)
-        nearest = far.gather(1, own[:, None])[:, 0] <= far.min(1).values * (1 + 1e-9)
-        return float((~nearest).double().mean())
+
+class Influence:
+    """Sees which rows change when some inputs change places among themselves and all others stay where they are.
+
+    Parameters
+    ----------
+    reference
+        What was kept of the batch as it was.
+    places
+        Places of the inputs that changed places.
+    """
+
+    def __init__(self, reference: Reference, places: Sequence[int]) -> None:
+        self._reference, self._places = reference, list(places)
+        self._changes: dict[Call, torch.Tensor] = {}
+        self._calls: Counter[str] = Counter()
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Measure by how much the row at each place changes, as a share of the layer's largest value."""
+        call = (layer, self._calls[layer])
+        self._calls[layer] += 1
+        n = self._reference.n_inputs
+        plain = next((one for one in self._reference.kept.get(call, {}) if one.is_plain), None)
+        if plain is None or activation.layout != torch.strided or not plain.fits(activation, n):
+            return
+        kept, flat = self._reference.kept[call][plain], activation.detach().reshape(n, -1)
+        if int(kept.places.max()) < flat.shape[1]:
+            change = _distances(flat.index_select(1, kept.places), kept.columns).amax(1)
+            self._changes[call] = change.cpu() / (self._reference.largest[call] or 1.0)
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Return False: every value is to be seen."""
+        return False
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Ignore it: it was told of the first batch."""
+
+    def is_own(self, call: Call) -> bool:
+        """Whether rows are those of the inputs that lie at their places, whatever else they depend on.
+
+        The rows of most inputs that changed places have to change. And either no row before them does (recurrence along the batch), or none after them, or the others,
+        which can only by way of the batch, change less: by the median. What is sorted does not change at all, and what is turned or shifted changes elsewhere.
+        """
+        change = self._changes.get(call)
+        if change is None:
+            return False
+        changed, own = change > GROSS, torch.zeros(len(change), dtype=torch.bool)
+        own[self._places] = True
+        if 2 * int(changed[own].sum()) <= len(self._places):
+            return False
+        before, after = changed[: self._places[0]], changed[self._places[-1] + 1 :]
+        alone = any(len(part) > 0 and not bool(part.any()) for part in (before, after))
+        return alone or float(change[own].median()) > float(change[~own].median())
 
 
 def _largest(activation: torch.Tensor) -> float:

@@ -24,6 +24,22 @@ def halves(n_inputs: int) -> tuple[list[int], list[int]]:
     return order[: n_inputs // 2], order[n_inputs // 2 :]
 
 
+def places_within(n_inputs: int) -> list[int]:
+    """Choose places within a batch of which neither a shift nor turning the batch round maps most onto each other; none in a batch of less than seven.
+
+    Differences of two places are all different (a Golomb ruler), so that a shift maps no more than one onto another; no two of three are turned into each other.
+
+    Examples
+    --------
+    >>> places_within(64), places_within(8), places_within(6)
+    ([30, 31, 34, 36], [1, 2, 4], [])
+    """
+    if n_inputs > 12:
+        return [n_inputs // 2 - 2 + place for place in (0, 1, 4, 6)]
+    first = (n_inputs - 3) // 2 if n_inputs % 2 else (n_inputs - 6) // 2
+    return [first + place for place in (0, 1, 3)] if n_inputs > 6 else []
+
+
 def kept_inputs(n_inputs: int) -> list[int]:
     """Choose the inputs of which all values are kept: as many of either half.
 

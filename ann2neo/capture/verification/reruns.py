@@ -16,10 +16,11 @@ import torch
 from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.nested import leaves
-from ann2neo.capture.spikes.comparison import Call, Comparison, Outcome, Reference
+from ann2neo.capture.spikes.comparison import Call, Comparison, Influence, Outcome, Reference
 from ann2neo.capture.verification.places import (
     halves,
     movable,
+    places_within,
     relabelled,
     shuffled,
     taken,
@@ -36,6 +37,9 @@ from ann2neo.capture.verification.verdict import (
     Verdict,
 )
 from ann2neo.errors import Ann2NeoError
+
+# If all is well two are made, which are one and a half.
+MOST_RERUNS = 6
 
 Verify = Callable[[Any, Any, int], Any]
 
@@ -85,6 +89,8 @@ class Verification:
         self._run, self._x, self._n, self._reference, self._with_steps = run, x, n_inputs, reference, with_steps
         self._movable = movable(x, n_inputs)
         self._first_only = False
+        self._n_left = MOST_RERUNS
+        self._relabelled: Comparison | None = None
         self._unverified: list[str] = []
 
     def verdict(self) -> Verdict:
@@ -111,7 +117,7 @@ class Verification:
             return self._only_again(calls)
         objecting, rounding = self._with_fewer(calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
-        reasons, dependent = self._reasons(wrong, following, unmoved)
+        reasons, dependent = self._reasons(wrong, unmoved)
         arranged, not_steps = self._arranged(following, reasons)
         return Verdict(
             left_out=reasons | not_steps,
@@ -141,7 +147,7 @@ class Verification:
         found: dict[str, str] = {}
         again = Comparison(self._reference, range(self._n))
         try:
-            self._run(self._x, again, self._n)
+            self._run_once(self._x, again, self._n)
         except Exception as error:
             self._unverified.append(f"a second run failed with {type(error).__name__}: {_line(error)}")
             return Verdict(unverified=tuple(self._unverified))
@@ -153,22 +159,21 @@ class Verification:
                 found[call[0]] = DIFFERS
         return Verdict(left_out=found, unverified=tuple(self._unverified))
 
-    def _rerun(
-        self, inputs: Sequence[int], in_order: Sequence[int], *, moves: bool = False
-    ) -> tuple[Comparison, Comparison]:
+    def _rerun(self, inputs: Sequence[int], in_order: Sequence[int]) -> tuple[Comparison, Comparison]:
         """Run some inputs again, shuffled; where the model refuses that, in their original order; then with only the first tensor moved.
 
         Returns the comparison with the same inputs, and with those that lay at the same places in the first batch.
         """
         failed: Exception | None = None
-        for order, first_only in ((inputs, self._first_only), (in_order, self._first_only), (in_order, True)):
-            same = Comparison(self._reference, order, moves=moves)
+        ways = [(inputs, self._first_only), (in_order, self._first_only)]
+        for order, first_only in [*ways, (in_order, True)] if len(self._movable) > 1 else ways:
+            same = Comparison(self._reference, order)
             unmoved = Comparison(self._reference, range(len(order)))
             try:
                 moved = taken(self._x, order, self._n, first_only=first_only)
-                self._run(moved, Both(same, unmoved), len(order))
+                self._run_once(moved, Both(same, unmoved), len(order))
             except Exception as error:
-                failed = error
+                failed = failed if isinstance(error, NotVerifiable) else error
                 continue
             return same, unmoved
         raise NotVerifiable(
@@ -226,19 +231,15 @@ class Verification:
                 shares[call[0]] = max(share, shares.get(call[0], 0.0))
         return shares
 
-    def _reasons(
-        self, wrong: Sequence[Call], following: Mapping[Call, list[Arrangement]], unmoved: Comparison
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def _reasons(self, wrong: Sequence[Call], unmoved: Comparison) -> tuple[dict[str, str], dict[str, str]]:
         """Find out why layers are not what they should be: they differ from run to run, depend on others, or their rows are not inputs."""
         if not wrong:
             return {}, {}
         left_out: dict[str, str] = {}
         dependent: dict[str, str] = {}
-        everyone = list(range(self._n))
-        permuted, _ = self._try(shuffled(everyone))
+        influence = self._influence()
         # Directly after another batch of the same size: a state that is kept shows.
-        again, _ = self._try(everyone)
-        relabelled = None
+        again = self._again()
         for call in wrong:
             layer, kept = call[0], self._reference.kept[call]
             plain = self._plain(call)
@@ -258,15 +259,10 @@ class Verification:
                     )
                 else:
                     left_out[layer] = CONSTANT
-            elif permuted is not None and self._moves_along(permuted.outcomes.get(call, {}).get(plain), call):
+            elif (influence is not None and influence.is_own(call)) or self._moves_along(call, plain):
                 dependent[layer] = DEPENDS
             else:
-                if relabelled is None:
-                    relabelled = self._relabelled()
-                if self._moves_along(relabelled.get(call, {}).get(plain), call):
-                    dependent[layer] = DEPENDS
-                else:
-                    left_out[layer] = NOT_ROWS
+                left_out[layer] = NOT_ROWS
         return left_out, {layer: why for layer, why in dependent.items() if layer not in left_out}
 
     def _is_constant(self, call: Call, plain: Arrangement, unmoved: Comparison) -> bool:
@@ -276,30 +272,49 @@ class Verification:
         rows = self._reference.kept[call][plain].rows
         return bool((rows == rows[:1]).all())
 
-    def _try(self, order: Sequence[int]) -> tuple[Comparison | None, Comparison | None]:
+    def _influence(self) -> Influence | None:
+        """Let some inputs within the batch change places, while all others stay where they are; None where that cannot be done, or too few reruns are left."""
+        middle = places_within(self._n)
+        if not middle or self._n_left < 2:
+            return None
+        order = list(range(self._n))
+        for place, other in zip(middle, [*middle[1:], middle[0]]):
+            order[place] = other
+        influence = Influence(self._reference, middle)
         try:
-            return self._rerun(order, sorted(order), moves=True)
-        except NotVerifiable:
-            return None, None
-
-    def _moves_along(self, outcome: Outcome | None, call: Call) -> bool:
-        """Whether values follow their inputs exactly, or are at least nearer to those of their own input than to others'."""
-        if outcome is None or not outcome.fits:
-            return False
-        return self._is_close(outcome, call) or (outcome.moved_share < 0.5 and self._n > 2)
-
-    def _relabelled(self) -> Mapping[Call, Mapping[Arrangement, Outcome]]:
-        """Let inputs change places together with the places that integers of the batch name, as the edges of a graph do."""
-        order = shuffled(list(range(self._n)))
-        comparison = Comparison(self._reference, order, moves=True)
-        moved = relabelled(self._x, order, self._n)
-        if moved is None:
-            return {}
-        try:
-            self._run(moved, comparison, self._n)
+            self._run_once(taken(self._x, order, self._n, first_only=self._first_only), influence, self._n)
         except Exception:
-            return {}
-        return comparison.outcomes
+            return None
+        return influence
+
+    def _again(self) -> Comparison | None:
+        """Run the batch once more as it was."""
+        again = Comparison(self._reference, range(self._n))
+        try:
+            self._run_once(self._x, again, self._n)
+        except Exception:
+            return None
+        return again
+
+    def _moves_along(self, call: Call, plain: Arrangement) -> bool:
+        """Whether values follow their inputs if the places that integers of the batch name, as the edges of a graph do, change with them; run once for all calls."""
+        if self._relabelled is None:
+            order = shuffled(list(range(self._n)))
+            comparison = self._relabelled = Comparison(self._reference, order)
+            moved = relabelled(self._x, order, self._n)
+            try:
+                if moved is not None:
+                    self._run_once(moved, comparison, self._n)
+            except Exception:
+                comparison.outcomes = {}
+        return self._is_close(self._relabelled.outcomes.get(call, {}).get(plain), call)
+
+    def _run_once(self, x: Any, sink: Any, n_inputs: int) -> None:
+        """Run a batch, as long as reruns are left."""
+        if not self._n_left:
+            raise NotVerifiable("no rerun is left")
+        self._n_left -= 1
+        self._run(x, sink, n_inputs)
 
     def _arranged(
         self, following: Mapping[Call, list[Arrangement]], left_out: Mapping[str, str]
@@ -322,7 +337,7 @@ class Verification:
         for n_steps in sizes:
             comparison.n_steps = n_steps
             try:
-                self._run(with_other_last_step(self._x, self._n, n_steps), comparison, self._n)
+                self._run_once(with_other_last_step(self._x, self._n, n_steps), comparison, self._n)
             except Exception:
                 continue
             found |= comparison.changed
