@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ann2neo
 from ann2neo.capture.fingerprints import batch_checksum, input_checksums
+from ann2neo.errors import Ann2NeoWarning
 
 
 @given(st.integers(1, 40), st.integers(1, 90), st.data())
@@ -100,3 +102,22 @@ def test_irregular_tensors_are_known_again():
         lambda x: np.array([str(x.tolist()), None], object),
     ):
         assert batch_checksum(make(x)) == batch_checksum(make(x.clone())) != batch_checksum(make(x + 1))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_inputs_that_come_again_are_counted_and_told(stored, tmp_path):
+    """By their content, whatever their labels; the provenance has those of the first batch, and some few are no matter."""
+    model, options = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU()), {"progress": False}
+    torch.manual_seed(0)
+    x = torch.randn(100, 3)
+    twice = torch.cat([x, x[:20]])
+    if stored:
+        options["store"] = tmp_path / "a.zarr"
+    with pytest.warns(Ann2NeoWarning, match=r"20 of the first 120 inputs hold the same as an earlier one"):
+        recording = ann2neo.record(model, ann2neo.Inputs(twice, batch_size=110, labels=np.arange(120) % 7), **options)
+    assert recording.provenance["identical_inputs_in_first_batch"] == 10
+    few = ann2neo.record(model, torch.cat([x, x[:3]]), progress=False)
+    assert "identical_inputs_in_first_batch" not in few.provenance
+    ann2neo.record(model, torch.zeros(30, 3), progress=False)
+    many = [torch.randn(512, 3), torch.randn(600, 3), x, x]
+    ann2neo.record(model, many, progress=False)

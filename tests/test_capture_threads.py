@@ -35,6 +35,7 @@ def same(one, other):
     return all(np.array_equal(one.raster(layer.name), other.raster(layer.name)) for layer in one.layers)
 
 
+@pytest.mark.filterwarnings("ignore:passes are recorded beside:ann2neo.errors.Ann2NeoWarning")
 def test_seeds_hold_in_threads():
     """Passes of several models in several threads are those of the same calls alone."""
     models = [noisy(seed) for seed in range(4)]
@@ -107,3 +108,11 @@ def test_a_training_main_thread_draws_the_same_numbers():
         more.result(60)
     torch.manual_seed(5)
     assert found == [torch.randn(1).item() for _ in range(len(found))]
+
+
+def test_passes_beside_the_main_thread_tell_whose_numbers_they_share():
+    """There is one generator for all threads: what both draw depends on who comes first."""
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.warns(ann2neo.errors.Ann2NeoWarning, match="beside the main thread"):
+            pool.submit(record, noisy(0), 0).result(60)
+        pool.submit(ann2neo.record, noisy(0), X, progress=False).result(60)

@@ -35,6 +35,7 @@ def described(job: Job, *, batch_size: int) -> dict[str, Any]:
         **_mode(job),
         **job.checks.facts(),
         "batch_size": batch_size,
+        **({"identical_inputs_in_first_batch": job.checks.n_repeated} if job.checks.n_repeated else {}),
         **({} if job.caller.n_outputs is None else {"n_outputs": job.caller.n_outputs}),
         **_numbers(job),
         "torch_threads": torch.get_num_threads(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -249,6 +250,7 @@ def _record_module(
     wrapped, notes = as_inputs(inputs), provenance_of_notes(options.get("notes"))
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
+    _warn_of_shared_numbers(passes)
     check_steps_are_recorded(wrapped.labels, in_steps=steps is not None)
     lengths = None if steps is None else steps.lengths
     listed = wrapped.labels is not None or not (lengths is None or callable(lengths) or isinstance(lengths, str))
@@ -294,6 +296,18 @@ def _record_module(
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)
     return recording
+
+
+def _warn_of_shared_numbers(passes: Passes | None) -> None:
+    """Warn that passes beside the main thread share its random numbers."""
+    if passes is None or threading.current_thread() is threading.main_thread():
+        return
+    text = (
+        "passes are recorded beside the main thread, with whose random numbers their own are one: torch, NumPy and Python have one generator for all threads.\n"
+        "If the main thread draws meanwhile, neither its numbers nor the passes come out the same again.\n"
+        "Let it wait, or record in a process of its own; then this warning may be ignored."
+    )
+    warnings.warn(Ann2NeoWarning(text), stacklevel=5)
 
 
 def _check_kinds(options: RecordOptions) -> None:

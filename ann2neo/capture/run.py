@@ -13,6 +13,7 @@ from jaxtyping import Int
 from ann2neo.capture.inputs import (
     Batch,
     Presentation,
+    Repeated,
     check_listed_lengths,
     labels_of_steps,
     read_batches,
@@ -70,7 +71,7 @@ def run_pass(
     readings = source.readings if job.n_passes > 1 else None
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
-    labelled, told = None, False
+    labelled, told, repeated = None, False, Repeated()
     for place, batch in enumerate(batches, begin):
         if labelled is None:
             labelled = job.labels_of(batch) is not None
@@ -82,6 +83,9 @@ def run_pass(
         if number == place == 0:
             warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
+        if number == 0:
+            repeated.see(batch)
+            job.checks.n_repeated = repeated.n if place == 0 else job.checks.n_repeated
         if look is not None:
             look(place, batch)
         if place < first:
@@ -90,6 +94,7 @@ def run_pass(
             seed_batch(job.passes, number, place)
         yield run_batch(job, batch, n_before, is_first=place == first)
         n_before += batch.n_inputs
+    repeated.tell()
 
 
 def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenBatch:

@@ -15,13 +15,14 @@ from ann2neo.capture.inputs.labels import (
 )
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
 from ann2neo.capture.inputs.order import check_listed_lengths, draws_at_random, order_comes_again, warn_of_unknown_order
-from ann2neo.capture.inputs.presentation import Batch, Presentation
+from ann2neo.capture.inputs.presentation import Batch, Presentation, Repeated
 from ann2neo.capture.inputs.sources import open_source
 
 __all__ = [
     "Batch",
     "Inputs",
     "Presentation",
+    "Repeated",
     "as_inputs",
     "batch_mask",
     "check_listed_lengths",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 from jaxtyping import Int, UInt64
 
 from ann2neo.capture.fingerprints import batch_checksum, input_checksums
-from ann2neo.errors import InputsError
+from ann2neo.errors import Ann2NeoWarning, InputsError
 from ann2neo.recording import COUNTED, PLACES, TRACED
 
 Drawn = list[list[Any]]
 # As many inputs in the same order are no coincidence.
 ALIKE = 4
+# How many inputs are compared, from how many on, and from which share on repeated ones are told.
+MOST_COMPARED, FEWEST_TOLD, MOST_REPEATED = 1024, 50, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,38 @@ class Readings:
                 "Give inputs that are the same at every reading: seed what draws or changes them each time, "
                 "or use a DataLoader over a map-style data set that holds the same under each index; its order is drawn once.",
             )
+
+
+class Repeated:
+    """Counts inputs that were presented before, among the first ones.
+
+    Not among all: to read every byte of every input once more takes some per cent of a small network's forward pass.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self.n, self.n_inputs = 0, 0
+
+    def see(self, batch: Batch) -> None:
+        """Take in a batch, as long as it is among the first."""
+        if self.n_inputs >= MOST_COMPARED:
+            return
+        sums = batch.checksums
+        if sums is None:
+            return
+        self.n_inputs += sums.size
+        self._seen.update(sums.tolist())
+        self.n = self.n_inputs - len(self._seen)
+
+    def tell(self) -> None:
+        """Warn where more than a few were presented before."""
+        if self.n_inputs >= FEWEST_TOLD and self.n > MOST_REPEATED * self.n_inputs:
+            text = (
+                f"{self.n} of the first {self.n_inputs} inputs hold the same as an earlier one.\n"
+                "They give the same spikes, and count as inputs of their own in all statistics.\n"
+                "Present each input once, if that is not what you want; for repeats of one stimulus use passes=Passes(n)."
+            )
+            warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
