@@ -15,7 +15,7 @@ from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.model.probe import Probe, Watched
 from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import Passes
-from ann2neo.capture.spikes.sinks import ObservedLayer
+from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.verification.verdict import Verdict
 from ann2neo.errors import Ann2NeoError
@@ -23,16 +23,13 @@ from ann2neo.errors import Ann2NeoError
 
 @runtime_checkable
 class BatchSink(Protocol):
-    """A sink that takes in batch after batch: what is done with activations."""
+    """A sink that takes in batch after batch: what is done with activations. Its ``book`` keeps what the first batch shows of each layer, and what goes wrong with which."""
+
+    book: Layers
 
     @property
     def layers(self) -> dict[str, ObservedLayer]:
         """What was seen of each layer."""
-        ...
-
-    @property
-    def troubles(self) -> Mapping[str, Ann2NeoError]:
-        """What went wrong with layers of the first batch."""
         ...
 
     def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
@@ -53,10 +50,6 @@ class BatchSink(Protocol):
 
     def drop(self, layers: Collection[str]) -> None:
         """Forget layers that are not recorded."""
-        ...
-
-    def odd(self) -> Mapping[str, str]:
-        """Layers that do not fit the others, each with the reason."""
         ...
 
     def restart(self) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import select
+import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -21,6 +24,7 @@ from ann2neo.recording import SCHEMA
 from ann2neo.versions import software
 
 # Set where a hook of git runs, these would point to another repository than the one that is asked about.
+PATIENCE_S = 10.0
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
@@ -130,15 +134,33 @@ def _checked_out(top: Path, *, own_is_missing: bool) -> str | None:
 
 
 def _git(folder: Path, *command: str) -> str:
+    """Run git and return what it writes, without what `subprocess.run` needs to wait for two pipes at once: several times a second this is most of a small recording.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        If there is no git, it fails, or takes longer than `PATIENCE_S`.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    done = subprocess.run(
-        ["git", *command],
-        cwd=folder,
-        env=environment,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=10,
-    )
-    return done.stdout
+    line = [_program("git"), "-C", os.fspath(folder), *command]
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(line, env=environment, stdin=silent, stdout=subprocess.PIPE, stderr=silent, close_fds=False) as process:  # fmt: skip
+        written, until = [], time.monotonic() + PATIENCE_S
+        place = process.stdout.fileno() if process.stdout is not None else -1
+        while True:
+            if not select.select([place], [], [], max(0.0, until - time.monotonic()))[0]:
+                process.kill()
+                raise subprocess.TimeoutExpired(line, PATIENCE_S)
+            part = os.read(place, 1 << 16)
+            if not part:
+                break
+            written.append(part)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, line)
+    return b"".join(written).decode("utf-8", errors="replace")
+
+
+@cache
+def _program(name: str) -> str:
+    """Find a program; where its path is known it is started without a copy of this process."""
+    return shutil.which(name) or name

@@ -18,7 +18,7 @@ Drawn = list[list[Any]]
 # As many inputs in the same order are no coincidence.
 ALIKE = 4
 # How many inputs are compared, from how many on, and from which share on repeated ones are told.
-MOST_COMPARED, FEWEST_TOLD, MOST_REPEATED = 1024, 50, 0.05
+MOST_COMPARED, FEWEST_TOLD, MOST_REPEATED = 1024, 100, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

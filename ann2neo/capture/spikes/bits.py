@@ -50,7 +50,7 @@ class Bits:
         steps: Steps | None = None,
         calibrated: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self._book = Layers(units=units, steps=steps)
+        self.book = Layers(units=units, steps=steps)
         self._packers: dict[str, Packer] = {}
         self._ready: dict[str, Packer] = {}
         self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
@@ -64,7 +64,7 @@ class Bits:
     @property
     def layers(self) -> dict[str, ObservedLayer]:
         """What was seen of each layer."""
-        return self._book.seen
+        return self.book.seen
 
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Forget whatever was seen of an unfinished batch; the next one has so many inputs, which have these numbers of positions."""
@@ -75,11 +75,7 @@ class Bits:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Threshold an activation before a later in-place module can change it."""
-        self._book.note(layer, activation)
-        try:
-            self._take(layer, watched, activation)
-        except Ann2NeoError as error:
-            self._book.trouble(layer, error)
+        self.book.look(layer, activation, lambda: self._take(layer, watched, activation))
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Pack an output that is like the last one of this layer, or return False."""
@@ -87,33 +83,24 @@ class Bits:
         return pack is not None and pack.again(output)
 
     def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Keep what is wrong with a layer until it is known whether it is recorded."""
-        self._book.trouble(layer, error, misfits=True)
-
-    def odd(self) -> dict[str, str]:
-        """Layers that do not fit the others, each with the reason."""
-        return self._book.odd()
-
-    @property
-    def troubles(self) -> Mapping[str, Ann2NeoError]:
-        """What went wrong with layers of the first batch."""
-        return self._book.troubles
+        """Keep what is wrong with a layer; see `Layers.refuse`."""
+        self.book.refuse(layer, error)
 
     def drop(self, layers: Collection[str]) -> None:
         """Forget layers that are not recorded."""
-        self._book.drop(layers)
+        self.book.drop(layers)
         for kept in (self._packers, self._ready, self._planes, self._calls, self._positions):
             for layer in layers:
                 kept.pop(layer, None)
 
     def restart(self) -> None:
         """Forget all layers: the first batch is shown once more, in another arrangement."""
-        self._book = Layers(units=self._units, steps=self._steps)
+        self.book = Layers(units=self._units, steps=self._steps)
         self._packers, self._ready, self._planes = {}, {}, {}
 
     def end(self) -> dict[str, Planes]:
         """Return the spikes of the batch by layer."""
-        self._book.settle(rules={"thresholds": self._threshold, "units": self._units})
+        self.book.settle(rules={"thresholds": self._threshold, "units": self._units})
         if self._steps is not None:
             positions = self._positions or {name: len(calls) for name, calls in self._calls.items()}
             check_positions(positions)
@@ -147,7 +134,7 @@ class Bits:
             try:
                 by_bin = by_bin_of(layer, output, self._steps, self._n_inputs, self._lengths)
             except ActivationError as error:
-                self._book.trouble(name, error, misfits=True)
+                self.book.refuse(name, error)
                 return
             self._planes[name] = self._packers[name](by_bin)
             if self._steps is None:
@@ -157,7 +144,7 @@ class Bits:
                 self._positions[name] = output.shape[int(self._steps.axis)]
 
     def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
-        layer = self._book.meet(name, watched, output)
+        layer = self.book.meet(name, watched, output)
         threshold = threshold_of(
             name,
             watched,

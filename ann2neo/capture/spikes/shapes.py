@@ -27,63 +27,52 @@ class Shapes:
     """
 
     def __init__(self, threshold: Rule, *, units: UnitChoice, steps: Steps | None) -> None:
-        self._book = Layers(units=units, steps=steps)
+        self.book = Layers(units=units, steps=steps)
         self.thresholds: dict[str, float | str | None] = {}
         self._rule, self._units, self._steps = threshold, units, steps
 
     @property
     def layers(self) -> dict[str, ObservedLayer]:
         """What was seen of each layer."""
-        return self._book.seen
+        return self.book.seen
 
     @property
     def positions(self) -> Mapping[str, int]:
         """Number of positions of each layer, where each input is a sequence."""
-        return self._book.positions
-
-    @property
-    def troubles(self) -> Mapping[str, Ann2NeoError]:
-        """What went wrong with layers of the first batch."""
-        return self._book.troubles
+        return self.book.positions
 
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Begin the batch."""
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Look at a layer."""
-        self._book.note(layer, activation)
-        if layer in self.layers:
-            return
-        try:
-            self.layers[layer] = self._book.meet(layer, watched, activation)
+        self.book.look(layer, activation, lambda: self._take(layer, watched, activation))
+
+    def _take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        if layer not in self.layers:
+            self.layers[layer] = self.book.meet(layer, watched, activation)
             self.thresholds[layer] = _planned_threshold(layer, watched, activation, self._rule)
-        except Ann2NeoError as error:
-            self._book.trouble(layer, error)
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Return False: there is no short way."""
         return False
 
     def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Keep what is wrong with a layer until it is known whether it is recorded."""
-        self._book.trouble(layer, error, misfits=True)
+        """Keep what is wrong with a layer; see `Layers.refuse`."""
+        self.book.refuse(layer, error)
 
     def drop(self, layers: Collection[str]) -> None:
         """Forget layers that are not recorded."""
-        self._book.drop(layers)
-
-    def odd(self) -> dict[str, str]:
-        """Layers that do not fit the others, each with the reason."""
-        return self._book.odd()
+        self.book.drop(layers)
 
     def restart(self) -> None:
         """Forget all layers: the first batch is shown once more, in another arrangement."""
-        self._book = Layers(units=self._units, steps=self._steps)
+        self.book = Layers(units=self._units, steps=self._steps)
 
     def end(self) -> dict[str, Planes]:
         """End the batch; there are no spikes."""
-        self._book.settle(rules={"thresholds": self._rule, "units": self._units})
-        check_positions(self._book.positions)
+        self.book.settle(rules={"thresholds": self._rule, "units": self._units})
+        check_positions(self.book.positions)
         return {}
 
 

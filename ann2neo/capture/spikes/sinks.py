@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -79,7 +79,7 @@ class Layers:
         self.settled = False
         self.units, self.steps = units, steps
 
-    def note(self, layer: str, activation: torch.Tensor) -> None:
+    def _note(self, layer: str, activation: torch.Tensor) -> None:
         """Note how many positions a layer has, where each input is a sequence."""
         if self.steps is None or self.settled:
             return
@@ -110,16 +110,31 @@ class Layers:
             self.without_units.append(layer)
         return first_sight(layer, watched.module, activation, units=self.units, steps=self.steps)
 
-    def trouble(self, layer: str, error: Ann2NeoError, *, misfits: bool = False) -> None:
-        """Keep an error until it is known whether the layer is recorded; raise it where that is known.
+    def look(
+        self,
+        layer: str,
+        activation: torch.Tensor,
+        take: Callable[[], None],
+        *,
+        heeds: Callable[[str], bool] = lambda _layer: True,
+    ) -> None:
+        """Take an activation in, and keep what goes wrong, if that is heeded of the layer, until it is known whether it is recorded; raise it where that is known."""
+        self._note(layer, activation)
+        try:
+            take()
+        except Ann2NeoError as error:
+            if heeds(layer):
+                self._trouble(layer, error)
 
-        A layer that misfits, because its output has no axis of inputs or steps, is left out where nobody asked for it.
-        """
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Keep what is wrong with a layer that misfits, because its output has no axis of inputs or steps: it is left out where nobody asked for it."""
+        self._trouble(layer, error)
+        self.misfits.setdefault(layer, str(error).splitlines()[0])
+
+    def _trouble(self, layer: str, error: Ann2NeoError) -> None:
         if self.settled:
             raise error
         self.troubles.setdefault(layer, error)
-        if misfits:
-            self.misfits.setdefault(layer, str(error).splitlines()[0])
 
     def drop(self, layers: Iterable[str]) -> None:
         """Forget layers that are not recorded."""

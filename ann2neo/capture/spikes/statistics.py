@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Statistics:
         n_inputs: int | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._book = Layers(units=units, steps=steps)
+        self.book = Layers(units=units, steps=steps)
         self.n_reached: dict[str, int] = {}
         self._rule_of, self._units, self._steps = rule_of, units, steps
         self._n_inputs, self._max_bytes = n_inputs, max_bytes
@@ -69,7 +69,7 @@ class Statistics:
     @property
     def layers(self) -> dict[str, ObservedLayer]:
         """What was seen of each layer."""
-        return self._book.seen
+        return self.book.seen
 
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Begin a batch of so many inputs, which have these numbers of positions."""
@@ -78,33 +78,19 @@ class Statistics:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Gather an activation before a later in-place module can change it."""
-        self._book.note(layer, activation)
-        try:
-            self._take(layer, watched, activation)
-        except Ann2NeoError as error:
-            if layer in self._open or layer not in self.layers:
-                self._book.trouble(layer, error)
+        self.book.look(layer, activation, lambda: self._take(layer, watched, activation), heeds=self._is_gathered)
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Return False: there is no short way."""
         return False
 
     def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Keep what is wrong with a layer until it is known whether it is recorded."""
-        self._book.trouble(layer, error, misfits=True)
-
-    def odd(self) -> dict[str, str]:
-        """Layers that do not fit the others, each with the reason."""
-        return self._book.odd()
-
-    @property
-    def troubles(self) -> Mapping[str, Ann2NeoError]:
-        """What went wrong with layers of the first batch."""
-        return self._book.troubles
+        """Keep what is wrong with a layer; see `Layers.refuse`."""
+        self.book.refuse(layer, error)
 
     def drop(self, layers: Collection[str]) -> None:
         """Forget layers that are not recorded."""
-        self._book.drop(layers)
+        self.book.drop(layers)
         self._open -= set(layers)
         for kept in (self._statistics, self._waiting, self._widths, self._calls, self._rules, self._n_now):
             for layer in layers:
@@ -113,7 +99,11 @@ class Statistics:
     def restart(self) -> None:
         """Forget all layers: the first batch is shown once more, in another arrangement."""
         self.drop(list(self.layers))
-        self._book = Layers(units=self._units, steps=self._steps)
+        self.book = Layers(units=self._units, steps=self._steps)
+
+    def _is_gathered(self, layer: str) -> bool:
+        """Whether anything is gathered of a layer, or it was not seen before."""
+        return layer in self._open or layer not in self.layers
 
     def _take(self, name: str, watched: Watched, output: torch.Tensor) -> None:
         layer = self.layers.get(name)
@@ -131,9 +121,9 @@ class Statistics:
     def end(self) -> dict[str, Planes]:
         """End the batch; there are no spikes yet."""
         # A late layer is just not calibrated: whether it may come late is a matter of the recording.
-        for error in [] if self._book.settled else self._book.troubles.values():
+        for error in [] if self.book.settled else self.book.troubles.values():
             raise error
-        self._book.troubles = {}
+        self.book.troubles = {}
         for name, calls in self._calls.items():
             self._add(name, bins_of_calls(self.layers[name], calls, self._n_in_batch, self._lengths))
         # Only now it is known how many units there are, and how much memory each of them gets.
@@ -160,7 +150,7 @@ class Statistics:
         return found
 
     def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
-        layer = self.layers[name] = self._book.meet(name, watched, output)
+        layer = self.layers[name] = self.book.meet(name, watched, output)
         rule = self._rule_of(name)
         if rule is not None:
             self._rules[name] = rule

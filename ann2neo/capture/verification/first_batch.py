@@ -102,7 +102,7 @@ def _odd(job: Job) -> dict[str, str]:
     """Layers chosen by default that do not fit the others, each with the reason."""
     if job.probe.selection.patterns is not None:
         return {}
-    return dict(job.sink.odd())
+    return dict(job.sink.book.odd())
 
 
 def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
@@ -138,7 +138,7 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
 
 
 def _shown(job: Job) -> list[str]:
-    return list(dict.fromkeys([*job.sink.layers, *job.sink.troubles]))
+    return list(dict.fromkeys([*job.sink.layers, *job.sink.book.troubles]))
 
 
 def _check_wanted(job: Job, left_out: Mapping[str, str], shown: Sequence[str], n_inputs: int) -> None:
