@@ -21,6 +21,8 @@ from verified_models import (
     Leaky,
     Net,
     X,
+    little_mean,
+    over_largest,
     positions_table,
     turned,
 )
@@ -477,6 +479,16 @@ def test_what_depends_on_the_order_of_its_batch_is_told_from_what_lies_elsewhere
     else:
         with pytest.raises(ActivationError, match="row k is not input k"):
             record(model, batch, layers="act")
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 6])
+@pytest.mark.parametrize("model", [over_largest, little_mean])
+def test_small_batches_whose_inputs_depend_on_each_other_in_any_order_are_told(model, n):
+    """No order tells more, but they follow their inputs when all change places."""
+    net = Net(model)
+    with pytest.warns(Ann2NeoWarning, match="depends on the other inputs of its batch: 'act'"):
+        recording = record(net, X[:n])
+    assert (recording.raster("act") == (called(net, X[:n]) > 0).numpy().T).all()
 
 
 @pytest.mark.parametrize("case", [*NOT_ROWS, *FROM_RUN_TO_RUN, *DEPENDENT])

@@ -238,6 +238,8 @@ class Verification:
         left_out: dict[str, str] = {}
         dependent: dict[str, str] = {}
         influence = self._influence()
+        # In a small batch no places tell everything apart; but what depends on others whatever their order follows its inputs.
+        permuted = self._permuted() if influence is None and self._n_left > 1 else None
         # Directly after another batch of the same size: a state that is kept shows.
         again = self._again()
         for call in wrong:
@@ -259,7 +261,11 @@ class Verification:
                     )
                 else:
                     left_out[layer] = CONSTANT
-            elif (influence is not None and influence.is_own(call)) or self._moves_along(call, plain):
+            elif (
+                (influence is not None and influence.is_own(call))
+                or (permuted is not None and self._is_close(permuted.outcomes.get(call, {}).get(plain), call))
+                or self._moves_along(call, plain)
+            ):
                 dependent[layer] = DEPENDS
             else:
                 left_out[layer] = NOT_ROWS
@@ -286,6 +292,16 @@ class Verification:
         except Exception:
             return None
         return influence
+
+    def _permuted(self) -> Comparison | None:
+        """Run all inputs of the batch in another order."""
+        order = shuffled(list(range(self._n)))
+        permuted = Comparison(self._reference, order)
+        try:
+            self._run_once(taken(self._x, order, self._n, first_only=self._first_only), permuted, self._n)
+        except Exception:
+            return None
+        return permuted
 
     def _again(self) -> Comparison | None:
         """Run the batch once more as it was."""
