@@ -1,13 +1,15 @@
 """Units are drawn once and for all."""
 
+import hashlib
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from threshold_sources import X, perceptron, record
 
 import ann2neo
-from ann2neo.capture.units import choose_units
+from ann2neo.capture.units import KEYS_AT_ONCE, choose_units
 from ann2neo.errors import ActivationError
 
 
@@ -84,3 +86,14 @@ def test_samples_that_are_none_are_refused(options):
     """Exactly one of share and number, in range."""
     with pytest.raises(ActivationError, match="draws no sample"):
         ann2neo.Sample(**options)
+
+
+@given(st.integers(1, 3 * KEYS_AT_ONCE), st.floats(1e-4, 1), st.integers(0, 2**16))
+@settings(max_examples=40, deadline=None)
+def test_a_sample_is_what_sorting_all_keys_gives(n_units, fraction, seed):
+    """The units with the smallest keys, which are PCG64's raw output; of maps longer than what is drawn at a time, too."""
+    digest = hashlib.blake2b(f"{seed} map".encode(), digest_size=16).digest()
+    keys = np.random.PCG64(int.from_bytes(digest, "little")).random_raw(n_units)
+    sample = ann2neo.Sample(fraction=fraction, seed=seed)
+    expected = np.sort(np.argsort(keys, kind="stable")[: sample.size(n_units)])
+    assert np.array_equal(sample.draw("map", n_units), expected)

@@ -1,5 +1,6 @@
 """The hash of the weights tells apart whatever a model computes with."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -122,3 +123,25 @@ def test_the_hash_is_the_same_in_another_process():
     }
     assert len(found) == 1
     assert len(found.pop().strip()) == 64
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_hash_is_that_of_the_hashes_of_parts(dtype):
+    """Texts and the hashes of a mebibyte at a time, one after another, as a slow loop hashes them; of large weights, small and empty ones."""
+    torch.manual_seed(0)
+    model = nn.ParameterDict(
+        {
+            name: nn.Parameter(torch.randn(n).to(dtype))
+            for name, n in {"a": 3, "b": 800_001, "c": 0, "d": 1 << 19}.items()
+        }
+    )
+    digest = hashlib.sha256()
+    for name, value in sorted(model.items()):
+        raw = value.detach().view(torch.uint8).numpy().tobytes()
+        digest.update(f"{name} {dtype} {tuple(value.shape)}".encode())
+        for first in range(0, max(1, len(raw)), 1 << 20):
+            digest.update(hashlib.sha256(raw[first : first + (1 << 20)]).digest())
+    assert weights_sha256(model) == digest.hexdigest()
+    with torch.no_grad():
+        model["b"][700_000] += 1
+    assert weights_sha256(model) != digest.hexdigest()

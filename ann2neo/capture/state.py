@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -15,6 +18,8 @@ import torch
 
 # Instead of a hash of weights that cannot be read.
 UNKNOWN = "unknown"
+BYTES_AT_ONCE = 1 << 20
+AT_ONCE = 64
 
 
 @contextmanager
@@ -101,6 +106,8 @@ def set_random_states(states: tuple[Any, ...]) -> None:
 def weights_sha256(model: torch.nn.Module) -> str:
     """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are no part of the ``state_dict``, and what else is part of it.
 
+    Of the bytes of each, the hashes of `BYTES_AT_ONCE` at a time are hashed: several threads compute those of large weights, and the hash is the same on every device.
+
     It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or whatever else refuses to be read.
 
     Examples
@@ -117,13 +124,39 @@ def weights_sha256(model: torch.nn.Module) -> str:
             **dict(model.named_buffers(remove_duplicate=False)),
         }
         with torch._C.DisableTorchFunctionSubclass():
-            for name, value in sorted(found.items()):
-                for part in _parts(name, value):
+            parts = (part for name, value in sorted(found.items()) for part in _parts(name, value))
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+                for part in _hashed(parts, threads):
                     digest.update(part)
     # Code of others: state_dict may be overridden, and tensors of other kinds raise whatever they like.
     except Exception:
         return UNKNOWN
     return digest.hexdigest()
+
+
+def _hashed(parts: Iterable[bytes | memoryview], threads: ThreadPoolExecutor) -> Iterator[bytes]:
+    """Pass texts on, and replace bytes of weights by their hashes, which threads compute where there are many."""
+    under_way: deque[Future[bytes] | bytes] = deque()
+    for part in parts:
+        if isinstance(part, bytes):
+            under_way.append(part)
+            continue
+        for first in range(0, max(len(part), 1), BYTES_AT_ONCE):
+            some = part[first : first + BYTES_AT_ONCE]
+            # What takes less time than to wake a thread is done here.
+            under_way.append(_sha256(some) if len(part) < BYTES_AT_ONCE else threads.submit(_sha256, some))
+            # Weights that were copied from a device are kept no longer than it takes to hash them.
+            if len(under_way) > AT_ONCE:
+                yield _result(under_way.popleft())
+    yield from map(_result, under_way)
+
+
+def _sha256(part: memoryview) -> bytes:
+    return hashlib.sha256(part).digest()
+
+
+def _result(part: Future[bytes] | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.result()
 
 
 def _parts(name: str, value: Any) -> Iterator[bytes | memoryview]:
