@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,6 +14,67 @@ from ann2neo.bits.transposition import transpose
 from ann2neo.compiled import compiled
 
 PLANES_PER_TURN = 128
+
+
+@runtime_checkable
+class Buffer(Protocol):
+    """Bins of one layer that follow one another: what is added batch by batch as planes, and taken out as rows of units."""
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins that were added and not taken out."""
+        ...
+
+    def add(self, planes: Any) -> None:
+        """Append the bins of a batch."""
+        ...
+
+    def take(self, n_bins: int | None = None) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
+        """Take the first bins out, and return a function, for any thread, that waits for their rows."""
+        ...
+
+    def pop(self, n_bins: int | None = None) -> UInt8[np.ndarray, "unit byte"]:
+        """Take the first bins out and wait for their rows."""
+        ...
+
+    def rows(self) -> UInt8[np.ndarray, "unit byte"]:
+        """Copy all bins, and keep them."""
+        ...
+
+
+@runtime_checkable
+class Held(Protocol):
+    """Spikes of a batch that are held elsewhere, such as on a device, and come with a buffer of their own; see `Planes`."""
+
+    n_bins: int
+
+    def fetch(self) -> Planes:
+        """Copy the planes to here, as long as they were not added to a buffer."""
+        ...
+
+    def without_first(self, n_bins: int) -> Held:
+        """Leave out the first bins."""
+        ...
+
+    def buffer(self, n_bins: int | None) -> Buffer:
+        """Make a buffer, of which so many bins are taken out at a time; None if that is not known."""
+        ...
+
+
+def fetched(planes: Planes | Held) -> Planes:
+    """Copy planes to here if they are elsewhere."""
+    return planes if isinstance(planes, Planes) else planes.fetch()
+
+
+def buffer_for(planes: Planes | Held, n_bins: int | None = None) -> Buffer:
+    """Make a buffer for spikes like these, of which so many bins are taken out at a time.
+
+    Examples
+    --------
+    >>> buffer_for(Planes(bits=np.zeros((1, 3), np.uint8), n_bins=4)).n_bins
+    0
+    """
+    return PlaneBuffer(planes.bits.shape[1]) if isinstance(planes, Planes) else planes.buffer(n_bins)
 
 
 class PlaneBuffer:
@@ -68,6 +131,11 @@ class PlaneBuffer:
             rows[:, -1] = self._rest[0]
             self._n_rest = 0
         return rows
+
+    def take(self, n_bins: int | None = None) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
+        """Take the first bins out, and return a function that returns their rows."""
+        rows = self.pop(n_bins)
+        return lambda: rows
 
     def rows(self) -> UInt8[np.ndarray, "unit byte"]:
         """Copy all bins unit by unit, shape (unit, byte), and keep them."""

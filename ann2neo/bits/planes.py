@@ -28,6 +28,19 @@ class Planes:
     n_bins: int
     n_invalid: int = 0
 
+    def without_first(self, n_bins: int) -> Planes:
+        """Leave out the first bins.
+
+        Examples
+        --------
+        >>> pack(np.array([[True], [False], [True]])).without_first(2).bits
+        array([[128]], dtype=uint8)
+        """
+        if n_bins == 0:
+            return self
+        dense = np.unpackbits(self.bits, axis=0, count=self.n_bins)
+        return pack(dense[n_bins:].view(np.bool_))
+
 
 def pack(spikes: Bool[np.ndarray, "bin unit"]) -> Planes:
     """Pack spikes that are given as truth values, shape (bin, unit).

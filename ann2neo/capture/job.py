@@ -10,10 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import nn
 
+from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import Caller
 from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.model.probe import Probe, Watched
-from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import Passes
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.steps import Steps
@@ -30,6 +30,10 @@ class BatchSink(Protocol):
     @property
     def layers(self) -> dict[str, ObservedLayer]:
         """What was seen of each layer."""
+        ...
+
+    def begin_stream(self) -> None:
+        """Begin batches that do not follow those before."""
         ...
 
     def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
@@ -56,7 +60,7 @@ class BatchSink(Protocol):
         """Forget all layers: the first batch is shown once more."""
         ...
 
-    def end(self) -> dict[str, Planes]:
+    def end(self) -> dict[str, Planes | Held]:
         """End the batch and return its spikes by layer."""
         ...
 

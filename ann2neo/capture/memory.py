@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Int
 
-from ann2neo.capture.packing import PlaneBuffer, Planes
+from ann2neo.bits import Buffer, Held, Planes, buffer_for
 from ann2neo.raster import Raster
 
 
@@ -30,7 +30,7 @@ class SeenBatch:
         Columns of the table of bins: for each input an array with a value for each of its bins, shape (input,).
     """
 
-    planes: Mapping[str, Planes]
+    planes: Mapping[str, Planes | Held]
     lengths: Int[np.ndarray, " input"]
     labels: Int[np.ndarray, " input"] | None
     predicted: Int[np.ndarray, " input"] | None
@@ -40,9 +40,16 @@ class SeenBatch:
 
 @dataclass(slots=True)
 class Memory:
-    """Batches of several passes, kept as packed bits and what is known of their inputs."""
+    """Batches of several passes, kept as packed bits and what is known of their inputs.
 
-    passes: list[dict[str, PlaneBuffer]] = field(default_factory=list)
+    Parameters
+    ----------
+    n_bins
+        Number of bins of a pass, as far as it is known before.
+    """
+
+    n_bins: int | None = None
+    passes: list[dict[str, Buffer]] = field(default_factory=list)
     batches: list[list[SeenBatch]] = field(default_factory=list)
 
     def begin_pass(self) -> None:
@@ -55,7 +62,7 @@ class Memory:
         buffers = self.passes[-1]
         for name, planes in batch.planes.items():
             if name not in buffers:
-                buffers[name] = PlaneBuffer(planes.bits.shape[1])
+                buffers[name] = buffer_for(planes, self.n_bins)
             buffers[name].add(planes)
         self.batches[-1].append(replace(batch, planes={}))
 

@@ -338,9 +338,9 @@ def _check_store(store: str | PathLike[str] | None) -> None:
 
 
 def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, progress: bool) -> Recording:
-    memory = Memory()
     with evaluation_mode(job.module, [] if job.passes is None else stochastic_modules(job.module, job.passes)):
         source = open_source(job.inputs)
+        memory = Memory(source.n_inputs if job.steps is None else None)
         with watching(job):
             for number in range(job.n_passes):
                 memory.begin_pass()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from ann2neo.bits import Held, Planes
 from ann2neo.capture.inputs import (
     Batch,
     Presentation,
@@ -23,7 +24,6 @@ from ann2neo.capture.inputs import (
 )
 from ann2neo.capture.job import Job
 from ann2neo.capture.memory import SeenBatch
-from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import predictions
 from ann2neo.capture.spikes.bits import Bits
@@ -63,6 +63,7 @@ def run_pass(
     InputsError
         If lengths are listed for inputs that come in random order, a loader's batch lacks inputs, or a batch is another one in a later pass.
     """
+    job.sink.begin_stream()
     begin = 0 if source.batch_sizes is None else first
     title = "recording" if job.passes is None else f"recording, pass {number + 1} of {job.passes.n}"
     batches = read_batches(source, job.inputs, begin)
@@ -117,7 +118,7 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
 
 def show_batch(
     job: Job, batch: Batch, n_before: int, *, is_first: bool, look: Callable[[Any], None] = lambda _output: None
-) -> tuple[dict[str, Planes], np.ndarray | None]:
+) -> tuple[dict[str, Planes | Held], np.ndarray | None]:
     """Run one batch and show its activations to the job's sink, and its output to ``look``.
 
     Returns the spikes by layer, and the positions that count: lengths, or truth values of shape (input, position).
@@ -158,7 +159,7 @@ def _lengths(positions: np.ndarray | None) -> Int[np.ndarray, " input"] | None:
 
 
 def _bins_of_inputs(
-    job: Job, planes: Mapping[str, Planes], n_inputs: int, lengths: Int[np.ndarray, " input"] | None
+    job: Job, planes: Mapping[str, Planes | Held], n_inputs: int, lengths: Int[np.ndarray, " input"] | None
 ) -> Int[np.ndarray, " input"]:
     """Say how many bins each input of a batch has, the same in all layers.
 

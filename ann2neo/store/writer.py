@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
-from ann2neo.bits import PlaneBuffer, Planes, pack
+from ann2neo.bits import Buffer, Held, PlaneBuffer, Planes, buffer_for
+from ann2neo.recording import Layer
 from ann2neo.store.begun import BegunColumn, begun_file, forget_begun, write_begun
 from ann2neo.store.disk import Unsynced
 from ann2neo.store.growing import Growing, check_unreplaced, write_bits, writing
@@ -59,7 +60,8 @@ class ColumnWriter:
     ) -> None:
         self._growing, self._pass, self._column, self._stop = growing, pass_number, first, stop
         self._committed, self._unsynced = committed, Unsynced() if unsynced is None else unsynced
-        self._buffers: dict[str, PlaneBuffer] = {}
+        self._buffers: dict[str, Buffer] = {}
+        self._taken_up: dict[str, Planes] = {}
         self._inputs: list[tuple[int, np.ndarray, Mapping[str, np.ndarray]]] = []
         self._batches: dict[int, int] = {}
         self._n_buffered = 0
@@ -86,7 +88,7 @@ class ColumnWriter:
 
     def add(
         self,
-        planes: Mapping[str, Planes],
+        planes: Mapping[str, Planes | Held],
         lengths: Int[np.ndarray, " input"],
         known: Mapping[str, np.ndarray],
         checksum: int,
@@ -109,9 +111,10 @@ class ColumnWriter:
         after = Start(batch=here.batch + 1, first_input=here.first_input + n_inputs, first_bin=here.first_bin + n_bins)
         n_left_out = first_bin - here.first_bin
         for name, some in planes.items():
+            here_only = some.without_first(n_left_out)
             if name not in self._buffers:
-                self._buffers[name] = PlaneBuffer(some.bits.shape[1])
-            self._buffers[name].add(_without_first(some, n_left_out))
+                self._buffers[name] = self._begin(name, buffer_for(here_only, self._growing.column_bins))
+            self._buffers[name].add(here_only)
         self._n_buffered += n_bins - n_left_out
         self._inputs.append((here.first_bin, lengths, known))
         self._batches[here.batch] = checksum
@@ -128,14 +131,22 @@ class ColumnWriter:
         if not self.done:
             self._commit(None, self.next_batch)
 
+    def _begin(self, name: str, buffer: Buffer) -> Buffer:
+        """Put what was recorded of a column before into a new buffer."""
+        if name in self._taken_up:
+            buffer.add(self._taken_up.pop(name))
+        return buffer
+
+    def _buffer(self, layer: Layer) -> Buffer:
+        if layer.name not in self._buffers:
+            self._buffers[layer.name] = self._begin(layer.name, PlaneBuffer(layer.n_units))
+        return self._buffers[layer.name]
+
     def _commit(self, n_bins: int | None, after: Start) -> None:
         number, n_taken = self._column, self._n_buffered if n_bins is None else n_bins
-        bits = [
-            self._buffers[layer.name].pop(n_bins) if n_taken else np.zeros((layer.n_units, 0), np.uint8)
-            for layer in self._growing.layers
-        ]
+        bits = [self._buffer(layer).take(n_bins) if n_taken else _no_rows(layer) for layer in self._growing.layers]
         last = n_bins is None or number + 1 == self._growing.n_columns
-        self._submit(self._described(n_taken, after, last=last), bits, 1)
+        self._submit(_write, self._described(n_taken, after, last=last), bits, 1)
         first_bin = (number + 1) * self._growing.column_bins
         self._inputs = [one for one in self._inputs if one[0] + one[1][:-1].sum() >= first_bin]
         self._column += 1
@@ -144,8 +155,8 @@ class ColumnWriter:
     def _commit_part(self, after: Start) -> None:
         """Put down what there is of a column that is not full, and go on with it."""
         if self._n_buffered:
-            bits = [self._buffers[layer.name].rows() for layer in self._growing.layers]
-            self._submit(self._described(self._n_buffered, after), bits, 0)
+            bits = [self._buffer(layer).rows() for layer in self._growing.layers]
+            self._submit(_write_part, self._described(self._n_buffered, after), bits, 0)
 
     def _described(self, n_bins: int, after: Start, *, last: bool = False) -> Column:
         begin = self._column * self._growing.column_bins
@@ -162,9 +173,8 @@ class ColumnWriter:
             checksums=[],
         )
 
-    def _submit(self, column: Column, bits: Sequence[np.ndarray], n_columns: int) -> None:
+    def _submit(self, write: Callable[..., None], column: Column, bits: Sequence[Any], n_columns: int) -> None:
         self._wait()
-        write = _write if n_columns else _write_part
         self._under_way = self._thread.submit(write, self._growing, column, bits, self._unsynced), n_columns
         self._last_commit = time.monotonic()
 
@@ -181,8 +191,7 @@ class ColumnWriter:
         """Go on with a column that was put down before it was full."""
         column = begun.column
         for layer, rows in zip(self._growing.layers, begun.rows):
-            self._buffers[layer.name] = PlaneBuffer(layer.n_units)
-            self._buffers[layer.name].add(Planes(bits=np.ascontiguousarray(rows.T), n_bins=column.n_bins))
+            self._taken_up[layer.name] = Planes(bits=np.ascontiguousarray(rows.T), n_bins=column.n_bins)
         first_bin = column.after.first_bin - int(column.lengths.sum())
         self._inputs = [(first_bin, column.lengths, column.known)] if column.lengths.size else []
         self._batches, self._n_buffered = dict(column.batches), column.n_bins
@@ -202,12 +211,18 @@ class ColumnWriter:
         return lengths, {name: np.concatenate([known[name] for _, known in some]) for name in names}
 
 
-def _write(growing: Growing, column: Column, bits: Sequence[np.ndarray], unsynced: Unsynced) -> None:
-    """Write the bits of a column, shape (unit, byte) for each layer, then the marker by which it counts, with their check sums."""
+def _no_rows(layer: Layer) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
+    return lambda: np.zeros((layer.n_units, 0), np.uint8)
+
+
+def _write(
+    growing: Growing, column: Column, bits: Sequence[Callable[[], UInt8[np.ndarray, "_ _"]]], unsynced: Unsynced
+) -> None:
+    """Write the bits of a column, shape (unit, byte) for each layer, as they come, then the marker by which it counts, with their check sums."""
     place = column.pass_number, column.number
     with writing(growing.path):
         check_unreplaced(growing)
-        checksums = [write_bits(growing, layer, *place, rows, unsynced) for layer, rows in enumerate(bits)]
+        checksums = [write_bits(growing, layer, *place, rows(), unsynced) for layer, rows in enumerate(bits)]
         unsynced.sync_if_due()
         # Again: to write the bits takes its time.
         check_unreplaced(growing)
@@ -223,11 +238,3 @@ def _write_part(growing: Growing, column: Column, bits: Sequence[np.ndarray], un
         write_begun(growing, BegunColumn(column=column, rows=bits))
         unsynced.files.append(os.fspath(begun_file(growing.path, column.pass_number, column.number)))
         unsynced.sync_if_due()
-
-
-def _without_first(planes: Planes, n_bins: int) -> Planes:
-    """Leave out the first bins."""
-    if n_bins == 0:
-        return planes
-    dense = np.unpackbits(planes.bits, axis=0, count=planes.n_bins)
-    return pack(dense[n_bins:].view(np.bool_))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64, UInt8
+from jaxtyping import Float, Int, Int64, Shaped, UInt8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Layout:
         """Whether memory holds the units in their logical order."""
         return self.order == tuple(range(len(self.shape)))
 
-    def to_memory(self, of_units: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+    def to_memory(self, of_units: Shaped[np.ndarray, " unit"]) -> Shaped[np.ndarray, " unit"]:
         """Bring one value per unit from the logical order into that of memory."""
         return of_units if self.is_logical else of_units.reshape(self.shape).transpose(self.order).ravel()
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
+from ann2neo.bits import Held, Planes
+from ann2neo.capture.device.column import DeviceColumn, Part
+from ann2neo.capture.device.packer import DevicePacker
 from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.packing import DevicePlanes, Packer, Planes, fetch, pack_truth
+from ann2neo.capture.packing import DevicePlanes, Packer, fetch, pack_truth
 from ann2neo.capture.spikes.sinks import (
     Layers,
     ObservedLayer,
@@ -24,6 +27,9 @@ from ann2neo.capture.steps import Positions, Steps, check_positions
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import ActivationError, Ann2NeoError
 from ann2neo.thresholds import Rule
+
+# On these devices bits are packed into the host's memory at once; on all others they stay for a while.
+HOSTS = frozenset({"cpu"})
 
 
 class Bits:
@@ -51,12 +57,13 @@ class Bits:
         calibrated: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.book = Layers(units=units, steps=steps)
-        self._packers: dict[str, Packer] = {}
-        self._ready: dict[str, Packer] = {}
+        self._packers: dict[str, Packer | DevicePacker] = {}
+        self._ready: dict[str, Packer | DevicePacker] = {}
+        self._columns: dict[torch.device, DeviceColumn] = {}
         self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
         self._n_inputs = 0
         self._lengths: Positions = None
-        self._planes: dict[str, Planes | DevicePlanes] = {}
+        self._planes: dict[str, Planes | DevicePlanes | Part] = {}
         self._calls: dict[str, list[torch.Tensor]] = {}
         self._positions: dict[str, int] = {}
         self.n_steps: int | None = None
@@ -66,12 +73,19 @@ class Bits:
         """What was seen of each layer."""
         return self.book.seen
 
+    def begin_stream(self) -> None:
+        """Begin batches that do not follow those before, whose bits leave their device."""
+        for column in self._columns.values():
+            column.begin_stream()
+
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Forget whatever was seen of an unfinished batch; the next one has so many inputs, which have these numbers of positions."""
         self._n_inputs = n_inputs
         self._lengths, self._planes, self._calls, self._positions = positions, {}, {}, {}
         for pack in self._packers.values():
             pack.forget()
+        for column in self._columns.values():
+            column.begin()
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Threshold an activation before a later in-place module can change it."""
@@ -92,14 +106,17 @@ class Bits:
         for kept in (self._packers, self._ready, self._planes, self._calls, self._positions):
             for layer in layers:
                 kept.pop(layer, None)
+        for column in self._columns.values():
+            column.drop(layers)
 
     def restart(self) -> None:
         """Forget all layers: the first batch is shown once more, in another arrangement."""
         self.book = Layers(units=self._units, steps=self._steps)
-        self._packers, self._ready, self._planes = {}, {}, {}
+        self._packers, self._ready, self._planes, self._columns = {}, {}, {}, {}
 
-    def end(self) -> dict[str, Planes]:
+    def end(self) -> dict[str, Planes | Held]:
         """Return the spikes of the batch by layer."""
+        is_first = not self.book.settled
         self.book.settle(rules={"thresholds": self._threshold, "units": self._units})
         if self._steps is not None:
             positions = self._positions or {name: len(calls) for name, calls in self._calls.items()}
@@ -108,16 +125,22 @@ class Bits:
         for name, calls in self._calls.items():
             self._planes[name] = pack_truth(bins_of_calls(self.layers[name], calls, self._n_inputs, self._lengths))
         # Only here: within the forward pass, each question to a device would make the model wait for it.
-        planes = {}
+        for column in self._columns.values():
+            column.end(wait=is_first)
+        planes: dict[str, Planes | Held] = {}
         for name, there in self._planes.items():
-            planes[name] = fetched = fetch(there)
-            if fetched.n_invalid:
-                refuse_infinite(self.layers[name], fetched.n_invalid, self._lengths)
+            planes[name] = there if isinstance(there, Part) else self._fetched(name, there)
         for name, pack in self._packers.items():
             again = pack.take()
             if again is not None:
                 planes[name] = again
         return planes
+
+    def _fetched(self, name: str, there: Planes | DevicePlanes) -> Planes:
+        fetched = fetch(there)
+        if fetched.n_invalid:
+            refuse_infinite(self.layers[name], fetched.n_invalid, self._lengths)
+        return fetched
 
     def _take(self, name: str, watched: Watched, output: torch.Tensor) -> None:
         layer = self.layers.get(name)
@@ -154,5 +177,17 @@ class Bits:
             rule=self._threshold,
             calibrated=self._calibrated,
         )
-        self._packers[name] = Packer(threshold, layer.index)
+        self._packers[name] = self._packer(name, threshold, layer)
         return replace(layer, threshold=threshold)
+
+    def _packer(self, name: str, threshold: torch.Tensor, layer: ObservedLayer) -> Packer | DevicePacker:
+        device = threshold.device
+        if device.type in HOSTS:
+            return Packer(threshold, layer.index)
+        if device not in self._columns:
+            self._columns[device] = DeviceColumn(device, self._refuse)
+        units = None if layer.index is None else layer.units
+        return DevicePacker(self._columns[device], name, threshold, units)
+
+    def _refuse(self, name: str, n_invalid: int) -> NoReturn:
+        refuse_infinite(self.layers[name], n_invalid, self._lengths)

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from ann2neo.bits import Held, Planes
 from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.packing import Planes
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.spikes.threshold import value_at_zero
 from ann2neo.capture.steps import Positions, Steps, check_positions
@@ -41,6 +41,9 @@ class Shapes:
         """Number of positions of each layer, where each input is a sequence."""
         return self.book.positions
 
+    def begin_stream(self) -> None:
+        """Nothing depends on which batches follow one another."""
+
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Begin the batch."""
 
@@ -69,7 +72,7 @@ class Shapes:
         """Forget all layers: the first batch is shown once more, in another arrangement."""
         self.book = Layers(units=self._units, steps=self._steps)
 
-    def end(self) -> dict[str, Planes]:
+    def end(self) -> dict[str, Planes | Held]:
         """End the batch; there are no spikes."""
         self.book.settle(rules={"thresholds": self._rule, "units": self._units})
         check_positions(self.book.positions)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.bits import Held, Planes
 from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.packing import Planes
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer, bins_of_calls, recorded_values
 from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
@@ -71,6 +71,9 @@ class Statistics:
         """What was seen of each layer."""
         return self.book.seen
 
+    def begin_stream(self) -> None:
+        """Nothing depends on which batches follow one another."""
+
     def begin(self, n_inputs: int, positions: Positions) -> None:
         """Begin a batch of so many inputs, which have these numbers of positions."""
         self._n_in_batch = n_inputs
@@ -118,7 +121,7 @@ class Statistics:
         else:
             self._add(name, values)
 
-    def end(self) -> dict[str, Planes]:
+    def end(self) -> dict[str, Planes | Held]:
         """End the batch; there are no spikes yet."""
         # A late layer is just not calibrated: whether it may come late is a matter of the recording.
         for error in [] if self.book.settled else self.book.troubles.values():

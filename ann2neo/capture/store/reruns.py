@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from ann2neo.bits import Planes, fetched
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.memory import SeenBatch
-from ann2neo.capture.packing import Planes
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.provenance import described
 from ann2neo.capture.run import run_batch
@@ -134,14 +134,14 @@ def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch) -> list[
     root, wrong = open_group(growing.path), []
     for number, layer in enumerate(growing.layers):
         step, _ = growing.chunk_shape(layer)
-        n_wrong = 0
+        n_wrong, planes = 0, fetched(seen.planes[layer.name])
         for units in (slice(first, first + step) for first in range(0, layer.n_units, step)):
             if recorded.rows is None:
                 bits = root[f"layers/{number}/bits"]
                 packed = bits[recorded.column.pass_number, units, start // 8 : -(-stop // 8)]
             else:
                 packed = recorded.rows[number][units, (start - begin) // 8 : -((begin - stop) // 8)]
-            n_wrong += _n_other(packed, start % 8, seen.planes[layer.name], here, units)
+            n_wrong += _n_other(packed, start % 8, planes, here, units)
         if n_wrong:
             wrong.append(f"{n_wrong} of {layer.n_units * (stop - start)} bits of layer {layer.name!r} differ")
     starts = first_bin + np.cumsum(seen.lengths) - seen.lengths
@@ -176,7 +176,8 @@ def _other_known(recorded: Recorded, seen: SeenBatch, within: np.ndarray) -> lis
 
 
 def _alike(a: SeenBatch, b: SeenBatch) -> bool:
-    return all(np.array_equal(a.planes[name].bits, b.planes[name].bits) for name in a.planes) and np.array_equal(
+    planes = ((fetched(a.planes[name]), fetched(b.planes[name])) for name in a.planes)
+    return all(np.array_equal(one.bits, other.bits) for one, other in planes) and np.array_equal(
         np.array(a.predicted), np.array(b.predicted)
     )
 
