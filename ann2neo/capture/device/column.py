@@ -135,7 +135,7 @@ class LayerColumn:
             bits[0] |= before
             bits[1:] |= (planes << (8 - shift))[: len(bits) - 1]
 
-    def logical(self, planes: UInt8[torch.Tensor, "plane unit"]) -> UInt8[torch.Tensor, "unit plane"]:
+    def logical(self, planes: UInt8[torch.Tensor, "plane unit"]) -> UInt8[torch.Tensor, "*axes plane"]:
         """View planes as rows of units in their logical order, shape (*unit axes, plane)."""
         if self.layout is None:
             return planes.t()
