@@ -45,6 +45,10 @@ class ActivationError(Ann2NeoError):
     """An activation is NaN or infinite, or changes its shape between batches."""
 
 
+class DeviceError(Ann2NeoError):
+    """A device or the host ran out of memory while a model ran, or a device was lost."""
+
+
 class ThresholdError(Ann2NeoError):
     """A threshold rule cannot be applied to a layer."""
 

@@ -53,7 +53,7 @@ def convolutions(dtype=torch.float32, seed=0):
 
 CASES = {
     "every unit": {},
-    "a threshold for each unit": {"threshold": {"1": np.linspace(-0.1, 0.4, 144), "*": 0.1}},
+    "a threshold for each unit": {"threshold": {"1": np.linspace(0, 0.4, 144), "*": 0.1}},
     "chosen units": {
         "units": {"1": ann2neo.Sample(fraction=0.2), "3": [5, 2, 70], "*": slice(1, None, 2)},
         "threshold": 0.2,

@@ -12,6 +12,7 @@ from torch import nn
 
 from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import Caller
+from ann2neo.capture.device.graphs import check_graphs
 from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.model.probe import Probe, Watched
 from ann2neo.capture.passes import Passes
@@ -140,6 +141,7 @@ def job_of(
     verify: bool = True,
 ) -> Job:
     """Decide what of a model is watched, and put it together with inputs and sink."""
+    check_graphs(dict(module.named_modules()))
     probe = Probe(module, layers, count_calls=steps is None or steps.axis != "calls")
     return Job(
         probe=probe,

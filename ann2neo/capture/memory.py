@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import Buffer, Held, Planes, buffer_for
+from ann2neo.capture.device.deferred import Deferred
 from ann2neo.raster import Raster
 
 
@@ -33,7 +34,7 @@ class SeenBatch:
     planes: Mapping[str, Planes | Held]
     lengths: Int[np.ndarray, " input"]
     labels: Int[np.ndarray, " input"] | None
-    predicted: Int[np.ndarray, " input"] | None
+    predicted: Int[np.ndarray, " input"] | Deferred | None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
     steps: Mapping[str, np.ndarray] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ann2neo.capture.device.failures import is_lost, is_out_of_memory
 from ann2neo.capture.inputs import Inputs
 from ann2neo.capture.nested import arrays
 from ann2neo.errors import InputsError
@@ -85,6 +86,8 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
     InputsError
         If the model needs gradients or vmap, or numbers of another type; takes other arguments; or was given lists or a tuple.
     """
+    if is_lost(error) or is_out_of_memory(error):
+        return
     if isinstance(error, RuntimeError):
         _explain_surroundings(module, error, inputs)
         if inputs.forward is None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, read_batches
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.model.modules import original_module, recurrent_names
@@ -66,7 +67,7 @@ def plan(
     _refuse_iterator(wrapped)
     shapes = Shapes(threshold, units=units, steps=steps)
     job = job_of(module, wrapped, shapes, layers=layers, steps=steps, verify=verify)
-    with turn_of(module), evaluation_mode(module):
+    with turn_of(module), failures_told(), evaluation_mode(module):
         source = open_source(wrapped)
         with watching(job):
             show_batch(job, next(iter(read_batches(source, wrapped))), 0, is_first=True)

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import Int
 
+from ann2neo.capture.device.deferred import Deferred
 from ann2neo.capture.inputs import Batch, Inputs, knows_classes
 from ann2neo.capture.packing import viewed
 from ann2neo.errors import Ann2NeoWarning, InputsError
@@ -18,9 +19,10 @@ from ann2neo.recording.trials import CLASSES
 
 # Fewer classes than this are no majority of anything.
 FEW = 5
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 
 
-def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " input"] | None:
+def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " input"] | Deferred | None:
     """Class that the model predicts for each input, or None where its output does not say.
 
     What the user's ``predict`` gives; or the argmax of ``.logits``; or that of an output of shape (input, class), if the classes of the inputs are known. Without
@@ -41,7 +43,7 @@ def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " 
         return None
     # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
     array = viewed(logits)
-    return logits.argmax(dim=1).cpu().numpy() if array is None else array.argmax(axis=1)
+    return Deferred(logits.argmax(dim=1)) if array is None else array.argmax(axis=1)
 
 
 def n_outputs(output: Any, inputs: Inputs) -> int | None:
@@ -74,8 +76,10 @@ def _scores(output: Any) -> torch.Tensor | None:
     return logits if logits.shape[1] > 1 and logits.is_floating_point() else None
 
 
-def _predicted(predict: Callable[[Any], Any], output: Any, n_inputs: int) -> Int[np.ndarray, " input"]:
+def _predicted(predict: Callable[[Any], Any], output: Any, n_inputs: int) -> Int[np.ndarray, " input"] | Deferred:
     given = predict(output)
+    if isinstance(given, torch.Tensor) and given.is_cuda and given.dtype in INTEGERS and given.shape == (n_inputs,):
+        return Deferred(given.to(torch.int64))
     values = given.detach().cpu() if isinstance(given, torch.Tensor) else given
     # NumPy knows no bfloat16; it is refused all the same.
     values = np.asarray(

@@ -15,6 +15,7 @@ from torch import nn
 
 from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
+from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
 from ann2neo.capture.inputs import (
     Inputs,
@@ -134,6 +135,8 @@ def record(
     ------
     StoreError
         If the store holds another recording, another process records into it, not all processes come, or it cannot be written.
+    DeviceError
+        If memory runs out, or a device is lost; what a store holds is kept.
     AnnotationError, InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
         Each says what is wrong, what follows, and what helps.
 
@@ -265,7 +268,8 @@ def _record_module(
             waiting, threshold, units=units, path=Path(store), bin_size_ms=bin_size_ms, weights=weights
         )
     if calibration is None:
-        calibration = calibrate(waiting, threshold, units=units, progress=progress)
+        with failures_told():
+            calibration = calibrate(waiting, threshold, units=units, progress=progress)
     bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
     job = replace(waiting, sink=bits)
     known = {"weights_sha256": weights, **notes, **calibration.provenance}
@@ -338,7 +342,8 @@ def _check_store(store: str | PathLike[str] | None) -> None:
 
 
 def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, progress: bool) -> Recording:
-    with evaluation_mode(job.module, [] if job.passes is None else stochastic_modules(job.module, job.passes)):
+    stochastic = [] if job.passes is None else stochastic_modules(job.module, job.passes)
+    with failures_told(), evaluation_mode(job.module, stochastic):
         source = open_source(job.inputs)
         memory = Memory(source.n_inputs if job.steps is None else None)
         with watching(job):

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.capture.device.failures import is_lost
+
 # Instead of a hash of weights that cannot be read.
 UNKNOWN = "unknown"
 BYTES_AT_ONCE = 1 << 20
@@ -99,8 +101,14 @@ def set_random_states(states: tuple[Any, ...]) -> None:
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
-    if states[3] is not None:
+    if states[3] is None:
+        return
+    try:
         torch.cuda.set_rng_state_all(states[3])
+    except RuntimeError as error:
+        # A device that is lost has no random state; what lost it is told.
+        if not is_lost(error):
+            raise
 
 
 def weights_sha256(model: torch.nn.Module) -> str:

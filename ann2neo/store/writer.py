@@ -62,7 +62,7 @@ class ColumnWriter:
         self._committed, self._unsynced = committed, Unsynced() if unsynced is None else unsynced
         self._buffers: dict[str, Buffer] = {}
         self._taken_up: dict[str, Planes] = {}
-        self._inputs: list[tuple[int, np.ndarray, Mapping[str, np.ndarray]]] = []
+        self._inputs: list[tuple[int, np.ndarray, Mapping[str, Any]]] = []
         self._batches: dict[int, int] = {}
         self._n_buffered = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ann2neo-writing")
@@ -90,7 +90,7 @@ class ColumnWriter:
         self,
         planes: Mapping[str, Planes | Held],
         lengths: Int[np.ndarray, " input"],
-        known: Mapping[str, np.ndarray],
+        known: Mapping[str, Any],
         checksum: int,
     ) -> None:
         """Take in a batch and write the columns that it fills.
@@ -102,7 +102,7 @@ class ColumnWriter:
         lengths
             Bins of each input, shape (input,).
         known
-            What is known of each input (``label``, ``predicted_label``, ...), each of shape (input,).
+            What is known of each input (``label``, ``predicted_label``, ...), each of shape (input,): arrays, or what becomes one when it is sliced.
         checksum
             32 bits by which the batch is recognized when the recording is resumed.
         """

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source, trial_columns
@@ -74,7 +75,7 @@ def record_into(request: Request) -> Recording:
         source = in_order(source, state.drawn)
         processes.together(lambda: check_same(request.path, state.identity, request.identity(source)))
         if not state.complete:
-            with _kept(request.path):
+            with _kept(request.path), failures_told():
                 Session(request, state, source).run()
     return load(request.path)
 
@@ -290,9 +291,9 @@ class TrialColumns:
                 job.inputs.labels, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs
             )
 
-    def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, np.ndarray]:
+    def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, Any]:
         """Find what is known of the inputs of a batch, each of shape (input,)."""
-        known = {} if batch.predicted is None else {"predicted_label": batch.predicted}
+        known: dict[str, Any] = {} if batch.predicted is None else {"predicted_label": batch.predicted}
         if pass_number:
             return known
         if batch.stimulus_ids is not None:
