@@ -44,6 +44,22 @@ def check_graphs(modules: Mapping[str, nn.Module]) -> None:
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
+def check_not_captured(value: object) -> None:
+    """Refuse an activation that comes into being while a graph is captured.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    if isinstance(value, torch.Tensor) and value.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise ModelError(
+            "the model captures a CUDA graph in its forward pass.",
+            "Recording would become part of the graph, and write the spikes of later batches over those of the first.",
+            "Record the model before it captures graphs, or switch that off while it is recorded.",
+        )
+
+
 def _replays(module: nn.Module) -> bool:
     forward = vars(module).get("forward")
     if not inspect.isfunction(forward) or not forward.__qualname__.startswith(REPLACED):

@@ -9,9 +9,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from ann2neo.capture.device.graphs import check_not_captured
 from ann2neo.capture.device.operators import pack_into
 from ann2neo.capture.device.target import Target
-from ann2neo.errors import Ann2NeoWarning, ModelError
+from ann2neo.errors import Ann2NeoWarning
 
 
 @runtime_checkable
@@ -79,23 +80,14 @@ def _on_card(launch: Pack) -> Pack:
     ) -> None:
         device = values.get_device()
         if device == torch.cuda.current_device():
-            _check_no_capture()
+            check_not_captured(values)
             launch(values, target, thresholds, places=places, first_bin=first_bin)
         else:
             with torch.cuda.device(device):
-                _check_no_capture()
+                check_not_captured(values)
                 launch(values, target, thresholds, places=places, first_bin=first_bin)
 
     return pack
-
-
-def _check_no_capture() -> None:
-    if torch.cuda.is_current_stream_capturing():
-        raise ModelError(
-            "the model captures a CUDA graph in its forward pass.",
-            "Recording would become part of the graph, and write the spikes of later batches over those of the first.",
-            "Record the model before it captures graphs, or switch that off while it is recorded.",
-        )
 
 
 def _try_out(launch: Pack) -> None:

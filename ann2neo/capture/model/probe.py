@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from ann2neo.capture.device.graphs import check_not_captured
 from ann2neo.capture.model.activations import (
     equivalent_module,
     is_elementwise,
@@ -411,6 +412,7 @@ class Probe:
     def _show(self, layer: str, turned: bool, module: nn.Module, is_activation: bool, output: Any) -> None:
         if self._sink is None:
             return
+        check_not_captured(output)
         try:
             activation = activation_of(layer, output, step_first=turned)
         except Ann2NeoError as error:
