@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -292,3 +293,36 @@ def test_planes_of_the_host_come_before_those_of_the_device():
     buffer.add(Planes(bits=np.zeros((1, 3), np.uint8), n_bins=2))
     whole = np.concatenate([spikes, np.ones((9, 3), bool), np.zeros((2, 3), bool)])
     assert (buffer.pop() == np.packbits(whole.T, axis=1)).all()
+
+
+def test_memory_of_the_device_is_given_back_at_once(on_device, monkeypatch):
+    """Not when the garbage is collected, which may be after the next thing that needs it."""
+    on_device()
+    made = []
+    monkeypatch.setattr(
+        bits, "DeviceColumn", lambda *given: made.append(weakref.ref(column := DeviceColumn(*given))) or column
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        record(convolutions(), Inputs(torch.randn(40, 3, 8, 8), batch_size=7))
+        assert [one() for one in made] == [None] * len(made) != []
+    finally:
+        gc.enable()
+
+
+def test_sixteen_bits_of_other_kinds_and_wrapped_memory_take_the_operators():
+    """What the kernel cannot read is not given to it."""
+    column = DeviceColumn(CPU, never)
+    packer = DevicePacker(column, "layer", torch.tensor(0.5), None)
+
+    class Named(torch.Tensor):
+        pass
+
+    values = torch.rand(11, 5, generator=torch.Generator().manual_seed(0))
+    part = packer(values.as_subclass(Named))
+    assert (fetched(part).bits == pack((values > 0.5).numpy()).bits).all()
+    assert not packer.again(values.as_subclass(Named))
+    negative = torch._neg_view(-values)
+    assert not packer.again(negative)
+    assert (fetched(packer(negative)).bits == pack((values > 0.5).numpy()).bits).all()

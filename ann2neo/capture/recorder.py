@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -274,26 +275,27 @@ def _record_module(
     job = replace(waiting, sink=bits)
     known = {"weights_sha256": weights, **notes, **calibration.provenance}
     known |= {} if units is None else {"units_rule": describe_units(units)}
-    if store is None:
-        recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
-    else:
-        from ann2neo.capture.store.resume import Request
-        from ann2neo.capture.store.session import record_into
+    with closing(bits):
+        if store is None:
+            recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
+        else:
+            from ann2neo.capture.store.resume import Request
+            from ann2neo.capture.store.session import record_into
 
-        recording = record_into(
-            Request(
-                job=job,
-                path=Path(store),
-                bin_size_ms=bin_size_ms,
-                provenance=known,
-                threshold_rule=calibration.identity,
-                units=units,
-                overwrite=overwrite,
-                progress=progress,
-                processes=processes,
-                verified={"rows": "verified"} if verify else None,
+            recording = record_into(
+                Request(
+                    job=job,
+                    path=Path(store),
+                    bin_size_ms=bin_size_ms,
+                    provenance=known,
+                    threshold_rule=calibration.identity,
+                    units=units,
+                    overwrite=overwrite,
+                    progress=progress,
+                    processes=processes,
+                    verified={"rows": "verified"} if verify else None,
+                )
             )
-        )
     warn_of_odd_labels(job.inputs.labels, recording.trials)
     warn_of_no_predictions(recording.trials, job.caller.n_outputs)
     if weights_sha256(module) != weights:

@@ -158,7 +158,7 @@ def positions_as_bins(
     if positions is None:
         return by_position.flatten(0, 1)
     if positions.ndim == 2:
-        return by_position[_as_long(name, positions, by_position)]
+        return by_position[_there(_as_long(name, positions, by_position), by_position.device)]
     lengths = positions
     if lengths.max() > by_position.shape[1]:
         raise ActivationError(
@@ -167,7 +167,14 @@ def positions_as_bins(
             "Give the lengths after pooling or striding, or leave the layer out (layers=...).",
         )
     inside = torch.arange(by_position.shape[1]) < torch.as_tensor(lengths)[:, None]
-    return by_position[inside.to(by_position.device)]
+    return by_position[_there(inside, by_position.device)]
+
+
+def _there(inside: torch.Tensor, device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    """Bring truth values, or their places, to a device: of truth values on a card it must be asked how many are true, which would wait for the model."""
+    if device.type != "cuda":
+        return inside.to(device)
+    return tuple(places.pin_memory().to(device, non_blocking=True) for places in inside.nonzero(as_tuple=True))
 
 
 def _as_long(name: str, mask: Bool[np.ndarray, "input position"], output: torch.Tensor) -> torch.Tensor:
@@ -178,7 +185,7 @@ def _as_long(name: str, mask: Bool[np.ndarray, "input position"], output: torch.
             "Its bins are not those of the inputs.",
             "Give the lengths after pooling or striding (Steps(..., lengths=function)), or leave the layer out (layers='!name').",
         )
-    return torch.as_tensor(mask, device=output.device)
+    return torch.as_tensor(mask)
 
 
 def calls_as_bins(

@@ -232,6 +232,10 @@ class DeviceColumn:
         self._n_slots += 1
         return layer
 
+    def close(self) -> None:
+        """Let go of the columns, which hold on to this."""
+        self.layers = {}
+
     def begin(self) -> None:
         """Before a batch: make room for one more."""
         for layer in self.layers.values():

@@ -10,8 +10,11 @@ import torch
 from jaxtyping import Float, Int, Int64
 
 from ann2neo.capture.device.column import DeviceColumn, LayerColumn, Part
+from ann2neo.capture.device.operators import pack_into
 from ann2neo.capture.device.routes import Pack, route_for
 from ann2neo.capture.packing.layouts import Layout, layout_of, places_of
+
+OF_KERNEL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class DevicePacker:
@@ -34,7 +37,7 @@ class DevicePacker:
     ) -> None:
         self._owner, self._name, self._units = column, name, units
         self._thresholds = thresholds.detach().contiguous()
-        self._pack: Pack = route_for(column.device)
+        self._pack: Pack = route_for(column.device) if self._thresholds.dtype in OF_KERNEL else pack_into
         self._column: LayerColumn | None = None
         self._shape: torch.Size | None = None
         self._strides: tuple[int, ...] = ()
@@ -54,7 +57,9 @@ class DevicePacker:
         self._shape, self._strides, self._n_bins = values.shape, values.stride(), len(values)
         self._places = self._places_of(values, column)
         column.make_room(self._n_bins)
-        self._run(values, column)
+        # Of a tensor that wraps others, memory holds something else than its values: only torch's operators see them.
+        wraps = type(values).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+        self._run(values, column, pack_into if wraps else self._pack)
         self._packed = False
         return column.open(self._n_bins)
 
@@ -72,7 +77,7 @@ class DevicePacker:
             or column.room < self._n_bins
         ):
             return False
-        self._run(values, column)
+        self._run(values, column, self._pack)
         self._packed = True
         return True
 
@@ -87,9 +92,9 @@ class DevicePacker:
         self._packed = False
         return self._column.open(self._n_bins)
 
-    def _run(self, values: torch.Tensor, column: LayerColumn) -> None:
+    def _run(self, values: torch.Tensor, column: LayerColumn, pack: Pack) -> None:
         self._owner.transfer.enter()
-        self._pack(values, column.target, self._thresholds, places=self._places, first_bin=column.n_bins)
+        pack(values, column.target, self._thresholds, places=self._places, first_bin=column.n_bins)
 
     def _first(self, values: torch.Tensor) -> LayerColumn:
         """Make the column, whose units are in the order in which memory holds them now."""

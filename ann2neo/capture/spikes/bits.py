@@ -114,6 +114,12 @@ class Bits:
         self.book = Layers(units=self._units, steps=self._steps)
         self._packers, self._ready, self._planes, self._columns = {}, {}, {}, {}
 
+    def close(self) -> None:
+        """Give the memory of devices back, as far as nobody holds what is in it."""
+        for column in self._columns.values():
+            column.close()
+        self._packers, self._ready, self._planes, self._columns = {}, {}, {}, {}
+
     def end(self) -> dict[str, Planes | Held]:
         """Return the spikes of the batch by layer."""
         is_first = not self.book.settled
