@@ -14,6 +14,7 @@ from ann2neo.capture.device.operators import pack_into
 from ann2neo.capture.device.routes import Pack, route_for
 from ann2neo.capture.packing.layouts import Layout, layout_of, places_of
 
+DISPATCH = "__torch_dispatch__"
 OF_KERNEL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -58,7 +59,7 @@ class DevicePacker:
         self._places = self._places_of(values, column)
         column.make_room(self._n_bins)
         # Of a tensor that wraps others, memory holds something else than its values: only torch's operators see them.
-        wraps = type(values).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+        wraps = getattr(type(values), DISPATCH) is not getattr(torch.Tensor, DISPATCH)
         self._run(values, column, pack_into if wraps else self._pack)
         self._packed = False
         return column.open(self._n_bins)
