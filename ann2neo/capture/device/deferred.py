@@ -24,7 +24,7 @@ class Deferred:
     """
 
     def __init__(self, values: Int[torch.Tensor, " input"]) -> None:
-        self._event: torch.cuda.Event | None = None
+        self._event: Any = None
         self._values = values.detach()
         if values.is_cuda:
             with torch.cuda.device(values.device):
