@@ -86,4 +86,6 @@ print(tuning[tuning["unit"].isin(best)].head(8).round(3).to_string())
 # An untrained network tells kinds apart as well: a character is in its input, and random features of it carry the kind. Compare trained and untrained networks, not
 # trained networks and zero.
 ann2neo.save(recordings["trained"], "characters.nwb", overwrite=True)
-ann2neo.figures.raster(recordings["trained"], layer=layer).savefig("characters.png")
+raster = ann2neo.figures.raster(recordings["trained"], layer=layer)
+raster.savefig("characters.png")
+raster

@@ -54,4 +54,6 @@ for layer in shares["trained"].index[::4]:
 # %%
 # Random weights tell the photographs apart as well: they differ in colour and brightness, which any filter passes on. A control is part of the result. The raster shows the
 # last layer of the untrained network, crops arranged by photograph.
-ann2neo.figures.raster(recording.arrange("label"), layer=recording.layers[-1].name).savefig("raster.png")
+raster = ann2neo.figures.raster(recording.arrange("label"), layer=recording.layers[-1].name)
+raster.savefig("raster.png")
+raster
