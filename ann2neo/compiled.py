@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
+from numba.core import event
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -24,9 +27,33 @@ def compiled(function: Callable[..., Any]) -> Any:
     >>> half(3.0)
     1.5
     """
+    _listen()
     # Run-time type checks wrap functions in tests; numba needs the function itself.
     plain = inspect.unwrap(function)
     try:
         return numba.njit(nogil=True, error_model="numpy", cache=True)(plain)
     except RuntimeError:
         return numba.njit(nogil=True, error_model="numpy")(plain)
+
+
+class _Notice(event.Listener):
+    """Say once in a process that kernels of ours are being compiled: a bar that stands still looks like a fault."""
+
+    def on_start(self, event: Any) -> None:
+        if event.data["dispatcher"].py_func.__module__.startswith("ann2neo."):
+            _say()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing is left to say."""
+
+
+@cache
+def _listen() -> None:
+    event.register("numba:compile", _Notice())
+
+
+@cache
+def _say() -> None:
+    logging.getLogger(__name__).warning(
+        "Kernels are compiled, which takes some seconds; where the cache of numba can be written, later runs start at once."
+    )

@@ -32,7 +32,7 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
     to
         What needs it, as the beginning of a sentence.
     extra
-        The extra that installs it; that of `EXTRAS` where it is not given.
+        The extra that installs it; that of `EXTRAS` where it is not given, and none where that knows none.
 
     Raises
     ------
@@ -58,5 +58,11 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
         raise MissingPackage(
             f"{to} needs {error.name}, which is not installed.",
             "Everything that does without it works.",
-            f"Install it with: python -m pip install 'ann2neo[{extra or EXTRAS[package]}]'",
+            f"Install it with: python -m pip install {_named(package, extra)}",
         ) from error
+
+
+def _named(package: str, extra: str | None) -> str:
+    """Name what pip installs: an extra of ours, or a package that no extra brings."""
+    known = extra or EXTRAS.get(package)
+    return f"'ann2neo[{known}]'" if known else package.partition(".")[0]

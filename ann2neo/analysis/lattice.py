@@ -56,6 +56,7 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
             "order": order_words(recording.trials, provenance),
             **window_facts(made.kind, made.n_bins, "bins"),
             "within": within,
+            "class_names": class_names(recording),
             "label_share_by": None if classes is None else classes.kind,
             "labels_belong_to": _owners(recording, classes),
             "classes_differ_between_passes": True if exchange is not None and exchange.first_pass_only else None,
@@ -65,6 +66,25 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
             "time_unit": "ms",
         },
     )
+
+
+def class_names(recording: Recording) -> dict[str, str] | None:
+    """Find what each label is called, where the trials have names and these are one for each label.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> recording = ann2neo.from_array(np.eye(3, dtype=bool), labels=[1, 0, 1])
+    >>> named = recording.trials.assign(label_name=["dog", "cat", "dog"])
+    >>> class_names(replace(recording, trials=named)), class_names(recording)
+    ({'0': 'cat', '1': 'dog'}, None)
+    """
+    trials = recording.trials
+    if not {"label", "label_name"} <= set(trials.columns):
+        return None
+    pairs = sorted(set(zip(trials["label"].tolist(), map(str, trials["label_name"].tolist()))))
+    names = {str(label): name for label, name in pairs}
+    return names if len(names) == len(pairs) else None
 
 
 def _windows(recording: Recording, windows: Any, within: str | None) -> Windows:

@@ -10,6 +10,7 @@ import click
 from ann2neo.cli.analyzing import analyze, compare
 from ann2neo.cli.collection import collect
 from ann2neo.cli.exporting import export
+from ann2neo.cli.frames import user_frames
 from ann2neo.cli.models import fit, simulate
 from ann2neo.cli.sharing import share
 from ann2neo.cli.showing import demo, info
@@ -18,13 +19,14 @@ from ann2neo.errors import Ann2NeoError
 
 __all__ = ["commands", "main"]
 
+EXIT_USER_CODE = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 EXIT_ENDED = 143
 
 
 def main() -> None:
-    """Run a command; an error of ours is a message and exit code 2, never a traceback."""
+    """Run a command; an error of ours is a message and exit code 2, one of the user's code ends in its last lines, never a long traceback."""
     signal.signal(signal.SIGTERM, _end)
     try:
         commands(standalone_mode=False)
@@ -40,6 +42,17 @@ def main() -> None:
         ended = any(isinstance(one, Terminated) for one in (interruption, cause, interruption.__context__))
         say(f"{'Ended' if ended else 'Interrupted'}: {kept}", err=True)
         sys.exit(EXIT_ENDED if ended else EXIT_INTERRUPTED)
+    except Exception as error:
+        frames = user_frames(error)
+        if not frames:
+            raise
+        say(
+            "\n".join(
+                [f"{type(error).__name__}: {error}", "Your own code or model raised it, or called what did:", *frames]
+            ),
+            err=True,
+        )
+        sys.exit(EXIT_USER_CODE)
 
 
 class Terminated(KeyboardInterrupt):

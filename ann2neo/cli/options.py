@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ann2neo.cli.choices import read_time
+from ann2neo.cli.data_files import is_data, read_data
 from ann2neo.cli.objects import load_object
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ notes = click.option(
     metavar="KEY=VALUE",
     help="What you know of the recording, such as epoch=3: a number or a text, in its provenance and as a column of its table.",
 )
+tokenizer = click.option(
+    "--tokenizer", type=PATH, metavar="FOLDER", help="Folder of the tokenizer of INPUTS that are lines of text (.txt)."
+)
 batch_size = click.option(
     "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
 )
@@ -119,9 +123,11 @@ def read_steps(given: str | None) -> Any:
     return Steps("calls" if axis == "calls" else int(axis), lengths=mask or None)
 
 
-def read_inputs(reference: str, size: int) -> Any:
-    """Load inputs, which are cut into batches of this size if they are no batches."""
+def read_inputs(reference: str, size: int, *, tokenizer: Path | None = None) -> Any:
+    """Load inputs of a file of data or of Python, which are cut into batches of this size if they are no batches."""
     from ann2neo.capture import Inputs
 
+    if is_data(reference):
+        return read_data(reference, batch_size=size, tokenizer=tokenizer)
     data = load_object(reference, "inputs")
     return data if isinstance(data, Inputs) else Inputs(data, batch_size=size)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ann2neo.cli import options
+from ann2neo.cli.architectures import load_model
 from ann2neo.cli.choices import read_thresholds, read_units
-from ann2neo.cli.objects import load_object
 from ann2neo.cli.records import as_json, of_blocks, of_recording, of_table, to_json
 from ann2neo.cli.terminal import say
 
@@ -104,7 +104,7 @@ def info(
 
         chosen, along, rules = read_units(units), options.read_steps(steps), read_thresholds(thresholds, on=None)
         table = plan(
-            load_object(model, "model"),
+            load_model(model, weighted=True),
             options.read_inputs(inputs, batch_size),
             layers=list(layers) or None,
             threshold=rules,

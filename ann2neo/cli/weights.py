@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ann2neo.errors import FormatError, ModelError
+from ann2neo.errors import FormatError, MissingPackage, ModelError
+from ann2neo.extras import require
 
 # What wrappers put before every name.
 WRAPPERS = ("module.", "_orig_mod.")
 
 
-def with_weights(model: Any, weights: Path | None) -> Any:
+def with_weights(model: Any, weights: Path | None, *, prefix: str = "") -> Any:
     """Load a state dict, which may be the only one in a dictionary, and be that of a data-parallel or compiled wrapper of the model.
+
+    Parameters
+    ----------
+    model
+        What gets the weights.
+    weights
+        A file of torch, a ``.safetensors`` file, or a folder of either, also in several parts with an index.
+    prefix
+        What stands before the names of the model in the file, such as "net." in a checkpoint of Lightning; what has other names is left out.
 
     Raises
     ------
@@ -24,7 +35,7 @@ def with_weights(model: Any, weights: Path | None) -> Any:
     """
     if weights is None:
         return model
-    state = _state(_read(weights), weights)
+    state = _inside(_state(_read(weights), weights), prefix, weights)
     expected = _expected(model)
     state = _unwrapped(state, expected)
     try:
@@ -35,13 +46,60 @@ def with_weights(model: Any, weights: Path | None) -> Any:
     return model
 
 
+def _inside(state: Mapping[str, Any], prefix: str, weights: Path) -> Mapping[str, Any]:
+    """Keep what begins with a prefix, without it."""
+    if not prefix:
+        return state
+    found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if not found:
+        known = sorted({key.partition(".")[0] + "." for key in state if "." in key})
+        raise ModelError(
+            f"no weight of {weights} begins with {prefix!r} (they begin with {_listed(map(repr, known))}).",
+            "The model would have no weights.",
+            "Give one of these as --prefix.",
+        )
+    return found
+
+
+def _of_folder(folder: Path) -> Any:
+    """Read the parts that an index names, or the only file of weights."""
+    for index in sorted(folder.glob("*.index.json")):
+        try:
+            parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            raise FormatError(f"{index} is no index of weights.", "They are not found.", "Save them again.") from error
+        outside = [part for part in parts if Path(str(part)).name != part]
+        if outside:
+            raise FormatError(
+                f"{index} names {outside[0]!r}, which lies elsewhere.",
+                "Only what lies in the folder is read.",
+                "Get the folder again from a source that you trust.",
+            )
+        return {key: value for part in parts for key, value in _read(folder / part).items()}
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    if len(files) != 1:
+        raise FormatError(
+            f"{folder} holds {len(files)} files of weights and no index.",
+            "It is unclear which the model is to have.",
+            "Give the file itself.",
+        )
+    return _read(files[0])
+
+
 def _read(weights: Path) -> Any:
     import torch
 
+    if weights.is_dir():
+        return _of_folder(weights)
     if not weights.is_file():
         raise FormatError(f"there is no file {weights}.", "The model has no weights.", "Check the name and the folder.")
     try:
+        if weights.suffix == ".safetensors":
+            safetensors: Any = require("safetensors.torch", to="A .safetensors file")
+            return safetensors.load_file(weights)
         return torch.load(weights, map_location="cpu", weights_only=True)
+    except MissingPackage:
+        raise
     # A file of anything else fails in as many ways as there are files.
     except Exception as error:
         raise FormatError(
@@ -120,7 +178,10 @@ def _cure(missing: list[str], unexpected: list[str]) -> str:
         prefix = long[0].removesuffix(short[0]) if short and long and long[0].endswith(short[0]) else ""
         if prefix and [prefix + key for key in short] == long:
             owner = "the model" if ours else "the file"
-            return f"The names differ by {prefix!r} before those of {owner}: give the model of which these are the weights, or rename them."
+            cure = (
+                "give the model of which these are the weights, or rename them" if ours else f"give --prefix {prefix}"
+            )
+            return f"The names differ by {prefix!r} before those of {owner}: {cure}."
     return ""
 
 
