@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ann2neo.trains import from_block, to_block
     from ann2neo.xarrays import to_xarray
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Ann2NeoError": "errors",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from ann2neo import __version__
+
 
 def software(*packages: str) -> str:
-    """List our version and those of some packages, as in ``ann2neo 0.1.0, torch 2.13.0``.
+    """List our version and those of some packages, as in ``ann2neo 0.2.0, torch 2.13.0``.
 
     Examples
     --------
@@ -19,6 +21,8 @@ def software(*packages: str) -> str:
 
 @cache
 def _version(package: str) -> str:
+    if package == "ann2neo":
+        return __version__
     try:
         return version(package)
     except PackageNotFoundError:

@@ -78,6 +78,9 @@ def test_the_version_is_the_one_of_the_package():
     """One version: the package has it, the installation takes it from there, the citation says the same."""
     assert 'version = { attr = "ann2neo.__version__" }' in (ROOT / "pyproject.toml").read_text()
     assert f"version: {ann2neo.__version__}" in (ROOT / "CITATION.cff").read_text()
+    released = re.findall(r"^## (\d\S+) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0][0] == ann2neo.__version__
+    assert f"date-released: {released[0][1]}" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_nothing_lies_beside_the_top_level_names():

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from ann2neo import __version__
 from ann2neo.cli.analyzing import analyze, compare
 from ann2neo.cli.collection import collect
 from ann2neo.cli.exporting import export
@@ -69,7 +70,7 @@ def _notes(error: BaseException) -> str:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="ann2neo")
+@click.version_option(__version__, prog_name="ann2neo")
 def commands() -> None:
     """Export activations of neural networks as spike trains, analyze them with Elephant, share them.
 
