@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-
-from ann2neo import __version__
 
 
 def software(*packages: str) -> str:
@@ -22,7 +21,7 @@ def software(*packages: str) -> str:
 @cache
 def _version(package: str) -> str:
     if package == "ann2neo":
-        return __version__
+        return sys.modules["ann2neo"].__version__  # whose imports for type checkers are those of every room
     try:
         return version(package)
     except PackageNotFoundError:
