@@ -35,13 +35,15 @@ def simulated(model, n_units, seed=0, rate=0.3):
 @pytest.mark.parametrize("model", ["rate", "label", "markov"])
 @pytest.mark.parametrize("rate", [0.05, 0.3])
 def test_a_model_that_holds_is_rejected_at_the_nominal_level(model, rate, slow):
-    """With parameters estimated from the same spikes, over ragged steps, passes and unknown labels, 5 % are rejected."""
+    """With parameters estimated from the same spikes, over ragged steps, passes and unknown labels, 5 % are rejected; with few spikes fewer, never more."""
     n_units = 2000 if slow else 300
     table = rescaled(simulated(model, n_units, rate=rate), model, n_draws=59)
     p = table["ks_p"].dropna()
     assert p.size > n_units / 2
     for level in (0.05, 0.5):
-        assert abs((p <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / p.size)
+        lowest = level / 3 if rate < 0.1 else level
+        deviation = 4 * np.sqrt(level * (1 - level) / p.size)
+        assert lowest - deviation < (p <= level).mean() < level + deviation
 
 
 @pytest.mark.parametrize("model", ["rate", "label", "markov"])

@@ -44,7 +44,8 @@ def rescaled(
 
     ``ks`` is the largest distance between the distribution of z and the uniform law (Kolmogorov, Smirnov). As its parameters were estimated from the same spikes, its law
     is found by parametric bootstrap: the unit is drawn ``n_draws`` times from its model, the model is estimated again from each, and ``ks_p`` = (1 + number of draws with a
-    distance at least as large) / (1 + number of draws); draws without a spike are not counted. The smallest p is 1 / (1 + n_draws). ``ks_bound`` is the distance
+    distance at least as large) / (1 + number of draws); draws without a spike are not counted. The smallest p is 1 / (1 + n_draws). With few spikes of a condition or
+    context the test is conservative: 2.6 % (``markov``, all units) to 4 % instead of 5 % at a rate of 0.05 in 900 bins. ``ks_bound`` is the distance
     that 5 % of draws exceed: what a QQ plot may stray from the diagonal. ``rescaled[0.05]``, ..., ``rescaled[0.95]`` are quantiles of z (linear between order
     statistics): the QQ plot.
 
