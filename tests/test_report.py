@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,7 +15,7 @@ from unit_tables import network
 import ann2neo
 from ann2neo import figures
 from ann2neo.errors import FormatError, InputsError, OutputExists
-from ann2neo.report import MAX_ROWS, Picture, Section, Table, write_report
+from ann2neo.report import MAX_ROWS, Fact, Picture, Section, Table, write_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -56,24 +58,34 @@ def page(tmp_path, picture) -> Page:
             paragraphs=["Where they lie."],
             figures=[Picture(png=picture, caption="Rates <by> layer", alt='Three "violins" & means')],
         ),
-        Section(heading="Summary", tables=[Table(frame=ann2neo.summarize(network(0)), caption="Indicators")]),
+        Section(
+            heading="Summary",
+            tables=[
+                Table(
+                    frame=ann2neo.summarize(network(0)), caption="Indicators", definitions={"cv_mean": "Mean of 'CV'."}
+                )
+            ],
+        ),
         Section(heading="<script>alert(1)</script>", paragraphs=["a < b & c"]),
     ]
     path = write_report(
         tmp_path / "r.html",
         title="Fire & rate",
         sections=sections,
-        lead=["In short."],
+        lead=["In short: `a < b`."],
+        facts=[Fact(value="120", name="units")],
+        limits=["Much."],
+        files={"a b.csv": "A table."},
         provenance={"weights_sha256": "ab" * 32, "layers": ["fc1", "fc2"]},
     )
     return Page(path.read_text(encoding="utf-8"))
 
 
 def test_nothing_comes_from_elsewhere(page):
-    """No script, no link but into the page, no image but inside it: the page works from a disconnected disk."""
-    assert not page.all("script")
+    """No script from elsewhere, no link but to files beside the page, no image but inside it: the page works from a disconnected disk."""
+    assert page.all("script") == [{}]
     assert not page.all("link")
-    assert all(a["href"].startswith("#section-") for a in page.all("a"))
+    assert [a["href"] for a in page.all("a")] == ["a%20b.csv"]
     assert all(i["src"].startswith("data:image/png;base64,") for i in page.all("img"))
     assert "http" not in str([attrs for _, attrs in page.tags])
 
@@ -96,11 +108,15 @@ def test_text_is_escaped_and_never_run(page):
 
 def test_tables_scroll_and_have_heads_with_units(page):
     """Each table lies in a region that scrolls; heads carry units of measure, also of means and variances; there is one cell per value."""
-    assert any(div.get("class") == "wide" and div.get("aria-label") == "Indicators" for div in page.all("div"))
+    assert any(div.get("class") == "wide" and div.get("aria-label") == "Table 1" for div in page.all("div"))
     summary = ann2neo.summarize(network(0))
     assert len(page.all("td")) == summary.size
     assert {"firing rate mean (Hz)", "firing rate var (Hz²)", "fano mean"} <= set(page.words)
-    assert f"{summary['fano_mean'].iloc[0]:.3g}" in page.words
+    assert "Indicators" in page.words
+    assert {f"{value:.3f}" for value in summary["cv_mean"]} <= set(page.words)
+    assert {td["data-n"] for td in page.all("td") if "data-n" in td} >= {repr(float(v)) for v in summary["fano_mean"]}
+    assert [span["title"] for span in page.all("span") if "title" in span] == ["Mean of 'CV'."]
+    assert "Mean of 'CV'." in page.words
 
 
 def test_provenance_is_in_the_footer(page):
@@ -143,3 +159,49 @@ def test_a_picture_needs_an_image_and_words():
         Picture(png=b"GIF89a", caption="c", alt="a")
     with pytest.raises(InputsError, match="no alternative text"):
         Picture(png=b"\x89PNG....", caption="c", alt=" ")
+
+
+def test_the_page_opens_with_what_was_found(page):
+    """One main landmark; a sentence, numbers and what they do not show come before the first section; backticks are code."""
+    assert len(page.all("main")) == 1
+    words = [word for word in page.words if word]
+    first = words.index("Rates")
+    assert {"In short:", "a < b", "units", "120", "What this does not show", "Much."} <= set(words[:first])
+    assert "A table." in words[first:]
+    assert page.all("code") == [{}]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_click_sorts_and_nothing_is_wider_than_a_phone(tmp_path, picture):
+    """In a browser: heads become buttons that sort by value, undefined last; at 390 pixels nothing overflows."""
+    frame = pd.DataFrame(
+        {"name": ["a", "b", "c"], "x": [10.0, np.nan, 9.5]} | {f"column_{i}": [1.5, 2.5, 3.5] for i in range(12)}
+    )
+    probe = (
+        "document.querySelectorAll('thead button')[1].click();"
+        "document.title = [...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent).join('')"
+        " + (document.documentElement.scrollWidth > document.documentElement.clientWidth ? ' wide' : ' fits');"
+    )
+    sections = [
+        Section(
+            heading="h",
+            figures=[Picture(png=picture, caption="c", alt="a")],
+            tables=[Table(frame=frame, caption="c " * 90)],
+        )
+    ]
+    path = write_report(tmp_path / "r.html", title="t", sections=sections)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("</body>", f"<script>{probe}</script></body>"), encoding="utf-8")
+    chromium = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,800", "--dump-dom", path.as_uri()]
+    done = subprocess.run([*chromium, *options], capture_output=True, text=True, timeout=120)
+    assert "<title>cab fits</title>" in done.stdout

@@ -43,6 +43,7 @@ GROUPS = ("--against", "--mine")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
 )
+@options.figure_format
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier analysis.")
 @as_json
 @options.quiet
@@ -64,6 +65,7 @@ def analyze(
     method: str,
     seed: int,
     scheduler: str | None,
+    figure_format: str,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -94,6 +96,7 @@ def analyze(
         method=method,
         seed=seed,
         scheduler=scheduler,
+        figure_format=figure_format,
         overwrite=overwrite,
         progress=not quiet,
         say=_nothing if as_json else say,
@@ -164,6 +167,7 @@ def repeated(args: Sequence[str]) -> list[str]:
 @click.option(
     "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
 )
+@options.figure_format
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier comparison.")
 @as_json
 @options.quiet
@@ -185,6 +189,7 @@ def compare(
     method: Literal["bh", "by"],
     seed: int,
     alpha: float,
+    figure_format: str,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -216,6 +221,7 @@ def compare(
         method=method,
         seed=seed,
         alpha=alpha,
+        figure_format=figure_format,
         overwrite=overwrite,
         progress=not quiet,
         say=_nothing if as_json else say,

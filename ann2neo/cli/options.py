@@ -50,6 +50,14 @@ columns = click.option(
     metavar="COLUMNS",
     help="What the columns of a text file are: trains (a line per unit), time, 'unit,time' or 'time,unit'.",
 )
+figure_format = click.option(
+    "--format",
+    "figure_format",
+    type=click.Choice(["png", "pdf", "svg"]),
+    default="png",
+    show_default=True,
+    help="Format of the files of figures.",
+)
 engine = click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
 layers = click.option(
     "--layers",

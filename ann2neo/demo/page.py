@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ann2neo import figures
 from ann2neo.demo.networks import Network
 from ann2neo.recording import Recording
-from ann2neo.report import Picture, Section, Table, write_report
-from ann2neo.results import HOW_TO_READ, REPORT, describe, save_picture
+from ann2neo.report import Fact, Picture, Section, Table, write_report
+from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture
 from ann2neo.summary import NETWORK, summarize
 
 COLUMNS = {
@@ -24,10 +25,12 @@ COLUMNS = {
     "p_spike_mean": "p(spike)",
     "fano_mean": "Fano mean",
     "fano_var": "Fano var",
-    "fano_expected_mean": "Fano chance",
-    "label_share_mean": "eta",
-    "label_share_expected_mean": "eta chance",
+    "fano_expected_mean": "Fano expected",
+    "label_share_mean": "label share",
+    "label_share_expected_mean": "label share expected",
 }
+# Units of each layer in a raster of the page.
+RASTER_UNITS = 60
 BY_TARGET = ("fano_mean", "fano_var", "fano_expected_mean", "label_share_mean", "label_share_expected_mean")
 
 
@@ -117,49 +120,91 @@ def told_apart(by_true: pd.DataFrame, by_target: pd.DataFrame) -> list[str]:
 def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int) -> None:
     """Draw all figures and write the page."""
     (folder / "figures").mkdir()
+    groups = _by_architecture(analyzed)
+    sections = [_section(name, group, folder / "figures") for name, group in groups.items()]
     networks = [each.network for each in analyzed]
-    sections = [
-        Section(
-            heading="Networks",
-            paragraphs=[
-                "Every network was recorded over the same training images. A memorizing network has learnt a random permutation of the labels; a "
-                "generalizing one the true labels; a random one has learnt nothing."
-            ],
-            tables=[
-                Table(
-                    frame=accuracies(networks),
-                    caption="Accuracy on the target labels, the true labels, and images held out.",
-                )
-            ],
-        ),
-        *[_section(name, group, folder / "figures") for name, group in _by_architecture(analyzed).items()],
-        Section(heading="How to go on", paragraphs=[CAUTION.replace("\n", " "), FILES]),
-    ]
+    (first, hero), *_ = [(section, section.figures[0]) for section in sections]
+    sections[0] = replace(first, figures=first.figures[1:])
     write_report(
         folder / REPORT,
         title="Memorizing and generalizing networks as spike trains",
-        lead=[HOW_TO_READ],
-        sections=sections,
+        lead=[_recorded(analyzed), *[line for group in groups.values() for line in _found(group)]],
+        facts=_facts(analyzed),
+        figure=hero,
+        limits=[CAUTION.replace("\n", " "), HOW_TO_READ],
+        sections=[*sections, _networks(networks)],
+        files=FILES,
         provenance={"seed": seed, **analyzed[0].recording.provenance},
     )
 
 
-FILES = (
-    "Beside this page: a .nwb file per network with all units, a .nix file with a sample of them, a table per network and kind of windows (.csv), "
-    "the figures, and bundle/, one recording as it can be published."
-)
+FILES = {
+    "bundle": "One recording as it can be published: data card, check sums, citation.",
+    "mlp-memorizing.nwb": "A network with all its units; the others lie beside it, and a sample of each as .nix.",
+    "mlp-memorizing-by-label.csv": "Its table over windows of one true label each; others by network and kind of windows.",
+    "figures": "All figures.",
+}
+
+
+def _recorded(analyzed: Sequence[Analyzed]) -> str:
+    """Tell what was trained and recorded."""
+    recording = analyzed[0].recording
+    return (
+        f"{len(analyzed)} small networks were recorded over the same {len(recording.trials):,} images of digits: random ones have learnt nothing, generalizing ones the true "
+        "labels, memorizing ones a random permutation of them. Each unit's activation above its threshold is a spike, and each image a bin."
+    )
+
+
+def _found(group: Sequence[Analyzed]) -> list[str]:
+    """Tell what tells the memorizing network of an architecture from the generalizing one, all layers together."""
+    whole = [
+        line
+        for line in told_apart(indicators(group, "label"), indicators(group, "target_label"))
+        if line.startswith("all layers")
+    ]
+    return [f"{group[0].network.architecture.upper()}, {line}" for line in whole]
+
+
+def _facts(analyzed: Sequence[Analyzed]) -> list[Fact]:
+    """Count networks, units and images, and name what memorizing and generalizing networks get right."""
+    units = sum(each.recording.n_units for each in analyzed)
+    shown = [state for state in ("generalizing", "memorizing") if any(each.network.state == state for each in analyzed)]
+    right = {s: [each.network.accuracies["held out"] for each in analyzed if each.network.state == s] for s in shown}
+    silent = {
+        s: [each.tables["label"]["quality"] == "silent" for each in analyzed if each.network.state == s] for s in shown
+    }
+    return [
+        Fact(value=str(len(analyzed)), name="networks"),
+        Fact(value=f"{units:,}", name="units"),
+        Fact(value=f"{len(analyzed[0].recording.trials):,}", name="images"),
+        *[
+            Fact(value=f"{np.mean(right[s]):.0%}", name=f"new images right, {s}, mean of {len(right[s])} networks")
+            for s in shown
+        ],
+        *[Fact(value=f"{pd.concat(silent[s]).mean():.0%}", name=f"silent units, {s}") for s in shown],
+    ]
+
+
+def _networks(networks: Sequence[Network]) -> Section:
+    caption = "Accuracy on the target labels, the true labels, and images held out."
+    return Section(heading="How the networks were trained", tables=[Table(frame=accuracies(networks), caption=caption)])
 
 
 def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Section:
     by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
+    shown, more = _pictures(architecture, group, folder)
+    meanings = definitions(list(COLUMNS))
     return Section(
-        heading=architecture.upper(),
-        paragraphs=[describe(group[0].tables["label"]) + ".", *told_apart(by_true, by_target)],
-        figures=list(_pictures(architecture, group, folder)),
+        heading=f"{architecture.upper()}: layer by layer",
+        paragraphs=[f"{describe(group[0].tables['label'])}."],
+        figures=shown,
+        folded="Distributions and tables",
+        more_figures=more,
         tables=[
             Table(
                 frame=by_true.rename(columns=COLUMNS),
                 caption="Indicators over windows of one true label each; all units; variances over units.",
+                definitions={COLUMNS[name]: words for name, words in meanings.items()},
             ),
             Table(
                 frame=by_target[["layer", "state", *BY_TARGET]].rename(columns=COLUMNS),
@@ -169,39 +214,27 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Sect
     )
 
 
-def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> list[Picture]:
-    """Indicators of all states, then rasters and distributions of each."""
+def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> tuple[list[Picture], list[Picture]]:
+    """Draw indicators of all states and a raster of each, side by side, then distributions."""
     summaries = {each.network.state: summarize(each.tables["label"]) for each in group}
-    panels = figures.indicators(summaries)
-    drawn: list[tuple[str, Any, str]] = [
-        (
-            "indicators",
-            panels,
-            "the paper's four indicators by layer and state, over windows of one true label each.",
-        )
-    ]
+
+    def kept(name: str, drawn: Any, caption: str) -> Picture:
+        made = save_picture(drawn, folder / f"{architecture}-{name}.png", caption)
+        return replace(made, file=f"figures/{made.file}")
+
+    words = "the paper's four indicators by layer and state, over windows of one true label each. Red bars are what chance predicts."
+    first = kept("indicators", figures.indicators(summaries), f"{architecture.upper()}: {words}")
+    rasters, more = [], []
     for each in group:
-        state, shown = each.network.state, each.recording.arrange("label")
-        drawn += [
-            (f"{state}-raster", figures.raster(shown), f"{state}: spikes of all layers, inputs sorted by true label."),
-            (
-                f"{state}-fano",
-                figures.fano(each.tables["label"]),
-                f"{state}: Fano factors over windows of one true label each.",
-            ),
-        ]
+        state = each.network.state
+        drawn = figures.raster(each.recording.arrange("label"), units=RASTER_UNITS)
+        rasters.append(kept(f"{state}-raster", drawn, f"{state}: spikes, images sorted by true label."))
+        caption = f"{state}: Fano factors over windows of one true label each."
+        more.append(kept(f"{state}-fano", figures.fano(each.tables["label"]), caption))
     last = group[-1]
-    drawn.append(
-        (
-            "memorizing-fano-rate",
-            figures.fano_against_rate(last.tables["label"]),
-            f"{last.network.state}: Fano factor against firing, beside chance.",
-        )
-    )
-    return [
-        save_picture(ax, folder / f"{architecture}-{name}.png", f"{architecture}, {caption}")
-        for name, ax, caption in drawn
-    ]
+    caption = f"{last.network.state}: Fano factor against firing, beside chance."
+    more.append(kept("memorizing-fano-rate", figures.fano_against_rate(last.tables["label"]), caption))
+    return [first, *rasters], more
 
 
 def _by_architecture(analyzed: Sequence[Analyzed]) -> dict[str, list[Analyzed]]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+DECADES, MAX_DECIMALS = 1e4, 6
+
 
 def format_number(value: object) -> str:
     """Write a cell of a table: three significant digits, whole numbers whole, nothing that is undefined as a number.
@@ -24,6 +26,27 @@ def format_number(value: object) -> str:
     if isinstance(value, (float, np.floating)):
         return _format_float(float(value))
     return "–" if value is None or value is pd.NA else str(value)
+
+
+def format_column(column: pd.Series) -> list[str]:
+    """Write the numbers of a column with the same decimals, so that they line up: three digits of the median number; each by itself where they span four decades.
+
+    Examples
+    --------
+    >>> format_column(pd.Series([0.3, 0.56, 0.458, float("nan")])), format_column(pd.Series([11.0, 10.64]))
+    (['0.300', '0.560', '0.458', '–'], ['11.0', '10.6'])
+    >>> format_column(pd.Series([2e-9, 0.5])), format_column(pd.Series([1200, 3]))
+    (['2e-09', '0.5'], ['1,200', '3'])
+    """
+    values = column.tolist()
+    numbers = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
+    whole = all(v == int(v) for v in numbers)
+    if not pd.api.types.is_float_dtype(column) or not numbers or whole:
+        return [format_number(value) for value in values]
+    decimals = max(2 - math.floor(math.log10(sorted(numbers)[len(numbers) // 2])), 0)
+    if max(numbers) > DECADES * min(numbers) or decimals > MAX_DECIMALS:
+        return [format_number(value) for value in values]
+    return [f"{value:,.{decimals}f}" if math.isfinite(value) else format_number(value) for value in values]
 
 
 def _format_float(value: float) -> str:

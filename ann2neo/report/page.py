@@ -11,11 +11,12 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup, escape
 
 from ann2neo.atomic import complete_or_absent
-from ann2neo.report.numbers import format_number, unit_of
-from ann2neo.report.parts import MAX_ROWS, Section, Table
-from ann2neo.report.template import TEMPLATE
+from ann2neo.report.numbers import format_column, unit_of
+from ann2neo.report.parts import MAX_ROWS, Fact, Picture, Section, Table
+from ann2neo.report.template import SCRIPT, STYLE, TEMPLATE
 from ann2neo.versions import software
 
 PNG_WIDTH = slice(16, 20)
@@ -27,10 +28,16 @@ def write_report(
     title: str,
     sections: Sequence[Section],
     lead: Sequence[str] = (),
+    facts: Sequence[Fact] = (),
+    figure: Picture | None = None,
+    limits: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a report as one HTML page that needs no other file, no network and no scripts.
+    """Write a report as one HTML page that needs no other file and no network.
+
+    It opens with what was recorded and found, a row of numbers, one figure and what it does not show. The only script sorts tables; without it everything can be read.
 
     The page is complete or not there: it is written under another name and moved into place.
 
@@ -43,7 +50,15 @@ def write_report(
     sections
         Its parts, in order.
     lead
-        Paragraphs above the first section: the result in short.
+        Paragraphs above the first section: what was recorded and what was found.
+    facts
+        Numbers below these.
+    figure
+        The figure that shows the result.
+    limits
+        What the result does not show, and how it is to be read.
+    files
+        Names of the files beside the page, and what they hold.
     provenance
         What made the result; versions of the software and the time are added.
     overwrite
@@ -69,8 +84,14 @@ def write_report(
     page = _template().render(
         title=title,
         lead=lead,
+        facts=facts,
+        figure=figure,
+        limits=limits,
+        files=files or {},
         sections=sections,
         provenance=_provenance(provenance or {}),
+        style=STYLE,
+        script=SCRIPT,
         base64=lambda png: base64.b64encode(png).decode("ascii"),
         half_width=_half_width,
         heads=_heads,
@@ -82,24 +103,52 @@ def write_report(
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["prose"] = _prose
     return environment.from_string(TEMPLATE)
 
 
-def _heads(table: Table) -> list[tuple[str, bool]]:
+def _prose(text: str) -> Markup:
+    """Escape text and show what is between backticks as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+
+
+def _heads(table: Table) -> list[tuple[str, bool, str]]:
     frame = table.frame
     units = frame.attrs.get("units", {})
     names = [f"{c} ({unit})" if (unit := unit_of(str(c), units)) else str(c) for c in frame.columns]
-    return [(name.replace("_", " "), _is_number(frame.iloc[:, i])) for i, name in enumerate(names)]
+    return [
+        (name.replace("_", " "), _is_number(frame.iloc[:, i]), table.definitions.get(str(frame.columns[i]), ""))
+        for i, name in enumerate(names)
+    ]
 
 
-def _rows(table: Table) -> list[list[tuple[str, bool]]]:
+def _rows(table: Table) -> list[list[tuple[str, bool, str]]]:
     frame = table.frame.iloc[:MAX_ROWS]
     columns = [
-        [(format_number(value), _is_number(frame.iloc[:, i])) for value in frame.iloc[:, i].tolist()]
+        [
+            (text, _is_number(frame.iloc[:, i]), value)
+            for text, value in zip(format_column(frame.iloc[:, i]), _keys(frame.iloc[:, i]))
+        ]
         for i in range(frame.shape[1])
     ]
     return [list(row) for row in zip(*columns)]
+
+
+def _keys(column: pd.Series) -> list[str]:
+    """What rows are sorted by: the number itself, not its text."""
+    return (
+        [repr(float(value)) if pd.notna(value) else "" for value in column]
+        if _is_number(column)
+        else [""] * len(column)
+    )
 
 
 def _is_number(column: pd.Series) -> bool:

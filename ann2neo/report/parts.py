@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -23,12 +23,15 @@ class Picture:
     caption
         What is to be seen and how it is to be read, below the figure.
     alt
-        The same for a reader who cannot see it.
+        What it shows, for a reader who cannot see it.
+    file
+        Name of the file beside the page that holds it, which the caption then links to; None if there is none.
     """
 
     png: bytes
     caption: str
     alt: str
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if not self.png.startswith(b"\x89PNG"):
@@ -45,7 +48,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table in a report: numbers are rounded to three digits, and units of measure are taken from ``frame.attrs["units"]``.
+    """A table in a report: numbers of a column have the same decimals, and units of measure are taken from ``frame.attrs["units"]``.
 
     Parameters
     ----------
@@ -53,10 +56,13 @@ class Table:
         The rows; only the first 500 are shown.
     caption
         What they are.
+    definitions
+        What a column is, by its name: shown at its head and listed below the table.
     """
 
     frame: pd.DataFrame
     caption: str
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_left_out(self) -> int:
@@ -65,8 +71,24 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A number at the head of a page.
+
+    Parameters
+    ----------
+    value
+        The number, as it is written.
+    name
+        What it counts or measures.
+    """
+
+    value: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a report: what is said, then figures, then tables.
+    """A part of a report: what is said, then figures side by side, then tables.
 
     Parameters
     ----------
@@ -78,9 +100,15 @@ class Section:
         Pictures, below the text.
     tables
         Tables, below the pictures.
+    folded
+        What the heading of further figures and tables is, which open at a click; None shows all.
+    more_figures
+        Figures that are folded.
     """
 
     heading: str
     paragraphs: Sequence[str] = ()
     figures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+    folded: str | None = None
+    more_figures: Sequence[Picture] = ()

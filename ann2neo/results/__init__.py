@@ -3,6 +3,7 @@
 from ann2neo.results.contrasts import compare_files
 from ann2neo.results.files import analyze_files
 from ann2neo.results.fits import fit_file, simulate_folder
+from ann2neo.results.opening import definitions, facts, found, recorded
 from ann2neo.results.pages import (
     HOW_TO_READ,
     REPORT,
@@ -21,11 +22,15 @@ __all__ = [
     "Result",
     "analyze_files",
     "compare_files",
+    "definitions",
     "describe",
     "drawings",
     "fit_file",
+    "facts",
+    "found",
     "picture",
     "printed",
+    "recorded",
     "save_picture",
     "section",
     "simulate_folder",

@@ -14,12 +14,12 @@ from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare
 from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
-from ann2neo.ownership import results
-from ann2neo.report import Section, Table, write_report
+from ann2neo.ownership import results, sha256
+from ann2neo.report import Fact, Section, Table, write_report
 from ann2neo.results.files import analyze_file, name_of
 from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, save_picture
 from ann2neo.results.sources import SOURCE, counted_once, taken_apart
-from ann2neo.summary import is_summary, summary_of
+from ann2neo.summary import NETWORK, is_summary, summary_of
 from ann2neo.tables import SUFFIXES, read_table, write_table
 
 SHOWN = ("layer", "population", "indicator", "mean_", "hedges_g", "auc", "p", "p_corrected", "fits_")
@@ -42,6 +42,7 @@ def compare_files(
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
     alpha: float = 0.05,
+    figure_format: str = "png",
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
@@ -59,6 +60,8 @@ def compare_files(
         How recordings are analyzed; refused for tables, which were measured already.
     method, seed, alpha
         As for `ann2neo.compare`.
+    figure_format
+        Format of the file of the figure: "png", "pdf" or "svg"; the page holds an image of its own.
     overwrite
         Whether the folder of an earlier comparison may be replaced.
     progress
@@ -91,7 +94,7 @@ def compare_files(
         say("\n".join(found.attrs["verdicts"]))
         say("\n" + brief(found).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
         if part is not None:
-            _write(found, tables, groups, part)
+            _write(found, tables, groups, part, figure_format)
     if out is not None:
         say(f"\n{out / REPORT} shows it all.")
     return found
@@ -155,17 +158,27 @@ _MEASURED = ("windows", "within", "order", "bin_size_ms")
 
 
 def _write(
-    found: pd.DataFrame, tables: Mapping[str, list[pd.DataFrame]], groups: Mapping[str, Sequence[Path]], folder: Path
+    found: pd.DataFrame,
+    tables: Mapping[str, list[pd.DataFrame]],
+    groups: Mapping[str, Sequence[Path]],
+    folder: Path,
+    figure_format: str,
 ) -> None:
     folder.mkdir()
     write_table(found, folder / "comparison.csv")
     summaries = {name: [summary_of(table) for table in each] for name, each in tables.items()}
     caption = "Indicators by layer: a mark for each network, lines through the means of each kind; all units."
-    shown = save_picture(figures.indicators(summaries), folder / "indicators.png", caption)
+    shown = save_picture(
+        figures.indicators(summaries),
+        folder / f"indicators.{figure_format}",
+        caption,
+        " ".join(found.attrs["verdicts"]),
+    )
     networks = pd.DataFrame([(name, str(path)) for name, each in groups.items() for path in each])
     sections = [
-        Section(heading="What the comparison supports", paragraphs=found.attrs["verdicts"], figures=[shown]),
-        Section(heading="All numbers", tables=[Table(frame=brief(found), caption=CAPTION)]),
+        Section(
+            heading="All numbers", tables=[Table(frame=brief(found), caption=CAPTION, definitions=_meanings(found))]
+        ),
         Section(
             heading="Networks",
             tables=[Table(frame=networks.set_axis(["kind", "file"], axis=1), caption="What was compared.")],
@@ -174,7 +187,65 @@ def _write(
     write_report(
         folder / REPORT,
         title="Networks: " + " against ".join(found.attrs["contrast"] or groups),
-        lead=[HOW_TO_READ],
+        lead=[_sentence(verdict) for verdict in found.attrs["verdicts"]],
+        facts=_facts(found, tables),
+        figure=shown,
+        limits=[LIMITS, HOW_TO_READ],
         sections=sections,
-        provenance={str(key): value for key, value in found.attrs.items() if key != "verdicts"},
+        files={
+            "comparison.csv": "All numbers of the comparison, a row for each layer, population and indicator.",
+            shown.file or "": "The figure.",
+        },
+        provenance=_provenance(found, groups),
     )
+
+
+LIMITS = "The network is the replicate: what is said of kinds of networks rests on how many were compared, not on how many units they have. A difference that is not found is not shown to be absent."
+MEANINGS = {
+    "hedges_g": "Difference of the means over networks (first minus second kind) in pooled standard deviations, corrected for small numbers (Hedges' g).",
+    "auc": "Probability that a network of the first kind has a larger value than one of the second; 0.5 tells nothing.",
+    "p": "p value of a permutation test over networks, two-sided.",
+    "p_corrected": "p, corrected for all rows of this table.",
+}
+
+
+def _meanings(found: pd.DataFrame) -> dict[str, str]:
+    """Tell what the columns of a comparison are."""
+    known = {name: words for name, words in MEANINGS.items() if name in found}
+    means = {
+        name: f"Mean over the networks of {name.removeprefix('mean_')}."
+        for name in map(str, brief(found))
+        if name.startswith("mean_")
+    }
+    return means | known
+
+
+def _sentence(verdict: str) -> str:
+    """Begin a verdict as a sentence: its layer is named as one."""
+    layer, colon, rest = verdict.partition(": ")
+    if not colon or layer == "No verdict is possible":
+        return verdict
+    return f"{'All layers together' if layer == NETWORK else f'Layer {layer}'}: {rest}"
+
+
+def _facts(found: pd.DataFrame, tables: Mapping[str, list[pd.DataFrame]]) -> list[Fact]:
+    """Count the networks of each kind, the rows, and the differences that the comparison supports."""
+    counts = [Fact(value=f"{len(each):,}", name=f"{name} networks") for name, each in tables.items()]
+    clear = int((found["p_corrected"] <= found.attrs["alpha"]).sum()) if "p_corrected" in found else 0
+    least = found.attrs.get("smallest_p")
+    return [
+        *counts,
+        Fact(value=f"{clear:,} of {len(found):,}", name="differences supported"),
+        *([] if least is None else [Fact(value=f"{least:.2g}", name="smallest p possible")]),
+    ]
+
+
+def _provenance(found: pd.DataFrame, groups: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Name the files with their check sums, and how they were compared; numbers are rounded, empty entries are left out."""
+    files = {
+        f"{name}: {path.name}": sha256(path) if path.is_file() else "a folder"
+        for name, each in groups.items()
+        for path in each
+    }
+    how = {str(key): value for key, value in found.attrs.items() if key != "verdicts" and value not in ({}, [], "")}
+    return files | {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in how.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results
 from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
+from ann2neo.results.opening import facts, provenance_of, recorded
+from ann2neo.results.opening import found as measured
 from ann2neo.results.pages import REPORT, Result, describe, how_to_read, printed, save_picture, write_result
 from ann2neo.results.sources import joined
 from ann2neo.summary import summarize
@@ -39,6 +42,7 @@ def analyze_files(
     seed: int = 0,
     scheduler: str | None = None,
     said: Observation | None = None,
+    figure_format: str = "png",
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
@@ -58,6 +62,8 @@ def analyze_files(
         In which order the trials of our recordings are read; None for as stored.
     said
         What files do not say themselves: unit of time, begin and end of observation, columns of a text.
+    figure_format
+        Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
     overwrite
         Whether the folder of an earlier analysis may be replaced.
     progress
@@ -95,17 +101,24 @@ def analyze_files(
             say(f"analyzing {path}")
             found += analyze_file(path, order, said, progress=progress, **options)
         part.mkdir()
-        sections = [write_result(result, part) for result in found]
+        sections = [write_result(result, part, figure_format=figure_format) for result in found]
         if len(found) > 1:
-            sections.insert(0, _together(found, part))
+            sections.insert(0, _together(found, part, figure_format))
         for result in found:
             say(f"\n{result.name}: {describe(result.table)}\n{printed(summarize(result.table))}")
         write_report(
             part / REPORT,
             title="Spike trains of " + ", ".join(result.name for result in found),
-            lead=how_to_read(found),
-            sections=sections,
-            provenance=dict(found[0].table.attrs) if len(found) == 1 else None,
+            lead=[
+                " ".join(recorded(each.name, each.table, each.recording) for each in found),
+                " ".join(f"{f'{each.name}: ' if len(found) > 1 else ''}{measured(each.table)}" for each in found),
+            ],
+            facts=facts(found),
+            figure=sections[0].figures[0],
+            limits=how_to_read(found),
+            sections=[replace(sections[0], figures=sections[0].figures[1:]), *sections[1:]],
+            files={path.name: _words(path.name) for path in sorted(part.iterdir())},
+            provenance=provenance_of(found, {name_of(path): path for path in files}),
         )
     say(f"\n{out / REPORT} shows it all.")
     return out
@@ -120,6 +133,17 @@ def name_of(path: Path) -> str:
     ('rec', 'a\\\\udcff')
     """
     return path.stem.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _words(name: str) -> str:
+    """Tell what a file of results holds."""
+    if name.endswith("-metadata.json"):
+        return "Definitions, order and windows of that table, which `ann2neo.read_table` reads with it."
+    if name == f"{ALL}.csv":
+        return "All units of all sources in one table."
+    if name.endswith("-summary.csv"):
+        return "A row for each layer."
+    return "A row for each unit." if name.endswith(".csv") else "A figure."
 
 
 def _check_names(files: Sequence[Path]) -> None:
@@ -142,7 +166,7 @@ def _check_names(files: Sequence[Path]) -> None:
         taken |= {name.casefold(): path for name in own}
 
 
-def _together(results: Sequence[Result], folder: Path) -> Section:
+def _together(results: Sequence[Result], folder: Path, figure_format: str) -> Section:
     """Put all units in one table and one figure, each source beside its own reference."""
     tables = {result.name: result.table for result in results}
     write_table(joined(tables), folder / f"{ALL}.csv")
@@ -150,7 +174,7 @@ def _together(results: Sequence[Result], folder: Path) -> Section:
     return Section(
         heading="All sources",
         paragraphs=[f"{name}: {describe(table)}" for name, table in tables.items()],
-        figures=[save_picture(figures.beside_chance(tables), folder / f"{ALL}.png", caption)],
+        figures=[save_picture(figures.beside_chance(tables), folder / f"{ALL}.{figure_format}", caption)],
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ann2neo import figures
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
+from ann2neo.results.opening import definitions
 from ann2neo.summary import summarize
 from ann2neo.tables import write_table
 
@@ -21,6 +22,7 @@ SHOWN = (
     "label_share_mean", "label_share_expected_mean",
 )  # fmt: skip
 
+INDICATORS = "Indicators by layer, beside what chance predicts; a click on a head sorts."
 CHANCE = "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
     CHANCE
@@ -83,60 +85,96 @@ def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
     return summary[known].to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
 
 
-def write_result(result: Result, folder: Path) -> Section:
-    """Write the tables and figures of a result and give its part of the page."""
+def write_result(result: Result, folder: Path, *, figure_format: str = "png") -> Section:
+    """Write the tables and figures of a result and make its part of the page."""
     write_table(result.table, folder / f"{result.name}.csv")
     write_table(summarize(result.table), folder / f"{result.name}-summary.csv")
-    shown = [save_picture(ax, folder / f"{result.name}-{name}.png", words) for name, ax, words in drawings(result)]
+    shown = [
+        save_picture(drawn, folder / f"{result.name}-{name}.{figure_format}", words, alt)
+        for name, drawn, words, alt in drawings(result)
+    ]
     return section(result, shown)
 
 
 def section(result: Result, shown: Sequence[Picture]) -> Section:
-    """Give the part of the page that is about one result."""
+    """Make the part of the page that is about one result: figures side by side, then the indicators of its layers."""
     summary = summarize(result.table)
     known = [name for name in SHOWN if summary[name].notna().any()]
+    frame = summary[known]
+    frame.attrs = dict(result.table.attrs)
     return Section(
         heading=result.name,
-        paragraphs=[describe(result.table)],
+        paragraphs=[f"{describe(result.table)}."],
         figures=shown,
-        tables=[Table(frame=summary[known], caption="Indicators by layer; variances over units, ddof 0.")],
+        tables=[Table(frame=frame, caption=INDICATORS, definitions=definitions(known))],
     )
 
 
-def drawings(result: Result) -> list[tuple[str, Any, str]]:
-    """Draw what there is to see of one file: a name, axes and a caption for each figure."""
-    table, words = result.table, describe(result.table)
+def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
+    """Draw what there is to see of one file: a name, a drawing, how it is read, and what it shows to who cannot see it."""
+    table = result.table
     drawn = [
-        ("rates", figures.firing_rate(table), "Firing rates of the units of each layer."),
-        ("fano", figures.fano(table), f"Fano factors of the units of each layer ({words})."),
-        ("fano-rate", figures.fano_against_rate(table), "Fano factors against firing, with what chance predicts."),
+        (
+            "rates",
+            figures.firing_rate(table),
+            "How the firing rates of each layer's units are distributed. A wide place holds many units; those at 0 are silent.",
+            _ranges(table, "firing_rate", "firing rates in Hz"),
+        ),
+        (
+            "fano",
+            figures.fano(table),
+            "Fano factors by layer. Right of the red bar counts vary more over windows than those of a unit that ignores the windows.",
+            _ranges(table, "fano", "Fano factors"),
+        ),
+        (
+            "fano-rate",
+            figures.fano_against_rate(table),
+            "Fano factor against firing: brighter cells hold more units. Units that ignore the windows lie about the dashed line.",
+            _ranges(table, "fano", "Fano factors against rates"),
+        ),
         (
             "cv",
             figures.cv_against_expected(table),
-            "Coefficient of variation of the intervals against its expectation by chance.",
+            "Coefficient of variation of the intervals against what chance predicts for as many spikes; above the line intervals are more irregular.",
+            _ranges(table, "cv", "coefficients of variation"),
         ),
     ]
     if "dispersion_p" in table:
-        words = "p values of each test against the uniform distribution that they have by chance."
-        drawn.append(("p-values", figures.p_values(table), words))
+        words = (
+            "p values of each test against those of chance: above the line there are more small ones than chance makes."
+        )
+        alt = f"Curves of sorted p values of {len(table):,} units."
+        drawn.append(("p-values", figures.p_values(table), words, alt))
     return [*_of_recording(result.recording), *drawn]
 
 
-def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str]]:
+def _ranges(table: pd.DataFrame, column: str, words: str) -> str:
+    """Tell the middle 90 % of a column, for a reader who cannot see the figure."""
+    values = table[column].dropna()
+    if values.empty:
+        return f"No unit has {words}."
+    low, middle, high = values.quantile([0.05, 0.5, 0.95])
+    return f"{len(values):,} units: {words} have a median of {middle:.3g}; 90 % lie between {low:.3g} and {high:.3g}."
+
+
+def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str, str]]:
     if recording is None:
         return []
     by_label = "label" in recording.trials.columns
-    words = f"Spikes of all layers, each at equal height; inputs {'sorted by label' if by_label else 'in their order'}."
-    return [("raster", figures.raster(recording.arrange("label") if by_label else recording), words)]
+    words = f"Spikes, a row for each unit and a column for each input; inputs {'sorted by label, which is named above' if by_label else 'in their order'}."
+    share = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers) / (
+        recording.n_units * recording.n_bins
+    )
+    alt = f"Raster of {recording.n_units:,} units and {recording.n_bins:,} bins, {share:.1%} of which hold a spike."
+    return [("raster", figures.raster(recording.arrange("label") if by_label else recording), words, alt)]
 
 
-def save_picture(drawn: Any, path: Path, caption: str) -> Picture:
-    """Write a figure and give it for the page."""
-    made = picture(drawn, caption)
-    path.write_bytes(made.png)
-    return made
+def save_picture(drawn: Any, path: Path, caption: str, alt: str | None = None) -> Picture:
+    """Write a figure in the format that its name ends in, and make it a picture of the page."""
+    drawn.savefig(path)
+    return picture(drawn, caption, alt, file=path.name)
 
 
-def picture(drawn: Any, caption: str) -> Picture:
-    """Give a figure for the page."""
-    return Picture(png=figures.png(drawn), caption=caption, alt=caption)
+def picture(drawn: Any, caption: str, alt: str | None = None, *, file: str | None = None) -> Picture:
+    """Make a figure a picture of the page."""
+    return Picture(png=figures.png(drawn), caption=caption, alt=caption if alt is None else alt, file=file)

@@ -12,7 +12,7 @@ from ann2neo.analysis import analyze
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.recording import Recording
 from ann2neo.report import write_report
-from ann2neo.results import HOW_TO_READ, Result, drawings, picture, section
+from ann2neo.results import HOW_TO_READ, Result, drawings, facts, found, picture, recorded, section
 
 MOST_BINS = 100
 
@@ -34,12 +34,15 @@ def write_page(recording: Recording, path: Path, *, title: str) -> None:
     """
     table, warned = _analyzed(recording)
     result = Result(name="Units and layers", table=table, recording=recording)
-    shown = [picture(ax, caption) for _, ax, caption in drawings(result)]
+    first, *rest = [picture(drawn, caption, alt) for _, drawn, caption, alt in drawings(result)]
     write_report(
         path,
         title=title,
-        lead=[HOW_TO_READ, *warned],
-        sections=[section(result, shown)],
+        lead=[recorded("This recording", table, recording), found(table), *warned],
+        facts=facts([result]),
+        figure=first,
+        limits=[HOW_TO_READ],
+        sections=[section(result, rest)],
         provenance=recording.provenance,
     )
 

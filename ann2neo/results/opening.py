@@ -1,0 +1,129 @@
+"""The head of a page: what was recorded, what was found, numbers, and what they do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ann2neo.analysis.columns import define
+from ann2neo.errors import AnalysisError
+from ann2neo.ownership import sha256
+from ann2neo.recording import Recording
+from ann2neo.report import Fact
+from ann2neo.windows import order_words
+
+STATISTICS = {"_mean": "Mean over units: ", "_var": "Variance over units (ddof 0): "}
+OWN = {
+    "population": "all: every unit; good: units that are neither silent nor saturated and have enough spikes.",
+    "n_units": "Number of units.",
+    "n_silent": "Units without a spike.",
+}
+
+
+def recorded(name: str, table: pd.DataFrame, recording: Recording | None) -> str:
+    """Tell in a sentence what a file holds.
+
+    Parameters
+    ----------
+    name
+        What the file is called.
+    table
+        Table of `ann2neo.analyze`.
+    recording
+        The recording, where the file is ours.
+    """
+    n_layers = table["layer"].nunique()
+    layers = f"{n_layers} layer{'s' * (n_layers != 1)}"
+    if recording is None:
+        return (
+            f"{name}: {len(table):,} units in {layers if n_layers > 1 else 'one group'}, from {table.attrs['source']}."
+        )
+    n_inputs = len(recording.trials) // recording.n_passes
+    model, data = recording.provenance.get("model_class"), recording.provenance.get("dataset")
+    passes = f" in {recording.n_passes} passes" if recording.n_passes > 1 else ""
+    return (
+        f"{name}: {len(table):,} units in {layers}{f' of {model}' if model else ''} over {n_inputs:,} inputs{f' of {data}' if data else ''}{passes}, "
+        f"in {order_words(recording.trials, recording.provenance)} order."
+    )
+
+
+def found(table: pd.DataFrame) -> str:
+    """Tell in a sentence what the units do, beside what chance predicts."""
+    silent = float((table["quality"] == "silent").mean()) if len(table) else 0.0
+    parts = [f"{silent:.0%} of the units are silent"]
+    for column, words in (("fano", "Fano factor"), ("cv", "CV of intervals"), ("label_share", "label share")):
+        known = (
+            table[table[column].notna() & table[f"{column}_expected"].notna()] if column in table else table.iloc[:0]
+        )
+        if len(known):
+            value, chance = known[column].mean(), known[f"{column}_expected"].mean()
+            parts.append(f"the mean {words} is {value:#.3g} where chance predicts {chance:#.3g}")
+    return f"{'; '.join(parts)}."
+
+
+def facts(results: Sequence[Any]) -> list[Fact]:
+    """Count what was analyzed: sources, units, inputs or windows, and average what was measured of all units."""
+    tables = [result.table for result in results]
+    units = pd.concat(
+        [table[["quality", "firing_rate", "fano", "fano_expected"]] for table in tables], ignore_index=True
+    )
+    made = [Fact(value=f"{len(results):,}", name="sources")] if len(results) > 1 else []
+    made.append(Fact(value=f"{len(units):,}", name="units"))
+    recordings = [result.recording for result in results if result.recording is not None]
+    if len(recordings) == len(results) == 1:
+        made.append(Fact(value=f"{len(recordings[0].trials) // recordings[0].n_passes:,}", name="inputs"))
+    if len(units):
+        made.append(Fact(value=f"{(units['quality'] == 'silent').mean():.0%}", name="silent units"))
+    for column, name in (
+        ("firing_rate", "mean rate, Hz"),
+        ("fano", "mean Fano factor"),
+        ("fano_expected", "expected by chance"),
+    ):
+        if units[column].notna().any():
+            made.append(Fact(value=f"{units[column].mean():#.3g}".rstrip("."), name=name))
+    return made
+
+
+def definitions(columns: Sequence[Any]) -> dict[str, str]:
+    """Look up what each column of a summary is: the definition of its measure, as a mean or variance over units.
+
+    Examples
+    --------
+    >>> definitions(["n_units", "layer"])["n_units"]
+    'Number of units.'
+    >>> definitions(["fano_mean"])["fano_mean"].startswith("Mean over units: ")
+    True
+    """
+    known = {str(column): _definition(str(column)) for column in columns}
+    return {name: words for name, words in known.items() if words}
+
+
+def _definition(column: str) -> str:
+    if column in OWN:
+        return OWN[column]
+    base, before = column, ""
+    for suffix, words in STATISTICS.items():
+        if column.endswith(suffix):
+            base, before = column.removesuffix(suffix), words
+    try:
+        return f"{before}{define(base).definition}"
+    except AnalysisError:
+        return ""
+
+
+def provenance_of(results: Sequence[Any], paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Collect where every source came from: file and check sum, how it was analyzed, and what its recording says of itself."""
+    rows: dict[str, Any] = {}
+    for result in results:
+        before = f"{result.name}: " if len(results) > 1 else ""
+        path = paths.get(result.name)
+        if path is not None:
+            rows[f"{before}file"] = path.name
+            if path.is_file():
+                rows[f"{before}sha256 of the file"] = sha256(path)
+        own = {} if result.recording is None else dict(result.recording.provenance)
+        rows |= {f"{before}{key}": value for key, value in {**own, **result.table.attrs}.items()}
+    return rows
