@@ -28,6 +28,8 @@ recording = ann2neo.from_array(rng.random((60, 30)) < 0.3, labels=np.arange(60) 
 table = ann2neo.analyze(recording, progress=False)
 summary = ann2neo.summarize(table)
 history = summary[summary.population == 'all'].assign(epoch=0)
+fitted = ann2neo.models.fit(recording, progress=False)
+rescaled = ann2neo.models.rescaled(recording, fitted, model="rate", n_draws=19, progress=False)
 path = __import__('pandas').DataFrame({"trial": 0, "label": "a", "start_ms": [0.0, 1.0], "dim_1": [0.0, 1.0], "dim_2": [0.0, 2.0]})
 """
 DRAWN = (
@@ -46,6 +48,9 @@ DRAWN = (
     "figures.null_band(null_bands(recording, n_permutations=39, progress=False))",
     "figures.correlation_matrix(population.correlations(recording, n_permutations=5))",
     "figures.trajectories(path)",
+    "figures.best_models(fitted)",
+    "figures.bits_per_spike(fitted)",
+    "figures.qq(rescaled)",
 )
 
 
