@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ann2neo.tables import read_table, write_table
     from ann2neo.thresholds import MeanPlusSd, Quantile
     from ann2neo.trains import from_block, to_block
+    from ann2neo.viewer import browse
     from ann2neo.xarrays import to_xarray
 
 __version__ = "0.2.0"
@@ -45,6 +46,7 @@ _HOME = {
     "Sample": "capture",
     "Steps": "capture",
     "analyze": "analysis",
+    "browse": "viewer",
     "chance": "",
     "check": "formats.damage",
     "collect": "results.collection",
@@ -82,6 +84,7 @@ __all__ = [
     "Sample",
     "Steps",
     "analyze",
+    "browse",
     "chance",
     "check",
     "collect",

@@ -17,6 +17,7 @@ NAMES: tuple[object, ...] = (
     ann2neo.Sample,
     ann2neo.Steps,
     ann2neo.analyze,
+    ann2neo.browse,
     ann2neo.chance.DRAWS,
     ann2neo.chance.GroupSizes,
     ann2neo.chance.adjust_label_share,

@@ -195,6 +195,8 @@ CASES = {
     "surrogates.null_bands(table, progress=False)": ("RecordingError", "type DataFrame", "ann2neo.record"),
     "surrogates.jackknife(table, progress=False)": ("RecordingError", "type DataFrame", "ann2neo.record"),
     "surrogates.permute(block, seed=0)": ("RecordingError", "type Block", "ann2neo.from_block"),
+    "ann2neo.browse('rec.nwb')": ("RecordingError", "type str", "ann2neo.load"),
+    "ann2neo.browse(block)": ("RecordingError", "type Block", "ann2neo.from_block"),
     "ann2neo.share(recording, 'bundle')": ("ShareError", "a Recording was given", "ann2neo.save"),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from ann2neo.cli.collection import collect
 from ann2neo.cli.exporting import export
 from ann2neo.cli.frames import user_frames
 from ann2neo.cli.models import fit, simulate
+from ann2neo.cli.raster import browse
 from ann2neo.cli.sharing import share
 from ann2neo.cli.showing import demo, info
 from ann2neo.cli.terminal import say
@@ -83,8 +84,9 @@ def commands() -> None:
       ann2neo collect sweep/*.zarr -o sweep.csv
       ann2neo fit rec.nwb -o models
       ann2neo share rec.nwb -o bundle
+      ann2neo browse rec.nwb                                 zoom into the spikes, in a web browser
     """
 
 
-for command in (demo, export, analyze, collect, compare, fit, simulate, share, info):
+for command in (demo, export, analyze, collect, compare, fit, simulate, share, browse, info):
     commands.add_command(command)

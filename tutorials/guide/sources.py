@@ -15,7 +15,7 @@ TUTORIALS = Path(__file__).resolve().parents[1]
 
 # Every public name has its place here: one that is forgotten, or that is gone, fails the build.
 RECORD = ["record", "plan", "export", "Inputs", "Steps", "Passes", "Sample", "Quantile", "MeanPlusSd", "from_array"]
-FILES = ["load", "save", "check", "share", "Recording", "Layer"]
+FILES = ["load", "save", "check", "share", "browse", "Recording", "Layer"]
 NEO = ["to_block", "from_block", "read_block", "to_xarray"]
 ANALYZE = ["analyze", "Around", "summarize", "compare", "collect", "read_table", "write_table"]
 ERRORS = ["Ann2NeoError", "Ann2NeoWarning"]

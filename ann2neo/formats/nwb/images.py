@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Shaped, UInt8
 from pynwb.base import Images
 from pynwb.image import GrayscaleImage, RGBAImage, RGBImage
 
@@ -48,11 +48,7 @@ def stimulus_images(images: Any, recording: Recording) -> Images:
         raise RecordingError(
             f"the trials have a column {COLUMN!r} already.", "It would name the images.", "Give it another name."
         )
-    ids = np.unique(recording.trials["stimulus_id"].to_numpy(np.int64))
-    whole = _with_channels(np.asarray(images))
-    _check_number(ids, whole)
-    presented = whole[ids]
-    _check_values(presented)
+    ids, presented = _presented(images, recording)
     kind = KINDS[presented.shape[3]]
     return Images(
         name=CONTAINER,
@@ -66,6 +62,38 @@ def stimulus_images(images: Any, recording: Recording) -> Images:
             for number, image in zip(ids.tolist(), presented)
         ],
     )
+
+
+def presented_images(
+    images: Any, recording: Recording
+) -> tuple[Int[np.ndarray, " image"], UInt8[np.ndarray, "image height width channel"]]:
+    """Take the image of every input that was presented, as bytes, with the ``stimulus_id`` of each.
+
+    Raises
+    ------
+    InputsError
+        If these are no images, some are missing, or there are more than 1,000.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> ids, found = presented_images(np.ones((3, 1, 2)), ann2neo.from_array(np.eye(2, dtype=bool)))
+    >>> ids.tolist(), found.shape, found.max()
+    ([0, 1], (2, 1, 2, 1), np.uint8(255))
+    """
+    ids, presented = _presented(images, recording)
+    return ids, presented if presented.dtype == np.uint8 else np.round(255 * presented).astype(np.uint8)
+
+
+def _presented(
+    images: Any, recording: Recording
+) -> tuple[Int[np.ndarray, " image"], Shaped[np.ndarray, "image height width channel"]]:
+    ids = np.unique(recording.trials["stimulus_id"].to_numpy(np.int64))
+    whole = _with_channels(np.asarray(images))
+    _check_number(ids, whole)
+    presented = whole[ids]
+    _check_values(presented)
+    return ids, presented
 
 
 def _with_channels(images: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, "input height width channel"]:

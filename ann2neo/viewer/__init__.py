@@ -1,0 +1,8 @@
+"""The viewer: a raster in which one can zoom, in a page, in a notebook, or served on this computer for what is large."""
+
+from ann2neo.viewer.browser import Browser, browse
+from ann2neo.viewer.page import MOST_BYTES, fragment
+from ann2neo.viewer.pyramid import SIDE, Pyramid, build_pyramid, count_tile
+from ann2neo.viewer.server import serve
+
+__all__ = ["MOST_BYTES", "SIDE", "Browser", "Pyramid", "browse", "build_pyramid", "count_tile", "fragment", "serve"]

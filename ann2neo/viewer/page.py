@@ -1,0 +1,134 @@
+"""The page: markup, style and script in one file, with the bits inside or with the address that counts them."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ann2neo.errors import RecordingError
+from ann2neo.recording import Recording, as_recording
+from ann2neo.viewer.facts import deflated, known_of
+from ann2neo.viewer.rows import packed_rows
+
+# Bytes of packed bits that a page may hold: 100,000 units by 2,684 bins, or 10,000 by 26,843.
+MOST_BYTES = 32 << 20
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+
+FRAGMENT = """<style>
+{style}</style>
+<div class="ann2neo-raster" role="region" aria-label="Zoomable raster of {what}">
+<script type="application/json" class="known">{known}</script>
+<div class="bar" role="toolbar" aria-label="What is shown">
+<label class="group">show <select class="layer"></select></label>
+<label class="group">inputs <select class="order"></select></label>
+<span class="group"><button type="button" class="out" aria-label="Zoom out">−</button><button type="button" class="in" aria-label="Zoom in">+</button>
+<button type="button" class="fit" aria-label="Show everything">Fit</button></span>
+<label class="group">zoom <select class="axes"><option value="both">both axes</option><option value="inputs">inputs</option><option value="units">units</option></select></label>
+<span class="group" role="img" aria-label="Scale: share of spikes from 0 to 1, by its square root">spikes 0 <canvas class="scale" width="90" height="12"></canvas> 1</span>
+</div>
+<canvas class="plot" tabindex="0" role="application" aria-roledescription="zoomable raster"
+ aria-label="Raster of {what}. Arrow keys move, plus and minus zoom, 0 shows everything, Home and End go to the first and the last bin."></canvas>
+<div class="foot"><canvas class="stimulus" role="img" aria-label="The input at the pointer" hidden></canvas>
+<div class="words"><p class="line">Reading the spikes …</p><p class="problem" role="alert"></p><p class="summary" aria-live="polite"></p>
+<p class="help">Wheel or pinch: zoom (Shift: inputs only, Alt: units only). Drag or arrow keys: move. A pixel shows the share of spikes in all unit-bins it covers; darker, or brighter on black, is more. Where a pixel covers several labels, the stripe is grey.</p>
+</div></div>
+<noscript><p>This raster needs JavaScript, which is inside this page; nothing is loaded from elsewhere.</p></noscript>
+</div>
+<script>
+{script}</script>
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+</head>
+<body class="ann2neo-page">
+{fragment}</body>
+</html>
+"""
+
+
+def fragment(recording: Recording, *, images: Any = None) -> str:
+    """Write the zoomable raster as a piece of HTML that any page can hold: style, data, canvas and script, without anything to load.
+
+    Parameters
+    ----------
+    recording
+        What to show, as it is arranged and selected.
+    images
+        Images of the inputs; see `ann2neo.browse`.
+
+    Raises
+    ------
+    RecordingError
+        If the packed bits take more than 32 MiB.
+    InputsError
+        If these are no images, or some are missing.
+
+    Examples
+    --------
+    >>> import ann2neo
+    >>> fragment(ann2neo.from_array(np.eye(3, dtype=bool))).count("<script")
+    2
+    """
+    check_size(recording)
+    rows = packed_rows(recording, 0, recording.n_units)
+    n_spikes = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
+    return fill_fragment(recording, known_of(recording, n_spikes, images) | {"bits": deflated(rows)})
+
+
+def fill_fragment(recording: Recording, known: dict[str, Any]) -> str:
+    """Write the piece of HTML with what it knows; names come from files, and none of them is markup."""
+    here = files("ann2neo.viewer")
+    return FRAGMENT.format(
+        style=here.joinpath("style.css").read_text(encoding="utf-8"),
+        script=here.joinpath("script.js").read_text(encoding="utf-8"),
+        what=html.escape(_words(recording)),
+        known=_script_json(known),
+    )
+
+
+def whole_page(recording: Recording, filled: str) -> str:
+    """Write a page around the piece of HTML."""
+    return PAGE.format(title=html.escape(_words(recording)), policy=html.escape(POLICY), fragment=filled)
+
+
+def n_bytes(recording: Recording) -> int:
+    """Count the bytes of the packed bits of all layers."""
+    return recording.n_units * -(-recording.n_bins // 8)
+
+
+def check_size(recording: Recording) -> None:
+    """Refuse what is too large for one page.
+
+    Raises
+    ------
+    RecordingError
+        If the packed bits take more than 32 MiB, or it is no recording.
+    """
+    if n_bytes(as_recording(recording)) > MOST_BYTES:
+        raise RecordingError(
+            f"{recording!r} has {n_bytes(recording):,} bytes of packed bits; a page holds at most {MOST_BYTES:,}.",
+            "Browsers would take long to open it.",
+            "Serve it from this computer instead (`ann2neo browse FILE` without -o), or choose: recording.select(layers=..., units=slice(None, None, 10)).",
+        )
+
+
+def _words(recording: Recording) -> str:
+    layers = f"{len(recording.layers)} layer{'s' * (len(recording.layers) != 1)}"
+    return f"{recording.n_units:,} units in {layers} over {recording.n_bins:,} bins"
+
+
+def _script_json(known: dict[str, Any]) -> str:
+    """Write JSON that ends no script element, whatever a name holds."""
+    text = json.dumps(known, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,175 @@
+"""A server on this computer for one recording: the page, and tiles of counts as it asks for them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+
+from ann2neo.errors import Ann2NeoError, RecordingError
+from ann2neo.recording import Recording, as_recording
+from ann2neo.viewer.facts import known_of
+from ann2neo.viewer.page import fill_fragment, whole_page
+from ann2neo.viewer.pyramid import Cache, Pyramid, build_pyramid, count_tile
+from ann2neo.viewer.rows import bins_of, rows_by_label
+
+HOST = "127.0.0.1"
+MOST_TILE_BYTES = 64 << 20
+NAMES = ("order", "u", "b", "i", "j")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Served:
+    """A recording that is being served, until `close`.
+
+    Parameters
+    ----------
+    address
+        Where a browser on this computer finds the page. It holds a secret, so that other users of this computer cannot guess it.
+    server
+        What answers.
+    thread
+        In which it answers.
+    closed
+        Whether it stopped.
+    """
+
+    address: str
+    server: ThreadingHTTPServer = field(repr=False)
+    thread: threading.Thread = field(repr=False)
+    closed: threading.Event = field(repr=False)
+
+    def close(self) -> None:
+        """Stop answering, also to browsers that keep their connection open."""
+        self.closed.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: bool = False) -> Served:
+    """Serve the zoomable raster of a recording of any size to browsers on this computer, from a thread of this process.
+
+    Spikes are counted once, in blocks; tiles are made of these counts, or of the bits where a block is larger than a pixel. Memory is bounded: at most 128 MiB of counts for
+    each order of the inputs (by label: when it is first asked for), 128 MiB of bits and 64 MiB of tiles.
+
+    Parameters
+    ----------
+    recording
+        What to show.
+    images
+        Images of the inputs; see `ann2neo.browse`.
+    port
+        Port of 127.0.0.1; 0 for any that is free.
+    progress
+        Whether to show a progress bar while spikes are counted.
+
+    Raises
+    ------
+    RecordingError
+        If it is no recording, or the port cannot be had.
+    InputsError
+        If these are no images, or some are missing.
+
+    Examples
+    --------
+    >>> import ann2neo, urllib.request
+    >>> served = serve(ann2neo.from_array(np.eye(3, dtype=bool)))
+    >>> urllib.request.urlopen(served.address).read()[:15]
+    b'<!DOCTYPE html>'
+    >>> served.close()
+    """
+    as_recording(recording)
+    presented = build_pyramid(recording, progress=progress)
+    known = known_of(recording, presented.n_spikes, images) | {"tiles": "tile"}
+    page = whole_page(recording, fill_fragment(recording, known)).encode()
+    secret = secrets.token_urlsafe(16)
+    closed = threading.Event()
+    try:
+        server = ThreadingHTTPServer((HOST, port), _handler(secret, page, _counter(presented), closed))
+    except (OSError, OverflowError) as error:
+        raise RecordingError(
+            f"port {port} of {HOST} cannot be had ({error}).",
+            "Nothing is served.",
+            "Leave the port out, or use another one.",
+        ) from error
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="ann2neo-browse", daemon=True)
+    thread.start()
+    address = f"http://{HOST}:{server.server_port}/{secret}/"
+    return Served(address=address, server=server, thread=thread, closed=closed)
+
+
+def _counter(presented: Pyramid) -> Callable[..., bytes]:
+    """Make what counts a tile of the first or the second order, of which each is counted once."""
+    pyramids, lock, tiles = {0: presented}, threading.Lock(), Cache(MOST_TILE_BYTES)
+    recording = presented.recording
+
+    def pyramid(order: int) -> Pyramid:
+        with lock:
+            if order not in pyramids:
+                rows = rows_by_label(recording) if order == 1 else None
+                if rows is None:
+                    raise RecordingError(f"there is no order {order}.", "Nothing was counted.", "Use 0, or 1 by label.")
+                pyramids[order] = build_pyramid(recording, bins_of(recording, rows))
+            return pyramids[order]
+
+    def counts(order: int, *place: int) -> bytes:
+        tile = tiles.get((order, *place), lambda: count_tile(pyramid(order), *place))
+        return np.ascontiguousarray(tile, "<u4").tobytes()
+
+    return counts
+
+
+def _handler(
+    secret: str, page: bytes, counts: Callable[..., bytes], closed: threading.Event
+) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Answer to the page's own address, and to nobody who came by another name of this computer."""
+
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if closed.is_set():
+                self.close_connection = True
+                return None
+            asked = urlsplit(self.path)
+            host = (self.headers.get("Host") or "").rpartition(":")[0]
+            if host not in (HOST, "localhost") or not asked.path.startswith(f"/{secret}/"):
+                return self._answer(404, b"There is nothing here.", "text/plain")
+            what = asked.path.removeprefix(f"/{secret}/")
+            if what == "":
+                return self._answer(200, page, "text/html")
+            if what != "tile":
+                return self._answer(404, b"There is nothing here.", "text/plain")
+            try:
+                given = parse_qs(asked.query)
+                return self._answer(200, counts(*(int(given[name][0]) for name in NAMES)), "application/octet-stream")
+            except (KeyError, ValueError):
+                return self._answer(400, b"A tile is named by order, u, b, i and j.", "text/plain")
+            except Ann2NeoError as error:
+                return self._answer(500, str(error).encode(), "text/plain")
+
+        def _answer(self, status: int, content: bytes, kind: str) -> None:
+            # A browser that moved on hangs up.
+            with suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text") else kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Cache-Control", "private, max-age=3600" if status == 200 else "no-store")
+                self.send_header("X-Content-Type-Options", "nosniff")
+                self.send_header("Referrer-Policy", "no-referrer")
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Write nothing: a request for each tile would fill the terminal."""
+
+    return Handler
