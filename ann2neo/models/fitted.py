@@ -135,7 +135,7 @@ def fit(
     AnalysisError
         If a model, an order or a condition is unknown, or there are more than 1,000 conditions.
     WindowError
-        If the trials have no such column.
+        If the trials have no such column, or it belongs to bins (labels of steps).
 
     References
     ----------

@@ -16,7 +16,7 @@ from ann2neo.analysis.cutting import cut_time
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk, Source
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.formats.origin import origin_of
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups, count_in_stretches
@@ -194,9 +194,15 @@ def given(spikes: Any, by: str | None) -> Given:
     AnalysisError
         If no condition is known, or trains of a recording of ours lost their trials.
     WindowError
-        If there is no such column.
+        If there is no such column, or it is one of bins.
     """
     if isinstance(spikes, Recording):
+        if by is not None and by not in spikes.trials and spikes.bins is not None and by in spikes.bins:
+            raise WindowError(
+                f"{by!r} belongs to the bins of this recording (labels of steps), and not to its trials.",
+                "Labels of one input's bins cannot be dealt out one by one, as the errors and tests of a fit have it.",
+                f"Use by=None for the other models, `ann2neo.analyze(recording, windows={by!r})` for counts by label, or `ann2neo.models.to_design(recording, by={by!r})` with a GLM.",
+            )
         bins = bins_by_column(spikes.trials, by)
         # The chunks are those of analyze; windows are not used here.
         source = recording_source(spikes, "trial")
