@@ -11,7 +11,7 @@ require("torch", to="Recording a model")
 
 from ann2neo.capture.inputs import Inputs  # noqa: E402
 from ann2neo.capture.passes import Passes  # noqa: E402
-from ann2neo.capture.planning import plan  # noqa: E402
+from ann2neo.capture.plans import plan  # noqa: E402
 from ann2neo.capture.recorder import RecordOptions, export, record  # noqa: E402
 from ann2neo.capture.steps import Steps  # noqa: E402
 from ann2neo.capture.units import Sample  # noqa: E402

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Itera
 from ann2neo.capture.distributed import ALONE, Processes
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Inputs, Presentation, open_source, read_batches
-from ann2neo.capture.inputs.loaders import reads_in_its_own_way
+from ann2neo.capture.inputs.sources import reads_in_its_own_way
 from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.recording import order_sha256

@@ -30,10 +30,9 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.model.modules import original_module
-from ann2neo.capture.notes import provenance_of_notes
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.predictions import warn_of_no_predictions
-from ann2neo.capture.provenance import described
+from ann2neo.capture.provenance import described, provenance_of_notes
 from ann2neo.capture.run import run_pass
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.spikes.sinks import ObservedLayer

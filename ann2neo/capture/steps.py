@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from ann2neo.capture.inputs.masks import MASK, batch_mask
-from ann2neo.capture.model.patterns import pattern_of
+from ann2neo.capture.model.layers import pattern_of
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
 # Which positions of each input count: how many from the first one on, which of them, or all.

@@ -14,8 +14,15 @@ from ann2neo.capture.inputs.labels import (
     warn_of_unread_labels,
 )
 from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
-from ann2neo.capture.inputs.order import check_listed_lengths, draws_at_random, order_comes_again, warn_of_unknown_order
-from ann2neo.capture.inputs.presentation import Batch, Presentation, Repeated
+from ann2neo.capture.inputs.presentation import (
+    Batch,
+    Presentation,
+    Repeated,
+    check_listed_lengths,
+    draws_at_random,
+    order_comes_again,
+    warn_of_unknown_order,
+)
 from ann2neo.capture.inputs.sources import open_source
 
 __all__ = [

@@ -12,8 +12,7 @@ import torch
 
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns, step_labels
-from ann2neo.capture.inputs.order import draws_at_random
-from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams
+from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.capture.nested import arrays, parts
 from ann2neo.errors import Ann2NeoWarning, InputsError
 

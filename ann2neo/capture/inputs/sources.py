@@ -2,21 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
+from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import trial_columns
-from ann2neo.capture.inputs.loaders import loader_presentation
-from ann2neo.capture.inputs.presentation import Presentation, Readings
+from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
+from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
 from ann2neo.capture.nested import arrays
+from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import InputsError
+
+# So many inputs show whether a data set keeps their order.
+MOST_ITEMS = 8
+
+
+def loader_presentation(
+    loader: DataLoader, *, any_form: bool, n_inputs: Callable[[Any], int] | None = None
+) -> Presentation:
+    """Draw a map-style loader's order once, so that it is known whatever sampler made it.
+
+    A loader whose class reads in its own way (an ``__iter__`` of its own) is read in that way, and so is one of an iterable data set: their order is unknown.
+
+    Raises
+    ------
+    InputsError
+        If it gives no batch.
+    """
+    borrowed = borrowed_of(loader)
+    if isinstance(loader.dataset, IterableDataset):
+        return replace(_as_it_reads(loader, borrowed, None), n_streams=max(1, loader.num_workers))
+    sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
+    own = reads_in_its_own_way(loader)
+    found = _as_it_reads(loader, borrowed, draw) if own else _map_style(loader, borrowed, draw, any_form, n_inputs)
+    return found if found.draw is None else replace(found, comes_again=lambda: _comes_again(loader, sampler))
+
+
+def _map_style(
+    loader: DataLoader,
+    borrowed: Borrowed,
+    draw: Callable[[], Drawn],
+    any_form: bool,
+    n_inputs: Callable[[Any], int] | None,
+) -> Presentation:
+    drawn = draw()
+    if not drawn:
+        raise InputsError(
+            "the DataLoader gives no batch.", "There is nothing to record.", "Give at least one input (mind drop_last)."
+        )
+    # Where a sampler gives whole batches, the data set takes lists of places.
+    in_lists = loader.batch_sampler is None and all(isinstance(index, (list, tuple)) for (index,) in drawn)
+    with borrowed.used():
+        again = _reader(loader, in_lists=in_lists)
+    if in_lists:
+        return _drawn_source(again, _unwrapped(drawn), lambda: _unwrapped(draw()))
+    if loader.batch_sampler is not None:
+        _check_items(loader.dataset, drawn[0])
+        return _drawn_source(again, drawn, draw, traced=is_own(loader.collate_fn))
+    if [index for (index,) in drawn] == list(range(len(drawn))):
+        return _as_it_reads(loader, borrowed, None)
+    return _batches_of_data_set(
+        loader, again, drawn, draw, lambda raw: split_batch(raw, any_form=any_form, n_inputs=n_inputs).n_inputs
+    )
+
+
+def reads_in_its_own_way(loader: DataLoader) -> bool:
+    """Whether the class of a loader says itself how it is iterated."""
+    return any(getattr(type(loader), name) is not getattr(DataLoader, name) for name in ("__iter__", "_get_iterator"))
+
+
+def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Drawn] | None) -> Presentation:
+    return Presentation(batches=lambda first: read_borrowed(loader, borrowed, first), draw=draw, readings=Readings())
+
+
+def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Callable[[], Drawn]:
+    def draw() -> Drawn:
+        with borrowed.used():
+            return [list(batch) for batch in sampler] if in_batches else [[index] for index in sampler]
+
+    return draw
+
+
+def _comes_again(loader: DataLoader, sampler: Iterable[Any]) -> bool:
+    """Draw an order from the same generators under two global random states, which are restored."""
+    orders = []
+    with random_states_kept(seeded=True):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            orders.append(_draw(sampler, borrowed_of(loader), in_batches=loader.batch_sampler is not None)())
+    return orders[0] == orders[1]
+
+
+def _check_items(dataset: Any, drawn: list[Any]) -> None:
+    """Refuse a data set whose ``__getitems__``, by which loaders read whole batches, gives the inputs in another order than that of their places.
+
+    Raises
+    ------
+    InputsError
+        If it does with the first inputs; where they are others at each reading nothing can be said.
+    """
+    whole = getattr(dataset, "__getitems__", None)
+    if whole is None or type(dataset).__module__.startswith("torch."):
+        return
+    together, alone = [], []
+    # Some data sets read whole batches only.
+    with random_states_kept(), suppress(TypeError, NotImplementedError):
+        together = [batch_checksum(item) for item in whole(drawn[:MOST_ITEMS])]
+        alone = [batch_checksum(dataset[index]) for index in drawn[:MOST_ITEMS]]
+    if together != alone and sorted(together) == sorted(alone):
+        raise InputsError(
+            f"{type(dataset).__name__}.__getitems__ gives the inputs {drawn[:MOST_ITEMS]} in another order than they were asked for.",
+            "Inputs would go by the numbers of others.",
+            "Let it return the items in the order of the places that it is given.",
+        )
+
+
+def _unwrapped(drawn: Drawn) -> Drawn:
+    return [list(index) for (index,) in drawn]
+
+
+def _reader(loader: DataLoader, *, in_lists: bool) -> Callable[[Drawn], DataLoader]:
+    """Make loaders that read like this one, in an order that was drawn."""
+    generator = copy_of(loader.generator)
+    in_batches = loader.batch_sampler is not None
+    own = in_batches and is_own(loader.collate_fn)
+    collate: Any = TracedCollation(loader.collate_fn) if own else loader.collate_fn
+
+    def again(drawn: Drawn) -> DataLoader:
+        places = drawn if in_batches or in_lists else [index for (index,) in drawn]
+        order: dict[str, Any] = {"batch_sampler": places} if in_batches else {"sampler": places}
+        return DataLoader(
+            loader.dataset,
+            **({} if in_batches else {"batch_size": None}),
+            **order,
+            num_workers=loader.num_workers,
+            collate_fn=collate,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            generator=generator,
+        )
+
+    return again
+
+
+def _drawn_source(
+    again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn], *, traced: bool = False
+) -> Presentation:
+    ids = [index for batch in drawn for index in batch]
+    known = all(isinstance(index, (int, np.integer)) for index in ids)
+    return Presentation(
+        batches=lambda first: again(drawn[first:]),
+        n_batches=len(drawn),
+        n_inputs=len(ids),
+        stimulus_ids=np.asarray(ids, np.int64) if known else None,
+        batch_sizes=np.array([len(batch) for batch in drawn]),
+        draw=draw,
+        in_order=lambda order: _drawn_source(again, order, draw, traced=traced),
+        readings=Readings(),
+        traced=traced,
+    )
+
+
+def _batches_of_data_set(
+    loader: DataLoader,
+    again: Callable[[Drawn], DataLoader],
+    drawn: Drawn,
+    draw: Callable[[], Drawn],
+    size_of: Callable[[Any], int],
+) -> Presentation:
+    """Number the inputs of a data set that holds whole batches (``batch_size=None``) and whose batches come in another order.
+
+    Only the data set can say how many inputs each batch holds, so that it is read once more.
+    """
+    n_known: int = len(loader.dataset)  # pyright: ignore[reportArgumentType]
+    every = again([[index] for index in range(n_known)])
+    sizes = np.array([size_of(raw) for raw in every], np.int64)
+    starts = np.cumsum(sizes) - sizes
+    return _of_places(again, [int(index) for (index,) in drawn], draw, starts, sizes)
+
+
+def _of_places(
+    again: Callable[[Drawn], DataLoader],
+    places: Sequence[int],
+    draw: Callable[[], Drawn],
+    starts: np.ndarray,
+    sizes: np.ndarray,
+) -> Presentation:
+    def in_order(order: Drawn) -> Presentation:
+        first = np.searchsorted(starts, [ids[0] for ids in order], side="right") - 1
+        return _of_places(again, first.tolist(), draw, starts, sizes)
+
+    return Presentation(
+        batches=lambda first: again([[place] for place in places[first:]]),
+        n_batches=len(places),
+        n_inputs=int(sizes[places].sum()),
+        stimulus_ids=np.concatenate([np.arange(starts[place], starts[place] + sizes[place]) for place in places]),
+        batch_sizes=sizes[places],
+        draw=draw,
+        in_order=in_order,
+        readings=Readings(),
+    )
+
 
 BATCHES_PER_CUT = 256
 

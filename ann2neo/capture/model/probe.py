@@ -18,10 +18,8 @@ from ann2neo.capture.model.activations import (
     is_of_table,
 )
 from ann2neo.capture.model.arrangement import Arrangement
-from ann2neo.capture.model.composed import Frame, Frames, is_plain
-from ann2neo.capture.model.functions import WITHOUT_ACTIVATIONS, FunctionCalls
-from ann2neo.capture.model.layers import INPUT, select
-from ann2neo.capture.model.missing import not_found
+from ann2neo.capture.model.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
+from ann2neo.capture.model.layers import INPUT, not_found, select
 from ann2neo.capture.model.modules import (
     activation_names,
     ancestors,

@@ -15,7 +15,7 @@ from ann2neo.capture.distributed import Processes
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_batches
 from ann2neo.capture.job import Job, watching
-from ann2neo.capture.notes import check_notes
+from ann2neo.capture.provenance import check_notes
 from ann2neo.capture.store.identity import Identity, check_same, identity_of, with_order
 from ann2neo.capture.store.reruns import Recorded, repeat, to_repeat
 from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError

@@ -11,7 +11,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
-from ann2neo.capture.model.missing import check_all_ran
+from ann2neo.capture.model.layers import check_all_ran
 from ann2neo.capture.spikes.comparison import Reference
 from ann2neo.capture.state import attributes_kept, random_states, random_states_kept, set_random_states
 from ann2neo.capture.verification.places import are_alike, kept_inputs
