@@ -110,8 +110,8 @@ def test_no_file_is_a_corridor():
 
 
 def test_the_map_names_every_room():
-    """The README's map names each folder of the package and of capture, and none that is not there."""
-    text = (ROOT / "README.md").read_text().split("## Where things are")[1].split("```")[1]
+    """The map in CONTRIBUTING names each folder of the package and of capture, and none that is not there."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("```")[1]
     listed = {part for line in text.splitlines()[2:] for part in re.findall(r"(?:^|  )(\w+)/(?=  )", line)}
     package = ROOT / "ann2neo"
     rooms = {path.parent.name for folder in (package, package / "capture") for path in folder.glob("*/__init__.py")}

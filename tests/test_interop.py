@@ -1,4 +1,4 @@
-"""What other people's readers show of our NWB file and what they lose: the table of the README is made of this."""
+"""What other people's readers show of our NWB file and what they lose: the table of the guide is made of this."""
 
 import os
 import shutil
@@ -217,13 +217,14 @@ def test_dandi_finds_nothing_wrong(folder, tmp_path):
     assert "No errors found" in done.stdout + done.stderr
 
 
-def test_the_readme_has_the_table_that_these_tests_make():
-    """Whoever changes what a reader shows has to change the README; rows of packages that are not installed are the last ones that were seen."""
-    assert works_with() in (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+def test_the_guide_has_the_table_that_these_tests_make():
+    """Whoever changes what a reader shows has to change the guide; rows of packages that are not installed are the last ones that were seen."""
+    page = Path(__file__).parent.parent / "tutorials" / "guide" / "howto" / "files.md"
+    assert works_with() in page.read_text(encoding="utf-8")
 
 
 def works_with() -> str:
-    """Write the README's table, in Markdown."""
+    """Write the guide's table, in Markdown."""
     lines = ["| reader | file | " + " | ".join(WHAT) + " | it loses |", "|" + "---|" * (len(WHAT) + 3)]
     for name, (suffix, _, lost) in READERS.items():
         marks = " | ".join("yes" if what in SHOWN.get(name, WHAT) else "-" for what in WHAT)

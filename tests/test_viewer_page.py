@@ -19,7 +19,6 @@ RASTER = "document.querySelector('.ann2neo-raster').raster"
 PIXELS = """const canvas = document.querySelector('.plot');
 return Array.from(canvas.getContext('2d').getImageData(...arguments).data.filter((value, i) => i % 4 === 0));"""
 LAYERS = {"conv<i>": (5, 6, 7), "fc": (400,), "out": (9,)}
-BORDERS = (210, 610)
 
 
 def made(n_inputs=777, seed=0):
@@ -91,7 +90,7 @@ def shares(dense, level):
     return np.array([[dense[y : y + high, x : x + wide].mean() for x in range(0, dense.shape[1], wide)] for y in rows])
 
 
-def compare(window, dense, *, dark=False, borders=BORDERS):
+def compare(window, dense, *, dark=False):
     """Compare the middle of each block that is drawn with the share of its spikes; blocks at borders of layers and below lines are left out."""
     state = window.run(f"return {RASTER}.state()")
     area, view, level = state["area"], state["view"], state["level"]
@@ -99,6 +98,7 @@ def compare(window, dense, *, dark=False, borders=BORDERS):
     paper, ink = (0x10, 0xF2) if dark else (0xFF, 0x10)
     expected = paper + (ink - paper) * np.round(255 * np.sqrt(shares(dense, level))) / 255
     high, wide, n = 2 ** level["u"], 2 ** level["b"], 0
+    borders = np.cumsum(list(map(math.prod, LAYERS.values())))
     for row in range(expected.shape[0]):
         y = (min((row + 0.5) * high, dense.shape[0]) - view["y0"]) * area["sy"]
         if not 2 <= y < area["h"] - 2 or any(abs(row * high + high / 2 - border) <= high for border in borders):
@@ -164,21 +164,6 @@ def test_pixels_are_shares_of_spikes(window, recording, address, ratio, scheme):
     window.run("const s = document.querySelector('.order'); s.value = '1'; s.dispatchEvent(new Event('change'))")
     drawn(window)
     compare(window, dense_of(recording.arrange("label")), dark=scheme == "dark")
-
-
-def test_pixels_of_many_inputs(window, tmp_path):
-    """Blocks of eight bins and more, of which whole bytes are counted, also as served."""
-    recording = made(5003).select(layers="fc", units=slice(0, 90))
-    dense, shown = dense_of(recording), ann2neo.browse(recording)
-    try:
-        for address in (shown.save(tmp_path / "page.html").as_uri(), shown.serve()):
-            opened(window, address, width=900, height=360)
-            assert compare(window, dense, borders=())["level"]["b"] == 3
-            window.screen(420, 360)
-            drawn(window)
-            assert compare(window, dense, borders=())["level"]["b"] == 4
-    finally:
-        shown.close()
 
 
 def test_the_pointer_tells_unit_input_label_and_prediction(window, recording, address):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import webbrowser
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -27,7 +26,7 @@ def browse(
     """Show the spikes of FILE, which `export` or `save` wrote, as a raster in which one zooms.
 
     With -o, one page that needs no other file and no network is written, for up to 32 MiB of packed bits. Without it FILE, of any size, is served to web browsers on this
-    computer until Ctrl-C. Images that were saved in an NWB file are shown at the pointer.
+    computer until Ctrl-C.
 
     \b
     Examples:
@@ -39,8 +38,7 @@ def browse(
     from ann2neo.viewer import Browser
 
     recording = load(file)
-    images = _images(file)
-    shown = Browser(recording=recording.select(layers=list(layers)) if layers else recording, images=images)
+    shown = Browser(recording=recording.select(layers=list(layers)) if layers else recording)
     if output is not None:
         address = shown.save(output, overwrite=overwrite).absolute().as_uri()
         say(f"{output} is ready.")
@@ -54,12 +52,3 @@ def browse(
             time.sleep(3600)
     finally:
         shown.close()
-
-
-def _images(file: Path) -> Any:
-    """Read the images that lie in an NWB file beside the spikes; None if there are none."""
-    if file.suffix != ".nwb":
-        return None
-    from ann2neo.formats.nwb.images import read_images
-
-    return read_images(file) or None

@@ -74,8 +74,8 @@ def coded(values: pd.Series, names: pd.Series | None = None) -> dict[str, Any]:
     unknown = values.isna().to_numpy(bool) | (values.astype(str) == "").to_numpy(bool)
     if pd.api.types.is_integer_dtype(values.dtype):
         unknown |= (values < 0).to_numpy(bool)
-    codes = np.full(len(values), -1)
-    codes[~unknown], classes = pd.factorize(values[~unknown], sort=True)
+    codes, classes = pd.factorize(values.where(~unknown), sort=True)
+    codes = np.where(unknown, -1, codes)
     first = [int(np.flatnonzero(codes == code)[0]) for code in range(len(classes))]
     own = [str(values.iloc[row]) for row in first]
     if names is not None:

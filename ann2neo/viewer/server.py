@@ -57,8 +57,8 @@ class Served:
 def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: bool = False) -> Served:
     """Serve the zoomable raster of a recording of any size to browsers on this computer, from a thread of this process.
 
-    Spikes are counted once, in blocks; tiles are made of these counts, or of the bits where a block is larger than a pixel. Memory is bounded: for
-    each order of the inputs (by label: when it is first asked for) at most 128 MiB of counts of blocks, 128 MiB of bits and 96 MiB of counts of tall tiles; 64 MiB of tiles.
+    Spikes are counted once, in blocks; tiles are made of these counts, or of the bits where a block is larger than a pixel. Memory is bounded: at most 128 MiB of counts for
+    each order of the inputs (by label: when it is first asked for), 128 MiB of bits and 64 MiB of tiles.
 
     Parameters
     ----------

@@ -6,11 +6,8 @@ NWB could say the same, but neo's reader fails on that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 from pynwb.base import Images
@@ -22,7 +19,6 @@ from ann2neo.recording import Recording
 MOST_IMAGES = 1000
 CONTAINER = "images"
 COLUMN = "image"
-PREFIX = "stimulus_"
 KINDS = {1: GrayscaleImage, 3: RGBImage, 4: RGBAImage}
 
 
@@ -35,7 +31,7 @@ def image_names(recording: Recording) -> list[str]:
     >>> image_names(ann2neo.from_array(np.eye(2, dtype=bool)))
     ['stimulus_0', 'stimulus_1']
     """
-    return [f"{PREFIX}{number}" for number in recording.trials["stimulus_id"].tolist()]
+    return [f"stimulus_{number}" for number in recording.trials["stimulus_id"].tolist()]
 
 
 def stimulus_images(images: Any, recording: Recording) -> Images:
@@ -59,7 +55,7 @@ def stimulus_images(images: Any, recording: Recording) -> Images:
         description="the inputs, rows first; the column image of the trials names the one that was presented",
         images=[
             kind(
-                name=f"{PREFIX}{number}",
+                name=f"stimulus_{number}",
                 data=image[:, :, 0] if kind is GrayscaleImage else image,
                 description=f"the input with stimulus_id {number}",
             )
@@ -72,13 +68,6 @@ def presented_images(
     images: Any, recording: Recording
 ) -> tuple[Int[np.ndarray, " image"], UInt8[np.ndarray, "image height width channel"]]:
     """Take the image of every input that was presented, as bytes, with the ``stimulus_id`` of each.
-
-    Parameters
-    ----------
-    images
-        As `ann2neo.formats.save` takes them, or the image of each ``stimulus_id``.
-    recording
-        In which the inputs were presented.
 
     Raises
     ------
@@ -100,45 +89,11 @@ def _presented(
     images: Any, recording: Recording
 ) -> tuple[Int[np.ndarray, " image"], Shaped[np.ndarray, "image height width channel"]]:
     ids = np.unique(recording.trials["stimulus_id"].to_numpy(np.int64))
-    if isinstance(images, Mapping):
-        return ids, _of_each(images, ids)
     whole = _with_channels(np.asarray(images))
     _check_number(ids, whole)
     presented = whole[ids]
     _check_values(presented)
     return ids, presented
-
-
-def _of_each(
-    images: Mapping[int, np.ndarray], ids: Int[np.ndarray, " image"]
-) -> Shaped[np.ndarray, "image height width channel"]:
-    missing = [number for number in ids.tolist() if number not in images]
-    if missing or len({images[number].shape for number in ids.tolist()}) > 1:
-        raise InputsError(
-            f"{len(missing)} of {ids.size} inputs have no image, or images are of several sizes.",
-            "It is unclear what would be shown.",
-            "Give an image of the same size for each stimulus_id.",
-        )
-    found = _with_channels(np.stack([images[number] for number in ids.tolist()]))
-    _check_values(found)
-    return found
-
-
-def read_images(path: Path) -> dict[int, np.ndarray]:
-    """Read the images of the inputs that `ann2neo.save` put into an NWB file, by their ``stimulus_id``; none if there are none.
-
-    Examples
-    --------
-    >>> import tempfile, ann2neo
-    >>> path = Path(tempfile.mkdtemp()) / "rec.nwb"
-    >>> ann2neo.save(ann2neo.from_array(np.eye(2, dtype=bool)), path, images=np.array([[[7]], [[9]]], np.uint8))
-    >>> read_images(path)
-    {0: array([[7]], dtype=uint8), 1: array([[9]], dtype=uint8)}
-    """
-    with h5py.File(path) as file:
-        held: Any = file.get(f"stimulus/templates/{CONTAINER}")
-        named = {name.removeprefix(PREFIX): name for name in held or () if name.startswith(PREFIX)}
-        return {int(number): np.asarray(held[name]) for number, name in named.items() if number.isdecimal()}
 
 
 def _with_channels(images: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, "input height width channel"]:
