@@ -19,7 +19,16 @@ from ann2neo.figures.rows import height_of, name_rows
 
 FITTED = "the table that `ann2neo.models.fit` gave"
 # Chance has one colour in every figure: one rate is what the other models are compared with.
-COLOURS = {"rate": "#BBBBBB", "label": CYCLE[0], "markov": CYCLE[1], "gain": CYCLE[2], "renewal": CYCLE[4]}
+# Laws of intervals in time share the colours of models of bins, which no cell has.
+COLOURS = {
+    "rate": "#BBBBBB",
+    "label": CYCLE[0],
+    "markov": CYCLE[1],
+    "gain": CYCLE[2],
+    "renewal": CYCLE[4],
+    "gamma": CYCLE[1],
+    "inverse_gaussian": CYCLE[2],
+}
 QUARTILES = (0.25, 0.5, 0.75)
 CRITERIA = {"aic": "AIC", "bic": "BIC", "cv": "left-out likelihood"}
 

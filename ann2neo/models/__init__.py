@@ -2,7 +2,7 @@
 
 `fit` estimates models of a unit's spikes. In closed form: one rate (``rate``), one rate for each condition of the inputs
 (``label``), and a probability that depends on the preceding bins (``markov``). By Newton's method: a probability of its own
-for each input or window (``gain``), and intervals that are more or less regular (``renewal``). `simulate` draws what units would do
+for each input or window (``gain``), and intervals that are more or less regular (``renewal``; of cells ``gamma``, ``inverse_gaussian``). `simulate` draws what units would do
 if they were one of these and nothing else. `rescaled` tests whether a model says when spikes come. `fit_population` describes a layer, and a network, by how the activation
 probabilities of its units are distributed. `to_design` makes the regressors of every other model, for nemos or statsmodels.
 """

@@ -16,6 +16,7 @@ from ann2neo.models.evidence import ENOUGH_EXPECTED, Evidence, log_likelihood
 from ann2neo.models.transitions import Transitions, log_likelihood_of
 
 if TYPE_CHECKING:
+    from ann2neo.models.intervals import Intervals
     from ann2neo.models.renewal import Gaps
 
 UNDEFINED = "undefined"
@@ -122,6 +123,13 @@ def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
 
     own = renewal_columns(gaps, evidence.n.astype(np.int64), int(evidence.total))
     return own | _information("renewal", evidence, own["renewal_loglik"])
+
+
+def interval_model_columns(evidence: Evidence, intervals: Intervals, law: str) -> Columns:
+    """Intervals of cells, see `ann2neo.models.fit`."""
+    from ann2neo.models.intervals import interval_columns
+
+    return interval_columns(intervals, evidence.n.astype(np.float64), float(evidence.total), law)
 
 
 def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:

@@ -15,6 +15,7 @@ from ann2neo.models.checks import check_whole
 from ann2neo.models.estimates import (
     best_columns,
     gain_model_columns,
+    interval_model_columns,
     label_columns,
     markov_columns,
     rate_columns,
@@ -25,7 +26,7 @@ from ann2neo.progress import progress_bar
 from ann2neo.versions import software
 
 MODELS_SCHEMA = "ann2neo-models/1"
-MODELS = ("rate", "label", "markov", "gain", "renewal")
+MODELS = ("rate", "label", "markov", "gain", "renewal", "gamma", "inverse_gaussian")
 USUAL = ("rate", "label", "markov")
 NO_REPEATS = (
     "gain: every input is one bin, so that nothing can vary from window to window; give windows of several bins"
@@ -33,6 +34,7 @@ NO_REPEATS = (
 OF_THE_SOURCE = ("order", "order_sha256", "order_seed", "n_passes", "bin_size_ms")
 MOST_CONDITIONS = 1000
 HIGHEST_ORDER = 8
+OF_BINS, OF_TIME = ("markov", "gain", "renewal"), ("gamma", "inverse_gaussian")
 
 
 def fit(
@@ -101,14 +103,20 @@ def fit(
     Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
     the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
     and logarithms in place of logits as above; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial has the rate (s + 1/2) / m of
-    the others; ``_explained`` = G over that of a rate for each trial. ``markov`` is left out, see ``attrs``.
+    the others; ``_explained`` = G over that of a rate for each trial. Models of bins are left out, see ``attrs``.
+
+    ``gamma`` and ``inverse_gaussian``, of cells with ``by=None``: intervals between spikes are independent, with mean m (``_mean_ms``) and shape :math:`\kappa = 1 / CV^2` (``_shape``, ``_cv``), k = 2;
+    densities :math:`(\kappa / m)^\kappa x^{\kappa - 1} e^{-\kappa x / m} / \Gamma(\kappa)` and :math:`\sqrt{\kappa m / (2 \pi x^3)} e^{-\kappa (x - m)^2 / (2 m x)}`. Each contiguous piece of time is seen from any
+    moment of the process on, as for ``renewal``: with S the share of intervals that are longer, :math:`S(t) / m` for its first spike, S of the time after the last one, :math:`\int_T^\infty S / m` without a spike. Gamma
+    with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors are from the observed information in logarithms; a shape from 9,000 on is inf, without one. They need two intervals, and no two
+    spikes at one time. They have no ``_bic``, because what is independent are intervals, and trials for ``rate``, and no ``_loglik_cv``: they take no part in ``best_bic`` and ``best_cv``; compare by AIC.
 
     Parameters
     ----------
     spikes
         A `Recording`, or spike trains in any container that `ann2neo.analyze` takes.
     models
-        Any of "rate", "label", "markov", "gain", "renewal"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
+        Any of "rate", "label", "markov", "gain", "renewal", and for cells "gamma", "inverse_gaussian"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
     by
         Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, or all
         observed time of cells, without the model "label".
@@ -158,7 +166,13 @@ def fit(
     _check(models, by, order, windows, min_spikes)
     found = given(spikes, by)
     in_bins = found.bins is not None
-    fitted = tuple(name for name in MODELS if name == "rate" or (name in models and (in_bins or name == "label")))
+    fitted = tuple(name for name in MODELS if name in ("rate", *models) and _suits(name, in_bins=in_bins))
+    if by is not None and set(fitted) & set(OF_TIME):
+        raise AnalysisError(
+            f"by={by!r} was given together with a model of intervals in time.",
+            "Trials would cut intervals that were seen whole, and models are compared over the same time.",
+            "Use by=None, which fits all observed time, or leave these models out.",
+        )
     if "label" in fitted:
         _check_conditions(found.conditions, by)
     plan = Plan(
@@ -192,6 +206,10 @@ class Plan:
     min_spikes: int
 
 
+def _suits(model: str, *, in_bins: bool) -> bool:
+    return model not in (OF_TIME if in_bins else OF_BINS)
+
+
 def _windows(found: Given, length: int | None) -> np.ndarray | None:
     if found.recording is None or found.bins is None:
         return None
@@ -220,7 +238,7 @@ def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
         plan.conditions,
         order=order,
         windows=plan.windows,
-        intervals="renewal" in plan.models,
+        intervals=bool({"renewal", *OF_TIME} & set(plan.models)),
         min_spikes=plan.min_spikes,
     )
     columns = {"n_spikes": observed.evidence.n.astype("int64")} | rate_columns(observed.evidence)
@@ -232,6 +250,9 @@ def fit_chunk(read: Callable[[], Chunk], plan: Plan) -> pd.DataFrame:
         columns |= gain_model_columns(observed.evidence, observed.counts)
     if observed.gaps is not None:
         columns |= renewal_model_columns(observed.evidence, observed.gaps)
+    if observed.intervals is not None:
+        for law in [name for name in OF_TIME if name in plan.models]:
+            columns |= interval_model_columns(observed.evidence, observed.intervals, law)
     rows = pd.concat([observed.units, pd.DataFrame(columns)], axis=1)
     return rows.assign(**best_columns(rows, plan.models), quality=observed.quality)
 
@@ -243,7 +264,9 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
     return {
         "schema": MODELS_SCHEMA,
         "models": list(plan.models),
-        "left_out": f"{', '.join(left_out)}: these trains have no bins" if left_out else None,
+        "left_out": f"{', '.join(left_out)}: {'no time is known within bins' if found.bins is not None else 'these trains have no bins'}"
+        if left_out
+        else None,
         "by": by,
         "conditions": list(found.conditions) if by is not None else None,
         "markov_order": plan.order if "markov" in plan.models else None,

@@ -29,6 +29,7 @@ from ann2neo.trains.cells import Cells, cells_of
 from ann2neo.windows import STIMULUS, codes_of_column
 
 if TYPE_CHECKING:
+    from ann2neo.models.intervals import Intervals
     from ann2neo.models.renewal import Gaps
 
 
@@ -149,6 +150,8 @@ class Observed:
         Spikes of each unit in each window of `gain`, and the bins of these; None where they were not asked for, or there are no bins.
     gaps
         Intervals between spikes; None where they were not asked for, or there are no bins.
+    intervals
+        The same in time; None where they were not asked for, or there are bins.
     quality
         Quality of each unit, shape (unit,).
     """
@@ -158,6 +161,7 @@ class Observed:
     transitions: Transitions | None
     counts: tuple[np.ndarray, np.ndarray] | None
     gaps: Gaps | None
+    intervals: Intervals | None
     quality: np.ndarray
 
 
@@ -263,8 +267,16 @@ def observe(
         transitions=transitions,
         counts=in_windows,
         gaps=gaps,
+        intervals=_intervals(spikes) if intervals and isinstance(spikes, SpikeArrays) else None,
         quality=quality,
     )
+
+
+def _intervals(spikes: SpikeArrays) -> Intervals:
+    # Loaded only where it is needed.
+    from ann2neo.models.intervals import intervals_of
+
+    return intervals_of(spikes, milliseconds_per(spikes.time_unit) / 1000)
 
 
 def _gaps(spikes: SpikeBits, bins: Bins) -> Gaps:
