@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from ann2neo.arguments import shown
 from ann2neo.errors import InputsError
 from ann2neo.pseudotime import milliseconds
 from ann2neo.raster import Raster
@@ -68,14 +71,15 @@ def from_array(
     """
     by_trial = _trials_first(_as_bool(spikes), trial_axis)
     n_trials, n_steps = by_trial.shape[:2]
-    if labels is not None and len(labels) != n_trials:
+    shape = by_trial.shape[2:] if shape is None else _layout(shape, by_trial.shape[2:])
+    known = None if labels is None else _integers(labels)
+    if known is not None and (known.ndim == 0 or len(known) != n_trials):
         noun = "bins" if trial_axis is None else "trials"
         raise InputsError(
-            f"there are {len(labels)} labels for {n_trials} {noun}.",
+            f"there are {len(known) if known.ndim else 'no'} labels for {n_trials} {noun}.",
             f"It is unclear which label belongs to which of the {noun}.",
             f"Give one label for each of the {noun}.",
         )
-    known = None if labels is None else _integers(labels)
     _check_steps(known, n_steps, has_steps=trial_axis is not None)
     columns: dict[str, Any] = {} if known is None or known.ndim > 1 else {"label": known}
     ids = np.arange(n_trials)
@@ -84,7 +88,7 @@ def from_array(
         layers=(
             Layer(
                 name=layer,
-                shape=by_trial.shape[2:] if shape is None else shape,
+                shape=shape,
                 dtype="bool",
                 units=np.arange(len(dense)),
                 thresholds=np.zeros(len(dense)),
@@ -99,7 +103,7 @@ def from_array(
             "input_order_sha256": order_sha256(ids),
             "software": software("numpy"),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            **(provenance or {}),
+            **_facts(provenance),
         },
         bins=None if known is None or known.ndim == 1 else pd.DataFrame({"label": known.ravel()}),
     )
@@ -107,7 +111,14 @@ def from_array(
 
 def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
     """Read an array, or a tensor of any library that has torch's methods, as truth values."""
-    given = spikes.detach() if hasattr(spikes, "detach") else np.asarray(spikes)
+    try:
+        given = spikes.detach() if hasattr(spikes, "detach") else np.asarray(spikes)
+    except ValueError as error:
+        raise InputsError(
+            "spikes are lists of several lengths.",
+            "It is unclear which number belongs to which bin.",
+            "Give an array of (bin, unit); trials of several lengths are padded, or recorded one by one.",
+        ) from error
     ones, zeros = given == 1, given == 0
     if hasattr(ones, "cpu"):
         ones, zeros = ones.cpu().numpy(), zeros.cpu().numpy()
@@ -130,6 +141,29 @@ def _check_steps(labels: Int[np.ndarray, ...] | None, n_steps: int, *, has_steps
         "It is unclear which label belongs to which bin.",
         "Give one integer for each trial, or, with trial_axis=, one for each step, shape (trial, step).",
     )
+
+
+def _layout(shape: Any, units: tuple[int, ...]) -> tuple[int, ...]:
+    """Take the layout of units, whose product is their number."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    whole = all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes)
+    if not whole or math.prod(sizes) != math.prod(units):
+        raise InputsError(
+            f"shape={shape!r} was given for {math.prod(units)} units.",
+            "Units would have no place.",
+            f"Use shape={units!r}, or (channel, row, col) whose product is {math.prod(units)}.",
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def _facts(provenance: Any) -> Mapping[str, Any]:
+    if not isinstance(provenance, Mapping | None):
+        raise InputsError(
+            f"provenance={shown(provenance)} is no mapping.",
+            "It is unclear what is known of the source.",
+            'Use provenance={"simulator": "NEST"}, for instance.',
+        )
+    return provenance or {}
 
 
 def _integers(labels: Any) -> Int[np.ndarray, ...]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from ann2neo.arguments import check_flag
 from ann2neo.errors import Ann2NeoWarning, FormatError, OutputExists
 from ann2neo.ownership import Marker, files_of
 
@@ -111,6 +112,7 @@ def check_target(path: Path, overwrite: bool, *, marker: Marker | None = None, i
     FormatError
         If the folder around it does not exist.
     """
+    check_flag(overwrite, "overwrite", error=OutputExists)
     if path.exists() and not overwrite:
         raise OutputExists(
             f"{path} exists already.", "Nothing was written.", "Choose another name, or allow overwriting it."

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ann2neo.arguments import check_whole
 from ann2neo.errors import PseudoTimeError
 
 # Of edge, quarter and centre only the quarter is mapped back to its bin by every consumer that was tried (floor, round, Elephant's and pynapple's
@@ -98,6 +99,7 @@ class PseudoTime:
     bin_size_ms: float = 1.0
 
     def __post_init__(self) -> None:
+        check_whole(self.n_bins, "n_bins", low=0, such_as=1000, error=PseudoTimeError)
         object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         if not (math.isfinite(self.bin_size_ms) and self.bin_size_ms > 0):
             raise PseudoTimeError(

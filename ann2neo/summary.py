@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.errors import AnalysisError
+from ann2neo.integrity import values_crc32
 
 NETWORK = "network"
 NEEDED = (
@@ -197,3 +198,34 @@ def _moments(values: np.ndarray) -> tuple[float, float, int]:
     if not known.size:
         return float("nan"), float("nan"), 0
     return float(np.mean(known)), float(np.var(known)), known.size
+
+
+def check_replicates(tables: Mapping[str, list[pd.DataFrame]]) -> None:
+    """Refuse a network that is given twice: it is one replicate, however often it is counted.
+
+    Two networks never have the same value of every measure of every unit, but where no unit says anything (silent, saturated). A summary is compared with
+    all others and with those of tables of units.
+    """
+    any_summary = any(is_summary(table) for of_group in tables.values() for table in of_group)
+    seen: dict[tuple[Any, ...], str] = {}
+    for group, of_group in tables.items():
+        for number, table in enumerate(of_group, start=1):
+            if not _says_something(table):
+                continue
+            known = summary_of(table) if any_summary else table
+            key = tuple((str(name), values_crc32(known[name])) for name in known.columns)
+            here = f"number {number} of {group!r}"
+            if key in seen:
+                raise AnalysisError(
+                    f"{here} is the same network as {seen[key]}: all values of all its units are the same.",
+                    "Counted twice, one network would seem to be two, and p values would be too small.",
+                    "Give each network once.",
+                )
+            seen[key] = here
+
+
+def _says_something(table: pd.DataFrame) -> bool:
+    """Whether a unit is neither silent nor saturated nor of too few spikes."""
+    if is_summary(table):
+        return bool((table.loc[table["population"] == "good", "n_units"] > 0).any())
+    return "quality" in table and bool((table["quality"] == "good").any())

@@ -14,7 +14,7 @@ import importlib
 import io
 import json
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ann2neo.arguments import check_flag
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, AnnotationError, FormatError
 from ann2neo.extras import require
@@ -81,6 +82,9 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
             "Nothing was written.",
             "Give what `ann2neo.analyze`, `ann2neo.summarize` or `ann2neo.compare` returned; recordings are written by `ann2neo.save`.",
         )
+    check_flag(overwrite, "overwrite", error=FormatError)
+    if not len(table.columns):
+        raise FormatError("the table has no columns.", "Nothing was written.", "Give a table that holds something.")
     _check_columns(table)
     attrs = _json_of(table.attrs)
     if path.suffix == ".parquet":
@@ -248,6 +252,8 @@ def _path(given: Any) -> Path:
             "Nothing was read or written.",
             'Give a name such as "table.csv"; a table comes first: write_table(table, "table.csv").',
         )
+    if "\0" in fspath(given):
+        raise FormatError("the name holds a null character.", "No file can be called so.", "Use another name.")
     return Path(given)
 
 

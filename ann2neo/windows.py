@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Num, Shaped
 
+from ann2neo.arguments import check_seed
 from ann2neo.errors import WindowError, suggestion
 
 Order = Literal["presented", "label", "shuffled"]
@@ -143,10 +144,9 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
     if by == "presented":
         return presented
     if by == "label":
-        labels = column_of(trials, "label")[presented]
-        return presented[np.argsort(labels, kind="stable")]
+        return presented[np.argsort(column_of(trials, "label")[presented], kind="stable")]
     if by == "shuffled":
-        return presented[np.random.default_rng(seed).permutation(presented.size)]
+        return presented[np.random.default_rng(check_seed(seed, error=WindowError)).permutation(presented.size)]
     raise WindowError(f"There is no order {by!r}.", "Nothing was arranged.", "Use 'presented', 'label' or 'shuffled'.")
 
 

@@ -395,7 +395,7 @@ def test_bad_calls(memorizing):
         compare({"mine": []})
     with pytest.raises(AnalysisError, match="Did you mean 'fano_mean'"):
         compare({"mine": memorizing}, indicators=["fano_men"])
-    with pytest.raises(AnalysisError, match=r"95\.0 is no probability"):
+    with pytest.raises(AnalysisError, match=r"`confidence` must be a number between 0 and 1, got 95\.0"):
         compare({"mine": memorizing}, confidence=95.0)
 
 

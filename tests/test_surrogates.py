@@ -288,7 +288,7 @@ def test_impossible_bands_are_refused():
         ({"n_permutations": 38}, "n_permutations=39"),
         ({"indicators": ["fano_means"]}, "Did you mean 'fano_mean'"),
         ({"indicators": []}, "no indicator"),
-        ({"confidence": 1.0}, "no probability"),
+        ({"confidence": 1.0}, "between 0 and 1"),
     ):
         with pytest.raises(AnalysisError, match=message):
             null_bands(recording, progress=False, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -228,7 +229,7 @@ def cut_time(
             segments_are="trials" if single and over == "windows" else "passes",
         )
     width = _width_ms(windows, bin_size_ms)
-    if not width > 0:
+    if not (width > 0 and math.isfinite(width)):
         raise WindowError(
             f"Windows of {width} ms have no duration.", "Nothing can be counted.", "Use a positive duration."
         )
@@ -270,8 +271,11 @@ def duration_ms(duration: Any) -> float:
     500.0
     """
     try:
-        return float(duration.rescale("ms"))
-    except (ValueError, TypeError) as error:
+        ms = float(duration.rescale("ms"))
+    except (ValueError, TypeError):
+        ms = math.nan
+    if not math.isfinite(ms):
         raise WindowError(
             f"{duration} is no duration.", "Spikes cannot be counted in it.", "Give one such as 500 * pq.ms."
-        ) from error
+        )
+    return ms

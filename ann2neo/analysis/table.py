@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,6 +17,7 @@ from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import Settings, rows_of
 from ann2neo.analysis.source import IDENTITY, Source
+from ann2neo.arguments import check_choice, check_flag, check_seed, check_text, check_whole
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
@@ -120,12 +121,11 @@ def analyze(
     # numba is loaded only with the engine that needs it.
     from ann2neo.measures.bulk import sums_as_numpy
 
-    if engine not in ("auto", "elephant", "bulk"):
-        raise AnalysisError(
-            f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'auto', 'elephant' or 'bulk'."
-        )
-    if method not in ("bh", "by"):
-        raise AnalysisError(f"There is no correction {method!r}.", "Nothing was computed.", "Use 'bh' or 'by'.")
+    check_choice(engine, "engine", ("auto", "elephant", "bulk"))
+    check_choice(method, "method", ("bh", "by"))
+    seed, tests, progress = check_seed(seed), check_flag(tests, "tests"), check_flag(progress, "progress")
+    if scheduler is not None:
+        check_text(scheduler, "scheduler", such_as="tcp://127.0.0.1:8786")
     if not isinstance(bin_size_ms, Real | str | None):
         bin_size_ms = milliseconds(bin_size_ms)
     _check_numbers(min_spikes, bin_size_ms)
@@ -146,11 +146,9 @@ def analyze(
 
 def _check_numbers(min_spikes: Any, bin_size_ms: Any) -> None:
     """Refuse numbers that are none, before NumPy does."""
-    if not isinstance(min_spikes, Integral) or min_spikes < 0:
-        raise AnalysisError(
-            f"min_spikes={min_spikes!r} is no number of spikes.", "Units cannot be told good.", "Use 10, for instance."
-        )
-    if bin_size_ms is not None and (not isinstance(bin_size_ms, Real) or not float(bin_size_ms) > 0):
+    check_whole(min_spikes, "min_spikes", low=0, such_as=10)
+    is_number = isinstance(bin_size_ms, Real) and not isinstance(bin_size_ms, bool)
+    if bin_size_ms is not None and (not is_number or not float(bin_size_ms) > 0):
         raise AnalysisError(
             f"bin_size_ms={bin_size_ms!r} is no positive number of milliseconds.",
             "Spikes cannot be put into bins.",
@@ -223,7 +221,7 @@ def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
         return ELEPHANTS_REFRACTORINESS_MS if given is None else duration_ms(given)
     if given is None:
         return None
-    if not isinstance(given, Real) or not float(given) > 0:
+    if not isinstance(given, Real) or isinstance(given, bool) or not float(given) > 0:
         raise AnalysisError(
             f"refractoriness={given} is no positive number of bins.",
             "On bins LvR with R = 0 is Lv, and milliseconds of pseudo-time mean nothing.",

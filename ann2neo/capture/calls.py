@@ -15,6 +15,7 @@ from ann2neo.capture.inputs import Inputs
 from ann2neo.capture.misfits import check_arguments, check_axis_of_inputs, explain
 from ann2neo.capture.nested import with_parts
 from ann2neo.capture.predictions import n_outputs
+from ann2neo.errors import InputsError
 
 ALIGNMENT = 64
 Run = Callable[[Callable[[], Any]], Any]
@@ -121,6 +122,12 @@ def place_of(model: torch.nn.Module) -> Place:
 def to_place(x: Any, place: Place) -> Any:
     """Move tensors to a place; NumPy arrays of floating-point numbers also get its type (NumPy's default is twice as wide as torch's)."""
     if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "biufc":
+            raise InputsError(
+                f"the inputs are an array of type {x.dtype}.",
+                "A network takes numbers.",
+                "Make numbers of it first, for instance by x.astype('float32'), or by a tokenizer.",
+            )
         tensor = torch.as_tensor(x)
         x = tensor.to(place.dtype) if tensor.is_floating_point() and place.dtype is not None else tensor
     if isinstance(x, torch.Tensor):

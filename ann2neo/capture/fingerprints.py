@@ -146,7 +146,9 @@ def _text(text: str) -> UInt8[np.ndarray, " byte"]:
 
 
 def _is_irregular(leaf: Any) -> bool:
-    """Whether a tensor's numbers do not lie in one block of memory: nested, sparse and quantized ones."""
+    """Whether values do not lie in one block of memory: nested, sparse and quantized tensors, arrays of objects."""
+    if isinstance(leaf, np.ndarray):
+        return leaf.dtype.hasobject
     return isinstance(leaf, torch.Tensor) and (leaf.is_nested or leaf.layout != torch.strided or leaf.is_quantized)
 
 

@@ -93,6 +93,7 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
         if inputs.forward is None:
             _explain_types(module, x, error)
             _explain_axes(module, x, error)
+            _explain_sizes(module, x, error)
     elif inputs.forward is None:
         _explain_arguments(module, x, error)
 
@@ -141,6 +142,19 @@ def _explain_axes(module: nn.Module, x: Any, error: RuntimeError) -> None:
             f"a batch has shape {tuple(x.shape)}, but {first}, the first module, takes inputs of {n_axes} {'axis' if n_axes == 1 else 'axes'} each: {error}",
             f"There is no axis of inputs before that of the {what}.",
             "Give it one: x.unsqueeze(0) for one input.",
+        ) from error
+
+
+def _explain_sizes(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    first, n_axes, size, what = _first_module(module)
+    if not isinstance(x, torch.Tensor) or n_axes < 0 or x.ndim <= n_axes:
+        return
+    given = x.shape[-1] if what == "features" else x.shape[1]
+    if given != size:
+        raise InputsError(
+            f"the inputs have shape {tuple(x.shape)}, with {given} {what}, but {first}, the first module with weights, takes {size}: {error}",
+            "The model cannot be called with them.",
+            f"Give inputs of {size} {what}, or say how they are made with Inputs(data, forward=lambda model, x: model(...)).",
         ) from error
 
 

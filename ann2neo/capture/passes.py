@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ann2neo.arguments import check_seed
 from ann2neo.capture.model.modules import is_of_torch, named_modules
 from ann2neo.capture.model.unseen import forward_of, names_in
 from ann2neo.errors import Ann2NeoWarning, LayerNotFound, ModelError, suggestion
@@ -43,7 +44,7 @@ class Passes:
     Raises
     ------
     ModelError
-        If the number of passes is no positive integer, the seed no integer, or ``active`` names nothing.
+        If the number of passes is no positive integer, the seed no integer of at least 0, or ``active`` names nothing.
 
     Examples
     --------
@@ -62,12 +63,9 @@ class Passes:
                 "Nothing would be recorded.",
                 "Ask for a whole number of them, at least one: Passes(10).",
             )
-        if not _is_integer(self.seed):
-            raise ModelError(
-                f"{self.seed!r} is no seed.", "The passes could not be repeated.", "Use an integer: Passes(10, seed=0)."
-            )
+        check_seed(self.seed, error=ModelError)
         names = [self.active] if isinstance(self.active, str) else self.active
-        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) and name for name in names):
             raise ModelError(
                 f"active={self.active!r} names no modules.",
                 "It is unclear what stays stochastic.",

@@ -16,6 +16,7 @@ from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source,
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.model.modules import original_module, recurrent_names
 from ann2neo.capture.model.probe import Watched
+from ann2neo.capture.options import check_kinds
 from ann2neo.capture.run import show_batch
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.spikes.threshold import value_at_zero
@@ -140,6 +141,7 @@ def plan(
       layer  kind shape  units  threshold  bins  bytes
     0     1  ReLU  (2,)      2        0.0    80     20
     """
+    check_kinds({"layers": layers, "steps": steps, "verify": verify})
     module, wrapped = original_module(model), as_inputs(inputs)
     _refuse_iterator(wrapped)
     shapes = Shapes(threshold, units=units, steps=steps)

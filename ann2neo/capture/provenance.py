@@ -47,7 +47,7 @@ def provenance_of_notes(notes: Mapping[str, Any] | None) -> dict[str, Any]:
         )
     found: dict[str, Any] = {}
     for key, value in (notes or {}).items():
-        if not isinstance(key, str) or not f"{NOTES}{key}".isidentifier():
+        if not isinstance(key, str) or not key or not f"{NOTES}{key}".isidentifier():
             raise AnnotationError(
                 f"{key!r} cannot be the key of a note.",
                 "It would be no name of a column.",

@@ -30,6 +30,7 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import Job, job_of, watching
 from ann2neo.capture.memory import Memory
 from ann2neo.capture.model.modules import original_module
+from ann2neo.capture.options import check_kinds
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described, provenance_of_notes
@@ -40,8 +41,8 @@ from ann2neo.capture.state import evaluation_mode, weights_sha256
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.turns import turn_of
 from ann2neo.capture.units import UnitChoice, describe_units
-from ann2neo.errors import Ann2NeoWarning, FormatError, InputsError, LayerNotFound
-from ann2neo.formats import check_output, check_takes_images, save
+from ann2neo.errors import Ann2NeoWarning, FormatError
+from ann2neo.formats import check_output, check_takes_images, path_of, save
 from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.raster import Raster
 from ann2neo.recording import COUNTED, Layer, Recording, join_bins, join_passes, presented_order
@@ -210,7 +211,7 @@ def export(
         If the suffix is unknown or its format takes no images, or several processes would write one file that is no store.
     """
     check_takes_images(path, images)
-    if Path(path).suffix == STORE_SUFFIX:
+    if path_of(path).suffix == STORE_SUFFIX:
         return _record(model, inputs, options | {"store": path}, overwrite=overwrite)
     if options.get("store") is None and options.get("processes") is None and world()[1] > 1:
         raise FormatError(
@@ -227,7 +228,7 @@ def export(
 def _record(model: Any, inputs: Any, options: RecordOptions, *, overwrite: bool) -> Recording:
     """Join the other processes where there is a store to share, then record."""
     _check_store(options.get("store"))
-    _check_kinds(options)
+    check_kinds(options)
     check_processes(options.get("processes"))
     # Into memory each process records for itself.
     with joined(1 if options.get("store") is None else options.get("processes")) as processes:
@@ -315,26 +316,8 @@ def _warn_of_shared_numbers(passes: Passes | None) -> None:
     warnings.warn(Ann2NeoWarning(text), stacklevel=5)
 
 
-def _check_kinds(options: RecordOptions) -> None:
-    """Refuse options of the wrong kind before anything runs."""
-    layers = options.get("layers")
-    names = [layers] if isinstance(layers, str) else layers
-    if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
-        raise LayerNotFound(
-            f"layers={layers!r} are no names.",
-            "Nothing was recorded.",
-            'Use names or patterns such as "features.*"; without layers= every activation function is recorded.',
-        )
-    for name, kind, example in (("steps", Steps, "Steps(1)"), ("passes", Passes, "Passes(10)")):
-        given = options.get(name)
-        if not isinstance(given, kind | None):
-            raise InputsError(
-                f"{name}={given!r} is unclear.", "Nothing was recorded.", f"Use {name}=ann2neo.{example}."
-            )
-
-
 def _check_store(store: str | PathLike[str] | None) -> None:
-    if store is not None and Path(store).suffix != STORE_SUFFIX:
+    if store is not None and path_of(store).suffix != STORE_SUFFIX:
         raise FormatError(
             f"{Path(store).name!r} cannot be recorded into.",
             "Only a store can grow while a model runs.",

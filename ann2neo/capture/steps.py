@@ -68,8 +68,8 @@ class Steps:
         if (
             self.lengths is not None
             and not callable(self.lengths)
-            and not isinstance(self.lengths, str)
-            and (not listed or isinstance(self.lengths, Mapping))
+            and not (isinstance(self.lengths, str) and self.lengths)
+            and (not listed or isinstance(self.lengths, Mapping | str))
         ):
             raise InputsError(
                 f"lengths of type {type(self.lengths).__name__} and shape {tuple(getattr(self.lengths, 'shape', ()))} are neither a list of numbers nor a function.",

@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt64
 
 from ann2neo.errors import ActivationError, LayerNotFound, suggestion
 from ann2neo.recording import matches
+from ann2neo.thresholds import check_choices
 
 # So many as stay in the processor's cache.
 KEYS_AT_ONCE = 1 << 15
@@ -136,12 +137,13 @@ def choose_units(layer: str, n_units: int, units: UnitChoice) -> Int[np.ndarray,
     (array([0, 2, 4]), array([0, 1, 2, 3, 4, 5]), array([5, 1]))
     """
     if isinstance(units, Mapping):
+        check_choices("units", units, ActivationError)
         units = next((choice for pattern, choice in units.items() if matches(layer, pattern)), None)
     if units is None:
         return np.arange(n_units)
     if isinstance(units, Sample):
         return units.draw(layer, n_units)
-    chosen = np.arange(n_units)[units].copy() if isinstance(units, slice) else _places(units, n_units)
+    chosen = _sliced(units, n_units) if isinstance(units, slice) else _places(units, n_units)
     if chosen.size == 0 or chosen.min() < 0 or chosen.max() >= n_units or np.unique(chosen).size != chosen.size:
         raise ActivationError(
             f"layer {layer!r} has {n_units} units, but {describe_units(units)} were asked for.",
@@ -228,6 +230,14 @@ def _never_applied(option: str, first: str, second: str, layers: Sequence[str]) 
 
 def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _sliced(units: slice, n_units: int) -> Int[np.ndarray, " unit"]:
+    """Read a slice; one that is none, such as with a step of 0, gives no place."""
+    try:
+        return np.arange(n_units)[units].copy()
+    except (TypeError, ValueError):
+        return np.zeros(0, np.int64)
 
 
 def _places(units: Any, n_units: int) -> Int[np.ndarray, " unit"]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import ratio
 
 Probabilities = Float[np.ndarray, "*shape"]
 
 
+@by_annotation
 def bernoulli_isi_mean(p: Probabilities) -> Probabilities:
     """Give the mean interval in bins, 1 / p; NaN at 0.
 
@@ -30,6 +32,7 @@ def bernoulli_isi_mean(p: Probabilities) -> Probabilities:
     return ratio(np.ones_like(p), p)
 
 
+@by_annotation
 def bernoulli_isi_var(p: Probabilities) -> Probabilities:
     """Give the variance of the intervals in squared bins, (1 - p) / p^2; NaN at 0.
 
@@ -46,6 +49,7 @@ def bernoulli_isi_var(p: Probabilities) -> Probabilities:
     return ratio(1 - p, p**2)
 
 
+@by_annotation
 def bernoulli_cv(p: Probabilities) -> Probabilities:
     """Give the coefficient of variation of the intervals, sqrt(1 - p).
 
@@ -62,6 +66,7 @@ def bernoulli_cv(p: Probabilities) -> Probabilities:
     return np.sqrt(1 - p)
 
 
+@by_annotation
 def bernoulli_cv2(p: Probabilities) -> Probabilities:
     """Give CV2, with q = 1 - p equal to ``q + (p / q)^2 (artanh q - q)``.
 
@@ -82,6 +87,7 @@ def bernoulli_cv2(p: Probabilities) -> Probabilities:
     return q + p**2 * np.where(small, q / 3 + q**3 / 5, (np.arctanh(safe) - safe) / safe**2)
 
 
+@by_annotation
 def bernoulli_lv(p: Probabilities) -> Probabilities:
     """Give Lv, with q = 1 - p equal to ``1 - 2 p + 2 (p / q)^2 (-ln p - q)``.
 
@@ -103,6 +109,7 @@ def bernoulli_lv(p: Probabilities) -> Probabilities:
     return 1 - 2 * p + 2 * p**2 * np.where(small, series, (-np.log1p(-safe) - safe) / safe**2)
 
 
+@by_annotation
 def bernoulli_fano(p: Probabilities) -> Probabilities:
     """Give the Fano factor of counts in equal windows, 1 - p.
 

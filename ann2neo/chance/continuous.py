@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
+from ann2neo.arguments import check_number
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import Durations, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
@@ -14,6 +16,7 @@ from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance
 PerUnit = Float[np.ndarray, " unit"]
 
 
+@by_annotation
 def poisson_expected_isi_mean(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the mean inter-spike interval, exactly: T / (n + 1) in each stretch, pooled; NaN without intervals.
 
@@ -38,6 +41,7 @@ def poisson_expected_isi_mean(n: Spikes, durations: Durations) -> PerUnit:
     return weighted_mean(mean_and_variance(n, durations, lattice=False)[0], np.maximum(n - 1, 0))
 
 
+@by_annotation
 def poisson_expected_isi_var(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the variance (ddof 0) of the pooled inter-spike intervals, exactly.
 
@@ -64,6 +68,7 @@ def poisson_expected_isi_var(n: Spikes, durations: Durations) -> PerUnit:
     return pooled_variance(n, durations, lattice=False)
 
 
+@by_annotation
 def poisson_expected_cv(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the coefficient of variation of the pooled inter-spike intervals; it tends to 1.
 
@@ -96,6 +101,7 @@ def poisson_expected_cv(n: Spikes, durations: Durations) -> PerUnit:
     return cv
 
 
+@by_annotation
 def poisson_expected_cv2(n: Spikes) -> PerUnit:
     """Expect CV2, which is exactly 1 at any count.
 
@@ -120,6 +126,7 @@ def poisson_expected_cv2(n: Spikes) -> PerUnit:
     return np.where((n > 2).any(axis=1), 1.0, np.nan)
 
 
+@by_annotation
 def poisson_expected_lv(n: Spikes) -> PerUnit:
     """Expect the local variation Lv, which is exactly 1 at any count. NaN where no stretch has three spikes.
 
@@ -141,6 +148,7 @@ def poisson_expected_lv(n: Spikes) -> PerUnit:
     return poisson_expected_cv2(n)
 
 
+@by_annotation
 def poisson_expected_lvr(n: Spikes, durations: Durations, *, refractoriness: float) -> PerUnit:
     """Expect the revised local variation LvR, exactly: 1 + 4 R n / T in each stretch, weighted by n - 2.
 
@@ -163,5 +171,6 @@ def poisson_expected_lvr(n: Spikes, durations: Durations, *, refractoriness: flo
     >>> poisson_expected_lvr(np.array([[5], [2]]), np.array([100.0]), refractoriness=5.0)
     array([ 2., nan])
     """
+    check_number(refractoriness, "refractoriness", low=0)
     check_spikes(n)
     return weighted_mean(1 + 4 * refractoriness * n / durations, np.maximum(n - 2, 0))

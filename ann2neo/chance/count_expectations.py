@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from ann2neo.arguments import check_whole
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import check_spikes, ratio, weighted_mean
 from ann2neo.errors import AnalysisError
 
 PerUnit = Float[np.ndarray, " unit"]
 
 
+@by_annotation
 def expected_fano(
     n: Int[np.ndarray, "unit pass"],
     sizes: Num[np.ndarray, " window"],
@@ -48,6 +51,12 @@ def expected_fano(
     >>> expected_fano(np.array([[20]]), np.ones(4), lattice=False)
     array([0.75])
     """
+    if window_pass is None and n.shape[1] != 1:
+        raise AnalysisError(
+            f"Spikes are counted in {n.shape[1]} passes, and of no window is it said in which pass it lies.",
+            "All windows would be taken for those of the first pass.",
+            "Give window_pass; of one pass use n.sum(axis=1, keepdims=True).",
+        )
     passes = np.zeros(sizes.size, int) if window_pass is None else window_pass
     if passes.size and not 0 <= passes.min() <= passes.max() < n.shape[1]:
         raise AnalysisError(
@@ -84,6 +93,15 @@ class GroupSizes:
     squares: Float[np.ndarray, " group"]
     n_windows: Int[np.ndarray, " group"]
 
+    def __post_init__(self) -> None:
+        shapes = {name: np.shape(getattr(self, name)) for name in ("whole", "squares", "n_windows")}
+        if len(set(shapes.values())) != 1:
+            raise AnalysisError(
+                f"the sizes of groups have the shapes {shapes}.",
+                "They do not belong to the same groups.",
+                "Use GroupSizes.of([sizes of the windows of each group]).",
+            )
+
     @classmethod
     def of(cls, sizes: Sequence[Num[np.ndarray, " _"]]) -> GroupSizes:
         """Take the sizes of groups from the bins or duration of the windows of each."""
@@ -92,6 +110,7 @@ class GroupSizes:
         return cls(whole=whole, squares=squares, n_windows=np.array([one.size for one in sizes], np.int64))
 
 
+@by_annotation
 def expected_fano_of_groups(
     n: Int[np.ndarray, "unit group"], sizes: GroupSizes, *, lattice: bool = True
 ) -> Float[np.ndarray, "unit group"]:
@@ -129,6 +148,7 @@ def expected_fano_of_groups(
     return np.where(n > 0, fano, np.nan)
 
 
+@by_annotation
 def expected_fano_of_passes(
     hits: Int[np.ndarray, "unit bin"], window: Int[np.ndarray, " bin"], *, n_passes: int
 ) -> tuple[Float[np.ndarray, "unit window"], Int[np.ndarray, "unit window"]]:
@@ -157,6 +177,7 @@ def expected_fano_of_passes(
     >>> expected_fano_of_passes(np.array([[1, 2, 0]]), np.array([0, 0, 1]), n_passes=2)[0]
     array([[0.16666667,        nan]])
     """
+    check_whole(n_passes, "n_passes")
     check_spikes(hits, n_passes)
     order = np.argsort(window, kind="stable")
     order = order[np.searchsorted(window[order], 0) :]
@@ -168,6 +189,7 @@ def expected_fano_of_passes(
     return 1 - ratio(np.add.reduceat(sorted_hits**2, starts, axis=1), n_passes * totals), totals
 
 
+@by_annotation
 def expected_label_share(n: Int[np.ndarray, " unit"], label_bins: Int[np.ndarray, " class"]) -> PerUnit:
     """Expect the share of a unit's variance that the label explains, exactly: (W - 1) / (N - 1) for W labels on N bins.
 
@@ -196,6 +218,7 @@ def expected_label_share(n: Int[np.ndarray, " unit"], label_bins: Int[np.ndarray
     return np.where(varies, (np.count_nonzero(label_bins) - 1) / max(bins - 1, 1), np.nan)
 
 
+@by_annotation
 def adjust_label_share(share: PerUnit, expected: PerUnit) -> PerUnit:
     """Rescale label shares so that chance is 0 and full explanation 1; NaN where chance is already 1.
 

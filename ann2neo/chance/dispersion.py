@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy import stats
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.count_laws import count_tails
 from ann2neo.chance.margins import check_spikes
 from ann2neo.chance.p_values import both_sides, where_defined
@@ -17,6 +18,7 @@ from ann2neo.chance.p_values import both_sides, where_defined
 PValues = Float[np.ndarray, " unit"]
 
 
+@by_annotation
 def dispersion_tests(
     counts: Int[np.ndarray, "unit window"], sizes: Num[np.ndarray, " window"], *, lattice: bool = True
 ) -> tuple[PValues, PValues]:
@@ -78,6 +80,7 @@ def dispersion_tests(
     return where_defined(defined, both_sides(lower, upper)), where_defined(defined, upper)
 
 
+@by_annotation
 def dispersion_test(
     counts: Int[np.ndarray, "unit window"], sizes: Num[np.ndarray, " window"], *, lattice: bool = True
 ) -> PValues:
@@ -95,6 +98,7 @@ def dispersion_test(
     return dispersion_tests(counts, sizes, lattice=lattice)[0]
 
 
+@by_annotation
 def overdispersion_test(
     counts: Int[np.ndarray, "unit window"], sizes: Num[np.ndarray, " window"], *, lattice: bool = True
 ) -> PValues:
@@ -114,6 +118,7 @@ def overdispersion_test(
     return dispersion_tests(counts, sizes, lattice=lattice)[1]
 
 
+@by_annotation
 def dispersion_test_naive(counts: Int[np.ndarray, "unit window"], window_bins: Num[np.ndarray, " window"]) -> PValues:
     """Test dispersion as the literature does, against Poisson's; two-sided. Wrong for bins, for comparison.
 

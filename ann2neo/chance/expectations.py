@@ -12,6 +12,8 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
+from ann2neo.arguments import check_number
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import Bins, Spikes, check_spikes, look_up, weighted_mean
 from ann2neo.chance.pairs import cv2_of_stretch, lvr_of_stretch
 from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
@@ -20,6 +22,7 @@ from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance
 PerUnit = Float[np.ndarray, " unit"]
 
 
+@by_annotation
 def expected_isi_mean(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the mean inter-spike interval in bins, exactly.
 
@@ -47,6 +50,7 @@ def expected_isi_mean(n: Spikes, bins: Bins) -> PerUnit:
     return weighted_mean(mean_and_variance(n, bins, lattice=True)[0], np.maximum(n - 1, 0))
 
 
+@by_annotation
 def expected_isi_var(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the variance (ddof 0) of the pooled inter-spike intervals in squared bins, exactly.
 
@@ -73,6 +77,7 @@ def expected_isi_var(n: Spikes, bins: Bins) -> PerUnit:
     return pooled_variance(n, bins, lattice=True)
 
 
+@by_annotation
 def expected_cv(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the coefficient of variation of the pooled inter-spike intervals.
 
@@ -107,6 +112,7 @@ def expected_cv(n: Spikes, bins: Bins) -> PerUnit:
     return cv
 
 
+@by_annotation
 def expected_cv2(n: Spikes, bins: Bins) -> PerUnit:
     """Expect CV2, the mean of ``2 |I1 - I2| / (I1 + I2)`` over pairs of successive intervals, exactly.
 
@@ -138,6 +144,7 @@ def expected_cv2(n: Spikes, bins: Bins) -> PerUnit:
     return weighted_mean(look_up(cv2_of_stretch, n, bins), np.maximum(n - 2, 0))
 
 
+@by_annotation
 def expected_lv(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the local variation Lv, exactly: the mean of ``3 (I1 - I2)^2 / (I1 + I2)^2`` over successive intervals.
 
@@ -167,6 +174,7 @@ def expected_lv(n: Spikes, bins: Bins) -> PerUnit:
     return expected_lvr(n, bins, refractoriness_bins=0.0)
 
 
+@by_annotation
 def expected_lvr(n: Spikes, bins: Bins, *, refractoriness_bins: float) -> PerUnit:
     """Expect the revised local variation LvR, exactly.
 
@@ -197,6 +205,7 @@ def expected_lvr(n: Spikes, bins: Bins, *, refractoriness_bins: float) -> PerUni
     >>> expected_lvr(np.array([[3]]), np.array([4]), refractoriness_bins=0.75)
     array([0.33333333])
     """
+    check_number(refractoriness_bins, "refractoriness_bins", low=0)
     check_spikes(n, bins)
     values = look_up(partial(lvr_of_stretch, refractoriness_bins=refractoriness_bins), n, bins)
     return weighted_mean(values, np.maximum(n - 2, 0))

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Num
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.count_laws import Tails, count_tails, tails_near_zero
 from ann2neo.chance.inputs import check_inputs, deviations, has_repeats
 from ann2neo.chance.margins import ratio
@@ -19,6 +20,7 @@ _DRAWN_NUMBERS = 1 << 25
 _AT_ONCE = (1024, 256)
 
 
+@by_annotation
 def input_dispersion_tests(
     spikes: Int[np.ndarray, "unit input"],
     size: Num[np.ndarray, " input"],

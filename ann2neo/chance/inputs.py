@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import check_spikes, ratio
 
 PerUnit = Float[np.ndarray, " unit"]
 
 
+@by_annotation
 def has_repeats(label: Int[np.ndarray, " input"]) -> bool:
     """Whether dealing inputs to labels can change anything: two labels or more, and one with two inputs or more.
 
@@ -52,6 +54,7 @@ def deviations(
     return spikes - (spikes.sum(axis=1) / max(size.sum(), 1e-300))[:, None] * size
 
 
+@by_annotation
 def label_share_of_inputs(
     spikes: Int[np.ndarray, "unit input"], size: Num[np.ndarray, " input"], label: Int[np.ndarray, " input"]
 ) -> PerUnit:
@@ -89,6 +92,7 @@ def label_share_of_inputs(
     return ratio(between, np.where(whole > 1e-9 * np.maximum(spikes.sum(axis=1), 1e-300), whole, 0.0))
 
 
+@by_annotation
 def expected_label_shares_of_inputs(
     spikes: Int[np.ndarray, "unit input"], size: Num[np.ndarray, " input"], label: Int[np.ndarray, " input"]
 ) -> tuple[PerUnit, PerUnit]:
@@ -140,6 +144,7 @@ def expected_label_shares_of_inputs(
     return of_bins, ratio(between, np.where(whole_inputs > 1e-9 * np.maximum(rate * whole, 1e-300), whole_inputs, 0.0))
 
 
+@by_annotation
 def expected_fano_of_inputs(spikes: Int[np.ndarray, "unit input"], label: Int[np.ndarray, " input"]) -> PerUnit:
     r"""Expect the Fano factor (variance, ddof 0, over mean) of the counts of labels if inputs were dealt at random, exactly.
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy import stats
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.distance import lattice_distances
 from ann2neo.chance.margins import Bins, Durations, Spikes, check_spikes
 from ann2neo.chance.p_values import sampled_tails
@@ -22,6 +23,7 @@ _DRAWS = 16384
 _LONGEST = 100
 
 
+@by_annotation
 def isi_law_test(
     isis: Int[np.ndarray, " isi"],
     offsets: Int[np.ndarray, " unit_plus_one"],
@@ -70,17 +72,12 @@ def isi_law_test(
     array([ True])
     """
     check_spikes(n, bins)
-    _check_intervals(offsets, n)
-    if isis.size and isis.min() < 1:
-        raise AnalysisError(
-            f"An interval is {isis.min()} bins long.",
-            "A bin holds at most one spike, so chance cannot be computed.",
-            "Give intervals of at least one bin.",
-        )
+    _check_intervals(offsets, n, isis, bins)
     distances = lattice_distances(isis, offsets, n, bins, keys=keys)
     return _calibrated(distances, n, bins, lattice=True)
 
 
+@by_annotation
 def isi_law_test_poisson(
     isis: Float[np.ndarray, " isi"], offsets: Int[np.ndarray, " unit_plus_one"], n: Spikes, durations: Durations
 ) -> PValues:
@@ -116,7 +113,7 @@ def isi_law_test_poisson(
     array([ True])
     """
     check_spikes(n)
-    _check_intervals(offsets, n)
+    _check_intervals(offsets, n, isis, durations)
     distances = np.full(n.shape[0], np.nan)
     for unit, own in _units_with_intervals(offsets, n):
         active = n[unit] > 1
@@ -126,6 +123,7 @@ def isi_law_test_poisson(
     return _calibrated(distances, n, durations, lattice=False)
 
 
+@by_annotation
 def isi_law_test_exponential_naive(
     isis: Num[np.ndarray, " isi"], offsets: Int[np.ndarray, " unit_plus_one"]
 ) -> PValues:
@@ -151,6 +149,7 @@ def isi_law_test_exponential_naive(
     >>> isi_law_test_exponential_naive(np.array([1, 1, 1, 1, 1, 1]), np.array([0, 6, 6])).round(3)
     array([0.007,   nan])
     """
+    _check_places(offsets, isis.size)
     n_isis = np.diff(offsets)
     distances = np.full(n_isis.shape, np.nan)
     for unit in np.flatnonzero(n_isis):
@@ -159,13 +158,34 @@ def isi_law_test_exponential_naive(
     return stats.kstwo.sf(distances, np.maximum(n_isis, 1))
 
 
-def _check_intervals(offsets: Int[np.ndarray, " unit_plus_one"], n: Spikes) -> None:
+def _check_intervals(
+    offsets: Int[np.ndarray, " unit_plus_one"],
+    n: Spikes,
+    isis: Num[np.ndarray, " isi"],
+    sizes: Num[np.ndarray, " stretch"],
+) -> None:
+    if isis.size and isis.max() > sizes.max(initial=0):
+        raise AnalysisError(
+            f"An interval of {isis.max()} is longer than the longest stretch, {sizes.max(initial=0)}.",
+            "Intervals and stretches do not belong together.",
+            "Give both in the same unit, and intervals that cross no border of a stretch.",
+        )
+    _check_places(offsets, isis.size)
     given, needed = np.diff(offsets), np.maximum(n - 1, 0).sum(axis=1)
     if given.shape != needed.shape or np.any(given != needed):
         raise AnalysisError(
             f"There are {given.sum()} intervals of {given.size} units, but spikes for {needed.sum()} of {needed.size}.",
             "Intervals and numbers of spikes do not belong together.",
             "Give n - 1 intervals for each stretch of n > 0 spikes.",
+        )
+
+
+def _check_places(offsets: Int[np.ndarray, " unit_plus_one"], n_isis: int) -> None:
+    if not offsets.size or offsets[0] != 0 or offsets[-1] != n_isis or np.any(np.diff(offsets) < 0):
+        raise AnalysisError(
+            f"offsets do not lead from 0 to the {n_isis} intervals in ascending order.",
+            "Units would be given the intervals of others.",
+            "Use np.concatenate(([0], np.cumsum(number of intervals of each unit))).",
         )
 
 

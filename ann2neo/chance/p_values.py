@@ -6,6 +6,9 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy import special, stats
 
+from ann2neo.arguments import check_choice
+from ann2neo.chance.axes import by_annotation
+
 _TAIL = 10
 
 
@@ -115,6 +118,7 @@ def sampled_tails(
     return lower, upper
 
 
+@by_annotation
 def false_discovery(p: Float[np.ndarray, " unit"], *, method: str = "bh") -> Float[np.ndarray, " unit"]:
     """Adjust the p-values of many units so that a threshold on them bounds the false discovery rate.
 
@@ -137,6 +141,7 @@ def false_discovery(p: Float[np.ndarray, " unit"], *, method: str = "bh") -> Flo
     >>> false_discovery(np.array([0.01, np.nan, 0.04]))
     array([0.02,  nan, 0.04])
     """
+    check_choice(method, "method", ("bh", "by"))
     adjusted = np.full(p.shape, np.nan)
     known = ~np.isnan(p)
     if known.any():

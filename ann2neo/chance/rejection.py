@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ann2neo.arguments import check_number
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.dispersion import dispersion_test, dispersion_test_naive
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_exponential_naive
 from ann2neo.chance.runs import runs_test
@@ -12,6 +14,7 @@ from ann2neo.chance.stationarity import stationarity_test
 from ann2neo.errors import WindowError
 
 
+@by_annotation
 def rejection_rates(
     spikes: Bool[np.ndarray, "unit bin"], window_bins: Int[np.ndarray, " window"], *, level: float = 0.05
 ) -> dict[str, float]:
@@ -28,8 +31,8 @@ def rejection_rates(
 
     Raises
     ------
-    WindowError
-        If the windows need more bins than there are.
+    WindowError, AnalysisError
+        If the windows need more bins than there are, or the level is not between 0 and 1.
 
     Examples
     --------
@@ -37,6 +40,7 @@ def rejection_rates(
     >>> {name: round(rate, 2) for name, rate in rates.items() if "naive" not in name}
     {'dispersion': 0.04, 'runs': 0.06, 'isi_law': 0.06, 'stationarity': 0.06}
     """
+    check_number(level, "level", above=0, below=1, such_as=0.05)
     if window_bins.sum() > spikes.shape[1]:
         raise WindowError(
             f"Windows of {window_bins.sum()} bins were asked for, but there are {spikes.shape[1]} bins.",

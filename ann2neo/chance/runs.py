@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import Bins, Spikes, check_spikes
 from ann2neo.chance.p_values import normal_two_sided
+from ann2neo.errors import AnalysisError
 
 _WIDTH = 256
 _EXACT_VARIANCE = 100.0
@@ -15,6 +17,7 @@ _FLOOR = 1e-14
 _AT_ONCE = 4096
 
 
+@by_annotation
 def runs_test(n_runs: Int[np.ndarray, " unit"], n: Spikes, bins: Bins) -> Float[np.ndarray, " unit"]:
     """Test whether spikes form as many runs (unbroken series of bins with spikes) as by chance; two-sided, mid-p.
 
@@ -35,7 +38,7 @@ def runs_test(n_runs: Int[np.ndarray, " unit"], n: Spikes, bins: Bins) -> Float[
     Raises
     ------
     AnalysisError
-        If a unit has more spikes than bins.
+        If a unit has more spikes than bins, more runs than spikes, or spikes in a stretch without a run.
 
     References
     ----------
@@ -47,6 +50,7 @@ def runs_test(n_runs: Int[np.ndarray, " unit"], n: Spikes, bins: Bins) -> Float[
     array([0.   , 0.685, 0.22 ])
     """
     check_spikes(n, bins)
+    _check_runs(n_runs, n)
     joined = n.sum(axis=1) - n_runs
     mean, variance, third = (moment.sum(axis=1) for moment in _moments(n, bins))
     exact = (variance > 0) & (variance <= _EXACT_VARIANCE)
@@ -57,6 +61,18 @@ def runs_test(n_runs: Int[np.ndarray, " unit"], n: Spikes, bins: Bins) -> Float[
     sd = np.sqrt(variance[normal])
     p[normal] = normal_two_sided((joined[normal] - mean[normal]) / sd, skewness=third[normal] / sd**3)
     return p
+
+
+def _check_runs(n_runs: Int[np.ndarray, " unit"], n: Spikes) -> None:
+    """Refuse more runs than spikes, and spikes without a run."""
+    low, high = (n > 0).sum(axis=1), n.sum(axis=1)
+    wrong = (n_runs < low) | (n_runs > high)
+    if wrong.any():
+        raise AnalysisError(
+            f"A unit with {high[wrong][0]} spikes in {low[wrong][0]} stretches cannot have {n_runs[wrong][0]} runs.",
+            "Runs and spikes do not belong together.",
+            "Count runs and spikes over the same stretches; no run crosses a border.",
+        )
 
 
 def _moments(n: Spikes, bins: Bins) -> tuple[Float[np.ndarray, "unit stretch"], ...]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from scipy.special import comb, factorial
 
+from ann2neo.arguments import check_number, check_whole
+from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import check_spikes
 from ann2neo.chance.p_values import normal_two_sided, where_defined
+from ann2neo.errors import AnalysisError
 
 _FEW = 20
 _LONGEST_LAW = 1 << 18
 
 
+@by_annotation
 def stationarity_test(
     bin_sums: Int[np.ndarray, " unit"], n: Int[np.ndarray, " unit"], *, n_bins: int
 ) -> Float[np.ndarray, " unit"]:
@@ -48,7 +52,9 @@ def stationarity_test(
     >>> stationarity_test(np.array([0 + 1 + 2, 0 + 4 + 9, 0]), np.array([3, 3, 0]), n_bins=10).round(3)
     array([0.017, 1.   ,   nan])
     """
+    check_whole(n_bins, "n_bins")
     check_spikes(n, n_bins)
+    _check_sums(bin_sums, n.astype(np.int64) * (n_bins - 1), "bin_sums")
     defined = (n > 0) & (n < n_bins)
     # Twice the distance from the centre is an integer, and the same for spikes as for empty bins but for its sign.
     twice = np.abs(2 * bin_sums[defined].astype(np.int64) - n[defined].astype(np.int64) * (n_bins - 1))
@@ -63,6 +69,7 @@ def stationarity_test(
     return where_defined(defined, p)
 
 
+@by_annotation
 def stationarity_test_poisson(
     time_sums: Float[np.ndarray, " unit"], n: Int[np.ndarray, " unit"], *, duration: float
 ) -> Float[np.ndarray, " unit"]:
@@ -80,6 +87,11 @@ def stationarity_test_poisson(
     duration
         Duration of all stretches together.
 
+    Raises
+    ------
+    AnalysisError
+        If the duration is not positive, or a sum is larger than that of spikes at the end.
+
     References
     ----------
     Cox & Lewis 1966, doi:10.1007/978-94-011-7801-3
@@ -89,7 +101,9 @@ def stationarity_test_poisson(
     >>> stationarity_test_poisson(np.array([9.9, 5.0]), np.array([1, 1]), duration=10.0).round(3)
     array([0.02, 1.  ])
     """
+    check_number(duration, "duration", above=0)
     check_spikes(n)
+    _check_sums(time_sums, n * duration, "time_sums")
     defined = n > 0
     count = n[defined]
     away = np.abs(time_sums[defined] / duration - count / 2)
@@ -97,6 +111,17 @@ def stationarity_test_poisson(
     for one in np.unique(count[count <= _FEW]):
         p[count == one] = _few_uniform(away[count == one], int(one))
     return where_defined(defined, p)
+
+
+def _check_sums(sums: Num[np.ndarray, " unit"], largest: Num[np.ndarray, " unit"], name: str) -> None:
+    """Refuse sums of times that the spikes of a unit cannot have."""
+    wrong = (sums < 0) | (sums > largest * (1 + 1e-9)) | np.isnan(sums)
+    if wrong.any():
+        raise AnalysisError(
+            f"`{name}` has {sums[wrong][0]} where the spikes of a unit sum up to {largest[wrong][0]} at most.",
+            "A trend cannot be told.",
+            "Count bins and times from 0 at the beginning, through all stretches.",
+        )
 
 
 def _few_on_bins(twice: Int[np.ndarray, " case"], n: int, n_bins: int) -> Float[np.ndarray, " case"]:

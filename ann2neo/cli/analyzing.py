@@ -36,10 +36,18 @@ GROUPS = ("--against", "--mine")
     show_default=True,
     help="Fano factor over what.",
 )
-@click.option("--min-spikes", type=int, default=10, show_default=True, help="Units with fewer are of quality too_few.")
+@click.option(
+    "--min-spikes",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Units with fewer are of quality too_few.",
+)
 @click.option("--tests", is_flag=True, help="Add p values of dispersion, runs, intervals and trend.")
 @options.method
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the randomized test of intervals.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the randomized test of intervals."
+)
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work, such as tcp://127.0.0.1:8786."
 )
@@ -163,7 +171,13 @@ def repeated(args: Sequence[str]) -> list[str]:
 @options.t_stop
 @options.columns
 @options.method
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of permutations, where they are drawn.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of permutations, where they are drawn.",
+)
 @click.option(
     "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
 )
@@ -206,7 +220,7 @@ def compare(
     """
     from ann2neo.results import compare_files
 
-    if "mine" in names or names[0] == names[1]:
+    if "mine" in names or names[0] == names[1] or not all(names) or any(name.startswith("-") for name in names):
         raise click.BadParameter(f"{names[0]!r} and {names[1]!r}: give two names, not 'mine'.", param_hint="--names")
     groups = {names[0]: files, names[1]: against} | ({"mine": mine} if mine else {})
     found = compare_files(

@@ -65,6 +65,8 @@ def _quantity(text: str) -> Any:
     import quantities as pq
 
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    if not math.isfinite(float(number)):
+        raise ValueError(text)
     return float(number) * pq.Quantity(1.0, text[len(number) :].strip())
 
 
@@ -82,9 +84,9 @@ def read_thresholds(texts: Sequence[str], on: Any) -> Any:
 
     Examples
     --------
-    >>> read_thresholds(["0.5"], None)
+    >>> read_thresholds(["0.5"], [])
     0.5
-    >>> read_thresholds(["quantile:0.9", "fc*=0.1", "conv*=meansd:2:layer"], None)
+    >>> read_thresholds(["quantile:0.9", "fc*=0.1", "conv*=meansd:2:layer"], [])
     {'fc*': 0.1, 'conv*': MeanPlusSd(k=2.0, per='layer'), '*': Quantile(q=0.9, per='unit')}
     """
     return _by_pattern(texts, lambda text: _rule(text, on), "--threshold")
@@ -101,11 +103,26 @@ def read_units(texts: Sequence[str]) -> Any:
     return _by_pattern(texts, _units, "--units")
 
 
+def read_layers(texts: Sequence[str]) -> list[str] | None:
+    """Read names and patterns of layers; an empty one would stand for nothing.
+
+    Examples
+    --------
+    >>> read_layers(["features.*"]), read_layers([])
+    (['features.*'], None)
+    """
+    if any(not text.lstrip("!") for text in texts):
+        raise click.BadParameter("an empty pattern fits no layer: leave --layers out for all.", param_hint="--layers")
+    return list(texts) or None
+
+
 def _by_pattern(texts: Sequence[str], read: Callable[[str], T], hint: str) -> T | dict[str, T] | None:
     """Make one value, or a mapping from patterns to values in the order in which they are written; one without a pattern comes last."""
     if not texts:
         return None
     parts = [text.rpartition("=") for text in texts]
+    if any(sign and not pattern for pattern, sign, _ in parts):
+        raise click.BadParameter("there is no pattern before '=': leave '=' out for all layers.", param_hint=hint)
     found: dict[str, T] = {}
     for pattern, _, value in sorted(parts, key=lambda part: not part[0]):
         pattern = pattern or EVERY_LAYER
@@ -139,7 +156,10 @@ def _units(text: str) -> Any:
         if text.startswith("sample:"):
             return _sample(*text.split(":")[1:])
         if ":" in text:
-            return slice(*(int(part) if part else None for part in text.split(":")))
+            chosen = slice(*(int(part) if part else None for part in text.split(":")))
+            if chosen.step == 0:
+                raise ValueError(text)
+            return chosen
         return [int(part) for part in text.split(",")]
     except (ValueError, TypeError) as error:
         raise click.BadParameter(
@@ -165,8 +185,8 @@ def read_notes(given: Sequence[str]) -> dict[str, str | int | float]:
     found: dict[str, str | int | float] = {}
     for one in given:
         key, sign, value = one.partition("=")
-        if not sign or key in found:
-            why = "is no KEY=VALUE" if not sign else "is a second value of this key"
+        if not sign or not key or key in found:
+            why = "is no KEY=VALUE" if not sign or not key else "is a second value of this key"
             raise click.BadParameter(f"{one!r} {why}: use --note epoch=3.", param_hint="--note")
         found[key] = _number_or_text(value)
     return found

@@ -9,7 +9,7 @@ import click
 
 from ann2neo.cli import options
 from ann2neo.cli.architectures import load_model
-from ann2neo.cli.choices import read_notes, read_thresholds, read_units
+from ann2neo.cli.choices import read_layers, read_notes, read_thresholds, read_units
 from ann2neo.cli.placement import moved, pictures_of
 from ann2neo.cli.terminal import say
 from ann2neo.cli.weights import with_weights
@@ -30,7 +30,7 @@ from ann2neo.errors import FormatError
 @options.units
 @options.steps
 @click.option("--passes", type=click.IntRange(1), help="Run through the inputs so often, with dropout active.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the passes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the passes.")
 @click.option(
     "--weights",
     help="State dict to load into the model, alone or the only one of a dictionary, also of a data-parallel or compiled wrapper (never unpickled): a file of torch or "
@@ -104,7 +104,7 @@ def export(
 
     rank, _ = world()
     chosen, along, known = read_units(units), options.read_steps(steps), read_notes(notes)
-    read_thresholds(thresholds, on=None)  # what is written wrongly is said before anything is loaded
+    read_thresholds(thresholds, on=[])  # what is written wrongly is said before anything is loaded
     data = options.read_inputs(inputs, batch_size, tokenizer=tokenizer)
     on = data if calibrate is None else options.read_inputs(calibrate, batch_size, tokenizer=tokenizer)
     shown = pictures_of(data) if images else None
@@ -117,7 +117,7 @@ def export(
             target,
             overwrite=overwrite,
             images=shown,
-            layers=list(layers) or None,
+            layers=read_layers(layers),
             threshold=read_thresholds(thresholds, on=moved(network, on, device, dtype)[1]),
             units=chosen,
             steps=along,

@@ -10,7 +10,7 @@ import click
 
 from ann2neo.cli import options
 from ann2neo.cli.architectures import load_model
-from ann2neo.cli.choices import read_thresholds, read_units
+from ann2neo.cli.choices import read_layers, read_thresholds, read_units
 from ann2neo.cli.records import as_json, of_blocks, of_recording, of_table, to_json
 from ann2neo.cli.terminal import say
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="See all of it on small networks and real digits.")
 @click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, labels and split.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights, labels and split."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
 @options.quiet
 def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
@@ -87,6 +89,16 @@ def info(
       ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.0=sample:0.01'
       ann2neo info --columns
     """
+    of_model = {
+        "--model": model,
+        "--inputs": inputs,
+        "--layers": layers,
+        "--threshold": thresholds,
+        "--units": units,
+        "--steps": steps,
+    }
+    of_file = {"FILE": file, "--check": check or None}
+    _refuse_together(of_file, of_model, columns=columns)
     if columns:
         from ann2neo.analysis.columns import handbook
 
@@ -102,11 +114,11 @@ def info(
     elif model and inputs:
         from ann2neo.capture import plan
 
-        chosen, along, rules = read_units(units), options.read_steps(steps), read_thresholds(thresholds, on=None)
+        chosen, along, rules = read_units(units), options.read_steps(steps), read_thresholds(thresholds, on=[])
         table = plan(
             load_model(model, weighted=True),
             options.read_inputs(inputs, batch_size),
-            layers=list(layers) or None,
+            layers=read_layers(layers),
             threshold=rules,
             units=chosen,
             steps=along,
@@ -141,6 +153,14 @@ def _of_table(table: pd.DataFrame) -> str:
     if "quality" in table and "n_windows" in table.attrs:
         return f"{describe(table)}\n{printed(summarize(table))}"
     return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-", max_rows=60)
+
+
+def _refuse_together(of_file: dict[str, Any], of_model: dict[str, Any], *, columns: bool) -> None:
+    """Refuse what asks for two things at once, of which one would silently not be done."""
+    file, model = ([name for name, value in asked.items() if value] for asked in (of_file, of_model))
+    asked = [*file[:1], *model[:1], *(["--columns"] if columns else [])]
+    if len(asked) > 1:
+        raise click.UsageError(f"{' and '.join(asked)} ask for different things: give one of them.")
 
 
 def _planned(table: pd.DataFrame) -> str:

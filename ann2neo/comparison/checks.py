@@ -8,8 +8,6 @@ from typing import Any
 import pandas as pd
 
 from ann2neo.errors import AnalysisError, suggestion
-from ann2neo.integrity import values_crc32
-from ann2neo.summary import is_summary, summary_of
 
 # What a comparison says of its tables where they all agree in it.
 SAID = (
@@ -36,7 +34,14 @@ def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
             "It is unclear which networks belong together.",
             'Name them: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).',
         )
-    tables = {str(name): _of_group(str(name), given) for name, given in groups.items()}
+    unnamed = [name for name in groups if not isinstance(name, str) or not name]
+    if unnamed:
+        raise AnalysisError(
+            f"a group is called {unnamed[0]!r}.",
+            "Columns and sentences could not name it.",
+            'Give each group a name: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).',
+        )
+    tables = {name: _of_group(name, given) for name, given in groups.items()}
     _check_groups(tables)
     return tables
 
@@ -64,42 +69,18 @@ def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
         )
 
 
-def check_replicates(tables: Mapping[str, list[pd.DataFrame]]) -> None:
-    """Refuse a network that is given twice: it is one replicate, however often it is counted.
-
-    Two networks never have the same value of every measure of every unit, but where no unit says anything (silent, saturated). A summary is compared with
-    all others and with those of tables of units.
-    """
-    any_summary = any(is_summary(table) for of_group in tables.values() for table in of_group)
-    seen: dict[tuple[Any, ...], str] = {}
-    for group, of_group in tables.items():
-        for number, table in enumerate(of_group, start=1):
-            if not _says_something(table):
-                continue
-            known = summary_of(table) if any_summary else table
-            key = tuple((str(name), values_crc32(known[name])) for name in known.columns)
-            here = f"number {number} of {group!r}"
-            if key in seen:
-                raise AnalysisError(
-                    f"{here} is the same network as {seen[key]}: all values of all its units are the same.",
-                    "Counted twice, one network would seem to be two, and p values would be too small.",
-                    "Give each network once.",
-                )
-            seen[key] = here
-
-
-def _says_something(table: pd.DataFrame) -> bool:
-    """Whether a unit is neither silent nor saturated nor of too few spikes."""
-    if is_summary(table):
-        return bool((table.loc[table["population"] == "good", "n_units"] > 0).any())
-    return "quality" in table and bool((table["quality"] == "good").any())
-
-
 def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:
     """Refuse indicators that a summary does not have."""
-    if isinstance(indicators, str):
+    if isinstance(indicators, str) or not isinstance(indicators, Iterable):
         raise AnalysisError(
-            f"indicators={indicators!r} is one string.", "Nothing was compared.", f"Give a list: [{indicators!r}]."
+            f"indicators={indicators!r} is no list.", "Nothing was compared.", 'Give a list, such as ["fano_mean"].'
+        )
+    twice = [indicator for indicator in indicators if list(indicators).count(indicator) > 1]
+    if twice:
+        raise AnalysisError(
+            f"the indicator {twice[0]!r} was named twice.",
+            "Its p values would be counted twice in the correction.",
+            "Name each once.",
         )
     columns = [c for c in next(iter(summaries.values()))[0].columns if c not in ("layer", "population")]
     for indicator in indicators:

@@ -12,8 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import optimize, special, stats
 
-from ann2neo.errors import AnalysisError
-
 # 10 against 10 networks are 184,756 arrangements: still enumerated.
 MAX_ARRANGEMENTS = 200_000
 N_DRAWN = 99_999
@@ -248,20 +246,6 @@ def arrangements(n_first: int, n_second: int, seed: int) -> Bool[np.ndarray, "ar
     np.put_along_axis(dealt, chosen, True, axis=1)
     dealt.flags.writeable = False
     return dealt
-
-
-def check_confidence(confidence: float) -> None:
-    """Refuse a confidence that is no probability.
-
-    Raises
-    ------
-    AnalysisError
-        If it is not strictly between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise AnalysisError(
-            f"A confidence of {confidence} is no probability.", "Nothing was compared.", "Use 0.95, for instance."
-        )
 
 
 def _noncentrality(t: float, m: int, level: float) -> float:

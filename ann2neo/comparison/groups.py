@@ -12,17 +12,16 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
+from ann2neo.arguments import check_choice, check_number, check_seed
 from ann2neo.comparison.checks import (
     check_comparable,
     check_indicators,
-    check_replicates,
     shared_attrs,
     tables_of,
 )
 from ann2neo.comparison.comparability import has_bins, reason_against
 from ann2neo.comparison.effects import (
     auc,
-    check_confidence,
     hedges_g,
     is_exact,
     mean_difference,
@@ -31,7 +30,7 @@ from ann2neo.comparison.effects import (
 )
 from ann2neo.comparison.verdicts import verdicts
 from ann2neo.errors import AnalysisError
-from ann2neo.summary import NETWORK, POPULATIONS, summary_of
+from ann2neo.summary import NETWORK, POPULATIONS, check_replicates, summary_of
 
 SCHEMA = "ann2neo-comparison/1"
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
@@ -103,10 +102,10 @@ def compare(
     >>> compare({"mine": table}).attrs["verdicts"]
     ['No verdict is possible: there are no two known groups to compare with (mine: 1 network).']
     """
-    check_confidence(confidence)
-    check_confidence(alpha)
-    if method not in ("bh", "by"):
-        raise AnalysisError(f"There is no correction {method!r}.", "Nothing was compared.", "Use 'bh' or 'by'.")
+    check_number(confidence, "confidence", above=0, below=1, such_as=0.95)
+    check_number(alpha, "alpha", above=0, below=1, such_as=0.05)
+    check_choice(method, "method", ("bh", "by"))
+    seed = check_seed(seed)
     tables = tables_of(groups)
     shared = shared_attrs(tables)
     check_replicates(tables)

@@ -17,11 +17,14 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ann2neo.arguments import check_number
 from ann2neo.errors import AnalysisError
 
 STYLE = Path(__file__).with_name("ann2neo.mplstyle")
 # Dots per inch of an image; a page and a notebook show it at half its size, so that it is sharp on fine screens.
 DPI = 160
+# Below, letters have no size; above, a page does not fit into memory.
+LEAST_DPI, MOST_DPI = 10, 2_400
 PNG_SIZE = slice(16, 24)
 
 
@@ -110,6 +113,7 @@ def rendered(drawn: Drawing | Axes | Figure | Sequence[Axes], kind: str, *, dpi:
     AnalysisError
         If nothing was drawn on it.
     """
+    check_number(dpi, "dpi", low=LEAST_DPI, below=MOST_DPI, such_as=DPI)
     buffer = io.BytesIO()
     with styled():
         _figure(drawn).savefig(buffer, format=kind, dpi=dpi)

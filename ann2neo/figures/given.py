@@ -114,6 +114,10 @@ def known_columns(table: pd.DataFrame, names: Sequence[str], what: str) -> None:
         If there is one.
     """
     columns = [str(column) for column in table.columns]
+    if isinstance(names, str) or not names:
+        raise AnalysisError(
+            f"shown={names!r} names no columns of the {what}.", "There is nothing to draw.", "Give a list of columns."
+        )
     for name in names:
         if name not in columns:
             raise AnalysisError(

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import special
 
+from ann2neo.arguments import check_whole
 from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import BLACK, BLUE, CHANCE, canvas, legend_outside, plain_log, say, tidy
@@ -91,6 +92,8 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
 
 
 def _check_unit(recording: Recording, layer: str, unit: int | None) -> None:
+    if unit is not None:
+        check_whole(unit, "unit", low=0)
     n_units = recording.layer(layer).n_units
     if unit is not None and not 0 <= unit < n_units:
         raise AnalysisError(

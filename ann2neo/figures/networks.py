@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ann2neo.arguments import check_choice
 from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import (
@@ -212,6 +213,7 @@ def layer_table(
     '20'
     """
     summary = given.summary(summary)
+    check_choice(population, "population", get_args(Population))
     if shown is not COLUMNS:
         given.known_columns(summary, shown, "summary")
     rows = summary[summary["population"] == population].set_index("layer")

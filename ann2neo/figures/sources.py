@@ -51,6 +51,7 @@ def beside_chance(
         for table in tables.values():
             given.known_columns(table, (measure, f"{measure}_expected"), "table of units")
     height = height_of(len(tables), frame=1.2)
+    given.known_columns(next(iter(tables.values())), shown, "table of units")
     drawn = panels(axes, len(shown), width=2.5, height=height, across=4, shared=True)
     for ax, measure in zip(drawn, shown):
         _panel(tidy(ax), tables, measure)

@@ -8,8 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ann2neo.arguments import check_whole
 from ann2neo.errors import Ann2NeoWarning, ForeignFile, FormatError, suggestion
-from ann2neo.formats import SUFFIXES, load
+from ann2neo.formats import SUFFIXES, load, path_of
 from ann2neo.formats.observation import Observation
 from ann2neo.recording import Recording
 
@@ -64,11 +65,13 @@ def read_block(
     [('unit 3', 1), ('unit 7', 2)]
     """
     said = Observation(time_unit=time_unit, t_start=t_start, t_stop=t_stop, columns=columns)
-    found = read_spikes(Path(path), said)
+    if block is not None:
+        block = check_whole(block, "block", low=0, error=FormatError)
+    found = read_spikes(path_of(path), said)
     if isinstance(found, Recording):
         from ann2neo.trains import to_block
 
-        return to_block(found)
+        found = [to_block(found)]
     if block is None and len(found) > 1:
         raise FormatError(
             f"{path} holds {len(found)} Blocks ({', '.join(repr(one.name) for one in found[:5])}).",

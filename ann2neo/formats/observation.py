@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ann2neo.arguments import check_text
 from ann2neo.errors import FormatError
 
 CURE = 'Give times with their unit, such as t_stop=600 * pq.s (--t-stop 600s), or numbers together with time_unit="ms" (--time-unit ms).'
+
+EXAMPLES = {"time_unit": "ms", "columns": "trains"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,11 @@ class Observation:
     t_stop: Any = None
     columns: str | None = None
     strict: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("time_unit", "columns"):
+            if getattr(self, name) is not None:
+                check_text(getattr(self, name), name, such_as=EXAMPLES[name], error=FormatError)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -79,11 +88,13 @@ class Observation:
         if given is None:
             return None
         try:
-            if hasattr(given, "rescale"):
-                return float(given.rescale("s").magnitude)
-            number = float(given)
+            number = float(given.rescale("s").magnitude) if hasattr(given, "rescale") else float(given)
+            if not math.isfinite(number) or isinstance(given, bool):
+                raise ValueError(number)
         except (ValueError, TypeError) as error:
             raise FormatError(f"{name}={given!r} is no time.", "Observed time is unclear.", CURE) from error
+        if hasattr(given, "rescale"):
+            return number
         if self.time_unit is None:
             raise FormatError(f"{name}={given!r} has no unit.", "Seconds and milliseconds look the same.", CURE)
         return number * self.seconds_per_unit()

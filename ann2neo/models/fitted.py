@@ -281,6 +281,12 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
 
 
 def _check(models: Sequence[str], by: str | None, order: Any, windows: Any, min_spikes: Any) -> None:
+    if not isinstance(models, Sequence) or not models or len(set(models)) < len(models):
+        raise AnalysisError(
+            f"models={models!r} is no list of different models.",
+            "Nothing was fitted.",
+            "Use a list of 'rate', 'label' and 'markov'.",
+        )
     names = [models] if isinstance(models, str) else list(models)
     for name in names:
         if isinstance(models, str) or name not in MODELS:

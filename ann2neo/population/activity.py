@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import quantities as pq
 
+from ann2neo.arguments import check_flag
 from ann2neo.population.ensemble import (
     Choice,
     Ensemble,
@@ -150,6 +151,7 @@ def instantaneous_rate(
     >>> rate.shape, round(float(rate.mean().iloc[0]))
     ((50, 1), 1000)
     """
+    check_flag(border_correction, "border_correction")
     chosen = choose(spikes, layer, units, seed, together=True)
     period = bin_size_of(chosen, sampling_period, "sampling_period")
     kernel_ms = milliseconds(sigma, "sigma")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from ann2neo.arguments import check_whole
 from ann2neo.cards import card
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, choose, unit_index
@@ -173,6 +174,7 @@ def correlations(
     1   noise  0.00
     2     raw  0.25
     """
+    n_permutations = check_whole(n_permutations, "n_permutations", low=0, such_as=100)
     chosen = choose(spikes, layer, units, seed)
     trials = _enough(_common(chosen, by), by)
     _say_matrices(chosen.n_units, len(trials.table), chosen, max_bytes)
@@ -227,6 +229,8 @@ def correlation_blocks(
     >>> [found.noise.shape for found in correlation_blocks(recording, block=3)]
     [(3, 3), (3, 2), (2, 2)]
     """
+    block = check_whole(block, "block", such_as=1000)
+    n_permutations = check_whole(n_permutations, "n_permutations", low=0)
     chosen = choose(spikes, layer, units, seed)
     trials = _enough(_common(chosen, by), by)
     _say_matrices(min(2 * block, chosen.n_units), len(trials.table), chosen, max_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Int
 
+from ann2neo.arguments import check_seed, shown
 from ann2neo.errors import AnalysisError, LayerNotFound, suggestion
 from ann2neo.population.observed import ObservedUnits, observed_units
 from ann2neo.population.recorded import RecordedUnits
@@ -41,6 +43,7 @@ def choose(spikes: Any, layer: str | None, units: Choice, seed: int, *, together
     >>> choose(ann2neo.from_array(np.eye(9, dtype=bool)), None, 3, seed=0).units["unit"].tolist()
     [4, 5, 7]
     """
+    seed = check_seed(seed)
     chosen = _chosen(_of_layer(_ensemble(spikes), layer), units, seed)
     return chosen.together() if together and isinstance(chosen, ObservedUnits) else chosen
 
@@ -48,9 +51,22 @@ def choose(spikes: Any, layer: str | None, units: Choice, seed: int, *, together
 def _chosen(ensemble: Ensemble, units: Choice, seed: int) -> Ensemble:
     if units is None:
         return ensemble
-    if isinstance(units, int):
-        return ensemble.take(_subset(ensemble.n_units, units, seed))
-    positions = np.unique(np.asarray(units, np.int64))
+    if isinstance(units, Integral) and not isinstance(units, bool):
+        return ensemble.take(_subset(ensemble.n_units, int(units), seed))
+    given = np.asarray(units)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise AnalysisError(
+            f"`units` must be a number of units or a list of their positions, got {shown(units)}.",
+            "It is unclear which units are meant.",
+            f"Use units=1, or positions from 0 to {ensemble.n_units - 1} such as units=[0].",
+        )
+    positions = np.unique(given.astype(np.int64))
+    if positions.size != given.size:
+        raise AnalysisError(
+            f"units names {given.size - positions.size} positions twice.",
+            "A unit would count twice.",
+            "Name each position once.",
+        )
     if positions.size == 0 or positions[0] < 0 or positions[-1] >= ensemble.n_units:
         raise AnalysisError(
             f"units names {positions.size} positions from {positions.min(initial=0)} to {positions.max(initial=0)} among {ensemble.n_units} units.",

@@ -9,6 +9,7 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Float, Int
 
+from ann2neo.arguments import check_choice
 from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, facts, milliseconds, unit_index
 from ann2neo.population.quiet import quiet_elephant
@@ -157,6 +158,7 @@ def spike_time_tiling(
     >>> spike_time_tiling(ann2neo.from_array(np.array([[1, 1, 0], [0, 0, 1], [1, 1, 0], [0, 0, 1]], bool))).round(2).to_numpy().tolist()
     [[1.0, 1.0, -0.47], [1.0, 1.0, -0.47], [-0.47, -0.47, 1.0]]
     """
+    check_choice(engine, "engine", ("auto", "elephant"))
     chosen = choose(spikes, layer, units, seed, together=True)
     dt_ms = _checked_dt(chosen, dt)
     per_unit = chosen.train_bytes + 5 * chosen.duration_ms / (chosen.bin_size_ms or np.inf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
+from ann2neo.arguments import check_number
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 
 MAX_BYTES = 2 * 1024**3
@@ -28,6 +29,7 @@ def say_size(n_bytes: float | int, max_bytes: int, what: str, cure: str) -> None
     Nothing was computed.
     Use units=1000.
     """
+    check_number(max_bytes, "max_bytes", above=0, such_as=MAX_BYTES)
     if n_bytes > max_bytes:
         raise AnalysisError(
             f"{what} need {written(n_bytes)}, but {written(max_bytes)} are allowed.", "Nothing was computed.", cure
@@ -39,6 +41,7 @@ def say_size(n_bytes: float | int, max_bytes: int, what: str, cure: str) -> None
 
 def fewer_units(max_bytes: int, bytes_per_pair: float | int, bytes_per_unit: float | int) -> str:
     """Say how many units would fit."""
+    check_number(max_bytes, "max_bytes", above=0, such_as=MAX_BYTES)
     half = bytes_per_unit / (2 * bytes_per_pair)
     fits = math.floor(math.sqrt(half**2 + max_bytes / bytes_per_pair) - half)
     return f"Use units={max(fits, 2)} for a random subset that fits, or allow more with max_bytes."

@@ -9,6 +9,7 @@ import pandas as pd
 import quantities as pq
 from jaxtyping import Float, Int
 
+from ann2neo.arguments import check_number
 from ann2neo.population.ensemble import Choice, bin_size_of, check_bins, choose, facts
 from ann2neo.population.quiet import quiet_elephant
 from ann2neo.population.sizes import MAX_BYTES, say_size
@@ -70,6 +71,7 @@ def complexity(
     """
     chosen = choose(spikes, layer, units, seed, together=True)
     width = bin_size_of(chosen, bin_size)
+    check_number(max_bytes, "max_bytes", above=0, such_as=MAX_BYTES)
     cure = f"Use units={max(1, int(max_bytes / chosen.train_bytes))} for a random subset that fits, or allow more with max_bytes."
     say_size(chosen.train_bytes * chosen.n_units, max_bytes, f"the spike trains of {chosen.n_units:,} units", cure)
     n_bins, expected = np.zeros(chosen.n_units + 1, np.int64), np.zeros(chosen.n_units + 1)

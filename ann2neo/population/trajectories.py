@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import quantities as pq
 
+from ann2neo.arguments import check_whole
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.extras import require
 from ann2neo.population.ensemble import Choice, Ensemble, bin_size_of, choose, facts, milliseconds
@@ -89,6 +90,8 @@ def gpfa_trajectories(
     >>> path.groupby("label").size().tolist(), list(path.columns)
     ([15, 15], ['trial', 'label', 'start_ms', 'dim_1'])
     """
+    n_dims = check_whole(n_dims, "n_dims", such_as=3)
+    max_iterations = check_whole(max_iterations, "max_iterations", such_as=500)
     chosen = choose(spikes, layer, units, seed)
     width = bin_size_of(chosen, bin_size)
     tau_ms = 5 * float(width) if tau is None else milliseconds(tau, "tau")

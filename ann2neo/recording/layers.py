@@ -6,11 +6,13 @@ import fnmatch
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ann2neo.arguments import shown
 from ann2neo.cards import card
 from ann2neo.errors import LayerNotFound, RecordingError, suggestion
 from ann2neo.raster import Raster
@@ -54,17 +56,15 @@ class Layer:
         return card(f"Layer {self.name}", {"shape": self.shape, **layer_facts(self)} | {"passes": self.raster.n_passes})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _shape(self.shape))
+        _check_name(self.name)
+        _check_dtype(self.dtype)
+        _check_arrays(self)
         if not self.units.size == self.thresholds.size == self.raster.n_units:
             raise RecordingError(
                 f"layer {self.name!r} has {self.units.size} units, {self.thresholds.size} thresholds and {self.raster.n_units} spike trains.",
                 "It is unclear which belongs to which.",
                 "Give one threshold and one row of the raster for each unit.",
-            )
-        if not isinstance(self.name, str):
-            raise RecordingError(
-                f"the name of a layer is {self.name!r}, of type {type(self.name).__name__}.",
-                "No file could keep it.",
-                "Give a string.",
             )
         n_places = math.prod(self.shape)
         if self.units.size and not 0 <= self.units.min() <= self.units.max() < n_places:
@@ -72,6 +72,12 @@ class Layer:
                 f"layer {self.name!r} has units {self.units.min()} to {self.units.max()}, but its shape {self.shape} has {n_places} places.",
                 "Units would have no place in the activation.",
                 "Give the shape of one activation without the batch axis; its product is the number of places.",
+            )
+        if (np.diff(self.units) <= 0).any() and np.unique(self.units).size < self.units.size:
+            raise RecordingError(
+                f"layer {self.name!r} names {self.units.size - np.unique(self.units).size} of its units twice.",
+                "Two units would have one name, and one of them would be counted twice.",
+                "Name each unit once.",
             )
         if np.isnan(self.thresholds).any():
             raise RecordingError(
@@ -121,9 +127,66 @@ def layer_facts(layer: Layer) -> dict[str, Any]:
     return {"units": units, "bins": layer.raster.total_bins, "threshold": thresholds, "dtype": layer.dtype}
 
 
+def _shape(given: object) -> tuple[int, ...]:
+    """Take a shape: a tuple of whole numbers."""
+    sizes = given if isinstance(given, tuple | list) else (given,)
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in sizes):
+        raise RecordingError(
+            f"`shape` must be a tuple of whole numbers, got {given!r}.",
+            "Units would have no place in the activation.",
+            "Use shape=(channels, rows, columns), or shape=(n_units,) for a plain layer.",
+        )
+    return tuple(int(size) for size in sizes)  # pyright: ignore[reportArgumentType]
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise RecordingError(
+            f"`name` must be a text, got {shown(name)}.", "No file could keep it.", "Use name='fc1', for instance."
+        )
+
+
+def _check_dtype(name: object) -> None:
+    try:
+        known = isinstance(name, str) and (name.startswith(("bfloat", "float8")) or np.dtype(name).kind in "biuf")
+    except TypeError:
+        known = False
+    if not known:
+        raise RecordingError(
+            f"`dtype` must be the name of a type of numbers, got {name!r}.",
+            "It is unclear in which type activations and thresholds were compared.",
+            "Use dtype='float32', for instance.",
+        )
+
+
+def _check_arrays(layer: Layer) -> None:
+    wrong = next(
+        (
+            name
+            for name, kinds in (("units", "iu"), ("thresholds", "iuf"))
+            if not isinstance(values := getattr(layer, name), np.ndarray) or values.dtype.kind not in kinds
+        ),
+        None,
+    )
+    if wrong is not None:
+        raise RecordingError(
+            f"`{wrong}` must be an array of {'whole ' * (wrong == 'units')}numbers, got {shown(getattr(layer, wrong))}.",
+            "Units would have no place, or no threshold.",
+            f"Use numpy.array({'[0, 1, 2]' if wrong == 'units' else '[0.0, 0.0, 0.0]'}), for instance.",
+        )
+    if not isinstance(layer.raster, Raster):
+        raise RecordingError(
+            f"`raster` must be a Raster, got {shown(layer.raster)}.",
+            "There are no spikes.",
+            "Make one of an array of (unit, bin) with Raster.from_dense, or use `ann2neo.from_array`.",
+        )
+
+
 def matches(name: str, pattern: str) -> bool:
     """Whether a layer has this name or fits this pattern; a pattern without a call number fits all calls."""
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(":")[0].removesuffix(":"), pattern)
+    return fnmatch.fnmatchcase(name, pattern) or (
+        ":" in name and fnmatch.fnmatchcase(name.rpartition(":")[0].removesuffix(":"), pattern)
+    )
 
 
 def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[Layer, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from ann2neo.arguments import shown
 from ann2neo.cards import card
 from ann2neo.errors import RecordingError
 from ann2neo.pseudotime import PseudoTime, milliseconds
@@ -65,6 +66,10 @@ class Recording:
     bins: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _as_layers(self.layers))
+        _check_kind(self.trials, pd.DataFrame, "trials", "a table of trials", "ann2neo.from_array(...).trials")
+        _check_kind(self.provenance, Mapping, "provenance", "a mapping", 'provenance={"model_class": "MLP"}')
+        _check_facts(self.provenance)
         object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         check_trials(self.trials)
         _check_layers(self.layers, int(self.trials["stop_bin"].iloc[-1]))
@@ -163,6 +168,9 @@ class Recording:
         2
         """
         kept = self.layers if layers is None else matching(self.layers, layers)
+        if isinstance(units, Mapping):
+            for name in units:
+                self.layer(name)
         return replace(self, layers=tuple(_take(layer, units) for layer in kept))
 
     def arrange(self, by: Order, *, seed: int | None = None) -> Recording:
@@ -186,9 +194,9 @@ class Recording:
             bins=None if self.bins is None else self.bins.iloc[bin_order].reset_index(drop=True),
         )
 
-    def identical(self, other: Recording) -> bool:
+    def identical(self, other: object) -> bool:
         """Whether bits, labels, shapes, thresholds and provenance are all the same."""
-        return (
+        return isinstance(other, Recording) and (
             self.bin_size_ms == other.bin_size_ms
             and dict(self.provenance) == dict(other.provenance)
             and len(self.layers) == len(other.layers)
@@ -237,11 +245,41 @@ def _take(layer: Layer, units: Any) -> Layer:
     return layer.take(np.arange(layer.n_units)[chosen.astype(np.int64)])
 
 
+def _as_layers(layers: Any) -> tuple[Layer, ...]:
+    if not isinstance(layers, Sequence) or not all(isinstance(layer, Layer) for layer in layers):
+        raise RecordingError(
+            f"`layers` must be a tuple of Layer, got {shown(layers)}.",
+            "There are no units.",
+            "Give layers=(ann2neo.Layer(...),); of another recording take its `layers`.",
+        )
+    return tuple(layers)
+
+
+def _check_kind(given: Any, kind: type, name: str, noun: str, example: str) -> None:
+    if not isinstance(given, kind):
+        raise RecordingError(f"`{name}` must be {noun}, got {shown(given)}.", "Nothing was done.", f"Use {example}.")
+
+
+def _check_facts(provenance: Mapping[Any, Any]) -> None:
+    """Refuse facts that no file could keep, where they enter."""
+    for key, value in provenance.items():
+        items = value if isinstance(value, list | tuple) else [value]
+        flat = all(isinstance(item, str | int | float | np.generic | np.ndarray) for item in items)
+        if not isinstance(key, str) or not key or not flat:
+            raise RecordingError(
+                f"the provenance holds {key!r}, of type {type(value).__name__}.",
+                "File formats keep flat values that have a name.",
+                "Use texts as keys, and as values numbers, texts, truth values, or lists of one of these.",
+            )
+
+
 def _check_layers(layers: tuple[Layer, ...], n_bins: int) -> None:
     names = [layer.name for layer in layers]
     if not layers or len(set(names)) != len(names):
         raise RecordingError(
-            f"a recording needs layers with names of their own, but has {names}.", "", "Record at least one layer."
+            f"a recording needs layers with names of their own, but has {names}.",
+            "Its units would have no names of their own.",
+            "Give at least one layer, and each a name of its own.",
         )
     for layer in layers:
         if layer.raster.total_bins != n_bins:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 
+from ann2neo.arguments import check_seed, check_whole
 from ann2neo.errors import AnalysisError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.definitions import Over
@@ -110,6 +111,8 @@ def null_bands(
     1         fano_mean   25.0        1.0  0.01
     """
     check_confidence(confidence)
+    n_permutations, seed = check_whole(n_permutations, "n_permutations", such_as=199), check_seed(seed)
+    check_whole(min_spikes, "min_spikes", low=0, such_as=10)
     rank = math.floor((1 + n_permutations) * (1 - confidence) / 2 + 1e-9)
     if rank < 1:
         raise AnalysisError(

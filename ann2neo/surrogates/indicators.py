@@ -16,6 +16,7 @@ from ann2neo.analysis.expectation import label_columns
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk
+from ann2neo.arguments import check_number
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits
@@ -125,6 +126,10 @@ def check_indicators(indicators: Sequence[str], known: Sequence[str]) -> None:
     AnalysisError
         If one is unknown; the message suggests the nearest.
     """
+    if isinstance(indicators, str) or not isinstance(indicators, Sequence):
+        raise AnalysisError(
+            f"indicators={indicators!r} is no list.", "Nothing was computed.", 'Give a list, such as ["fano_mean"].'
+        )
     for name in indicators:
         if name not in known:
             raise AnalysisError(
@@ -146,10 +151,7 @@ def check_confidence(confidence: float) -> None:
     AnalysisError
         If it is not strictly between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise AnalysisError(
-            f"A confidence of {confidence} is no probability.", "Nothing was computed.", "Use 0.95, for instance."
-        )
+    check_number(confidence, "confidence", above=0, below=1, such_as=0.95)
 
 
 def indicator_unit(indicator: str) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy import stats
 
 from ann2neo.analysis.lattice import recording_source
+from ann2neo.arguments import check_whole
 from ann2neo.errors import AnalysisError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.definitions import Over
@@ -117,6 +118,8 @@ def jackknife(
     True
     """
     check_confidence(confidence)
+    check_whole(n_groups, "n_groups", low=0, such_as=20)
+    check_whole(min_spikes, "min_spikes", low=0, such_as=10)
     lengths = trial_lengths(recording)
     if not 2 <= n_groups <= lengths.size:
         raise AnalysisError(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from ann2neo.errors import AnalysisError
-from ann2neo.summary import NETWORK, summarize
+from ann2neo.summary import NETWORK, check_replicates, summarize
 from ann2neo.surrogates.indicators import INDICATORS, check_confidence, check_indicators, indicator_unit
 
 SCHEMA = "ann2neo-across-networks/1"
@@ -78,6 +78,7 @@ def across_networks(
     check_confidence(confidence)
     check_indicators(indicators, INDICATORS)
     shared = _shared(tables)
+    check_replicates({"the tables": list(tables)})
     summaries = [table if "population" in table else summarize(table) for table in tables]
     rows = pd.concat([summary[["layer", "population", *indicators]] for summary in summaries], ignore_index=True)
     if len({frozenset(summary["layer"]) for summary in summaries}) > 1:
@@ -121,6 +122,19 @@ def _interval(values: Float[np.ndarray, " network"], confidence: float) -> dict[
 
 def _shared(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """Take what the tables say of windows and order, and refuse tables that were not measured alike."""
+    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Sequence):
+        raise AnalysisError(
+            f"the tables were given as a {type(tables).__name__}.",
+            "It is unclear which networks there are.",
+            "Give a list with the table of each network: across_networks([table, ...]).",
+        )
+    for table in tables:
+        if not isinstance(table, pd.DataFrame):
+            raise AnalysisError(
+                f"the tables hold a {type(table).__name__}, which is no table of units.",
+                "There is nothing to average.",
+                "Give what `ann2neo.analyze` made of each network.",
+            )
     if not tables:
         raise AnalysisError(
             "there is no table.", "Nothing can be averaged.", "Give one table of units for each network."

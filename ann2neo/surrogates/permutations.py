@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from ann2neo.arguments import check_choice, check_seed
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, RecordingError
 from ann2neo.progress import progress_bar
 from ann2neo.raster import CHUNK_BYTES, Raster
@@ -77,10 +78,8 @@ def permute(
     >>> bool((jointly[0] == jointly[1]).all()), jointly.sum(axis=1)  # the first two units still spike together
     (True, array([1, 1, 1]))
     """
-    if how not in get_args(How):
-        raise AnalysisError(
-            f"There is no way {how!r} to permute.", "Nothing was permuted.", "Use 'jointly' or 'per_unit'."
-        )
+    check_choice(how, "how", get_args(How))
+    seed, number = check_seed(seed), check_seed(number, "number")
     if "surrogate" in as_recording(recording).provenance:
         raise RecordingError(
             f"The recording is a surrogate already ({recording.provenance['surrogate']}).",

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ann2neo.errors import ThresholdError
+from ann2neo.errors import Ann2NeoError, ThresholdError
 from ann2neo.recording import matches
 from ann2neo.thresholds.moments import Moments
 from ann2neo.thresholds.selection import MAX_BYTES, Selection
@@ -64,6 +64,7 @@ class Quantile:
 
     def __post_init__(self) -> None:
         _check_per(self.per)
+        _check_on(self.on)
         if not _is_number(self.q) or not 0 <= self.q <= 1:
             raise ThresholdError(
                 f"{self.q!r} is no share from 0 to 1.",
@@ -106,6 +107,7 @@ class MeanPlusSd:
 
     def __post_init__(self) -> None:
         _check_per(self.per)
+        _check_on(self.on)
         if not _is_number(self.k):
             raise ThresholdError(
                 f"{self.k!r} is no finite number of standard deviations.",
@@ -140,13 +142,20 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
     True
     """
     if isinstance(rule, Mapping):
+        check_choices("threshold", rule, ThresholdError)
         fitting = [value for pattern, value in rule.items() if matches(layer, pattern)]
+        if fitting and isinstance(fitting[0], Mapping):
+            raise ThresholdError(
+                f"the rule for {layer!r} is a mapping within a mapping.",
+                "It is unclear which pattern counts.",
+                "Use one mapping from patterns to rules.",
+            )
         return rule_for(layer, fitting[0]) if fitting else None
     if rule is None or isinstance(rule, (Quantile, MeanPlusSd)):
         return rule
     if _is_number(rule):
         return float(rule)
-    values = _array(rule)
+    values = None if hasattr(rule, "rescale") else _array(rule)
     if values is None or not np.isfinite(values).all():
         raise ThresholdError(
             f"a {type(rule).__name__} ({rule!s:.40}) is no threshold for layer {layer!r}."
@@ -157,6 +166,27 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
             "patterns to these.",
         )
     return values if values.ndim else float(values)
+
+
+def check_choices(option: str, choices: Mapping[Any, Any], error: type[Ann2NeoError]) -> None:
+    """Refuse a mapping of no patterns, or of patterns that are no texts.
+
+    Raises
+    ------
+    Ann2NeoError
+        If it is empty, or a key is.
+
+    Examples
+    --------
+    >>> check_choices("threshold", {"*": 0.1}, ThresholdError)
+    """
+    wrong = [pattern for pattern in choices if not isinstance(pattern, str) or not pattern]
+    if wrong or not choices:
+        raise error(
+            f"`{option}` is a mapping " + (f"with the key {wrong[0]!r}." if wrong else "without any pattern."),
+            "It would apply to nothing.",
+            f'Use names or patterns of layers as keys: {option}={{"fc*": ...}}; leave {option} out for the default.',
+        )
 
 
 def calibrated_rules(rule: Rule) -> list[CalibratedRule]:
@@ -261,6 +291,15 @@ def _array(values: Any) -> Float[np.ndarray, "*shape"] | None:
         return array.astype(np.float64) if array.dtype.kind in "iuf" else None
     except (TypeError, ValueError):
         return None
+
+
+def _check_on(on: Any) -> None:
+    if on is None or isinstance(on, str | Real):
+        raise ThresholdError(
+            f"on={on!r} are no inputs.",
+            "The threshold cannot be calibrated.",
+            "Give inputs in any form that `ann2neo.record` takes, such as a tensor: on=x.",
+        )
 
 
 def _check_per(per: str) -> None:

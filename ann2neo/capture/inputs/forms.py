@@ -8,9 +8,16 @@ from typing import Any
 
 import torch
 
+from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
 from ann2neo.cards import card
 from ann2neo.errors import InputsError
+
+EXAMPLES = {
+    "forward": "forward=lambda model, batch: model(batch['x'])",
+    "predict": "predict=lambda output: output.argmax(-1)",
+    "n_inputs": "n_inputs=lambda batch: len(batch['x'])",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,24 @@ class Inputs:
         return card("Inputs", _facts(self))
 
     def __post_init__(self) -> None:
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+        if not isinstance(self.batch_size, int) or isinstance(self.batch_size, bool) or self.batch_size < 1:
             raise InputsError(
                 f"batch_size={self.batch_size!r} is not a positive integer.",
                 "Nothing was recorded.",
                 "Use 64, for instance.",
             )
+        check_flag(self.gradients, "gradients", error=InputsError)
+        for name in ("forward", "predict", "n_inputs"):
+            given = getattr(self, name)
+            if given is not None and not callable(given):
+                raise InputsError(
+                    f"`{name}` must be a function, got {shown(given)}.",
+                    "Nothing was recorded.",
+                    f"Use {EXAMPLES[name]}.",
+                )
+        for name in ("dataset", "dataset_split"):
+            if getattr(self, name) is not None:
+                check_text(getattr(self, name), name, such_as="digits", error=InputsError)
         given_columns(self.labels)
 
 
