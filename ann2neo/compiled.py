@@ -40,7 +40,7 @@ class _Notice(event.Listener):
     """Say once in a process that kernels of ours are being compiled: a bar that stands still looks like a fault."""
 
     def on_start(self, event: Any) -> None:
-        if event.data["dispatcher"].py_func.__module__.startswith("ann2neo."):
+        if (event.data["dispatcher"].py_func.__module__ or "").startswith("ann2neo."):
             _say()
 
     def on_end(self, event: Any) -> None:

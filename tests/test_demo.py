@@ -69,7 +69,7 @@ def test_it_prints_what_it_found(demo):
         "100.0%",
         "rate mean (Hz)",
         "Fano mean",
-        "Fano chance",
+        "Fano expected",
         "by target label",
         "order: presented",
         "10 windows by label",

@@ -115,6 +115,21 @@ def streams(draw):
     return thresholds, units, batches, taken, before, draw(st.none() | st.integers(1, 40))
 
 
+def test_a_batch_of_nothing_says_nothing_of_the_layouts_to_come(on_device):
+    """Torch calls an empty tensor contiguous, whatever its strides; a batch that follows with these strides is read by them."""
+    on_device()
+    values = torch.randn(5, 3, 4, 6)[..., ::2]
+    for units in (None, np.array([7, 1, 20])):
+        column = DeviceColumn(CPU, never)
+        packer = DevicePacker(column, "layer", torch.zeros(()), units)
+        for batch in (values[:0], values):
+            column.begin()
+            part = packer(batch)
+            column.end(wait=False)
+        chosen = None if units is None else torch.from_numpy(units)
+        assert (fetched(part).bits == pack_with_numpy(values, torch.zeros(()), chosen).bits).all()
+
+
 @given(streams())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_column_is_a_buffer_of_planes(on_device, stream):

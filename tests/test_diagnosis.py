@@ -12,6 +12,7 @@ import ann2neo
 from ann2neo.cli.terminal import printable
 from ann2neo.errors import AnalysisError
 from ann2neo.sharing.card import data_card
+from ann2neo.sharing.metadata import Metadata
 
 ESCAPE = "fc\x1b]0;owned\x07"
 
@@ -66,7 +67,7 @@ def test_a_data_card_holds_no_tag_of_anybody():
     name = "a`<img src=x onerror=alert(1)>`b"
     recording = small_recording(2, 12)
     trials = recording.trials.assign(**{name: 1})
-    card = data_card(replace(recording, trials=trials), "a.nwb")
+    card = data_card(replace(recording, trials=trials), "a.nwb", Metadata())
     line = next(line for line in card.splitlines() if line.startswith("Columns of the table"))
     assert "\\`\\<img" in line
     assert "`<" not in line.replace("\\`", "").replace("\\<", "")

@@ -47,6 +47,8 @@ def test_a_general_optimiser_finds_no_better(silent, saturated, a, b):
     best = min(found, key=lambda each: each.fun)
     ways = np.log(special.comb(60, n)).sum()
     assert row["loglik"] + ways >= -best.fun - 1e-6
+    if row["loglik"] + ways > -best.fun + 1e-3:
+        return  # The general optimiser stopped at a lower hill: nothing better was found.
     shares = np.exp([*best.x[:2], 0])
     np.testing.assert_allclose([row["silent_share"], row["saturated_share"]], shares[:2] / shares.sum(), atol=2e-3)
     np.testing.assert_allclose([row["p_a"], row["p_b"]], np.exp(best.x[2:]), rtol=1e-2)

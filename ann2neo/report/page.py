@@ -98,7 +98,7 @@ def write_report(
         rows=_rows,
     )
     with complete_or_absent(path, overwrite=overwrite) as part:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 

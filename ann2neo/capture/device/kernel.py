@@ -18,12 +18,15 @@ LARGEST_BLOCK = 1024
 
 def _as_wide(value):
     """Write a number of 16 bits as the same number of 32 bits; other types stay."""
+    # One return: the compiler compares the types of several, also of those that this type never reaches.
     if value.dtype == tl.bfloat16:
         # By its bits: Triton's interpreter loses subnormal numbers where it converts them.
-        return (value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
-    if value.dtype == tl.float16:
-        return value.to(tl.float32)
-    return value
+        wide = (value.to(tl.uint16, bitcast=True).to(tl.uint32) << 16).to(tl.float32, bitcast=True)
+    elif value.dtype == tl.float16:
+        wide = value.to(tl.float32)
+    else:
+        wide = value
+    return wide
 
 
 # Run-time type checks wrap functions in tests; Triton needs the functions themselves.

@@ -111,6 +111,9 @@ class DevicePacker:
     def _places_of(self, values: torch.Tensor, column: LayerColumn) -> Int64[torch.Tensor, " unit"] | None:
         """Find where the units of the column lie after the beginning of a bin; None where they follow one another."""
         strides = values.stride()[1:]
+        if not values.numel():
+            # Torch calls any layout of no values contiguous: of those to come it says nothing.
+            return None
         if strides not in self._known:
             logical = Layout(shape=tuple(values.shape[1:]), order=tuple(range(values.ndim - 1)))
             follows = self._units is None and layout_of(values) == (column.layout or logical)
