@@ -41,14 +41,13 @@ def test_a_general_optimiser_finds_no_better(silent, saturated, a, b):
     n = drawn(rng, 400, 60, silent, saturated, a, b)
     row = models.fit_population(table_of(n, 60)).iloc[0]
     found = []
-    for start in ([-1, -1, 0, 0], [-1, -5, 0.5, 1]):
+    # The likelihood has several hills, one of them without saturated units.
+    for start in ([-1, -1, 0, 0], [-1, -5, 0.5, 1], [-5, -1.5, 1.5, 0]):
         options = {"xatol": 1e-7, "fatol": 1e-10, "maxiter": 8000, "maxfev": 8000}
         found.append(optimize.minimize(negative, start, args=(n, 60), method="Nelder-Mead", options=options))
     best = min(found, key=lambda each: each.fun)
     ways = np.log(special.comb(60, n)).sum()
     assert row["loglik"] + ways >= -best.fun - 1e-6
-    if row["loglik"] + ways > -best.fun + 1e-3:
-        return  # The general optimiser stopped at a lower hill: nothing better was found.
     shares = np.exp([*best.x[:2], 0])
     np.testing.assert_allclose([row["silent_share"], row["saturated_share"]], shares[:2] / shares.sum(), atol=2e-3)
     np.testing.assert_allclose([row["p_a"], row["p_b"]], np.exp(best.x[2:]), rtol=1e-2)
