@@ -53,7 +53,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     ----------
     table
         What `analyze` gave, or `ann2neo.models.fit`: then mean and variance of the parameters of each model and of the bits that it explains, and
-        ``best_bic_share[model]``, the share of units (of those of which a model is defined) that the model describes best.
+        ``best_bic_share[model]``, the share of units (of those of which the best model is) that the model describes best.
 
     Returns
     -------

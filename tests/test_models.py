@@ -363,7 +363,7 @@ def test_cells_are_poisson_in_the_time_of_their_trials():
             variance += spread * np.log(rate * time / n) ** 2
         assert row["label_bits"] == pytest.approx((each - single) / time / np.log(2))
         assert row["label_bits_se"] == pytest.approx(np.sqrt(variance) / time / np.log(2))
-        assert row["label_bic"] == pytest.approx(3 * np.log(30) - 2 * each)
+        assert row["label_bic"] == pytest.approx(3 * np.log(n) - 2 * each)
         own = sum(k * np.log(k / t) - k for k, t in zip(s, seconds) if k)
         assert row["label_explained"] == pytest.approx((each - single) / (own - single))
         inflation = ((s - n / time * seconds) ** 2).sum() / n * 30 / 29

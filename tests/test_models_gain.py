@@ -135,7 +135,10 @@ def test_windows_of_a_number_of_bins():
     assert without["best_aic"].tolist() == ["rate"] * 5
     table = fit(recording, ("gain",), windows=25)
     assert table.attrs["n_windows"] == 40
-    assert table.attrs["undefined"] is None
+    assert table.attrs["undefined"].startswith("best_cv: no left-out likelihood of gain ")
+    assert table["best_cv"].tolist() == ["undefined"] * 5
+    assert fit(recording, ("rate",)).attrs["undefined"] is None
+    np.testing.assert_allclose(table["gain_bic"] - table["gain_aic"], 2 * np.log(1000) - 4)
     assert (table["gain_p"] < 1e-6).all()
     ragged = fit(recording.select(units=[0]), ("gain",), windows=30)
     assert ragged.attrs["n_windows"] == 34

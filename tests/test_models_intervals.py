@@ -7,7 +7,7 @@ import quantities as pq
 from scipy import integrate, optimize, stats
 
 import ann2neo
-from ann2neo import models
+from ann2neo import figures, models
 from ann2neo.errors import AnalysisError
 
 LAWS = ("gamma", "inverse_gaussian")
@@ -96,6 +96,47 @@ def test_one_rate_is_called_regular_or_bursting_at_the_nominal_level(slow):
     assert (table["gamma_loglik"] >= table["rate_loglik"] - 1e-6).all()
     assert abs((table["gamma_lr_p"] <= 0.05).mean() - 0.05) < 4 * np.sqrt(0.0475 / n) + 0.005
     assert abs(table["gamma_shape"].median() - 1) < 0.05
+
+
+def test_bic_counts_spikes_and_finds_the_law(slow):
+    """Whatever the number of pieces, all models are penalised by the same number of spikes; a criterion that one model lacks names none."""
+    rng = np.random.default_rng(3)
+    n = 400 if slow else 60
+    for durations in (np.array([60.0]), np.full(30, 2.0)):
+        poisson = fit(
+            block_of([[np.sort(rng.uniform(0, d, rng.poisson(5 * d))) for d in durations] for _ in range(n)], durations)
+        )
+        assert (poisson["best_bic"] == "rate").mean() > 0.9
+        regular = fit(block_of([drawn(rng, "gamma", 4.0, 0.2, durations) for _ in range(n)], durations))
+        assert (regular["best_bic"] != "rate").all()
+        assert (regular["best_bic"] == "gamma").mean() > 0.6
+        for model, k in (("rate", 1), ("gamma", 2), ("inverse_gaussian", 2)):
+            expected = k * np.log(regular["n_spikes"]) - 2 * regular[f"{model}_loglik"]
+            np.testing.assert_allclose(regular[f"{model}_bic"], expected)
+        assert set(regular["best_cv"]) == {"undefined"}
+        assert regular.attrs["undefined"].startswith("best_cv: no left-out likelihood of gamma, inverse_gaussian ")
+        assert (
+            figures.best_models(regular, criterion="cv").ax.texts[0].get_text()
+            == "no unit of which all models have a left-out likelihood"
+        )
+
+
+def test_one_spike_has_no_bic_and_a_condition_of_one_trial_no_left_out_likelihood():
+    """Numbers that do not exist decide nothing."""
+    one = models.fit(
+        block_of([[np.array([1.0])], [np.array([1.0, 2.0])]], [100.0]), ("gamma",), by=None, progress=False
+    )
+    assert one["best_bic"].tolist() == ["undefined", "rate"]
+    assert one["best_aic"].tolist() == ["rate", "rate"]
+    block = block_of(
+        [[np.linspace(0.1, 0.9, 9), np.linspace(0.1, 0.9, 30), np.linspace(0.1, 0.9, 30)]], [1.0, 1.0, 1.0], 5.0
+    )
+    for segment, side in zip(block.segments, ("left", "right", "right")):
+        segment.annotate(side=side)
+    table = models.fit(block, ("label",), by="side", progress=False)
+    assert np.isfinite(table["label_loglik"]).all()
+    assert table["label_loglik_cv"].isna().all()
+    assert table["best_cv"].tolist() == ["undefined"]
 
 
 def test_what_has_no_shape_is_nan_and_clocks_are_regular():

@@ -43,6 +43,9 @@ def best_models(
 ) -> Drawing:
     """Draw the share of units that each model describes best, a row for each layer; at the right stands of how many.
 
+    Units whose best model is "undefined" are left out: no model is defined for them, or one lacks the criterion, as ``gain``, ``renewal``, ``gamma`` and ``inverse_gaussian`` lack
+    the likelihood of inputs that were left out.
+
     Parameters
     ----------
     fitted
@@ -76,7 +79,12 @@ def best_models(
     of_layer = table["layer"].astype(str)
     counts = {model: np.array([int(((of_layer == one) & (best == model)).sum()) for one in layers]) for model in models}
     if not known.any():
-        return Drawing(axes=(say(ax, "no unit of which a model is defined"),))
+        said = (
+            f"no unit of which all models have a {CRITERIA[criterion]}"
+            if len(best)
+            else "no unit of which a model is defined"
+        )
+        return Drawing(axes=(say(ax, said),))
     total = np.sum(list(counts.values()), axis=0)
     left = np.zeros(len(layers))
     for model in models:

@@ -114,7 +114,9 @@ def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray]
 
     nothing = np.zeros((len(evidence.n), 0), np.int64), np.zeros(0, np.int64)
     own = gain_columns(*(nothing if counts is None else counts))
-    return own | _information("gain", evidence, own["gain_loglik"])
+    return (
+        own | {"gain_bic": _bic(evidence, 2, own["gain_loglik"])} | _information("gain", evidence, own["gain_loglik"])
+    )
 
 
 def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
@@ -122,31 +124,38 @@ def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
     from ann2neo.models.renewal import renewal_columns
 
     own = renewal_columns(gaps, evidence.n.astype(np.int64), int(evidence.total))
-    return own | _information("renewal", evidence, own["renewal_loglik"])
+    found = own["renewal_loglik"]
+    return own | {"renewal_bic": _bic(evidence, 2, found)} | _information("renewal", evidence, found)
 
 
 def interval_model_columns(evidence: Evidence, intervals: Intervals, law: str) -> Columns:
     """Intervals of cells, see `ann2neo.models.fit`."""
     from ann2neo.models.intervals import interval_columns
 
-    return interval_columns(intervals, evidence.n.astype(np.float64), float(evidence.total), law)
+    own = interval_columns(intervals, evidence.n.astype(np.float64), float(evidence.total), law)
+    return own | {f"{law}_bic": _bic(evidence, 2, own[f"{law}_loglik"])}
 
 
 def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:
     """What every model of bins has: likelihood, criteria, explained deviance, information per bin and per spike."""
     defined = ~is_degenerate(evidence)
-    items = evidence.total if evidence.lattice else evidence.n_inputs
     columns = {
         f"{model}_loglik": _given(defined, found),
         f"{model}_k": np.full(len(found), k),
         f"{model}_aic": _given(defined, 2 * k - 2 * found),
-        f"{model}_bic": _given(defined, k * np.log(items) - 2 * found),
+        f"{model}_bic": _given(defined, _bic(evidence, k, found)),
         f"{model}_loglik_cv": _given(defined, cv),
     }
     if model == "rate":
         return columns
     left_out = ratio(_given(defined, cv - evidence.rate_cv), evidence.n * np.log(2))
     return columns | _information(model, evidence, found) | {f"{model}_bits_per_spike_cv": left_out}
+
+
+def _bic(evidence: Evidence, k: int, found: PerUnit) -> PerUnit:
+    """Compute k ln N - 2 loglik, where N is the same for all models: bins, or in time the unit's spikes; NaN of fewer than two of them."""
+    n = np.full(len(found), evidence.total) if evidence.lattice else evidence.n.astype(np.float64)
+    return k * np.log(_given(n >= 2, n)) - 2 * found
 
 
 def _information(model: str, evidence: Evidence, found: PerUnit) -> Columns:
@@ -170,16 +179,46 @@ def _given(condition: Bool[np.ndarray, " unit"], values: np.ndarray) -> PerUnit:
     return np.where(condition, values, np.nan)
 
 
-def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
-    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals; "undefined" where no model is.
+CRITERIA = {"best_aic": ("aic", 1), "best_bic": ("bic", 1), "best_cv": ("loglik_cv", -1)}
+"""Column that decides, and the sign with which the smallest is best."""
 
-    Models that have no left-out likelihood do not take part in the last.
+
+def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
+    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals.
+
+    A model that is not defined for a unit (its log-likelihood is NaN) takes no part. "undefined" where no model is, and where one that is defined lacks the number.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rate_loglik": [-9.0], "rate_aic": [20.0], "rate_bic": [21.0], "rate_loglik_cv": [-9.5]})
+    >>> best_columns(table.assign(gain_loglik=-5.0, gain_aic=14.0, gain_bic=16.0), ["rate", "gain"])
+    {'best_aic': ['gain'], 'best_bic': ['gain'], 'best_cv': ['undefined']}
     """
     columns: Columns = {}
-    for name, suffix, sign in (("best_aic", "aic", 1), ("best_bic", "bic", 1), ("best_cv", "loglik_cv", -1)):
-        taking_part = [model for model in models if f"{model}_{suffix}" in table]
-        values = sign * table[[f"{model}_{suffix}" for model in taking_part]].to_numpy(np.float64)
-        first = np.argmin(np.where(np.isnan(values), np.inf, values), axis=1)
-        undefined = np.atleast_1d(np.isnan(values).all(axis=1))
-        columns[name] = [UNDEFINED if no else taking_part[place] for no, place in zip(undefined, first)]
+    defined = table[[f"{model}_loglik" for model in models]].notna().to_numpy()
+    for name, (suffix, sign) in CRITERIA.items():
+        values = sign * table.reindex(columns=[f"{model}_{suffix}" for model in models]).to_numpy(np.float64)
+        undefined = ~defined.any(axis=1) | (defined & np.isnan(values)).any(axis=1)
+        first = np.argmin(np.where(defined, values, np.inf), axis=1)
+        columns[name] = [UNDEFINED if no else models[place] for no, place in zip(undefined.tolist(), first.tolist())]
     return columns
+
+
+def without_criterion(table: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    """Name for each criterion the models that are defined for a unit and have no such number, which leaves the best model undefined.
+
+    Examples
+    --------
+    >>> without_criterion(pd.DataFrame({"gain_loglik": [-5.0], "gain_aic": [14.0], "gain_bic": [16.0]}), ["gain"])
+    ['best_cv: no left-out likelihood of gain is known; fit other models to compare them by it']
+    """
+    words = {"best_aic": "AIC", "best_bic": "BIC", "best_cv": "left-out likelihood"}
+    defined = [model for model in models if table[f"{model}_loglik"].notna().any()]
+    lacking = {
+        name: [model for model in defined if f"{model}_{suffix}" not in table] for name, (suffix, _) in CRITERIA.items()
+    }
+    return [
+        f"{name}: no {words[name]} of {', '.join(found)} is known; fit other models to compare them by it"
+        for name, found in lacking.items()
+        if found
+    ]

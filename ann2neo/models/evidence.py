@@ -37,8 +37,6 @@ class Evidence:
         Bins, or seconds, of each condition, shape (condition,).
     lattice
         Whether sizes are bins, which hold at most one spike each.
-    n_inputs
-        Number of inputs.
     spread
         Estimated variance of each count over other inputs of its condition, shape (unit, condition).
     spread_of_all
@@ -58,7 +56,6 @@ class Evidence:
     counts: Num[np.ndarray, "unit condition"]
     size: Num[np.ndarray, " condition"]
     lattice: bool
-    n_inputs: int
     spread: Float[np.ndarray, "unit condition"]
     spread_of_all: PerUnit
     inflation: PerUnit
@@ -160,7 +157,6 @@ def evidence_of_bins(counts: Int[np.ndarray, "unit condition"], size: Int[np.nda
         counts=counts,
         size=size,
         lattice=True,
-        n_inputs=int(size.sum()),
         spread=counts * (1 - counts / size),
         spread_of_all=(n * (1 - n / total))[:, 0],
         inflation=inflation,
@@ -233,7 +229,6 @@ def evidence_of_inputs(
         counts=counts,
         size=sizes,
         lattice=lattice,
-        n_inputs=m,
         spread=alone * _sums(apart, condition, n_conditions),
         spread_of_all=mean_square,
         inflation=inflation,

@@ -20,6 +20,7 @@ from ann2neo.models.estimates import (
     markov_columns,
     rate_columns,
     renewal_model_columns,
+    without_criterion,
 )
 from ann2neo.models.observed import Bins, Given, gain_windows, given, observe
 from ann2neo.progress import progress_bar
@@ -83,9 +84,9 @@ def fit(
     has a condition with one input of several bins. Those of ``markov`` are binomial in each context, that of the memory the root of the sum of squares;
     they hold if the chain does. Those of ``gain`` and ``renewal`` are from the observed information; of rho = 0 it is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
 
-    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik (of ``gain``, k ln W). ``_loglik_cv`` is the log-likelihood of
+    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik, with one L for all models. ``_loglik_cv`` is the log-likelihood of
     every input at the parameters of the others, where s spikes of m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. Left out of
-    ``markov`` are the transitions into the bins of the input; ``gain`` and ``renewal`` have none, and no part in ``best_cv``. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
+    ``markov`` are the transitions into the bins of the input; ``gain`` and ``renewal`` have none, so that ``best_cv`` is "undefined" where one of them is fitted. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
     ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same of left-out inputs,
     ``_explained`` = 1 - loglik / loglik of ``rate``.
 
@@ -101,7 +102,7 @@ def fit(
     above r = 1 and m = L / n, chi-squared with 1 degree of freedom.
 
     Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
-    the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; BIC's L is the number of trials; bits are per second; standard errors
+    the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; in BIC the number n of the unit's spikes stands for L, as the information of logarithms of rates and shapes grows with it (Volinsky & Raftery 2000), NaN with fewer than two; bits are per second; standard errors
     and logarithms in place of logits as above; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial has the rate (s + 1/2) / m of
     the others; ``_explained`` = G over that of a rate for each trial. Models of bins are left out, see ``attrs``.
 
@@ -109,7 +110,7 @@ def fit(
     densities :math:`(\kappa / m)^\kappa x^{\kappa - 1} e^{-\kappa x / m} / \Gamma(\kappa)` and :math:`\sqrt{\kappa m / (2 \pi x^3)} e^{-\kappa (x - m)^2 / (2 m x)}`. Each contiguous piece of time is seen from any
     moment of the process on, as for ``renewal``: with S the share of intervals that are longer, :math:`S(t) / m` for its first spike, S of the time after the last one, :math:`\int_T^\infty S / m` without a spike. Gamma
     with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors are from the observed information in logarithms; a shape from 9,000 on is inf, without one. They need two intervals, and no two
-    spikes at one time. They have no ``_bic``, because what is independent are intervals, and trials for ``rate``, and no ``_loglik_cv``: they take no part in ``best_bic`` and ``best_cv``; compare by AIC.
+    spikes at one time. They have neither ``_explained`` nor ``_loglik_cv``: beside one of them ``best_cv`` is "undefined".
 
     Parameters
     ----------
@@ -134,9 +135,11 @@ def fit(
     Returns
     -------
     pandas.DataFrame
-        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals; "undefined" where no model is), ``quality``.
+        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals; models that are not defined for a unit take no part; "undefined" where no model is, and where one that is lacks this
+        number, as the left-out likelihood of ``label`` does with one trial of a condition), ``quality``.
         Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere; so has ``markov`` where a context never
-        came, and ``gain`` where every window is one bin, or there is one window. ``attrs``: conditions with their type, number of bins, unit of measure.
+        came, and ``gain`` where every window is one bin, or there is one window. ``attrs``: conditions with their type, number of bins, unit of measure,
+        and in ``undefined`` which of the best models cannot be known, and why.
 
     Raises
     ------
@@ -148,7 +151,7 @@ def fit(
     References
     ----------
     Truccolo 2005, doi:10.1152/jn.00697.2004; Pillow 2008, doi:10.1038/nature07140; Panzeri 2007, doi:10.1152/jn.00559.2007; Akaike 1974,
-    doi:10.1109/TAC.1974.1100705; Schwarz 1978, doi:10.1214/aos/1176344136; Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331;
+    doi:10.1109/TAC.1974.1100705; Schwarz 1978, doi:10.1214/aos/1176344136; Volinsky & Raftery 2000, doi:10.1111/j.0006-341X.2000.00256.x (events in BIC); Krichevsky & Trofimov 1981, doi:10.1109/TIT.1981.1056331;
     Tarone 1979, doi:10.1093/biomet/66.3.585; Goris 2014, doi:10.1038/nn.3711 (gain); Liang & Zeger 1986, doi:10.1093/biomet/73.1.13 (standard errors over inputs); Wilks 1938, doi:10.1214/aoms/1177732360.
 
     Examples
@@ -190,7 +193,7 @@ def fit(
             bar.update(len(rows))
     table = pd.concat([parts[place] for place in sorted(parts)], ignore_index=True)
     table = table if found.rows is None else table.iloc[found.rows].reset_index(drop=True)
-    table.attrs = _attributes(found, models, plan, by)
+    table.attrs = _attributes(found, models, plan, by) | {"undefined": _undefined(table, plan)}
     return table
 
 
@@ -271,13 +274,18 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
         "conditions": list(found.conditions) if by is not None else None,
         "markov_order": plan.order if "markov" in plan.models else None,
         "n_windows": None if sizes is None else int(sizes.size),
-        "undefined": NO_REPEATS if sizes is None and "gain" in plan.models else None,
         **({} if found.bins is None else {"n_bins": bins, "n_inputs": int(found.bins.size.size)}),
         **{name: found.source.facts[name] for name in OF_THE_SOURCE if found.source.facts.get(name) is not None},
         "min_spikes": plan.min_spikes,
         "per": "bin" if bins is not None else "s",
         "software": software("numpy", "scipy"),
     }
+
+
+def _undefined(table: pd.DataFrame, plan: Plan) -> str | None:
+    """Why a model or a criterion is undefined for every unit."""
+    no_gain = [NO_REPEATS] if plan.windows is None and "gain" in plan.models else []
+    return "; ".join(no_gain + without_criterion(table, plan.models)) or None
 
 
 def _check(models: Sequence[str], by: str | None, order: Any, windows: Any, min_spikes: Any) -> None:

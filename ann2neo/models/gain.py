@@ -80,7 +80,7 @@ def gain_columns(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, "
     (array([0.4, 0.4]), array([0.17, 0.  ]), array([0.012, 1.   ]))
     """
     n, total, pairs = counts.sum(axis=1), int(size.sum()), float((size * (size - 1)).sum())
-    names = ("mu", "mu_se", "rho", "rho_se", "var", "var_se", "p", "loglik", "aic", "bic")
+    names = ("mu", "mu_se", "rho", "rho_se", "var", "var_se", "p", "loglik", "aic")
     columns: dict[str, Any] = {f"gain_{name}": np.full(len(counts), np.nan) for name in names}
     columns["gain_k"] = np.full(len(counts), 2)
     usable = np.flatnonzero((n > 0) & (n < total)) if pairs and size.size > 1 else np.zeros(0, np.int64)
@@ -103,7 +103,6 @@ def gain_columns(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, "
         "p": tarone_p(counts[usable], size),
         "loglik": found,
         "aic": 4 - 2 * found,
-        "bic": 2 * np.log(size.size) - 2 * found,
     }
     for name, values in filled.items():
         columns[f"gain_{name}"][usable] = values

@@ -114,7 +114,7 @@ def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict
     total
         Number of counted bins.
     """
-    names = ("r", "r_se", "cv", "mean", "mean_se", "loglik", "aic", "bic", "lr_p")
+    names = ("r", "r_se", "cv", "mean", "mean_se", "loglik", "aic", "lr_p")
     columns: dict[str, Any] = {f"renewal_{name}": np.full(n.size, np.nan) for name in names}
     columns["renewal_k"] = np.full(n.size, 2)
     unit = np.repeat(np.arange(n.size), np.diff(gaps.offsets))
@@ -142,7 +142,6 @@ def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict
         "mean_se": np.where(inside, (m - 1) * of_m, np.nan),
         "loglik": value,
         "aic": 4 - 2 * value,
-        "bic": 2 * np.log(total) - 2 * value,
         "lr_p": chi2.sf(np.maximum(2 * (value - single), 0), 1),
     }
     for name, values in filled.items():
