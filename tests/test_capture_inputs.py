@@ -1,6 +1,7 @@
 """Inputs are recorded as they come, under the right name, and are found afterwards as they were."""
 
 import dataclasses
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -359,3 +360,39 @@ def test_integers_of_a_later_batch_are_refused():
         ann2neo.record(
             nn.Sequential(Counting()), [torch.randn(4, 3)] * 2, layers="0", threshold=0.0, verify=False, progress=False
         )
+
+
+class Swish(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(x)
+
+
+@pytest.mark.parametrize(
+    "form", [list, iter, lambda batches: lambda: iter(batches)], ids=["list", "iterator", "function"]
+)
+def test_batches_of_nothing_change_nothing(form, tmp_path):
+    """Before, between and after others, in memory and in a store, for calibrating too: layers are found and verified as without them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), Swish(), nn.Linear(8, 4), nn.ReLU())
+    x, y = torch.randn(23, 3), torch.arange(23) % 4
+    edges = [0, 0, 9, 9, 23, 23]
+    batches = [(x[first:stop], y[first:stop]) for first, stop in pairwise(edges)]
+    whole = [batch for batch in batches if len(batch[0])]
+    for rule in (None, "quantile", "mean"):
+        kinds = {"quantile": ann2neo.Quantile, "mean": ann2neo.MeanPlusSd}
+        expected, found = (
+            {"threshold": None if rule is None else kinds[rule](0.5, on=form(some))} for some in (whole, batches)
+        )
+        of_whole = ann2neo.record(model, form(whole), progress=False, **expected)
+        assert [layer.name for layer in of_whole.layers] == ["1", "3"]
+        for store in (None, tmp_path / f"{rule}.zarr"):
+            if rule is not None and form is iter:
+                found["threshold"] = kinds[rule](0.5, on=iter(batches))
+            recording = ann2neo.record(model, form(batches), progress=False, store=store, **found)
+            assert recording.provenance["verified"] == of_whole.provenance["verified"]
+            assert recording.trials["label"].tolist() == y.tolist()
+            for layer in ("1", "3"):
+                assert (recording.raster(layer) == of_whole.raster(layer)).all()
+    for store in (None, tmp_path / "nothing.zarr"):
+        with pytest.raises(InputsError, match="empty"):
+            ann2neo.record(model, form([batches[0]]), progress=False, store=store)

@@ -253,9 +253,37 @@ def test_inputs_that_are_alike_verify_nothing_until_they_differ():
     alike = torch.ones(6, 5)
     recording = record(Net(sorts), alike)
     assert "is the same for all inputs of the first batch" in recording.provenance["verified"]
-    with pytest.raises(ActivationError, match="a batch shows what the first one, whose inputs were alike, could not"):
+    with pytest.raises(
+        ActivationError, match="a batch shows what those before, of one input or of inputs that were alike, could not"
+    ):
         ann2neo.record(Net(sorts), [alike, alike, X], progress=False)
     assert names(ann2neo.record(Net(lambda self, x: self.act(self.fc(x))), [alike, X], progress=False)) == ["act"]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_first_batch_of_no_or_one_input_leaves_it_to_the_next(n):
+    """Layers that mix inputs are told, those whose rows are none are refused, each by the batch of several inputs that comes after; what is equal in it stays open."""
+    batches = [X[:n], X[n : n + 1], X[n + 1 :]]
+    with pytest.warns(Ann2NeoWarning, match="depends on the other inputs of its batch: 'act'"):
+        mixing = ann2neo.record(Net(lambda self, x: self.act(self.fc(x).cumsum(0))), batches, progress=False)
+    assert list(verdict(mixing)["dependent"]) == ["act"]
+    with pytest.raises(ActivationError, match="of one input"):
+        ann2neo.record(Net(lambda self, x: self.act(self.fc(x)).flip(0).relu()), batches, layers="relu", progress=False)
+    model = Net(lambda self, x: self.act(self.fc(x)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording = ann2neo.record(model, batches, progress=False)
+    with torch.no_grad():
+        assert ((model(X) > 0).numpy() == recording.raster("act").T).all()
+
+    def sorts(self, x, lengths):
+        order = lengths.argsort(descending=True, stable=True)
+        return self.act(self.fc(x[order]))[order.argsort()]
+
+    equal, other = ({"x": SEQUENCES, "lengths": n} for n in (torch.full((9,), 7), LENGTHS.flip(0)))
+    one = {name: values[:1] for name, values in equal.items()}
+    with pytest.raises(ActivationError, match="of one input"):
+        ann2neo.record(Net(sorts), [one, equal, other], progress=False)
 
 
 def test_equal_lengths_verify_nothing_until_they_differ():
@@ -266,7 +294,7 @@ def test_equal_lengths_verify_nothing_until_they_differ():
         return self.act(self.fc(x[order]))[order.argsort()]
 
     equal, other = ({"x": SEQUENCES, "lengths": n} for n in (torch.full((9,), 7), LENGTHS.flip(0)))
-    with pytest.raises(ActivationError, match="whose inputs were alike"):
+    with pytest.raises(ActivationError, match="inputs that were alike"):
         ann2neo.record(Net(forward), [equal, other], progress=False)
 
 
@@ -274,7 +302,7 @@ def test_what_cannot_change_places_is_recorded_and_said():
     """One input a batch; a rerun that fails."""
     model = Net(lambda self, x: self.act(self.fc(x)))
     alone = ann2neo.record(model, ann2neo.Inputs(X, batch_size=1), progress=False)
-    assert "could not be verified: one input a batch" in alone.provenance["verified"]
+    assert "could not be verified: the first batch holds one input" in alone.provenance["verified"]
     calls = []
 
     def once(self, x):

@@ -77,7 +77,7 @@ class Checks:
     verdict
         What came of it; None before.
     pending
-        Parts of the batch that were alike for all inputs so far, by path: the first batch in which they differ is verified too.
+        Parts of the batch that were alike for all inputs so far, as those of one input are, by path: the first batch in which they differ is verified too.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
     """

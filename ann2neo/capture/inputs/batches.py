@@ -23,6 +23,8 @@ N_INPUTS = ("num_graphs", "batch_size")
 def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterator[Batch]:
     """Yield the batches from the one of this number on, split into what the model takes and labels.
 
+    A batch without inputs is left out: a model that ran on it would show nothing of its layers, so that the first batch has at least one input.
+
     Raises
     ------
     InputsError
@@ -47,6 +49,8 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             batch = replace(batch, stimulus_ids=source.ids_of_batch(number, places))
             told = told or (places is None and _warn_of_unknown_stimuli(number))
         streams.see(number, batch)
+        if not batch.n_inputs and source.batch_sizes is None:
+            continue
         n_seen += batch.n_inputs
         yield batch
     streams.end()

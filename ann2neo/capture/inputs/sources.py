@@ -335,10 +335,12 @@ def _cut(data: torch.Tensor | np.ndarray, batch_size: int, first: int) -> Iterat
 
 
 def _list_source(batches: list[Any], size_of: Callable[[Any], int]) -> Presentation:
-    sizes = [size_of(raw) for raw in batches]
+    """Present a list of batches; those without inputs are left out, see `ann2neo.capture.inputs.batches.read_batches`."""
+    sized = [(raw, size) for raw, size in zip(batches, map(size_of, batches)) if size]
+    sizes = np.array([size for _, size in sized], np.int64)
     return Presentation(
-        batches=lambda first: batches[first:],
-        n_batches=len(batches),
-        n_inputs=sum(sizes),
-        batch_sizes=np.asarray(sizes, np.int64),
+        batches=lambda first: [raw for raw, _ in sized[first:]],
+        n_batches=len(sized),
+        n_inputs=int(sizes.sum()),
+        batch_sizes=sizes,
     )

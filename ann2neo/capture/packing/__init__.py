@@ -4,6 +4,7 @@ from ann2neo.bits import PlaneBuffer, Planes, pack
 from ann2neo.capture.packing.routes import (
     DevicePlanes,
     Packer,
+    chosen,
     count_invalid,
     fetch,
     pack_above,
@@ -17,6 +18,7 @@ __all__ = [
     "PlaneBuffer",
     "Packer",
     "Planes",
+    "chosen",
     "count_invalid",
     "fetch",
     "pack",

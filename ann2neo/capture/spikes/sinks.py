@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.packing import count_invalid
+from ann2neo.capture.packing import chosen, count_invalid
 from ann2neo.capture.steps import (
     Positions,
     Steps,
@@ -168,15 +168,15 @@ def first_sight(
 ) -> ObservedLayer:
     """Learn from its first activation what a layer is and which of its units are recorded; its threshold is not known yet."""
     shape = _unit_shape(output, steps)
-    chosen = choose_units(name, math.prod(shape), units)
-    every = np.array_equal(chosen, np.arange(math.prod(shape)))
+    places = choose_units(name, math.prod(shape), units)
+    every = np.array_equal(places, np.arange(math.prod(shape)))
     return ObservedLayer(
         name=name,
         kind=type(module).__name__,
         shape=shape,
         dtype=str(output.dtype).removeprefix("torch."),
-        units=chosen,
-        index=None if every else torch.as_tensor(chosen, device=output.device),
+        units=places,
+        index=None if every else torch.as_tensor(places, device=output.device),
         threshold=torch.tensor(torch.nan, dtype=output.dtype, device=output.device),
         autocast=_autocast_at(output.device.type),
     )
@@ -200,9 +200,7 @@ def recorded_values(
     ActivationError
         If one of these activations is not finite, or the layer has another shape than before.
     """
-    by_bin = by_bin_of(layer, output, steps, n_inputs, positions)
-    values = by_bin.reshape(by_bin.shape[0], -1)
-    values = values if layer.index is None else values[:, layer.index]
+    values = chosen(by_bin_of(layer, output, steps, n_inputs, positions), layer.index)
     n_invalid = count_invalid(values)
     if n_invalid:
         refuse_infinite(layer, n_invalid, positions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
-            _confirm(job, verdict)
+            _confirm(job, batch, verdict)
 
 
 def _judge(job: Job, batch: Batch, reference: Reference | None) -> Verdict:
@@ -118,7 +119,7 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
         # What is flattened within a call could be its steps as well as units.
         left_out |= {layer: NOT_ROWS for layer, one in verdict.arranged.items() if one.kind != "axis"}
     unverified = list(verdict.unverified)
-    if job.checks.pending:
+    if job.checks.pending and batch.n_inputs > 1:
         alike = ", ".join(path or "the input" for path in job.checks.pending)
         unverified.append(
             f"{alike} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
@@ -185,15 +186,15 @@ def _adopt(job: Job, verdict: Verdict, once_more: Callable[[], None], n_inputs: 
     job.sink.drop(list(verdict.left_out))
 
 
-def _confirm(job: Job, verdict: Verdict) -> None:
-    """Refuse to go on if a later batch shows what the first one could not.
+def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
+    """Refuse to go on if a later batch shows what those before could not, and warn of layers that depend on the other inputs.
 
     Raises
     ------
     ActivationError
         If a recorded layer's rows are not its inputs.
     """
-    job.checks.pending = []
+    job.checks.pending = are_alike(batch.x, batch.n_inputs, job.checks.pending)
     wrong = {layer: why for layer, why in verdict.left_out.items() if layer in job.sink.layers}
     known = job.checks.verdict or Verdict()
     turned = [layer for layer, one in verdict.arranged.items() if known.arranged.get(layer) != one]
@@ -201,10 +202,17 @@ def _confirm(job: Job, verdict: Verdict) -> None:
     if wrong:
         listed = "\n".join(f"  {layer}: {why}" for layer, why in list(wrong.items())[:20])
         raise ActivationError(
-            f"a batch shows what the first one, whose inputs were alike, could not:\n{listed}",
+            f"a batch shows what those before, of one input or of inputs that were alike, could not:\n{listed}",
             "A bin would stand for something else than one input.",
             "Leave them out (layers='!name'), give one input a batch (batch_size=1), or record them unverified (verify=False).",
         )
+    dependent = {
+        layer: why
+        for layer, why in verdict.dependent.items()
+        if layer in job.sink.layers and layer not in known.dependent
+    }
+    tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
+    job.checks.verdict = replace(known, dependent={**known.dependent, **dependent})
 
 
 def check_layers_ran(job: Job) -> None:
@@ -215,4 +223,4 @@ def check_layers_ran(job: Job) -> None:
 
 def differ_now(job: Job, batch: Batch) -> bool:
     """Whether something differs between the inputs of this batch that was alike in those before."""
-    return len(are_alike(batch.x, batch.n_inputs, job.checks.pending)) < len(job.checks.pending)
+    return batch.n_inputs > 1 and len(are_alike(batch.x, batch.n_inputs, job.checks.pending)) < len(job.checks.pending)

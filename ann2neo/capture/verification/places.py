@@ -141,6 +141,8 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
 def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list[str]:
     """List what does not differ between the inputs of a batch, by path: if that decides where an input lies, nothing was verified.
 
+    In a batch of one input nothing differs.
+
     Parameters
     ----------
     x, n_inputs
@@ -156,9 +158,8 @@ def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list
     return [
         path
         for path, leaf in movable(x, n_inputs)
-        if n_inputs > 1
-        and (paths is None or path in paths)
-        and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
+        if (paths is None or path in paths)
+        and (n_inputs < 2 or bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all()))
     ]
 
 

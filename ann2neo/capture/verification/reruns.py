@@ -142,7 +142,7 @@ class Verification:
     def _only_again(self, calls: Sequence[Call]) -> Verdict:
         """Of what cannot change places, see at least whether it comes out the same again."""
         if not self._unverified:
-            what = "one input a batch" if self._n == 1 else "no tensor of the batch has an axis of inputs"
+            what = "the first batch holds one input" if self._n == 1 else "no tensor of the batch has an axis of inputs"
             self._unverified.append(f"that row k is input k could not be verified: {what}")
         found: dict[str, str] = {}
         again = Comparison(self._reference, range(self._n))
