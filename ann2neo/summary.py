@@ -35,6 +35,7 @@ FITTED = (
         "renewal_bits",
         "renewal_bits_per_spike",
     ),
+    *(f"{law}_{name}" for law in ("gamma", "inverse_gaussian") for name in ("mean_ms", "cv", "bits", "bits_per_spike")),
 )
 BEST = "best_bic"
 

@@ -152,7 +152,8 @@ def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
         described = _csvw(table, path.name) | {SHA256: hashlib.sha256(part.read_bytes()).hexdigest()}
         text = json.dumps(described | {SEAL: json_crc32(described)}, indent=1, ensure_ascii=False)
         with complete_or_absent(beside, overwrite=overwrite or alone) as part_beside:
-            part_beside.write_text(text, encoding="utf-8")
+            # Half of a surrogate pair, as names of files have that are no UTF-8, becomes its code, which JSON reads back.
+            part_beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _is_description(path: Path) -> bool:
@@ -275,12 +276,25 @@ def _check_columns(table: pd.DataFrame) -> None:
         )
     for name, column in table.items():
         values = column.to_numpy()
+        texts = [] if values.dtype.kind in "biuf" else values.tolist()
+        broken = [text for text in (name, *texts) if isinstance(text, str) and _is_broken(text)]
+        if broken:
+            raise AnnotationError(
+                f"column {name!r} holds half of a surrogate pair: {broken[0]!r}.",
+                "It is no text in UTF-8, in which tables are written.",
+                "Use another text.",
+            )
         if values.dtype.kind not in "biuf" and not all(isinstance(value, str) for value in values.tolist()):
             raise AnnotationError(
                 f"column {name!r} holds neither numbers nor truth values nor strings only.",
                 "A file would lose or change it.",
                 "Give every row a number, or every row a string.",
             )
+
+
+def _is_broken(text: str) -> bool:
+    """Whether a text cannot be written in UTF-8."""
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _json_of(attrs: Mapping[Any, Any]) -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import neo
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +52,29 @@ def test_fit_and_simulate(tmp_path):
     run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", "--overwrite", "--by", "none")
     assert "label_loglik" not in ann2neo.read_table(tmp_path / "models" / "models.csv")
     assert "no models.csv and no trials.zarr" in run(tmp_path, "simulate", str(tmp_path), "-o", "x.nwb", code=2)
+
+
+def test_intervals_of_cells(tmp_path):
+    """Laws of intervals are fitted, summarized, and drawn although they have no left-out likelihood."""
+    rng = np.random.default_rng(0)
+    block = neo.Block()
+    block.segments.append(neo.Segment())
+    for _ in range(3):
+        times = np.cumsum(rng.gamma(3, 0.1, 150))
+        block.segments[0].spiketrains.append(neo.SpikeTrain(times, units="s", t_stop=times[-1] + 0.1))
+    with neo.NixIO(str(tmp_path / "cells.nix"), "ow") as io:
+        io.write_block(block)
+    chosen = ("--model", "gamma", "--model", "inverse_gaussian")
+    out = run(tmp_path, "fit", "cells.nix", "-o", "models", "--quiet", *chosen, "--by", "none")
+    fitted = ann2neo.read_table(tmp_path / "models" / "models.csv")
+    assert {"gamma_cv_mean", "inverse_gaussian_cv_mean"} <= set(out.split())
+    summary = ann2neo.summarize(fitted).iloc[0]
+    for law in ("gamma", "inverse_gaussian"):
+        for name in ("mean_ms", "cv", "bits", "bits_per_spike"):
+            assert summary[f"{law}_{name}_mean"] == pytest.approx(fitted[f"{law}_{name}"].mean())
+    page = (tmp_path / "models" / "report.html").read_text(encoding="utf-8")
+    assert "beyond one rate." in page
+    assert "left out of the fit" not in page
 
 
 def test_figures_of_models():

@@ -1,6 +1,7 @@
 """NIX files, as neo reads them."""
 
 import neo
+import numpy as np
 import pytest
 from strategies import small_recording
 
@@ -52,3 +53,14 @@ def test_many_trains_are_announced(monkeypatch, tmp_path):
     monkeypatch.setattr(nix, "MANY_TRAINS", 7)
     with pytest.warns(Ann2NeoWarning, match=r"8 spike trains take about 0 s and 0 MB(?s:.*)\.nwb"):
         ann2neo.save(small_recording(2, 12), tmp_path / "a.nix")
+
+
+def test_name_that_is_no_utf8(tmp_path):
+    """What nixio cannot open is refused by its name, when writing and when reading; nothing is left behind."""
+    path = tmp_path / "a\udcff.nix"
+    with pytest.raises(FormatError, match="no text in UTF-8"):
+        ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), path)
+    assert not list(tmp_path.iterdir())
+    path.write_bytes(b"")
+    with pytest.raises(FormatError, match="no text in UTF-8"):
+        ann2neo.load(path)

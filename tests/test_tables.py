@@ -137,3 +137,17 @@ def test_files_that_are_not_ours(tmp_path):
     sidecar(tmp_path / "t.csv").unlink()
     with pytest.raises(FormatError, match="cannot be read as a table"):
         read_table(tmp_path / "t.csv")
+
+
+def test_texts_that_are_no_utf8(tmp_path):
+    """A file may have such a name and attributes such texts, which come back; columns are refused."""
+    table = pd.DataFrame({"layer": ["größe"], "n": [1]})
+    table.attrs["file"] = "a\udcff.mat"
+    path = tmp_path / "t\udcff.csv"
+    ann2neo.write_table(table, path)
+    read = ann2neo.read_table(path)
+    pd.testing.assert_frame_equal(read, table)
+    assert read.attrs == table.attrs
+    for broken in (pd.DataFrame({"layer": ["a\udcff"]}), pd.DataFrame({"a\ud800": [1]})):
+        with pytest.raises(AnnotationError, match="half of a surrogate pair"):
+            ann2neo.write_table(broken, tmp_path / "b.csv")

@@ -17,8 +17,8 @@ from ann2neo.cli.terminal import say
     "--model",
     "chosen",
     multiple=True,
-    type=click.Choice(["rate", "label", "markov", "gain", "renewal"]),
-    help="Model to fit, may be repeated; default: rate, label and markov.",
+    type=click.Choice(["rate", "label", "markov", "gain", "renewal", "gamma", "inverse_gaussian"]),
+    help="Model to fit, may be repeated; default: rate, label and markov. Intervals in time (gamma, inverse_gaussian) are of cells, with --by none.",
 )
 @click.option(
     "--by",
@@ -55,13 +55,14 @@ def fit(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Fit models to every unit of FILE and compare them: one rate, a rate for each label, a chain, a gain.
+    """Fit models to every unit of FILE and compare them: one rate, a rate for each label, a chain, a gain, laws of intervals.
 
     \b
     Examples:
       ann2neo fit rec.nwb -o models
-      ann2neo fit rec.nwb -o models --model markov --markov-order 2 --by none
-      ann2neo fit cells.nwb -o models --by orientation
+      ann2neo fit rec.nwb -o chains --model markov --markov-order 2 --by none
+      ann2neo fit cells.nwb -o tuned --by orientation
+      ann2neo fit cells.nwb -o intervals --model gamma --model inverse_gaussian --by none
     """
     from ann2neo.results import fit_file
 
@@ -100,7 +101,7 @@ def simulate(folder: Path, output: Path, model: str, seed: int, overwrite: bool)
     \b
     Examples:
       ann2neo simulate models -o sim.nwb
-      ann2neo simulate models -o chains.nwb --model markov --seed 1
+      ann2neo simulate models -o sim-markov.nwb --model markov --seed 1
     """
     from ann2neo.results import simulate_folder
 

@@ -30,6 +30,7 @@ BYTES_PER_SPIKE = 8
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
     """Write a recording as a neo Block in NIX, and warn before this takes long; see `ann2neo.formats.save`."""
     require("nixio", to="A .nix file")
+    _check_name(path)
     with complete_or_absent(path, overwrite=overwrite) as part:
         _warn_of_size(recording)
         block = to_block(recording)
@@ -43,6 +44,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
 def load(path: Path) -> Recording:
     """Read a recording from a NIX file that ann2neo wrote; see `ann2neo.formats.load`."""
     require("nixio", to="A .nix file")
+    _check_name(path)
     try:
         check_seal(path)
         block = _read_block(path)
@@ -59,6 +61,18 @@ def load(path: Path) -> Recording:
         ) from error
     check_content(recording, written, path)
     return recording
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that nixio cannot open."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FormatError(
+            f"the name {str(path)!a} is no text in UTF-8.",
+            "The library that reads and writes NIX cannot open such a file.",
+            "Use another name for the file and its folders.",
+        ) from error
 
 
 def _read_block(path: Path) -> neo.Block:

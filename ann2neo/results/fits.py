@@ -28,8 +28,9 @@ TABLE, SUMMARY, POPULATIONS, TRIALS = "models.csv", "summary.csv", "populations.
 WITHOUT_SPIKES = "spikes_left_out"
 LEAD = (
     "Each unit was fitted with models of arrival processes, by maximum likelihood; the smallest BIC says which describes it best with the fewest parameters. "
-    "Bits per spike are those that a model tells beyond one rate, of inputs that were left out of the fit."
+    "Bits per spike are those that a model tells beyond one rate{}."
 )
+LEFT_OUT = "_bits_per_spike_cv"
 
 
 def fit_file(
@@ -104,7 +105,7 @@ def fit_file(
         )
         part.mkdir()
         write_table(fitted, part / TABLE)
-        summary = summarize(fitted)
+        summary, left_out = summarize(fitted), any(str(name).endswith(LEFT_OUT) for name in fitted)
         summary.to_csv(part / SUMMARY, index=False)
         tables = [
             Table(frame=summary[_shown(summary)], caption="Models by layer; bits of units of which a model is defined.")
@@ -119,12 +120,16 @@ def fit_file(
             save_picture(
                 figures.best_models(fitted), part / "best.png", "Which model describes units best (BIC), by layer."
             ),
-            save_picture(figures.bits_per_spike(fitted), part / "bits.png", "Medians over good units, with quartiles."),
+            save_picture(
+                figures.bits_per_spike(fitted, cross_validated=left_out),
+                part / "bits.png",
+                "Medians over good units, with quartiles.",
+            ),
         ]
         write_report(
             part / REPORT,
             title=f"Models of {path.name}",
-            lead=[LEAD],
+            lead=[LEAD.format(", of inputs that were left out of the fit" if left_out else "")],
             sections=[Section(heading=path.stem, paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
             provenance={str(key): value for key, value in fitted.attrs.items()},
         )
@@ -208,6 +213,9 @@ def _words(fitted: pd.DataFrame) -> str:
 
 def _shown(summary: pd.DataFrame) -> list[str]:
     """Choose what a page and a terminal show of a summary."""
-    names = ("rate_p_mean", "rate_hz_mean", "label_bits_per_spike_cv_mean", "markov_memory_mean", "gain_rho_mean")
+    names = (
+        *("rate_p_mean", "rate_hz_mean", "label_bits_per_spike_cv_mean", "markov_memory_mean", "gain_rho_mean"),
+        *("renewal_cv_mean", "gamma_cv_mean", "inverse_gaussian_cv_mean"),
+    )
     shares = [str(name) for name in summary if str(name).startswith("best_bic_share")]
     return [name for name in ("layer", "population", "n_units", "n_silent", *names, *shares) if name in summary]
