@@ -49,12 +49,12 @@ def input_checksums(x: Any, n_inputs: int) -> UInt64[np.ndarray, " input"] | Non
     >>> sums[0] == sums[2], sums[0] == sums[1], input_checksums({"x": torch.zeros(3, 2), "edges": torch.zeros(2, 5)}, 3)
     (np.True_, np.False_, None)
     """
+    arrays = [(path, leaf) for path, leaf in leaves(x) if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim]
+    # Before any content is read: such batches are asked again and again.
+    if any(_is_irregular(leaf) or leaf.shape[0] != n_inputs for _, leaf in arrays):
+        return None
     columns = []
-    for path, leaf in leaves(x):
-        if not isinstance(leaf, (torch.Tensor, np.ndarray)) or not leaf.ndim:
-            continue
-        if _is_irregular(leaf) or leaf.shape[0] != n_inputs:
-            return None
+    for path, leaf in arrays:
         header, content = _written(leaf)
         seed = xxhash.xxh64_intdigest(f"{path} {header.split(' ', 1)[0]} {tuple(leaf.shape[1:])}".encode())
         rows = content.reshape(n_inputs, -1) if content.size else np.zeros((n_inputs, 0), np.uint8)
