@@ -118,6 +118,24 @@ def test_untuned_units_are_not_called_tuned(shape, n_labels, slow):
         assert np.mean(more <= 0.05) > 0.05 - 4.5 * np.sqrt(0.05 / n_units) - 0.01
 
 
+@pytest.mark.parametrize(
+    ("spikes", "label"), [((9, 30, 30), (0, 1, 1)), ((0, 1, 1), (0, 1, 1)), ((0, 2, 0, 2), (0, 1, 1, 0))]
+)
+@pytest.mark.filterwarnings("error")
+def test_three_inputs_have_the_chances_of_all_their_arrangements(spikes, label):
+    """So few inputs that some moments of their counts are 0: mid-p over every arrangement, without a warning of NumPy."""
+    deviation, own = np.array(spikes) - np.mean(spikes), np.array(label)
+
+    def value(codes):
+        return sum(deviation[codes == one].sum() ** 2 / (codes == one).sum() for one in (0, 1))
+
+    values, observed = np.array([value(np.array(codes)) for codes in permutations(label)]), value(own)
+    equal = np.isclose(values, observed)
+    size = np.ones(len(spikes))
+    more = chance.input_dispersion_tests(np.array([spikes]), size, own, lattice=False)[1]
+    assert more[0] == pytest.approx(((values > observed) & ~equal).mean() + equal.mean() / 2)
+
+
 def test_tuned_sequences_are_found():
     """Inputs of one label that excite a unit more in all their steps are found."""
     rng, label = np.random.default_rng(3), np.arange(120) % 4

@@ -265,7 +265,9 @@ def _variance_of_squares(
     """Exact variance of ``sum c^2 / w`` given n, from the factorial moments of the counts."""
     steps = np.arange(4)
     falling = np.cumprod(n[:, None] - steps * 1.0, axis=1)
-    falling = falling / np.cumprod(sizes.sum() - steps * lattice * 1.0)
+    left = sizes.sum() - steps * lattice * 1.0
+    # So few bins hold no fourth spike: its moment is 0 whatever it is divided by.
+    falling = falling / np.cumprod(np.where(left > 0, left, 1.0))
     first, second, third, fourth = falling.T
     w = sizes.astype(float)
     pair, triple, quadruple = w - lattice, (w - lattice) * (w - 2 * lattice), 0.0

@@ -198,7 +198,7 @@ def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
     defined = table[[f"{model}_loglik" for model in models]].notna().to_numpy()
     for name, (suffix, sign) in CRITERIA.items():
         values = sign * table.reindex(columns=[f"{model}_{suffix}" for model in models]).to_numpy(np.float64)
-        undefined = ~defined.any(axis=1) | (defined & np.isnan(values)).any(axis=1)
+        undefined = np.atleast_1d(~defined.any(axis=1) | (defined & np.isnan(values)).any(axis=1))
         first = np.argmin(np.where(defined, values, np.inf), axis=1)
         columns[name] = [UNDEFINED if no else models[place] for no, place in zip(undefined.tolist(), first.tolist())]
     return columns

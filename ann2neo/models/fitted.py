@@ -193,7 +193,7 @@ def fit(
             bar.update(len(rows))
     table = pd.concat([parts[place] for place in sorted(parts)], ignore_index=True)
     table = table if found.rows is None else table.iloc[found.rows].reset_index(drop=True)
-    table.attrs = _attributes(found, models, plan, by) | {"undefined": _undefined(table, plan)}
+    table.attrs = {**_attributes(found, models, plan, by), "undefined": _undefined(table, plan)}
     return table
 
 
