@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Int, Shaped
 
 from ann2neo.arguments import check_seed
 from ann2neo.errors import WindowError, suggestion
@@ -48,36 +48,6 @@ class Repeats:
                 "It is unclear which windows repeat each other.",
                 "Give one condition and one position for each window.",
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """What chance exchanges: inputs (trials of a recording of cells), each with all its bins in all its passes.
-
-    Parameters
-    ----------
-    ids
-        Input of each bin, or of each spike, -1 for none, shape (item,).
-    label
-        Class of each input, -1 where it is unknown, shape (input,).
-    size
-        Bins or duration of each input, all its passes together, shape (input,).
-    labels_are_windows
-        Whether the windows of a pass are the classes.
-    first_pass_only
-        Whether inputs differ in their class from pass to pass, so that only their bins in the first pass are named.
-    """
-
-    ids: Int[np.ndarray, " item"]
-    label: Int[np.ndarray, " input"]
-    size: Num[np.ndarray, " input"]
-    labels_are_windows: bool
-    first_pass_only: bool = False
-
-    @property
-    def one_bin(self) -> bool:
-        """Whether every input is one bin, so that bins are exchangeable."""
-        return np.issubdtype(self.size.dtype, np.integer) and bool((self.size <= 1).all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,44 +199,6 @@ def codes_of_column(trials: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " 
         n_unknown = int(np.count_nonzero(known < 0))
         known, codes = known[n_unknown:], np.maximum(codes - n_unknown, -1)
     return codes.astype(np.int64), known
-
-
-def exchange_by_column(trials: pd.DataFrame, name: str, *, labels_are_windows: bool) -> Exchange:
-    """Find which bins belong to one input and which class an input has.
-
-    Rows with one stimulus id are one input, in whatever pass they lie. Where they differ in their class within a pass, an input is a presentation: the first,
-    second, ... of its stimulus in a pass. Where they differ from pass to pass, as predictions of a network with dropout do, inputs and classes are those of
-    the first pass, and the bins of the other passes belong to no input.
-
-    Examples
-    --------
-    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 2, 3, 5], "stop_bin": [2, 3, 5, 6]})
-    >>> trials = trials.assign(label=[7, 3, 7, 3], predicted_label=[7, 7, 7, 3], stimulus_id=[0, 1, 0, 1])
-    >>> exchange = exchange_by_column(trials, "label", labels_are_windows=True)
-    >>> exchange.ids, exchange.label, exchange.size
-    (array([0, 0, 1, 0, 0, 1]), array([1, 0]), array([4, 2]))
-    >>> exchange_by_column(trials, "predicted_label", labels_are_windows=True).ids
-    array([ 0,  0,  1, -1, -1, -1])
-    """
-    codes = codes_of_column(trials, name)[0]
-    stimulus, occurrence = trials[STIMULUS].to_numpy(), trials.groupby(["pass", STIMULUS]).cumcount().to_numpy()
-    for keys in ([stimulus], [stimulus, occurrence]):
-        inputs = np.unique(np.stack(keys), axis=1, return_inverse=True)[1].ravel()
-        label = np.full(inputs.max() + 1, -2, np.int64)
-        label[inputs] = codes
-        if (label[inputs] == codes).all():
-            break
-    else:
-        inputs = np.where(trials["pass"] == trials["pass"].iloc[0], np.arange(len(trials)), -1)
-        label = codes[inputs >= 0]
-    length, named = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64), inputs >= 0
-    return Exchange(
-        ids=np.repeat(inputs, length).astype(np.int64),
-        label=label.astype(np.int64),
-        size=np.bincount(inputs[named], weights=length[named]).astype(np.int64),
-        labels_are_windows=labels_are_windows,
-        first_pass_only=not bool(named.all()),
-    )
 
 
 def windows_by_trial(trials: pd.DataFrame) -> Windows:

@@ -48,6 +48,7 @@ CHANCE = (
 TESTS = {
     "ann2neo/chance": CHANCE,
     "ann2neo/windows.py": ("test_windows*.py", "test_recording.py", *CHANCE),
+    "ann2neo/exchange.py": CHANCE,
     "ann2neo/store": STORE,
     "ann2neo/atomic.py": STORE,
     "ann2neo/capture/store": STORE,

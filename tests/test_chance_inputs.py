@@ -12,8 +12,8 @@ import torch
 
 import ann2neo
 from ann2neo import Inputs, Passes, analyze, chance, record
+from ann2neo.exchange import exchange_by_column
 from ann2neo.recording import make_trials
-from ann2neo.windows import exchange_by_column
 
 SHAPES = {"passes": (1, 6), "steps": (5, 1), "both": (3, 2), "ragged": (None, 1), "ragged passes": (None, 3)}
 
@@ -228,3 +228,14 @@ def test_presentations_of_a_stimulus_are_told_apart_by_their_occurrence():
     assert exchange.label[rows].tolist() == trials["cue"].tolist()
     assert exchange.size.tolist() == [4, 4, 4]
     assert not exchange.first_pass_only
+
+
+def test_presentations_of_a_stimulus_are_one_input_where_only_passes_differ():
+    """A stimulus that is shown twice in a pass with one class counts once, though its class changes in the next pass."""
+    trials = make_trials(8, n_passes=2, stimulus_id=np.array([0, 0, 1, 1, 2, 2, 3, 3]), label=np.zeros(8, int))
+    trials["predicted_label"] = [0, 0, 0, 0, 1, 1, 1, 1, *[1] * 8]
+    exchange = exchange_by_column(trials, "predicted_label", labels_are_windows=True)
+    assert exchange.ids.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, *[-1] * 8]
+    assert exchange.label.tolist() == [0, 0, 1, 1]
+    assert exchange.size.tolist() == [2, 2, 2, 2]
+    assert exchange.first_pass_only

@@ -18,12 +18,12 @@ from ann2neo.analysis.repeated import TrialWindows, count_of_windows, trial_wind
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, WindowError
+from ann2neo.exchange import Exchange
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import Over, milliseconds_per
 from ann2neo.trains.cells import Cells, Pieces, cells_of
 from ann2neo.trains.intervals import has_labels
 from ann2neo.trains.matching import with_prefix
-from ann2neo.windows import Exchange
 
 
 def neo_source(

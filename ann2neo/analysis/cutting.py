@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.errors import WindowError
+from ann2neo.exchange import Exchange
 from ann2neo.measures.definitions import Over
 from ann2neo.trains.cells import Pieces
 from ann2neo.trains.conditions import condition_codes
 from ann2neo.trains.intervals import LABEL, Intervals, has_labels, intervals_by
 from ann2neo.trains.segment import ExternalSegment
-from ann2neo.windows import Exchange
 
 DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
 # Elephant's BinnedSpikeTrain puts a spike that is nearer than this to the end of its bin, in bins, into the next one.

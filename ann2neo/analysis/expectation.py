@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ann2neo import chance
+from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups, count_in_windows, count_labels
 from ann2neo.measures.csr import SpikeArrays
@@ -24,7 +25,6 @@ from ann2neo.measures.definitions import (
     sums_of_groups,
 )
 from ann2neo.step_labels import Sequences
-from ann2neo.windows import Exchange
 
 Spikes = SpikeBits | SpikeArrays
 REPEATS = ("n_conditions", "n_trials_min")

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from ann2neo import chance
 from ann2neo.analysis.expectation import bins_of_passes, unit_blocks
 from ann2neo.analysis.source import Chunk
+from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import (
     Intervals,
@@ -25,9 +26,15 @@ from ann2neo.measures.bulk import (
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import fano_is_fixed
 from ann2neo.step_labels import Sequences
-from ann2neo.windows import Exchange
 
-TESTS = ("dispersion_p", "overdispersion_p", "runs_p", "isi_law_p", "stationarity_p")
+TESTS = {
+    "dispersion_p": "dispersion over windows, both ways",
+    "overdispersion_p": "excess over windows",
+    "runs_p": "runs",
+    "isi_law_p": "ISI law",
+    "stationarity_p": "stationarity",
+}
+"""Columns of tests, and what each is about."""
 
 
 def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]]:

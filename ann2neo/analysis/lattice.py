@@ -15,17 +15,16 @@ from ann2neo.analysis.cutting import duration_ms
 from ann2neo.analysis.source import Chunk, Source, identity
 from ann2neo.around import Around
 from ann2neo.errors import WindowError
+from ann2neo.exchange import Exchange, exchange_by_column
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording, notes_of
 from ann2neo.step_labels import Sequences, sequences_of, step_codes, windows_of_steps
 from ann2neo.windows import (
     STIMULUS,
-    Exchange,
     Repeats,
     Windows,
     codes_of_column,
-    exchange_by_column,
     make_windows,
     order_words,
     windows_by_column,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from scipy import stats
 
+from ann2neo.analysis.goodness import TESTS
 from ann2neo.figures.canvas import (
     BLACK,
     BLUE,
@@ -33,13 +34,6 @@ from ann2neo.figures.canvas import (
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.given import unit_table
 
-TESTS = {
-    "dispersion_p": "dispersion over windows, both ways",
-    "overdispersion_p": "excess over windows",
-    "runs_p": "runs",
-    "isi_law_p": "ISI law",
-    "stationarity_p": "stationarity",
-}
 MAX_POINTS = 400
 # Units that are drawn one by one, and the smallest p that is told apart.
 MANY_UNITS, LEAST_P = 500, 1e-16

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from ann2neo.errors import RecordingError
+from ann2neo.exchange import Exchange
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.step_labels import Sequences
-from ann2neo.windows import Exchange, Repeats
+from ann2neo.windows import Repeats
 
 SPIKE_PLACE_IN_BIN = 0.25
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ann2neo.errors import SpikeTrainError
-from ann2neo.windows import Exchange, Repeats
+from ann2neo.exchange import Exchange
+from ann2neo.windows import Repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

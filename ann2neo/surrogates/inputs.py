@@ -16,6 +16,7 @@ from scipy import stats
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.arguments import check_whole
 from ann2neo.errors import AnalysisError
+from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.definitions import Over
 from ann2neo.recording import Recording, with_bins
@@ -28,7 +29,7 @@ from ann2neo.surrogates.indicators import (
 )
 from ann2neo.surrogates.linearization import Errors, fano_errors
 from ann2neo.surrogates.permutations import trial_lengths
-from ann2neo.windows import Exchange, stretch_edges
+from ann2neo.windows import stretch_edges
 
 SCHEMA = "ann2neo-jackknife/1"
 OF_INTERVALS = ("cv_mean", "cv2_mean", "lv_mean")

@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float, Int
 from ann2neo.analysis.expectation import unit_blocks
 from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk, Source
+from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups
 from ann2neo.summary import NETWORK, POPULATIONS
-from ann2neo.windows import Exchange
 
 # Inputs of which pairs are taken for the second order.
 MOST_PAIRED = 600

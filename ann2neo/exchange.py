@@ -1,0 +1,83 @@
+"""What chance exchanges: inputs, each with all its bins, between classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, Num
+
+from ann2neo.windows import STIMULUS, codes_of_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What chance exchanges: inputs (trials of a recording of cells), each with all its bins in all its passes.
+
+    Parameters
+    ----------
+    ids
+        Input of each bin, or of each spike, -1 for none, shape (item,).
+    label
+        Class of each input, -1 where it is unknown, shape (input,).
+    size
+        Bins or duration of each input, all its passes together, shape (input,).
+    labels_are_windows
+        Whether the windows of a pass are the classes.
+    first_pass_only
+        Whether inputs differ in their class from pass to pass, so that only their bins in the first pass are named.
+    """
+
+    ids: Int[np.ndarray, " item"]
+    label: Int[np.ndarray, " input"]
+    size: Num[np.ndarray, " input"]
+    labels_are_windows: bool
+    first_pass_only: bool = False
+
+    @property
+    def one_bin(self) -> bool:
+        """Whether every input is one bin, so that bins are exchangeable."""
+        return np.issubdtype(self.size.dtype, np.integer) and bool((self.size <= 1).all())
+
+
+def exchange_by_column(trials: pd.DataFrame, name: str, *, labels_are_windows: bool) -> Exchange:
+    """Find which bins belong to one input and which class an input has.
+
+    Rows with one stimulus id are one input, in whatever pass they lie. Where they differ in their class within a pass, an input is a presentation: the first,
+    second, ... of its stimulus in a pass. Where they differ from pass to pass, as predictions of a network with dropout do, inputs and classes are those of
+    the first pass, by the same rule, and the bins of the other passes belong to no input.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 2, 3, 5], "stop_bin": [2, 3, 5, 6]})
+    >>> trials = trials.assign(label=[7, 3, 7, 3], predicted_label=[7, 7, 7, 3], stimulus_id=[0, 1, 0, 1])
+    >>> exchange = exchange_by_column(trials, "label", labels_are_windows=True)
+    >>> exchange.ids, exchange.label, exchange.size
+    (array([0, 0, 1, 0, 0, 1]), array([1, 0]), array([4, 2]))
+    >>> exchange_by_column(trials, "predicted_label", labels_are_windows=True).ids
+    array([ 0,  0,  1, -1, -1, -1])
+    """
+    codes = codes_of_column(trials, name)[0]
+    stimulus, occurrence = trials[STIMULUS].to_numpy(), trials.groupby(["pass", STIMULUS]).cumcount().to_numpy()
+    every, first = np.ones(len(trials), np.bool_), (trials["pass"] == trials["pass"].iloc[0]).to_numpy()
+    for named, keys in (
+        (every, [stimulus]),
+        (every, [stimulus, occurrence]),
+        (first, [stimulus]),
+        (first, [stimulus, occurrence]),
+    ):
+        inputs = np.full(len(trials), -1, np.int64)
+        inputs[named] = np.unique(np.stack(keys)[:, named], axis=1, return_inverse=True)[1].ravel()
+        label = np.full(inputs.max() + 1, -2, np.int64)
+        label[inputs[named]] = codes[named]
+        if (label[inputs[named]] == codes[named]).all():
+            break
+    length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
+    return Exchange(
+        ids=np.repeat(inputs, length).astype(np.int64),
+        label=label.astype(np.int64),
+        size=np.bincount(inputs[named], weights=length[named]).astype(np.int64),
+        labels_are_windows=labels_are_windows,
+        first_pass_only=not bool(named.all()),
+    )
