@@ -96,7 +96,8 @@ def fit(
     (L p (1-p))`, which is 1 with inputs of one bin; that is
     the bias where conditions expect 5 spikes or more (at one each it is a fifth larger). ``label_lr_p``: 2 G / D on chi-squared with C - 1 degrees of freedom where every condition expects
     at least 5 max(D, 1) spikes, and empty bins; else the test that deals inputs to conditions (`ann2neo.chance.overdispersion_test`,
-    `ann2neo.chance.input_dispersion_tests`, one-sided). ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
+    `ann2neo.chance.input_dispersion_tests`, one-sided). Where the condition of a stimulus changes from pass to pass, as predictions do, it is an input of each of its conditions, and the test
+    is conservative (60 stimuli in 4 passes: 4 % instead of 5 % where a tenth of the conditions is drawn at random, 1 % where all are); `ann2neo.analyze` tests the first pass. ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
     chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
     rejects, too: their rates are a memory. ``gain_p``: Tarone's score test of rho = 0, one-sided, with its skewness (`ann2neo.models.gain.tarone_p`). ``renewal_lr_p``: twice the log-likelihood
     above r = 1 and m = L / n, chi-squared with 1 degree of freedom.
