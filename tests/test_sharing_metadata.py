@@ -163,6 +163,13 @@ def test_an_edited_bundle_can_be_sealed_again(tmp_path):
     assert subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=out, capture_output=True).returncode == 0
     done = CliRunner().invoke(commands, ["share", str(out), "--seal"], catch_exceptions=False)
     assert "changed since: nothing" in done.stdout
+    strange = out / "notes\udcff.txt"
+    strange.write_text("of a name that is no UTF-8")
+    assert sharing.seal(out) == [strange.name]
+    assert ann2neo.check(out)
+    assert subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=out, capture_output=True).returncode == 0
+    strange.unlink()
+    assert sharing.seal(out) == [strange.name]
     sums = (out / "SHA256SUMS").read_text()
     (out / "CITATION.cff").write_text("title: [")
     with pytest.raises(ShareError, match=r"CITATION\.cff cannot be read"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ann2neo import store
 from ann2neo.errors import FormatError
@@ -14,6 +15,8 @@ from ann2neo.tables import SUFFIXES as TABLE_SUFFIXES
 from ann2neo.tables import read_table
 
 SUMS = "SHA256SUMS"
+# Names of files that are no UTF-8 keep their bytes, by which sha256sum finds them.
+AS_NAMED: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def check(path: str | PathLike[str]) -> list[str]:
@@ -75,7 +78,7 @@ def _check_recording(path: Path) -> list[str]:
 def _check_bundle(folder: Path) -> list[str]:
     """Compare the files of a folder with its list of SHA-256, and find files that the list does not know."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        lines = (folder / SUMS).read_text(**AS_NAMED).splitlines()
         listed = {name: known for known, _, name in (line.partition("  ") for line in lines)}
     except ValueError as error:
         raise damaged(folder / SUMS, ["it is no list of check sums"]) from error

@@ -14,7 +14,7 @@ import yaml
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import ShareError
 from ann2neo.formats import load, path_of, save
-from ann2neo.formats.damage import check
+from ann2neo.formats.damage import AS_NAMED, SUMS, check
 from ann2neo.ownership import SIGNATURE, files_of, results, sha256
 from ann2neo.recording import Recording
 from ann2neo.sharing.card import data_card
@@ -23,8 +23,6 @@ from ann2neo.sharing.described import describe, label, subject_of
 from ann2neo.sharing.inspection import Finding, inspect, report
 from ann2neo.sharing.metadata import Metadata, read_metadata, with_provenance
 from ann2neo.sharing.page import write_page
-
-SUMS = "SHA256SUMS"
 
 
 def share(
@@ -100,7 +98,7 @@ def share(
         for file, text in texts.items():
             (part / file).write_text(text, encoding="utf-8")
         write_page(recording, part / "report.html", title=title(known, name))
-        (part / SUMS).write_text(checksums(part), encoding="utf-8")
+        (part / SUMS).write_text(checksums(part), **AS_NAMED)
     return folder
 
 
@@ -125,9 +123,9 @@ def seal(folder: str | PathLike[str]) -> list[str]:
     for nwb in place.rglob("*.nwb"):
         check(nwb)
     _check_texts(place)
-    before, now = (place / SUMS).read_text(encoding="utf-8").splitlines(), checksums(place)
+    before, now = (place / SUMS).read_text(**AS_NAMED).splitlines(), checksums(place)
     with complete_or_absent(place / SUMS, overwrite=True) as part:
-        part.write_text(now, encoding="utf-8")
+        part.write_text(now, **AS_NAMED)
     return sorted({line.partition("  ")[2] for line in set(before) ^ set(now.splitlines())})
 
 
