@@ -99,43 +99,44 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from ann2neo.capture.device.kernel import pack
 
-element, strides, fixed, capability = sys.argv[1], sys.argv[2], eval(sys.argv[3]), int(sys.argv[4])
-kinds = {"values": f"*{element}", "places": "*i64", "thresholds": f"*{element}", "bits": "*u8", "invalid": "*i64"}
-kinds |= {name: "i32" for name in ("slot", "n_bins", "first_plane", "n_before", "n_units")} | {"bin_stride": strides, "plane_stride": strides}
-kinds |= {name: "constexpr" for name in fixed}
-names = pack.arg_names
-assert set(kinds) == set(names), (kinds, names)
-sixteen = [name for name in ("values", "thresholds", "bits", "n_units", "bin_stride", "plane_stride") if name not in fixed]
-source = ASTSource(
-    fn=pack,
-    signature={name: kinds[name] for name in names},
-    constexprs={(names.index(name),): value for name, value in fixed.items()},
-    attrs={(names.index(name),): [["tt.divisibility", 16]] for name in sixteen},
-)
-ptx = triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm["ptx"]
-print(len(re.findall(r"\\.ftz", ptx)), len(re.findall(r"ld\\.global\\.(?:\\w+\\.)*v[24]\\.", ptx)), len(re.findall(r"\\b(?:atom|red)\\.", ptx)))
+def compiled(element, strides, fixed):
+    kinds = {"values": f"*{element}", "places": "*i64", "thresholds": f"*{element}", "bits": "*u8", "invalid": "*i64"}
+    kinds |= {name: "i32" for name in ("slot", "n_bins", "first_plane", "n_before", "n_units")} | {"bin_stride": strides, "plane_stride": strides}
+    kinds |= {name: "constexpr" for name in fixed}
+    names = pack.arg_names
+    assert set(kinds) == set(names), (kinds, names)
+    sixteen = [name for name in ("values", "thresholds", "bits", "n_units", "bin_stride", "plane_stride") if name not in fixed]
+    source = ASTSource(
+        fn=pack,
+        signature={name: kinds[name] for name in names},
+        constexprs={(names.index(name),): value for name, value in fixed.items()},
+        attrs={(names.index(name),): [["tt.divisibility", 16]] for name in sixteen},
+    )
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+
+for case in eval(sys.argv[1]):
+    ptx = compiled(*case)
+    print(len(re.findall(r"\\.ftz", ptx)), len(re.findall(r"ld\\.global\\.(?:\\w+\\.)*v[24]\\.", ptx)), len(re.findall(r"\\b(?:atom|red)\\.", ptx)))
 """
+# A layer of one unit, whose strides are 1, is compiled for itself; so is each type, and each kind of threshold and places.
+ALONE = {"BLOCK": 16, "n_units": 1, "bin_stride": 1, "plane_stride": 1}
+CASES_OF_KERNEL = [
+    (element, strides, {"HAS_PLACES": has_places, "PER_UNIT": per_unit, **rest})
+    for element in ("fp16", "bf16", "fp32", "fp64")
+    for has_places in (False, True)
+    for per_unit in (False, True)
+    for strides, rest in (("i64" if per_unit else "i32", {"BLOCK": 1024}), ("i32", ALONE))
+]
 
 
 @pytest.mark.skipif(not KERNEL, reason="tests/device runs the kernel itself")
-@pytest.mark.parametrize(
-    ("element", "strides", "fixed"),
-    [
-        ("fp32", "i32", {"HAS_PLACES": False, "PER_UNIT": True, "BLOCK": 1024}),
-        ("bf16", "i64", {"HAS_PLACES": False, "PER_UNIT": False, "BLOCK": 1024}),
-        (
-            "fp16",
-            "i32",
-            {"HAS_PLACES": True, "PER_UNIT": True, "BLOCK": 16, "n_units": 1, "bin_stride": 1, "plane_stride": 1},
-        ),
-    ],
-)
-def test_the_kernel_compiles_without_a_card(element, strides, fixed):
+def test_the_kernel_compiles_without_a_card():
     """For an H100: wide loads where units follow one another, one atomic add, and no comparison that takes subnormal numbers for zero."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-c", COMPILED, element, strides, repr(fixed), "90"]
+    command = [sys.executable, "-c", COMPILED, repr(CASES_OF_KERNEL)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    n_flushing, n_wide, n_atomic = map(int, done.stdout.split())
-    assert (n_flushing, n_atomic) == (0, 1)
-    assert (n_wide > 8) != fixed["HAS_PLACES"]
+    for (_, _, fixed), line in zip(CASES_OF_KERNEL, done.stdout.splitlines(), strict=True):
+        n_flushing, n_wide, n_atomic = map(int, line.split())
+        assert (n_flushing, n_atomic) == (0, 1)
+        assert (n_wide > 8) == (fixed["BLOCK"] == 1024 and not fixed["HAS_PLACES"]), fixed
