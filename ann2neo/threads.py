@@ -21,7 +21,7 @@ def over_units(
     Parameters
     ----------
     task
-        Called with the first unit of a range and the one behind its last.
+        Called with the first unit of a range and the one after its last.
     n_units
         Number of units.
     n_threads

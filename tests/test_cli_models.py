@@ -11,7 +11,9 @@ from model_sources import recording_of
 
 import ann2neo
 from ann2neo import figures, models
+from ann2neo.cli import commands
 from ann2neo.errors import AnalysisError
+from ann2neo.models.fitted import MODELS
 
 
 def run(folder, *arguments, code=0):
@@ -100,3 +102,9 @@ def test_figures_of_models():
     silent = models.fit(recording_of(np.zeros((2, 40), bool), np.arange(40) % 2), progress=False)
     assert figures.bits_per_spike(silent).ax.texts
     assert figures.best_models(silent).ax.texts
+
+
+def test_the_command_line_takes_every_model():
+    """A model that the library learns is one that `fit --model` knows."""
+    chosen = next(option for option in commands.commands["fit"].params if option.name == "chosen")
+    assert tuple(chosen.type.choices) == MODELS

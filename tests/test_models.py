@@ -1,8 +1,10 @@
 """Fitted models against loops, closed forms and SciPy, and what they recover from simulated units."""
 
+import neo
 import numpy as np
 import pandas as pd
 import pytest
+import quantities as pq
 from model_sources import recording_of
 from scipy import stats
 
@@ -320,7 +322,6 @@ def test_wrong_arguments_end_in_errors_that_say_what_to_do():
 
 def cells(counts, seconds, names):
     """Trials one after another, spikes at uniform times within them."""
-    neo, pq = pytest.importorskip("neo"), pytest.importorskip("quantities")
     rng = np.random.default_rng(10)
     edges = np.concatenate([[0], np.cumsum(seconds)])
     segment = neo.Segment()
@@ -395,7 +396,6 @@ def test_cells_without_a_condition_are_fitted_in_all_observed_time():
     assert row["rate_loglik"] == pytest.approx(6 * np.log(1.5) - 6)
     assert np.isnan(row["rate_hz_se"])
     assert "label_loglik" not in row
-    neo, pq = pytest.importorskip("neo"), pytest.importorskip("quantities")
     rng = np.random.default_rng(13)
     seconds, block = np.tile([1.0, 3.0], 20), neo.Block()
     counts = rng.poisson(rng.gamma(2.0, 4.0, (300, 40)) * seconds)
@@ -420,3 +420,15 @@ def test_cells_without_trials_of_a_condition():
     table = fit(cells(np.array([[0] * 4, [3] * 4]), np.ones(4), ["a", "b"] * 2), by="side")
     assert table["quality"].tolist() == ["silent", "good"]
     assert np.isnan(table["rate_loglik"][0])
+
+
+def test_what_has_no_labels_is_fitted_as_the_message_says():
+    """The default asks for labels; where there are none, whatever the source, the cure is one that fits."""
+    segment = neo.Segment()
+    segment.spiketrains.append(neo.SpikeTrain(np.arange(1, 9) * pq.s, t_stop=10 * pq.s, name="u"))
+    for source in (segment, ann2neo.from_array(np.eye(30, dtype=bool))):
+        with pytest.raises(WindowError, match="by=None"):
+            models.fit(source, progress=False)
+        assert (
+            models.fit(source, by=None, progress=False)["rate_p" if source is not segment else "rate_hz"].notna().all()
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.analysis.source import Chunk, Source
-from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.errors import AnalysisError, WindowError, suggestion
 from ann2neo.models.checks import check_whole
 from ann2neo.models.estimates import (
     best_columns,
@@ -168,7 +168,14 @@ def fit(
     """
     models = tuple(name for name in USUAL if by is not None or name != "label") if models is None else models
     _check(models, by, order, windows, min_spikes)
-    found = given(spikes, by)
+    try:
+        found = given(spikes, by)
+    except WindowError as error:
+        if by is None:
+            raise
+        raise WindowError(
+            str(error), cure="Or use by=None (--by none), which fits what needs no conditions."
+        ) from error
     in_bins = found.bins is not None
     fitted = tuple(name for name in MODELS if name in ("rate", *models) and _suits(name, in_bins=in_bins))
     if by is not None and set(fitted) & set(OF_TIME):

@@ -20,6 +20,7 @@ from ann2neo.ownership import results
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
 from ann2neo.report import Section, Table, write_report
+from ann2neo.results.files import name_of
 from ann2neo.results.pages import REPORT, printed, save_picture
 from ann2neo.summary import summarize
 from ann2neo.tables import read_table, write_table
@@ -128,9 +129,9 @@ def fit_file(
         ]
         write_report(
             part / REPORT,
-            title=f"Models of {path.name}",
+            title=f"Models of {name_of(path)}",
             lead=[LEAD.format(", of inputs that were left out of the fit" if left_out else "")],
-            sections=[Section(heading=path.stem, paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
+            sections=[Section(heading=name_of(path), paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
             provenance={str(key): value for key, value in fitted.attrs.items()},
         )
         say(f"{path}: {_words(fitted)}\n{printed(summary, _shown(summary))}")
