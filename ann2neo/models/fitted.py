@@ -173,9 +173,7 @@ def fit(
     except WindowError as error:
         if by is None:
             raise
-        raise WindowError(
-            str(error), cure="Or use by=None (--by none), which fits what needs no conditions."
-        ) from error
+        raise WindowError(f"{error} Or use by=None (--by none), which fits what needs no conditions.") from error
     in_bins = found.bins is not None
     fitted = tuple(name for name in MODELS if name in ("rate", *models) and _suits(name, in_bins=in_bins))
     if by is not None and set(fitted) & set(OF_TIME):
