@@ -4,12 +4,12 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from threshold_sources import X, perceptron, record
 
 import ann2neo
-from ann2neo.capture.units import KEYS_AT_ONCE, choose_units
+from ann2neo.capture.units import KEYS_AT_ONCE, UNITS_PER_THREAD, choose_units
 from ann2neo.errors import ActivationError
 
 
@@ -89,6 +89,7 @@ def test_samples_that_are_none_are_refused(options):
 
 
 @given(st.integers(1, 3 * KEYS_AT_ONCE), st.floats(1e-4, 1), st.integers(0, 2**16))
+@example(2 * UNITS_PER_THREAD + KEYS_AT_ONCE + 7, 0.01, 5)  # Drawn by three threads.
 @settings(max_examples=40, deadline=None)
 def test_a_sample_is_what_sorting_all_keys_gives(n_units, fraction, seed):
     """The units with the smallest keys, which are PCG64's raw output; of maps longer than what is drawn at a time, too."""

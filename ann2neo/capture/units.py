@@ -15,10 +15,13 @@ from jaxtyping import Int, UInt64
 
 from ann2neo.errors import ActivationError, LayerNotFound, suggestion
 from ann2neo.recording import matches
+from ann2neo.threads import over_units
 from ann2neo.thresholds import check_choices
 
-# So many as stay in the processor's cache.
+# As many as stay in the processor's cache.
 KEYS_AT_ONCE = 1 << 15
+# Each thread draws this many keys at a time; shorter layers need no thread.
+UNITS_PER_THREAD = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,26 +95,33 @@ def _with_smallest_keys(seed: int, n_units: int, size: int) -> Int[np.ndarray, "
 
 def _keys_up_to(bound: int, seed: int, n_units: int) -> tuple[Int[np.ndarray, " unit"], UInt64[np.ndarray, " unit"]]:
     """Draw the key of each unit, and keep places and keys of those that have none above the bound, both of shape (unit,)."""
-    draw = _raw_numbers(seed)
-    places, keys = [], []
-    for first in range(0, n_units, KEYS_AT_ONCE):
-        some = draw(min(KEYS_AT_ONCE, n_units - first))
-        here = np.flatnonzero(some <= np.uint64(bound))
-        places.append(first + here)
-        keys.append(some[here])
+    kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def keep(start: int, stop: int) -> None:
+        draw = _raw_numbers(seed, start)
+        places, keys = [], []
+        for first in range(start, stop, KEYS_AT_ONCE):
+            some = draw(min(KEYS_AT_ONCE, stop - first))
+            here = np.flatnonzero(some <= np.uint64(bound))
+            places.append(first + here)
+            keys.append(some[here])
+        kept[start] = np.concatenate(places), np.concatenate(keys)
+
+    over_units(keep, n_units, units_per_task=UNITS_PER_THREAD)
+    places, keys = zip(*(kept[start] for start in sorted(kept)))
     return np.concatenate(places), np.concatenate(keys)
 
 
-def _raw_numbers(seed: int) -> Callable[[int], UInt64[np.ndarray, " number"]]:
-    """Draw numbers of 64 bits as PCG64's raw output.
+def _raw_numbers(seed: int, start: int) -> Callable[[int], UInt64[np.ndarray, " number"]]:
+    """Return a function that draws numbers of 64 bits as PCG64's raw output, after its first ``start`` numbers.
 
     Only that output is promised to be the same in all versions of NumPy. Its generator of integers gives the same numbers five times as fast, which is checked.
     """
-    generator = np.random.Generator(np.random.PCG64(seed))
+    generator = np.random.Generator(np.random.PCG64(seed).advance(start))
     probe, raw = np.random.Generator(np.random.PCG64(seed)), np.random.PCG64(seed)
     if np.array_equal(_whole_numbers(probe, 16), raw.random_raw(16)):
         return partial(_whole_numbers, generator)
-    return np.random.PCG64(seed).random_raw
+    return np.random.PCG64(seed).advance(start).random_raw
 
 
 def _whole_numbers(generator: np.random.Generator, n: int) -> UInt64[np.ndarray, " number"]:
