@@ -1,4 +1,4 @@
-"""Check every annotated signature of the package at run time while it is tested; ``--slow`` takes larger seeds and samples."""
+"""Check every annotated signature of the package at run time while it is tested; ``--slow`` takes larger samples and runs what is marked as slow."""
 
 import os
 from pathlib import Path
@@ -13,8 +13,19 @@ if not Path("/proc/driver/nvidia/version").exists():
 
 
 def pytest_addoption(parser):
-    """Larger seeds than fit into continuous integration."""
-    parser.addoption("--slow", action="store_true", help="search twenty times as long, simulate with large samples")
+    """Larger seeds, and whole programs, than fit into a test run on two cores."""
+    parser.addoption(
+        "--slow", action="store_true", help="search twenty times as long, simulate with large samples, run slow tests"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what is marked as slow and say why it is; `.ci/run` runs it."""
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]}; --slow runs it"))
 
 
 @pytest.fixture(scope="session")

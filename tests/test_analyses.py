@@ -14,6 +14,9 @@ SCRIPTS = sorted((ROOT / "analyses").glob("[0-9]*.py"))
 RESULTS = ROOT / "analyses" / "results"
 
 
+WHOLE = pytest.mark.slow("the tiny plan trains more than a hundred networks")
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """Run everything on tiny settings, and give the folder of networks and that of results."""
@@ -22,6 +25,7 @@ def smoke(tmp_path_factory):
     return networks, out, _run(networks, out)
 
 
+@WHOLE
 def test_they_run_on_tiny_settings(smoke):
     """The same code path as the full run: networks, tables, figures, paragraphs, account; then nothing is left to be trained."""
     networks, results, said = smoke
@@ -37,6 +41,7 @@ def test_they_run_on_tiny_settings(smoke):
     assert "Made by `python -m analyses --smoke`" in (results.parent / "README.md").read_text()
 
 
+@WHOLE
 def test_what_a_killed_run_left_out_is_made_again_and_nothing_else(smoke, tmp_path):
     """Without its row a network is not finished; two processes make it the same again and leave the others alone."""
     networks, _, _ = smoke
@@ -55,6 +60,7 @@ def test_what_a_killed_run_left_out_is_made_again_and_nothing_else(smoke, tmp_pa
     assert not list(networks.glob("*.partial*"))
 
 
+@WHOLE
 def test_networks_of_another_run_are_not_mixed_with_these(smoke):
     """The names are the same with every seed and size of plan, so that a folder belongs to one of them."""
     trainer = importlib.import_module("analyses.networks")

@@ -15,6 +15,9 @@ from ann2neo.errors import Ann2NeoError
 NETWORKS = [f"{a}-{s}" for a in ("mlp", "cnn") for s in ("random", "generalizing", "memorizing")]
 
 
+WHOLE = pytest.mark.slow("six networks are trained, exported and analyzed")
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """One whole run of the command in the README."""
@@ -26,6 +29,7 @@ def demo(tmp_path_factory):
     return folder / "demo", done.stdout
 
 
+@WHOLE
 def test_it_exports_every_network(demo):
     """All units as NWB, a sample of at most 100 of the same units as NIX; memorizing networks know their permuted labels."""
     folder, _ = demo
@@ -41,6 +45,7 @@ def test_it_exports_every_network(demo):
     assert (trials["label"] != trials["target_label"]).mean() > 0.8
 
 
+@WHOLE
 def test_its_tables_are_those_of_the_recordings(demo):
     """What Elephant gave through neo's reader is what the bulk engine gives from the bits."""
     folder, _ = demo
@@ -62,6 +67,7 @@ def test_its_tables_are_those_of_the_recordings(demo):
             assert np.allclose(written[column], table[column], rtol=1e-9, equal_nan=True), column
 
 
+@WHOLE
 def test_it_prints_what_it_found(demo):
     """Accuracies, the four indicators by true and by target label with their windows and references, and what they do not show."""
     _, out = demo
@@ -78,6 +84,7 @@ def test_it_prints_what_it_found(demo):
         assert text in out
 
 
+@WHOLE
 def test_memorizing_networks_are_told_apart_by_their_tuning(demo):
     """In the last hidden layer of the perceptron, the true label explains far less once labels were memorized."""
     folder, _ = demo
@@ -88,6 +95,7 @@ def test_memorizing_networks_are_told_apart_by_their_tuning(demo):
     assert shares["memorizing"] < 0.5 * shares["generalizing"]
 
 
+@WHOLE
 def test_its_bundle_and_page_are_complete(demo):
     """The bundle's checksums hold, and the page stands alone."""
     folder, _ = demo
@@ -98,6 +106,7 @@ def test_its_bundle_and_page_are_complete(demo):
     assert "https://" not in page
 
 
+@WHOLE
 def test_it_overwrites_nothing(demo):
     """A second run refuses, at once."""
     folder, _ = demo

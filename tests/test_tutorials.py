@@ -9,6 +9,7 @@ import pytest
 TUTORIALS = sorted((Path(__file__).parent.parent / "tutorials").glob("[0-9]*.py"))
 
 
+@pytest.mark.slow("the site's build runs every tutorial")
 @pytest.mark.parametrize("script", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial_runs(script, tmp_path):
     """A script that stops is worse than none."""
