@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from ann2neo.chance.axes import by_annotation
+from ann2neo.chance.dealt_sizes import mean_squares_over_size
 from ann2neo.chance.margins import check_spikes, ratio
 
 PerUnit = Float[np.ndarray, " unit"]
@@ -100,9 +101,11 @@ def expected_label_shares_of_inputs(
 
     With W labels the variance between labels is expected to be :math:`(W - 1) / (M - 1) \cdot M \sum_i e_i^2 / L` over
     all L bins. Divided by :math:`L r (1 - r)` that is the share of bins, :math:`(W - 1) / (M - 1)` of the variance that
-    the input explains; divided by :math:`\sum_i e_i^2 / m_i` it is the share of inputs. Exact for inputs of equal size;
-    else a label's size changes with the inputs that are dealt to it, which is taken into account to first order. NaN
-    where the share is undefined, and where no label has two inputs, so that nothing could be dealt otherwise.
+    the input explains; divided by :math:`\sum_i e_i^2 / m_i` it is the share of inputs. Where inputs differ in size a
+    label's size changes with the inputs that are dealt to it, and the mean over all ways to deal them takes the place of
+    that formula, which would be up to a third too small (see `ann2neo.chance.dealt_sizes`). Exact; with more than 128
+    different sizes to 0.1 %. NaN where the share is undefined, and where no label has two inputs, so that nothing could be
+    dealt otherwise.
 
     Parameters
     ----------
@@ -136,8 +139,12 @@ def expected_label_shares_of_inputs(
     own, whole = size[known].astype(np.float64), float(size[known].sum())
     deviation = deviations(spikes[:, known], own)
     rate = spikes[:, known].sum(axis=1) / whole
-    n_labels = np.unique(label[known]).size
-    between = (n_labels - 1) / (own.size - 1) * own.size * (deviation**2).sum(axis=1) / whole
+    inputs = np.unique(label[known], return_counts=True)[1]
+    # Durations that others compute from borders are equal but for rounding.
+    if own.max() - own.min() <= 1e-9 * own.max():
+        between = (inputs.size - 1) / (own.size - 1) * own.size * (deviation**2).sum(axis=1) / whole
+    else:
+        between = mean_squares_over_size(deviation, own, inputs)
     inside = (rate > 0) & (rate < 1) & np.issubdtype(size.dtype, np.integer)
     of_bins = ratio(between, np.where(inside, whole * rate * (1 - rate), 0.0))
     whole_inputs = (deviation**2 / own).sum(axis=1)
