@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Num
 
+from ann2neo.step_labels import Sequences
 from ann2neo.windows import STIMULUS, codes_of_column
 
 
@@ -27,6 +28,8 @@ class Exchange:
         Whether the windows of a pass are the classes.
     first_pass_only
         Whether inputs differ in their class from pass to pass, so that only their bins in the first pass are named.
+    over_passes
+        There, the sequences of classes that inputs have over all passes, of the bins of all passes; else None.
     """
 
     ids: Int[np.ndarray, " item"]
@@ -34,6 +37,7 @@ class Exchange:
     size: Num[np.ndarray, " input"]
     labels_are_windows: bool
     first_pass_only: bool = False
+    over_passes: Sequences | None = None
 
     @property
     def one_bin(self) -> bool:
@@ -80,4 +84,39 @@ def exchange_by_column(trials: pd.DataFrame, name: str, *, labels_are_windows: b
         size=np.bincount(inputs[named], weights=length[named]).astype(np.int64),
         labels_are_windows=labels_are_windows,
         first_pass_only=not bool(named.all()),
+        over_passes=None
+        if named.all()
+        else sequences_over_passes(trials, codes, labels_are_windows=labels_are_windows),
+    )
+
+
+def sequences_over_passes(
+    trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], *, labels_are_windows: bool
+) -> Sequences:
+    """Take the classes of a stimulus in all its trials, pass after pass, for one sequence that inputs like it can have instead.
+
+    Inputs are alike whose trials have as many bins, one after another, and known classes in the same ones.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"pass": [0, 0, 1, 1], "start_bin": [0, 2, 4, 6], "stop_bin": [2, 4, 6, 8], "stimulus_id": [0, 1, 0, 1]})
+    >>> found = sequences_over_passes(trials, np.array([0, 1, 1, 1]), labels_are_windows=True)
+    >>> [group.tolist() for group in found.groups], found.label
+    ([[[0, 1, 4, 5], [2, 3, 6, 7]]], array([0, 0, 1, 1, 1, 1, 1, 1]))
+    """
+    start, stop = trials["start_bin"].to_numpy(np.int64), trials["stop_bin"].to_numpy(np.int64)
+    alike: dict[tuple[tuple[int, int, bool], ...], list[np.ndarray]] = {}
+    for rows in trials.groupby(STIMULUS).indices.values():
+        known = [row for row in rows if codes[row] >= 0]
+        if known:
+            key = tuple(
+                zip(
+                    trials["pass"].to_numpy()[rows].tolist(), (stop - start)[rows].tolist(), (codes[rows] >= 0).tolist()
+                )
+            )
+            alike.setdefault(key, []).append(np.concatenate([np.arange(start[row], stop[row]) for row in known]))
+    return Sequences(
+        groups=tuple(np.stack(alike[key]) for key in sorted(alike)),
+        label=np.repeat(codes, stop - start).astype(np.int64),
+        labels_are_windows=labels_are_windows,
     )

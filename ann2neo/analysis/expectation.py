@@ -131,8 +131,12 @@ def _fano_of_block(
         and exchange.labels_are_windows
         and _sequences(exchange, spikes)
     ):
-        undefined = np.full((spikes.n_units, len(groups.members)), np.nan)
-        expected = undefined if exchange.first_pass_only else _dealt_to_labels(spikes, exchange)
+        over_passes = exchange.over_passes
+        expected = (
+            _dealt_to_labels(spikes, exchange)
+            if over_passes is None
+            else _exchanged_in_passes(spikes, over_passes, groups)
+        )
     else:
         expected = chance.expected_fano_of_groups(n, sizes, lattice=on_lattice)
     p = n / sizes.whole
@@ -180,15 +184,19 @@ def unit_blocks(spikes: Spikes, n_columns: int) -> Iterator[Spikes]:
 def label_columns(spikes: Spikes, label_share: Float[np.ndarray, " unit"]) -> Expectations:
     """Expect the label share if inputs were dealt to labels at random, and give that of inputs with its expectation.
 
-    Where every input is one bin the two shares are the same. NaN where inputs differ in their class from pass to pass.
+    Where every input is one bin the two shares are the same. Where inputs differ in their class from pass to pass they exchange their classes in all passes, and
+    the share of inputs is NaN.
     """
     exchange, nothing = spikes.exchange, np.full(spikes.n_units, np.nan)
     names = ("label_share_expected", "label_share_trials", "label_share_trials_expected")
     if isinstance(spikes, SpikeBits) and spikes.sequences is not None:
         # A share of the variance over inputs: labels of steps say nothing of an input as a whole.
         return dict.fromkeys(names, nothing) | {names[0]: _share_of_sequences(spikes, spikes.sequences)}
-    if exchange is None or exchange.first_pass_only:
+    if exchange is None:
         return dict.fromkeys(names, nothing)
+    if exchange.over_passes is not None and isinstance(spikes, SpikeBits):
+        # Of which class an input is as a whole cannot be said.
+        return dict.fromkeys(names, nothing) | {names[0]: _share_over_passes(spikes, exchange.over_passes)}
     if exchange.one_bin and spikes.label is not None and spikes.label_bins is not None:
         n = count_labels(spikes).sum(axis=1)
         dealt = chance.has_repeats(exchange.label)
@@ -216,6 +224,35 @@ def _exchanged_sequences(spikes: SpikeBits, sequences: Sequences) -> Float[np.nd
         for block in map(partial(cast, SpikeBits), unit_blocks(spikes, 4 * spikes.n_bins))
     ]
     return np.concatenate([np.stack(part, axis=1) for part in parts])
+
+
+def _share_over_passes(spikes: SpikeBits, sequences: Sequences) -> Float[np.ndarray, " unit"]:
+    """Expect the label share if inputs exchanged the classes that they have in all passes."""
+    parts = []
+    for block in unit_blocks(spikes, 4 * spikes.n_bins):
+        bins = np.concatenate(list(bins_of_passes(cast(SpikeBits, block))), axis=1)
+        parts.append(chance.expected_label_share_of_sequences(bins, sequences.groups, sequences.label))
+    return np.concatenate(parts)
+
+
+def _exchanged_in_passes(
+    spikes: SpikeBits, sequences: Sequences, groups: WindowGroups
+) -> Float[np.ndarray, "unit pass"]:
+    """Expect the factor over the label windows of each pass with several if inputs exchanged the classes that they have in all passes."""
+    passes = [int(spikes.window_pass[members[0]]) for members in groups.members]
+    chosen = [_in_pass(sequences, number * spikes.pass_bins, spikes.pass_bins) for number in passes]
+    parts = [
+        [chance.expected_fano_of_sequences(bins[number], *one) for number, one in zip(passes, chosen)]
+        for bins in (bins_of_passes(cast(SpikeBits, block)) for block in unit_blocks(spikes, 4 * spikes.n_bins))
+    ]
+    return np.concatenate([np.stack(part, axis=1) for part in parts])
+
+
+def _in_pass(sequences: Sequences, first: int, n_bins: int) -> tuple[list[np.ndarray], Int[np.ndarray, " bin"]]:
+    """Take the bins of one pass out of sequences over all of them; a class that no input has there is no window of it."""
+    groups = [group[:, (group[0] >= first) & (group[0] < first + n_bins)] - first for group in sequences.groups]
+    known, label = np.unique(sequences.label[first : first + n_bins], return_inverse=True)
+    return groups, np.maximum(label - np.count_nonzero(known < 0), -1).astype(np.int64)
 
 
 def bins_of_passes(spikes: SpikeBits) -> Int[np.ndarray, "pass unit bin"]:

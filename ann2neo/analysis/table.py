@@ -289,7 +289,7 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
         + ("" if not stimuli else " Conditions that have one trial are left out of the Fano factor.")
         + (" One window has no variance: no Fano factor." if single else "")
         + (
-            " Classes differ between passes: the label share has no expectation, and tuning is tested in the first pass."
+            " Classes differ between passes: chance exchanges the classes that inputs have in all passes; the share of inputs is undefined, and tuning is tested in the first pass."
             if source.facts.get("classes_differ_between_passes")
             else ""
         ),

@@ -204,7 +204,11 @@ def _kept_inputs(exchange: Exchange, pass_bins: int, kept: Int[np.ndarray, " kep
     """Leave inputs without bins out of what chance exchanges."""
     ids = exchange.ids.reshape(-1, pass_bins)[:, kept].ravel()
     size = np.bincount(ids[ids >= 0], minlength=exchange.size.size)
-    return replace(exchange, ids=ids, size=size, label=np.where(size > 0, exchange.label, -1))
+    over_passes = exchange.over_passes
+    if over_passes is not None:
+        n_passes = over_passes.label.size // pass_bins
+        over_passes = over_passes.keep((np.arange(n_passes)[:, None] * pass_bins + kept).ravel())
+    return replace(exchange, ids=ids, size=size, label=np.where(size > 0, exchange.label, -1), over_passes=over_passes)
 
 
 def _leaving_out(
