@@ -157,7 +157,7 @@ def test_what_cannot_be_simulated_is_refused():
         (fitted.iloc[:2], {"like": recording, "model": "rate"}, "1 of 3 units are not in the table"),
         (pd.concat([fitted, fitted]), {"like": recording, "model": "rate"}, "more than one row"),
         (fit(recording, ("rate",)), {"like": recording, "model": "markov"}, "no column 'markov_p01'"),
-        (fitted.assign(rate_p=2.0), {"like": recording, "model": "rate"}, "no probabilities"),
+        (fitted.assign(rate_p=2.0), {"like": recording, "model": "rate"}, "are not probabilities"),
         (fitted.rename(columns={"rate_p": "rate_hz"}), {"like": recording, "model": "rate"}, "in Hz"),
     ):
         with pytest.raises(AnalysisError, match=words):

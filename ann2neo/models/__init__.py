@@ -1,10 +1,10 @@
-"""Models of arrival processes: parameters, standard errors and likelihoods of every unit, compared with one another.
+"""Models of arrival processes: the parameters, standard errors and likelihoods of every unit, and their comparison.
 
-`fit` estimates models of a unit's spikes. In closed form: one rate (``rate``), one rate for each condition of the inputs
-(``label``), and a probability that depends on the preceding bins (``markov``). By Newton's method: a probability of its own
-for each input or window (``gain``), and intervals that are more or less regular (``renewal``; of cells ``gamma``, ``inverse_gaussian``). `simulate` draws what units would do
-if they were one of these and nothing else. `rescaled` tests whether a model says when spikes come. `fit_population` describes a layer, and a network, by how the activation
-probabilities of its units are distributed. `to_design` makes the regressors of every other model, for nemos or statsmodels.
+`fit` estimates models of a unit's spikes. Three have a closed form: one rate (``rate``), one rate for each condition of the inputs
+(``label``), and a probability that depends on the preceding bins (``markov``). The others are fitted by Newton's method: a separate probability
+for each input or window (``gain``), and intervals that are more or less regular (``renewal``; for cells ``gamma``, ``inverse_gaussian``). `simulate` draws spikes
+from a fitted model. `rescaled` tests whether a model predicts spike times. `fit_population` describes the distribution of activation probabilities over the units
+of a layer and of a network. `to_design` makes the regressors of any other model, for nemos or statsmodels.
 """
 
 from ann2neo.models.design import Design, to_design

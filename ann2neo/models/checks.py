@@ -1,4 +1,4 @@
-"""Refuse what cannot be fitted, simulated or rescaled, before anything is computed."""
+"""Checks of arguments before a model is fitted, simulated or rescaled."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import pandas as pd
 from ann2neo.errors import AnalysisError, suggestion
 
 DRAWN = ("rate", "label", "markov")
-"""Models that say of each bin with which probability it has a spike."""
+"""Models that give each bin a probability of a spike."""
 
 
 def check_model(fitted: Any, model: Any) -> None:
-    """Refuse what is not a table of fitted models of bins, and models that give bins no probability.
+    """Check that the table holds fitted models of bins, and that the model gives each bin a probability.
 
     Raises
     ------
     AnalysisError
-        In these cases.
+        If one of these does not hold.
     """
     if not isinstance(fitted, pd.DataFrame) or not {"layer", "unit"} <= set(fitted.columns):
         raise AnalysisError(
             f"a table of fitted models is needed, and a {type(fitted).__name__} was given, or one without layer and unit.",
             "There are no parameters.",
-            "Give what `ann2neo.models.fit` returned.",
+            "Pass the table that `ann2neo.models.fit` returned.",
         )
     if "rate_hz" in fitted:
         raise AnalysisError(
             "the table holds rates in Hz, of cells.",
-            "Bins have probabilities.",
+            "These models need the probability of a spike in a bin.",
             "Fit a recording (`ann2neo.from_array` makes one of spikes in bins).",
         )
     if model not in DRAWN:
@@ -42,7 +42,7 @@ def check_model(fitted: Any, model: Any) -> None:
 
 
 def check_whole(name: str, value: Any, low: int, high: int = 2**62, usual: int | None = None) -> None:
-    """Refuse what is not a whole number in a range; truth values are not.
+    """Check that an argument is a whole number in a range; truth values are refused.
 
     Raises
     ------

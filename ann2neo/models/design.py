@@ -22,18 +22,18 @@ from ann2neo.windows import STIMULUS
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Design:
-    """Counts and regressors, a row for each bin that is used; see `to_design`.
+    """Counts and regressors, one row per bin that is used; see `to_design`.
 
     Parameters
     ----------
     counts
         Whether each unit spiked (0.0 or 1.0), bins by units; columns are (layer, unit).
     conditions
-        An indicator (0.0 or 1.0) of each condition such as ``label[3]``, or a column ``one`` of ones without conditions; bins by conditions.
+        An indicator (0.0 or 1.0) for each condition such as ``label[3]``, or without conditions a column ``one`` of ones; bins by conditions.
     history
         Whether each unit spiked 1, 2, ... ``order`` bins before, shape (bin, unit, lag).
     bins
-        Of each row the ``bin``, ``pass``, ``trial`` (row of the table of trials) and ``stimulus_id``: an input, which is what standard errors are clustered by.
+        For each row the ``bin``, ``pass``, ``trial`` (row of the table of trials) and ``stimulus_id``, the input: standard errors are clustered by it.
     """
 
     counts: pd.DataFrame
@@ -56,26 +56,26 @@ class Design:
 
 
 def to_design(recording: Recording, *, by: str | None = "label", order: int = 0) -> Design:
-    r"""Make counts and regressors of a recording for a generalized linear model of each unit, in nemos or statsmodels.
+    r"""Make the counts and regressors of a generalized linear model of each unit, for nemos or statsmodels.
 
-    A row is a bin. Conditions are indicators, one for each value and none left out, so that there is no intercept to add; where ``by`` is None a column of ones is the
-    intercept. Spike history is what the unit did in the ``order`` preceding bins of its stretch (a pass; a trial where trials have several bins), never across
-    stretches. Left out are bins whose condition is unknown, and the first ``order`` bins of each stretch, which have no history; bins of unknown condition still are history.
+    A row is a bin. Conditions are indicators, one for each value and none left out, so no intercept is added; where ``by`` is None a column of ones is the
+    intercept. Spike history is the unit's spikes in the ``order`` preceding bins of its stretch (a pass; a trial where trials have several bins), never across
+    stretches. Bins whose condition is unknown are left out, and so are the first ``order`` bins of each stretch, which have no history; bins of unknown condition still count as history.
 
     A Bernoulli model with logit link has, with ``by="label", order=0``, the probabilities ``label_p[c]`` of `fit`, :math:`p_c = 1 / (1 + e^{-\beta_c})`;
-    with ``by=None, order=1``, :math:`\beta_1` of ``one`` and :math:`\beta_2` of ``spike[-1]``, those of ``markov``: ``markov_p01`` :math:`= 1 / (1 + e^{-\beta_1})`,
-    ``markov_p11`` :math:`= 1 / (1 + e^{-\beta_1 - \beta_2})`. From ``order=2`` on the logit is a sum over lags, with fewer parameters than ``markov``, which has all products of lags, too.
-    With both, label and history are told apart, which `fit` does not do. Bins of one input are not independent: give the column ``stimulus_id`` of ``bins`` as groups of
-    standard errors (statsmodels: ``fit(cov_type="cluster", cov_kwds={"groups": design.bins["stimulus_id"]})``).
+    with ``by=None, order=1``, :math:`\beta_1` of ``one`` and :math:`\beta_2` of ``spike[-1]``, it has those of ``markov``: ``markov_p01`` :math:`= 1 / (1 + e^{-\beta_1})`,
+    ``markov_p11`` :math:`= 1 / (1 + e^{-\beta_1 - \beta_2})`. From ``order=2`` on the logit is a sum over lags. It has fewer parameters than ``markov``, which also has all products of lags.
+    With both conditions and history, the model separates the effect of the label from that of the history, which `fit` does not do. Bins of one input are not independent: cluster the
+    standard errors by the column ``stimulus_id`` of ``bins`` (statsmodels: ``fit(cov_type="cluster", cov_kwds={"groups": design.bins["stimulus_id"]})``).
 
-    Labels of steps (`Recording.bins`) are conditions like those of trials.
+    Labels of steps (`Recording.bins`) serve as conditions like those of trials.
 
     Parameters
     ----------
     recording
-        A recording; numbers are unpacked, 8 bytes per bin and unit and ``order`` bytes more: select units first (`Recording.select`).
+        A recording. Its spikes are unpacked to 8 bytes per bin and unit, and ``order`` bytes more: select units first (`Recording.select`).
     by
-        Column of the trials, or of the table of bins, that holds the conditions; None for all bins.
+        Column of the trials, or of the table of bins, that holds the conditions; None to use all bins without conditions.
     order
         Number of preceding bins, 0 to 8.
 
@@ -84,9 +84,9 @@ def to_design(recording: Recording, *, by: str | None = "label", order: int = 0)
     RecordingError
         If this is not a recording.
     AnalysisError
-        If the order is not such a number, or all conditions are unknown.
+        If the order is out of range, or all conditions are unknown.
     WindowError
-        If there is no such column.
+        If the column is missing.
 
     References
     ----------
@@ -119,7 +119,7 @@ def to_design(recording: Recording, *, by: str | None = "label", order: int = 0)
 
 
 def _conditions(recording: Recording, by: str | None) -> tuple[Int[np.ndarray, " bin"], tuple[Any, ...]]:
-    """Find the condition of each bin, -1 where it is unknown, and the values; labels of steps are those of a pass, again in each."""
+    """Return the condition of each bin, -1 where it is unknown, and the values; labels of steps describe one pass and repeat in each."""
     if by is None or recording.bins is None or by not in recording.bins:
         found = bins_by_column(recording.trials, by)
         return found.condition, found.conditions

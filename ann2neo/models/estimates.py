@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from ann2neo.models.renewal import Gaps
 
 UNDEFINED = "undefined"
-"""In place of the best model of a unit that has none: a word, which every file keeps."""
+"""Stands for the best model of a unit that has none. It is a word, because every file format keeps words."""
 
 PerUnit = Float[np.ndarray, " unit"]
 Columns = dict[str, Any]
 
 
 def is_degenerate(evidence: Evidence) -> Bool[np.ndarray, " unit"]:
-    """Whether a unit has no spike in what was counted, or one in every bin: its likelihood is 1 whatever the model, shape (unit,)."""
+    """Return whether a unit has no spike in the counted bins, or one in every bin: its likelihood is then 1 under every model, shape (unit,)."""
     return (evidence.n == 0) | (evidence.lattice & (evidence.n == evidence.total))
 
 
 def rate_columns(evidence: Evidence) -> Columns:
-    """One rate: estimate, standard error over inputs, and what all models have, see `ann2neo.models.fit`."""
+    """Return the columns of one rate: estimate, standard error over inputs, and those that all models have, see `ann2neo.models.fit`."""
     rate = evidence.n / evidence.total
     error = np.sqrt(evidence.spread_of_all) / evidence.total
     found = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
@@ -42,12 +42,12 @@ def rate_columns(evidence: Evidence) -> Columns:
 
 
 def _unit(evidence: Evidence) -> str:
-    """Name of the unit of rates: a probability in a bin, or Hz, so that neither is taken for the other."""
+    """Return the suffix of rates: ``p`` for a probability per bin or ``hz``, so that they are not confused."""
     return "p" if evidence.lattice else "hz"
 
 
 def label_columns(evidence: Evidence, conditions: Sequence[Any]) -> Columns:
-    """One rate for each condition, see `ann2neo.models.fit`."""
+    """Return the columns of one rate for each condition, see `ann2neo.models.fit`."""
     known = evidence.size > 0
     size = np.where(known, evidence.size, np.nan)
     rates = evidence.counts / size
@@ -68,7 +68,7 @@ def label_columns(evidence: Evidence, conditions: Sequence[Any]) -> Columns:
 
 
 def _bits_error(evidence: Evidence, rates: np.ndarray, inside: np.ndarray) -> PerUnit:
-    """Propagate the spread of counts to first order; a condition without spikes, or with one in every bin, takes its limit 0."""
+    """Propagate the spread of counts to first order; a condition without spikes, or with one in every bin, contributes its limit, 0."""
     rate = (evidence.n / evidence.total)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = logit(rates) - logit(rate) if evidence.lattice else np.log(rates / rate)
@@ -77,7 +77,7 @@ def _bits_error(evidence: Evidence, rates: np.ndarray, inside: np.ndarray) -> Pe
 
 
 def markov_columns(evidence: Evidence, transitions: Transitions, order: int) -> Columns:
-    """A chain whose spikes depend on the preceding bins, see `ann2neo.models.fit`."""
+    """Return the columns of a Markov chain, whose spikes depend on the preceding bins, see `ann2neo.models.fit`."""
     p = ratio(transitions.spikes, transitions.size)
     defined = (transitions.size > 0).all(axis=1) & ~is_degenerate(evidence)
     inside = (p > 0) & (p < 1) & defined[:, None]
@@ -98,7 +98,7 @@ def markov_columns(evidence: Evidence, transitions: Transitions, order: int) -> 
 
 
 def _memory_p(transitions: Transitions) -> PerUnit:
-    """Test the chain against one rate in the bins that have a context; NaN where a context expects too few."""
+    """Test the chain against one rate in the bins that have a context; NaN where the expected count of a context is too small."""
     spikes, size = transitions.spikes.sum(axis=1), transitions.size.sum(axis=1)
     apart = log_likelihood(transitions.spikes, transitions.size, lattice=True).sum(axis=1)
     statistic = 2 * (apart - log_likelihood(spikes, size, lattice=True))
@@ -108,7 +108,7 @@ def _memory_p(transitions: Transitions) -> PerUnit:
 
 
 def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray] | None) -> Columns:
-    """Counts in windows whose probabilities vary, see `ann2neo.models.fit`; NaN without windows of several bins."""
+    """Return the columns of counts in windows whose probabilities vary, see `ann2neo.models.fit`; NaN without windows of several bins."""
     # numba is loaded only where it is needed.
     from ann2neo.models.gain import gain_columns
 
@@ -120,7 +120,7 @@ def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray]
 
 
 def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
-    """Intervals that are more or less regular than those of one rate, see `ann2neo.models.fit`."""
+    """Return the columns of a renewal process, whose intervals are more or less regular than those of one rate, see `ann2neo.models.fit`."""
     from ann2neo.models.renewal import renewal_columns
 
     own = renewal_columns(gaps, evidence.n.astype(np.int64), int(evidence.total))
@@ -129,7 +129,7 @@ def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
 
 
 def interval_model_columns(evidence: Evidence, intervals: Intervals, law: str) -> Columns:
-    """Intervals of cells, see `ann2neo.models.fit`."""
+    """Return the columns of a law of intervals of cells, see `ann2neo.models.fit`."""
     from ann2neo.models.intervals import interval_columns
 
     own = interval_columns(intervals, evidence.n.astype(np.float64), float(evidence.total), law)
@@ -137,7 +137,7 @@ def interval_model_columns(evidence: Evidence, intervals: Intervals, law: str) -
 
 
 def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUnit) -> Columns:
-    """What every model of bins has: likelihood, criteria, explained deviance, information per bin and per spike."""
+    """Return the columns that every model of bins has: likelihood, criteria, explained deviance, information per bin and per spike."""
     defined = ~is_degenerate(evidence)
     columns = {
         f"{model}_loglik": _given(defined, found),
@@ -153,13 +153,13 @@ def _criteria(model: str, evidence: Evidence, found: PerUnit, k: int, cv: PerUni
 
 
 def _bic(evidence: Evidence, k: int, found: PerUnit) -> PerUnit:
-    """Compute k ln N - 2 loglik, where N is the same for all models: bins, or in time the unit's spikes; NaN of fewer than two of them."""
+    """Compute k ln N - 2 loglik, where N is the same for all models: the number of bins, or in time of the unit's spikes; NaN with fewer than two spikes."""
     n = np.full(len(found), evidence.total) if evidence.lattice else evidence.n.astype(np.float64)
     return k * np.log(_given(n >= 2, n)) - 2 * found
 
 
 def _information(model: str, evidence: Evidence, found: PerUnit) -> Columns:
-    """Likelihood above that of one rate: of the most that a model can have, per bin, and per spike."""
+    """Compare the likelihood with that of one rate: as a share of the largest possible gain, per bin, and per spike."""
     single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
     gain = _given(~is_degenerate(evidence), _gain(evidence, found))
     return {
@@ -170,7 +170,7 @@ def _information(model: str, evidence: Evidence, found: PerUnit) -> Columns:
 
 
 def _gain(evidence: Evidence, found: PerUnit) -> PerUnit:
-    """Log-likelihood above that of one rate; rounding never makes it negative."""
+    """Return the log-likelihood above that of one rate; rounding never makes it negative."""
     single = log_likelihood(evidence.n, np.array(evidence.total), lattice=evidence.lattice)
     return np.maximum(found - single, 0.0)
 
@@ -180,13 +180,13 @@ def _given(condition: Bool[np.ndarray, " unit"], values: np.ndarray) -> PerUnit:
 
 
 CRITERIA = {"best_aic": ("aic", 1), "best_bic": ("bic", 1), "best_cv": ("loglik_cv", -1)}
-"""Column that decides, and the sign with which the smallest is best."""
+"""Column of each criterion, and the sign that makes the smallest value the best."""
 
 
 def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
-    """Name the model of the smallest AIC and BIC and of the largest left-out likelihood, the first of equals.
+    """Return the names of the models with the smallest AIC, the smallest BIC and the largest left-out likelihood; ties go to the first.
 
-    A model that is not defined for a unit (its log-likelihood is NaN) takes no part. "undefined" where no model is, and where one that is defined lacks the number.
+    A model that is not defined for a unit (its log-likelihood is NaN) is left out. The result is "undefined" where no model is defined, and where a defined model lacks the criterion.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def best_columns(table: pd.DataFrame, models: Sequence[str]) -> Columns:
 
 
 def without_criterion(table: pd.DataFrame, models: Sequence[str]) -> list[str]:
-    """Name for each criterion the models that are defined for a unit and have no such number, which leaves the best model undefined.
+    """List for each criterion the models that are defined for a unit but lack it, which leaves the best model undefined.
 
     Examples
     --------

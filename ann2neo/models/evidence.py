@@ -1,7 +1,7 @@
-"""What the models of rates need of the spikes of some units: counts by condition, their spread over inputs, scores of inputs that are left out.
+"""Statistics that the models of rates need: counts by condition, their spread over inputs, and scores of left-out inputs.
 
-Inputs, not bins, are exchangeable. An input has S spikes in m bins (or in the time m, in seconds); it is one bin, or several of a sequence or
-of several passes. ``n_c`` spikes lie in ``w_c`` bins of the ``M_c`` inputs of condition c; n, L and M are the sums over conditions.
+Inputs, not bins, are exchangeable. An input has S spikes in m bins (or in the time m, in seconds). It is one bin, or several bins of a sequence or
+of several passes. Condition c has ``n_c`` spikes in ``w_c`` bins of ``M_c`` inputs; n, L and M are the sums over conditions.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ann2neo.chance.inputs import has_repeats
 from ann2neo.chance.margins import ratio
 
 PRIOR = 0.5
-"""Spikes, and empty bins, that are added to counts before an input that was left out is scored."""
+"""Spikes, and empty bins, that are added to the counts before a left-out input is scored."""
 
 ENOUGH_EXPECTED = 5.0
-"""Spikes, and empty bins, that every condition or context must expect for a chi-squared law."""
+"""Smallest expected number of spikes, and of empty bins, in every condition or context for a chi-squared law to hold."""
 
 PerUnit = Float[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Sufficient statistics of the rate and the label model.
+    """Sufficient statistics of the models of one rate and of one rate per label.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ class Evidence:
     spread
         Estimated variance of each count over other inputs of its condition, shape (unit, condition).
     spread_of_all
-        That of the number of all spikes, over other inputs of any condition, shape (unit,).
+        Estimated variance of the number of all spikes, over other inputs of any condition, shape (unit,).
     inflation
-        How much more counts of conditions vary than those of independent bins if inputs are dealt to conditions at random (D), shape (unit,).
+        Variance of the counts of conditions relative to independent bins if inputs are assigned to conditions at random (D), shape (unit,).
     permutation_p
-        P value of more variation over conditions than if inputs were dealt at random, of units with few spikes (``enough`` is false), shape (unit,).
+        P value of more variation over conditions than if inputs were assigned at random, for units with few spikes (``enough`` is false), shape (unit,).
     enough
         Whether every condition expects 5 max(D, 1) spikes, and empty bins, so that chi-squared laws hold, shape (unit,).
     rate_cv, label_cv
         Log-likelihood of inputs left out of the estimate, shape (unit,).
     saturated
-        Log-likelihood if every bin, or every input in time, had a rate of its own, shape (unit,).
+        Log-likelihood with a separate rate for every bin, or in time for every input, shape (unit,).
     """
 
     counts: Num[np.ndarray, "unit condition"]
@@ -77,7 +77,7 @@ class Evidence:
 
 
 def log_likelihood(n: np.ndarray, size: np.ndarray, *, lattice: bool) -> np.ndarray:
-    r"""Log-likelihood of n spikes at their own rate: Bernoulli in bins, Poisson in time.
+    r"""Return the log-likelihood of n spikes at the rate estimated from them: Bernoulli in bins, Poisson in time.
 
     In w bins, with p = n / w, it is :math:`n \ln p + (w - n) \ln(1 - p)`. In w seconds, with the rate n / w, it is the
     density of the spike times, :math:`n \ln(n / w) - n`. Where n is 0 or w, 0 ln 0 is 0.
@@ -87,7 +87,7 @@ def log_likelihood(n: np.ndarray, size: np.ndarray, *, lattice: bool) -> np.ndar
     n
         Numbers of spikes.
     size
-        Bins or seconds, of the same shape or one that broadcasts.
+        Bins or seconds, of the same shape or one that broadcasts to it.
     lattice
         Whether sizes are bins.
 
@@ -110,17 +110,17 @@ def left_out(
     *,
     lattice: bool,
 ) -> np.ndarray:
-    r"""Log-likelihood of spikes that were left out, at the rate of those that were kept.
+    r"""Return the log-likelihood of the left-out spikes at the rate of those that were kept.
 
-    With s spikes in m bins kept, :math:`q = (s + a) / (m + 2 a)` and a = 1/2 (Jeffreys), the estimate of Krichevsky and Trofimov;
-    in m seconds the rate is :math:`(s + a) / m`, and NaN where nothing was kept.
+    If s spikes in m bins were kept, the probability is :math:`q = (s + a) / (m + 2 a)` with a = 1/2 (Jeffreys), the estimate of Krichevsky and Trofimov.
+    In m seconds the rate is :math:`(s + a) / m`, and NaN where nothing was kept.
 
     Parameters
     ----------
     hits, size
-        Spikes that were left out, and their bins or seconds.
+        Left-out spikes, and their bins or seconds.
     kept, kept_size
-        Spikes that were kept, and theirs.
+        Kept spikes, and their bins or seconds.
     lattice
         Whether sizes are bins.
 
@@ -137,7 +137,7 @@ def left_out(
 
 
 def evidence_of_bins(counts: Int[np.ndarray, "unit condition"], size: Int[np.ndarray, " condition"]) -> Evidence:
-    """Take the statistics of inputs of one bin each, of which counts say all.
+    """Compute the statistics of inputs of one bin each, for which counts are sufficient.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def evidence_of_bins(counts: Int[np.ndarray, "unit condition"], size: Int[np.nda
 
 
 def bins_left_out(counts: Int[np.ndarray, "unit group"], size: np.ndarray) -> np.ndarray:
-    """Score every bin of each group at the rate of the other bins of its group, in closed form, see `left_out`; shape (unit, group).
+    """Score every bin at the rate of the other bins of its group, in closed form, see `left_out`; shape (unit, group).
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def evidence_of_inputs(
     *,
     lattice: bool,
 ) -> Evidence:
-    r"""Take the statistics of inputs of several bins, or of trials in time.
+    r"""Compute the statistics of inputs of several bins, or of trials in time.
 
     The variance of a count is :math:`M_c / (M_c - 1) \sum_i (S_i - n_c m_i / w_c)^2`; NaN with one input. The inflation
     is :math:`D = \frac{L - 1}{M - 1} \cdot \frac{M}{L} \sum_i e_i^2 / (L p (1 - p))` in bins and
@@ -243,7 +243,7 @@ def evidence_of_inputs(
 def _expects_enough(
     n: Num[np.ndarray, " unit"], size: Num[np.ndarray, " condition"], inflation: PerUnit, *, lattice: bool
 ) -> Bool[np.ndarray, " unit"]:
-    """Whether every condition expects enough spikes, and empty bins, each counted for what it tells beside others of its input."""
+    """Return whether the expected spikes and empty bins of every condition suffice, each discounted for the others of its input."""
     smallest, total = np.where(size > 0, size, np.inf).min(initial=np.inf), max(float(size.sum()), 1e-300)
     rate = n / total
     fewer = np.minimum(rate, 1 - rate) if lattice else rate
@@ -253,7 +253,7 @@ def _expects_enough(
 def _sums(
     values: Num[np.ndarray, "unit input"], code: Int[np.ndarray, " input"], n_codes: int
 ) -> Float[np.ndarray, "unit code"]:
-    """Add up values by code, in memory that grows with inputs and codes and not with their product."""
+    """Sum values by code; memory grows with inputs plus codes, not with their product."""
     sums = np.zeros((len(values), n_codes))
     order = np.argsort(code, kind="stable")
     begin = np.flatnonzero(np.diff(code[order], prepend=-1))

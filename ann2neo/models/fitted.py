@@ -29,9 +29,7 @@ from ann2neo.versions import software
 MODELS_SCHEMA = "ann2neo-models/1"
 MODELS = ("rate", "label", "markov", "gain", "renewal", "gamma", "inverse_gaussian")
 USUAL = ("rate", "label", "markov")
-NO_REPEATS = (
-    "gain: every input is one bin, so that nothing can vary from window to window; give windows of several bins"
-)
+NO_REPEATS = "gain: every input is one bin, so that nothing can vary from window to window; use windows of several bins"
 OF_THE_SOURCE = ("order", "order_sha256", "order_seed", "n_passes", "bin_size_ms")
 MOST_CONDITIONS = 1000
 HIGHEST_ORDER = 8
@@ -49,69 +47,69 @@ def fit(
     scheduler: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    r"""Fit models of arrival processes to every unit, each by maximum likelihood in closed form, and compare them.
+    r"""Fit models of arrival processes to every unit by maximum likelihood, and compare them.
 
     All models are scored on the same L bins: those whose condition ``by`` is known. A unit has n spikes in them, condition c has
-    :math:`n_c` spikes in :math:`w_c` bins. Inputs are exchangeable, bins of one input are not: an input (a stimulus, in one condition) has
-    S spikes in m bins, all its steps and passes together, and there are M of them.
+    :math:`n_c` spikes in :math:`w_c` bins. Inputs are exchangeable, bins of one input are not. An input (a stimulus, in one condition) has
+    S spikes in m bins, over all its steps and passes; there are M inputs.
 
     ``rate``
         One probability, :math:`p = n / L`; :math:`\ln \mathcal{L} = n \ln p + (L - n) \ln(1 - p)`, k = 1.
     ``label``
-        One for each condition, ``label_p[c]`` = :math:`p_c = n_c / w_c`, k the number of conditions.
+        One probability for each condition, ``label_p[c]`` = :math:`p_c = n_c / w_c`; k is the number of conditions.
     ``markov``
-        One for each context of the ``order`` preceding bins of its stretch (a pass; a trial where trials have several bins), k = 2 ** order:
-        ``markov_p01`` after an empty bin, ``markov_p11`` after a spike (``markov_p101`` after a spike and then an empty bin), each the share of the
+        One probability for each context of the ``order`` preceding bins of its stretch (a pass; a trial where trials have several bins), k = 2 ** order:
+        ``markov_p01`` after an empty bin, ``markov_p11`` after a spike (``markov_p101`` after a spike and then an empty bin). Each is the share of
         bins after that context that have a spike; ``markov_memory`` = p11 - p01. The first ``order`` bins of a stretch, which have no context, are
-        scored by p = n / L, so that it never fits worse than ``rate``. It sees the order in which inputs lie.
+        scored by p = n / L, so that it never fits worse than ``rate``. The result depends on the order of the inputs.
     ``gain``
-        A probability of its own for each window, drawn from a beta law with mean ``gain_mu`` = :math:`\mu` and variance :math:`\rho \mu (1 - \mu)`: the W counts
+        A separate probability for each window, drawn from a beta law with mean ``gain_mu`` = :math:`\mu` and variance :math:`\rho \mu (1 - \mu)`: the W counts
         :math:`S_i` in :math:`m_i` bins are beta-binomial, k = 2. Windows are inputs, with all their steps and passes, or ``windows`` consecutive bins of a stretch (the
-        last of a stretch are fewer). :math:`\ln \mathcal{L} = \sum_i \sum_{j < S_i} \ln(\mu + j \theta) + \sum_{j < m_i - S_i} \ln(1 - \mu + j \theta) - \sum_{j < m_i}
-        \ln(1 + j \theta)`, :math:`\theta = \rho / (1 - \rho)`, is that of the bins, so that rho = 0 is ``rate``; its maximum is found by Newton's method in the logits of mu and rho.
-        ``gain_rho`` is 0 where the likelihood falls as it leaves 0. ``gain_var`` = :math:`\rho (1 - \mu) / \mu` is the variance of the gain, its mean being 1. With
+        last window of a stretch may be shorter). :math:`\ln \mathcal{L} = \sum_i \sum_{j < S_i} \ln(\mu + j \theta) + \sum_{j < m_i - S_i} \ln(1 - \mu + j \theta) - \sum_{j < m_i}
+        \ln(1 + j \theta)`, :math:`\theta = \rho / (1 - \rho)`, is that of the bins, so that rho = 0 is ``rate``. Its maximum is found by Newton's method in the logits of mu and rho.
+        ``gain_rho`` is 0 where the likelihood falls as rho leaves 0. ``gain_var`` = :math:`\rho (1 - \mu) / \mu` is the variance of the gain, whose mean is 1. With
         windows of w bins the Fano factor is :math:`(1 - \mu)(1 + (w - 1) \rho)`.
     ``renewal``
-        Intervals I between spikes, independent of one another: I - 1 is negative binomial with shape ``renewal_r`` = r and mean m - 1, ``renewal_mean`` = m, so that
+        Independent intervals I between spikes: I - 1 is negative binomial with shape ``renewal_r`` = r and mean m - 1, ``renewal_mean`` = m, so that
         :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}`, :math:`\pi = r / (r + m - 1)`, k = 2. ``renewal_cv`` = :math:`\sqrt{(m - 1) + (m - 1)^2 / r} / m`. r = 1 is ``rate``;
-        above, intervals are more regular, below they come in bursts. Stretches are seen from any moment of the process on: the first spike comes in bin f with probability
+        above 1 intervals are more regular, below 1 spikes come in bursts. A stretch starts at an arbitrary moment of the process: the first spike comes in bin f with probability
         :math:`P(I \ge f) / m`, the g bins after the last one are empty with :math:`P(I > g)`, a stretch of l bins with :math:`\sum_{f > l} P(I \ge f) / m`. Bins that are not
-        counted are borders of stretches, too. Its maximum is found by Newton's method in log r and log (m - 1); r is inf, without an error, from 900 on. It sees the order
-        of inputs, and needs two intervals.
+        counted also separate stretches. The maximum is found by Newton's method in log r and log (m - 1); from 900 on r is reported as inf, without a standard error. The result depends on
+        the order of the inputs. Two intervals are needed.
 
     Standard errors: with inputs of one bin :math:`\sqrt{p(1-p)/L}` and :math:`\sqrt{p_c(1-p_c)/w_c}`; else over inputs,
     :math:`\sqrt{\tfrac{M_c}{M_c - 1} \sum_{i \in c} (S_i - p_c m_i)^2} / w_c`, and for ``rate`` the same over all M. A share of 0 or 1 has none, nor
-    has a condition with one input of several bins. Those of ``markov`` are binomial in each context, that of the memory the root of the sum of squares;
-    they hold if the chain does. Those of ``gain`` and ``renewal`` are from the observed information; of rho = 0 it is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. 1.96 standard errors of a share cover what the binomial law says, not 95 %: 93 % at p = 0.15 and 100 bins.
+    has a condition with one input of several bins. Those of ``markov`` are binomial in each context, and that of the memory is the root of the sum of squares;
+    they hold if the chain does. Those of ``gain`` and ``renewal`` come from the observed information; at rho = 0 the standard error is :math:`\sqrt{2 / \sum_i m_i (m_i - 1)}`. The coverage of 1.96 standard errors of a share follows the binomial law and is not 95 %: 93 % at p = 0.15 and 100 bins.
 
-    Of each model ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik, with one L for all models. ``_loglik_cv`` is the log-likelihood of
-    every input at the parameters of the others, where s spikes of m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. Left out of
-    ``markov`` are the transitions into the bins of the input; ``gain`` and ``renewal`` have none, so that ``best_cv`` is "undefined" where one of them is fitted. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (of
-    ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same of left-out inputs,
+    Each model has ``_loglik`` (in nats), ``_k``, ``_aic`` = 2 k - 2 loglik, ``_bic`` = k ln L - 2 loglik, with one L for all models. ``_loglik_cv`` is the log-likelihood of
+    every input at the parameters of the others, where s spikes in m bins give (s + 1/2) / (m + 1); with inputs of one bin, of every bin. For
+    ``markov`` the transitions into the bins of the input are left out; ``gain`` and ``renewal`` have no ``_loglik_cv``, so that ``best_cv`` is "undefined" where one of them is fitted. With G the log-likelihood above that of ``rate``: ``_bits`` = G / (L ln 2) per bin (for
+    ``label``, the plug-in mutual information of bin and condition), ``_bits_per_spike`` = G / (n ln 2), ``_bits_per_spike_cv`` the same for left-out inputs,
     ``_explained`` = 1 - loglik / loglik of ``rate``.
 
     ``label_bits_se`` = :math:`\sqrt{\sum_c V_c (\operatorname{logit} p_c - \operatorname{logit} p)^2} / (L \ln 2)`, where :math:`V_c = w_c^2
-    \mathrm{se}_c^2`, and a term with :math:`p_c` of 0 or 1 is 0. It is of first order: use it where bits exceed four of it; an untuned unit's bits are a
-    multiple of chi-squared instead. ``label_bits_corrected`` is less the bias (C - 1) D / (2 L ln 2), with :math:`D = \tfrac{L-1}{M-1} \tfrac{M}{L} \sum_i (S_i - p m_i)^2 /
-    (L p (1-p))`, which is 1 with inputs of one bin; that is
-    the bias where conditions expect 5 spikes or more (at one each it is a fifth larger). ``label_lr_p``: 2 G / D on chi-squared with C - 1 degrees of freedom where every condition expects
-    at least 5 max(D, 1) spikes, and empty bins; else the test that deals inputs to conditions (`ann2neo.chance.overdispersion_test`,
-    `ann2neo.chance.input_dispersion_tests`, one-sided). Where the condition of a stimulus changes from pass to pass, as predictions do, it is an input of each of its conditions, and the test
+    \mathrm{se}_c^2`, and a term with :math:`p_c` of 0 or 1 is 0. It is of first order: use it where the bits exceed four standard errors; the bits of an untuned unit are a
+    multiple of chi-squared instead. ``label_bits_corrected`` is ``label_bits`` minus the bias (C - 1) D / (2 L ln 2), with :math:`D = \tfrac{L-1}{M-1} \tfrac{M}{L} \sum_i (S_i - p m_i)^2 /
+    (L p (1-p))`, which is 1 with inputs of one bin; this is
+    the bias where at least 5 spikes are expected in each condition (at one spike each it is a fifth larger). ``label_lr_p`` compares 2 G / D with chi-squared of C - 1 degrees of freedom where at least 5 max(D, 1) spikes,
+    and empty bins, are expected in every condition; otherwise it is the test that assigns inputs to conditions at random (`ann2neo.chance.overdispersion_test`,
+    `ann2neo.chance.input_dispersion_tests`, one-sided). Where the condition of a stimulus changes from pass to pass, as predictions do, the stimulus counts as one input in each of its conditions, and the test
     is conservative (60 stimuli in 4 passes: 4 % instead of 5 % where a tenth of the conditions is drawn at random, 1 % where all are); `ann2neo.analyze` tests the first pass. ``markov_lr_p``: twice the log-likelihood above one rate in the bins that have a context,
-    chi-squared with 2 ** order - 1 degrees of freedom; NaN where a context expects fewer than 5 spikes, or empty bins. Against the rate of trials that differ it
-    rejects, too: their rates are a memory. ``gain_p``: Tarone's score test of rho = 0, one-sided, with its skewness (`ann2neo.models.gain.tarone_p`). ``renewal_lr_p``: twice the log-likelihood
+    chi-squared with 2 ** order - 1 degrees of freedom; NaN where fewer than 5 spikes, or empty bins, are expected in a context. The test also rejects where trials
+    differ in rate: the preceding bins then tell of the rate. ``gain_p``: Tarone's score test of rho = 0, one-sided, corrected for skewness (`ann2neo.models.gain.tarone_p`). ``renewal_lr_p``: twice the log-likelihood
     above r = 1 and m = L / n, chi-squared with 1 degree of freedom.
 
     Spike trains of cells have no bins. There ``rate`` and ``label`` are Poisson in the observed time T of trials (inputs), in Hz (``rate_hz``, ``label_hz[c]``): loglik is
-    the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`; in BIC the number n of the unit's spikes stands for L, as the information of logarithms of rates and shapes grows with it (Volinsky & Raftery 2000), NaN with fewer than two; bits are per second; standard errors
-    and logarithms in place of logits as above; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial has the rate (s + 1/2) / m of
-    the others; ``_explained`` = G over that of a rate for each trial. Models of bins are left out, see ``attrs``.
+    the density of spike times in seconds, :math:`\sum_c n_c \ln(n_c / T_c) - n_c`. BIC uses the number n of the unit's spikes in place of L, because the information about logarithms of rates and shapes grows with it (Volinsky & Raftery 2000); it is NaN with fewer than two spikes. Bits are per second. Standard errors
+    are as above, with logarithms in place of logits; :math:`D = \tfrac{M}{M-1} \sum_i (S_i - n m_i / T)^2 / n`; a left-out trial is scored at the rate (s + 1/2) / m of
+    the others; ``_explained`` = G over the G of a separate rate for each trial. Models of bins are left out, see ``attrs``.
 
-    ``gamma`` and ``inverse_gaussian``, of cells with ``by=None``: intervals between spikes are independent, with mean m (``_mean_ms``) and shape :math:`\kappa = 1 / CV^2` (``_shape``, ``_cv``), k = 2;
-    densities :math:`(\kappa / m)^\kappa x^{\kappa - 1} e^{-\kappa x / m} / \Gamma(\kappa)` and :math:`\sqrt{\kappa m / (2 \pi x^3)} e^{-\kappa (x - m)^2 / (2 m x)}`. Each contiguous piece of time is seen from any
-    moment of the process on, as for ``renewal``: with S the share of intervals that are longer, :math:`S(t) / m` for its first spike, S of the time after the last one, :math:`\int_T^\infty S / m` without a spike. Gamma
-    with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors are from the observed information in logarithms; a shape from 9,000 on is inf, without one. They need two intervals, and no two
-    spikes at one time. They have neither ``_explained`` nor ``_loglik_cv``: beside one of them ``best_cv`` is "undefined".
+    ``gamma`` and ``inverse_gaussian``, for cells with ``by=None``: intervals between spikes are independent, with mean m (``_mean_ms``) and shape :math:`\kappa = 1 / CV^2` (``_shape``, ``_cv``), k = 2;
+    densities :math:`(\kappa / m)^\kappa x^{\kappa - 1} e^{-\kappa x / m} / \Gamma(\kappa)` and :math:`\sqrt{\kappa m / (2 \pi x^3)} e^{-\kappa (x - m)^2 / (2 m x)}`. Each contiguous segment of observed time starts at an
+    arbitrary moment of the process, as for ``renewal``: with S the share of intervals that are longer, :math:`S(t) / m` for its first spike, S of the time after the last one, :math:`\int_T^\infty S / m` without a spike. Gamma
+    with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors come from the observed information in logarithms; from 9,000 on the shape is reported as inf, without a standard error. Two intervals are needed, and no two
+    spikes may share a time. These models have neither ``_explained`` nor ``_loglik_cv``: where one of them is fitted ``best_cv`` is "undefined".
 
     Parameters
     ----------
@@ -125,9 +123,9 @@ def fit(
     order
         Number of preceding bins of ``markov``, 1 to 8.
     windows
-        Number of bins of a window of ``gain``; None: all bins of an input, its steps and passes, are one.
+        Number of bins of a window of ``gain``; None: each input, with all its steps and passes, is one window.
     min_spikes
-        Units with fewer spikes, or fewer empty bins, get the quality "too_few".
+        Units with fewer spikes, or fewer empty bins, are marked with the quality "too_few".
     scheduler
         Address of a Dask scheduler (``tcp://...``) whose workers fit the chunks; None fits them here, one after another. The table is the same.
     progress
@@ -136,11 +134,11 @@ def fit(
     Returns
     -------
     pandas.DataFrame
-        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (the first of equals; models that are not defined for a unit take no part; "undefined" where no model is, and where one that is lacks this
-        number, as the left-out likelihood of ``label`` does with one trial of a condition), ``quality``.
-        Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere; so has ``markov`` where a context never
-        came, and ``gain`` where every window is one bin, or there is one window. ``attrs``: conditions with their type, number of bins, unit of measure,
-        and in ``undefined`` which of the best models cannot be known, and why.
+        One row per unit: identity, ``n_spikes`` in counted bins, the columns above, ``best_aic``, ``best_bic``, ``best_cv`` (ties go to the first; models that are not defined for a unit are left out; "undefined" where no model is defined, and where a defined model lacks the
+        criterion, as ``label`` lacks the left-out likelihood with one trial of a condition), ``quality``.
+        Silent and saturated units have a rate (0 or 1) and conditional rates, and NaN elsewhere. ``markov`` is NaN where a context never
+        occurred, and ``gain`` where every window is one bin, or where there is one window. ``attrs`` holds the conditions with their type, the number of bins, the unit of measure,
+        and in ``undefined`` which best models cannot be determined, and why.
 
     Raises
     ------
@@ -173,13 +171,13 @@ def fit(
     except WindowError as error:
         if by is None:
             raise
-        raise WindowError(f"{error} Or use by=None (--by none), which fits what needs no conditions.") from error
+        raise WindowError(f"{error} Or use by=None (--by none), which fits the models without conditions.") from error
     in_bins = found.bins is not None
     fitted = tuple(name for name in MODELS if name in ("rate", *models) and _suits(name, in_bins=in_bins))
     if by is not None and set(fitted) & set(OF_TIME):
         raise AnalysisError(
             f"by={by!r} was given together with a model of intervals in time.",
-            "Trials would cut intervals that were seen whole, and models are compared over the same time.",
+            "Trials would cut intervals that were observed whole, and models are compared over the same time.",
             "Use by=None, which fits all observed time, or leave these models out.",
         )
     if "label" in fitted:
@@ -205,7 +203,7 @@ def fit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is fitted to every chunk of units; see `fit`."""
+    """Models and options that are fitted to every chunk of units; see `fit`."""
 
     models: tuple[str, ...]
     bins: Bins | None
@@ -227,7 +225,7 @@ def _windows(found: Given, length: int | None) -> np.ndarray | None:
 
 
 def _results(source: Source, plan: Plan, scheduler: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Fit all chunks, here one after another or on a cluster as they come."""
+    """Fit all chunks, locally one after another, or on a cluster in the order in which they finish."""
     if scheduler is None:
         for place, read in enumerate(source.chunks):
             yield place, fit_chunk(read, plan)
@@ -289,7 +287,7 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
 
 
 def _undefined(table: pd.DataFrame, plan: Plan) -> str | None:
-    """Why a model or a criterion is undefined for every unit."""
+    """Return why a model or a criterion is undefined for every unit."""
     no_gain = [NO_REPEATS] if plan.windows is None and "gain" in plan.models else []
     return "; ".join(no_gain + without_criterion(table, plan.models)) or None
 
@@ -297,7 +295,7 @@ def _undefined(table: pd.DataFrame, plan: Plan) -> str | None:
 def _check(models: Sequence[str], by: str | None, order: Any, windows: Any, min_spikes: Any) -> None:
     if not isinstance(models, Sequence) or not models or len(set(models)) < len(models):
         raise AnalysisError(
-            f"models={models!r} is no list of different models.",
+            f"`models` must be a list of different models, got {models!r}.",
             "Nothing was fitted.",
             "Use a list of 'rate', 'label' and 'markov'.",
         )
@@ -305,14 +303,14 @@ def _check(models: Sequence[str], by: str | None, order: Any, windows: Any, min_
     for name in names:
         if isinstance(models, str) or name not in MODELS:
             raise AnalysisError(
-                f"models={models!r} are no models, or {name!r} is none." + suggestion(name, MODELS),
+                f"models={models!r} is not a list of known models, see {name!r}." + suggestion(name, MODELS),
                 "Nothing was fitted.",
                 f"Use a list of {', '.join(map(repr, MODELS))}.",
             )
     if by is None and "label" in names:
         raise AnalysisError(
             "by=None was given together with the model 'label'.",
-            "It has one rate for each condition, and there is no condition.",
+            "It has one rate for each condition, and without `by` there is no condition.",
             "Name a column of the trials, or use models=('rate', 'markov').",
         )
     check_whole("order", order, 1, HIGHEST_ORDER)
@@ -324,6 +322,6 @@ def _check_conditions(conditions: Sequence[Any], by: str | None) -> None:
     if len(conditions) > MOST_CONDITIONS:
         raise AnalysisError(
             f"{by!r} has {len(conditions)} conditions, more than {MOST_CONDITIONS}.",
-            "The table would have two columns for each.",
+            "The table would have two columns for each condition.",
             "Use a column with fewer values, or leave the model 'label' out.",
         )

@@ -1,4 +1,4 @@
-"""Gain: counts in windows that vary more than those of independent bins, each window with a probability of its own."""
+"""Gain: counts in windows that vary more than those of independent bins, because each window has a separate probability."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PerUnit = Float[np.ndarray, " unit"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tails:
-    """Sufficient statistics of counts in windows: how many windows have more than j spikes, more than j empty bins, more than j bins.
+    """Sufficient statistics of counts in windows: numbers of windows with more than j spikes, more than j empty bins, more than j bins.
 
     Parameters
     ----------
     spikes, gaps
-        Windows of each unit with more than j of them, shape (unit, j).
+        Number of windows of each unit with more than j of them, shape (unit, j).
     bins
-        Windows with more than j bins, shape (j,).
+        Number of windows with more than j bins, shape (j,).
     """
 
     spikes: Int[np.ndarray, "unit j"]
@@ -34,7 +34,7 @@ class Tails:
 
 
 def tails_of(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, " window"]) -> Tails:
-    """Count windows by what they hold.
+    """Count windows by their numbers of spikes, empty bins and bins.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def tails_of(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, " win
 
 
 def _above(counts: Int[np.ndarray, "unit window"], longest: int) -> Int[np.ndarray, "unit j"]:
-    """Count the windows with more than 0, 1, ... of something."""
+    """Count the windows with a count above 0, 1, ..."""
     place = np.arange(len(counts))[:, None] * (longest + 1) + counts
     found = np.bincount(place.ravel(), minlength=len(counts) * (longest + 1)).reshape(len(counts), longest + 1)
     return found[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
 
 
 def gain_columns(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, " window"]) -> dict[str, Any]:
-    """Fit a beta-binomial law to counts in windows, see `ann2neo.models.fit`; NaN without windows of several bins, and of silent and saturated units.
+    """Fit a beta-binomial law to counts in windows, see `ann2neo.models.fit`; NaN without windows of several bins, and for silent and saturated units.
 
     Parameters
     ----------
@@ -110,10 +110,10 @@ def gain_columns(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, "
 
 
 def log_likelihood_of_gain(tails: Tails, mu: PerUnit, theta: PerUnit) -> PerUnit:
-    r"""Log-likelihood of the bins of windows whose probabilities have a beta law, shape (unit,).
+    r"""Return the log-likelihood of the bins of windows whose probabilities have a beta law, shape (unit,).
 
     :math:`\sum_j A_j \ln(\mu + j \theta) + B_j \ln(1 - \mu + j \theta) - M_j \ln(1 + j \theta)` with A, B and M the numbers of windows of `tails_of`
-    and :math:`\theta = \rho / (1 - \rho)`. Without the number of ways to arrange spikes in a window, so that at theta = 0 it is that of `rate`.
+    and :math:`\theta = \rho / (1 - \rho)`. The number of ways to arrange spikes in a window is not included, so that theta = 0 gives the log-likelihood of `rate`.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def log_likelihood_of_gain(tails: Tails, mu: PerUnit, theta: PerUnit) -> PerUnit
 def _estimates(
     tails: Tails, p: PerUnit, counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, " window"]
 ) -> tuple[PerUnit, PerUnit, Float[np.ndarray, "unit 3"], PerUnit]:
-    """Estimate mu and rho; rho is 0 where the likelihood falls as it leaves 0. With errors of logit mu, logit rho, and of the variance of the gain."""
+    """Estimate mu and rho, with the errors of logit mu, logit rho and the variance of the gain; rho is 0 where the likelihood falls as rho leaves 0."""
     j = np.arange(tails.bins.size)
     slope = (j * (tails.spikes / p[:, None] + tails.gaps / (1 - p)[:, None] - tails.bins)).sum(axis=1)
     mu, rho, errors = p.copy(), np.zeros(p.size), np.full((p.size, 3), np.nan)
@@ -151,7 +151,7 @@ def _estimates(
 
     excess = ((counts[more] - p[more, None] * size) ** 2).sum(axis=1) / (p * (1 - p))[more] - size.sum()
     first = np.clip(excess / (size * (size - 1)).sum(), 1e-4, 0.9)
-    # At the start no window is impossible, however large its share of spikes.
+    # From this starting point every window is possible, however large its share of spikes.
     best = maximize(likelihood, np.stack([logit(p[more]), logit(first)], axis=1))
     theta, better = np.exp(best.point[:, 1]), best.value >= found[more]
     kept = more[better]
@@ -172,9 +172,9 @@ def tarone_p(counts: Int[np.ndarray, "unit window"], size: Int[np.ndarray, " win
     r"""Test whether counts in windows vary more than those of independent bins: Tarone's score test of rho = 0, one-sided.
 
     :math:`Z = (\sum_i (S_i - m_i p)^2 / (p q) - E) / \sqrt{V}` with p = n / L, q = 1 - p, :math:`E = \tfrac{L}{L - 1} \sum_i m_i (1 - m_i / L)` and
-    :math:`V = 2 \sum_i m_i (m_i - 1) (1 - 1 / W)`. Its law is taken as gamma, shifted and scaled to mean 0, variance 1 and the skewness of :math:`\sum_i 2 \sum_{s < t} e_s e_t`
+    :math:`V = 2 \sum_i m_i (m_i - 1) (1 - 1 / W)`. The null distribution is approximated by a gamma law, shifted and scaled to mean 0, variance 1 and the skewness of :math:`\sum_i 2 \sum_{s < t} e_s e_t`
     over standardized bins e: third cumulant :math:`\sum_i 8 m_i (m_i - 1) (m_i - 2) + 4 (q - p)^2 / (p q) \, m_i (m_i - 1)`. The normal law rejects 1.3 times
-    too often at 5 % with 20 windows, and 5 times at 0.1 %; this one is within 20 % of 5 % and 1 % from 6 windows and 10 spikes on.
+    too often at 5 % with 20 windows, and 5 times at 0.1 %; the gamma law is within 20 % of 5 % and 1 % from 6 windows and 10 spikes on.
 
     Parameters
     ----------

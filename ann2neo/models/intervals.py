@@ -1,4 +1,4 @@
-"""Renewal in time: intervals of cells from a gamma or an inverse Gaussian law, with the gaps that borders cut."""
+"""Renewal in time: intervals of cells from a gamma or an inverse Gaussian law, with those that borders cut."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ann2neo.measures.csr import SpikeArrays
 from ann2neo.models.maximum import maximize
 
 PerUnit = Float[np.ndarray, " unit"]
-# Beyond, intervals are all alike, or nothing but bursts.
+# Outside these limits all intervals are equal, or all spikes come in bursts.
 REGULAR, BURSTY = 1e4, 1e-2
 _TERMS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """Intervals between spikes, and what is seen of those that the borders of stretches cut, in seconds.
+    """Intervals between spikes, and the observed parts of those that the borders of stretches cut, in seconds.
 
     Parameters
     ----------
     number, total, logarithms, inverses
-        Of the intervals of each unit the number, the sum, the sum of natural logarithms and that of inverses, shape (unit,).
+        Number of intervals of each unit, their sum, the sum of their natural logarithms and that of their inverses, shape (unit,).
     first, last
-        Time to the first spike of each stretch, and after the last one; NaN where there is no spike, shape (unit, stretch).
+        Time to the first spike of each stretch, and from the last spike to its end; NaN in stretches without a spike, shape (unit, stretch).
     empty
-        Duration of stretches without a spike, NaN for others, shape (unit, stretch).
+        Duration of stretches without a spike, NaN for other stretches, shape (unit, stretch).
     """
 
     number: PerUnit
@@ -50,7 +50,7 @@ def intervals_of(spikes: SpikeArrays, seconds: float) -> Intervals:
     spikes
         Spikes of some units.
     seconds
-        Duration of the unit of time.
+        Duration of the unit of time, in seconds.
     """
     n_units, n_stretches = spikes.offsets.size - 1, spikes.stretch_durations.size
     unit = np.repeat(np.arange(n_units), np.diff(spikes.offsets))
@@ -82,25 +82,25 @@ def intervals_of(spikes: SpikeArrays, seconds: float) -> Intervals:
 def log_likelihood_of_intervals(
     intervals: Intervals, units: Int[np.ndarray, " unit"], law: str, shape: PerUnit, mean: PerUnit
 ) -> PerUnit:
-    r"""Log-likelihood of all spike times of a renewal process that is seen from any moment on, shape (unit,).
+    r"""Return the log-likelihood of all spike times of a renewal process whose observation starts at an arbitrary moment, shape (unit,).
 
-    Intervals have density f, survival function S, mean m and shape k = 1 / CV^2. A stretch of duration T counts :math:`S(t_1) / m` for its first spike at
-    :math:`t_1`, f for each interval, S of the time after its last spike, and :math:`\int_T^\infty S / m` where it is empty.
+    Intervals have density f, survival function S, mean m and shape k = 1 / CV^2. A stretch of duration T contributes :math:`S(t_1) / m` for its first spike at
+    :math:`t_1`, f for each interval, S of the time after its last spike, and :math:`\int_T^\infty S / m` if it is empty.
 
     Parameters
     ----------
     intervals
-        Of all units.
+        Intervals of all units.
     units
         Units to compute.
     law
         "gamma" or "inverse_gaussian".
     shape, mean
-        Of each unit; the mean in seconds, shape (unit,).
+        Shape and mean interval of each unit, the mean in seconds, shape (unit,).
 
     Examples
     --------
-    Of shape 1 the gamma law is a Poisson process: n ln(rate) - rate T.
+    With shape 1 the gamma law is a Poisson process: n ln(rate) - rate T.
 
     >>> seen = Intervals(
     ...     number=np.ones(1), total=np.array([0.5]), logarithms=np.log([0.5]), inverses=np.array([2.0]),
@@ -126,7 +126,7 @@ def log_likelihood_of_intervals(
 
 
 def _gamma_survival(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Logarithm of the share of intervals longer than x means."""
+    """Return the logarithm of the share of intervals longer than x means."""
     a = k * x
     with np.errstate(divide="ignore", invalid="ignore"):
         direct = np.log(gammaincc(k, a))
@@ -134,7 +134,7 @@ def _gamma_survival(x: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def _gamma_beyond(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Logarithm of the integral of the survival function from x means on, in means."""
+    """Return the logarithm of the integral of the survival function from x means on, in means."""
     a = k * x
     with np.errstate(divide="ignore", invalid="ignore"):
         peak = xlogy(k, a) - a - gammaln(k + 1)
@@ -144,7 +144,7 @@ def _gamma_beyond(x: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def _fraction(a: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Legendre's continued fraction of the upper incomplete gamma function over a^k e^-a, for a above k."""
+    """Compute Legendre's continued fraction of the upper incomplete gamma function over a^k e^-a, for a above k."""
     found = a + 2 * _TERMS + 1 - k
     for n in range(_TERMS, 0, -1):
         found = a + 2 * n - 1 - k - n * (n - k) / found
@@ -158,7 +158,7 @@ def _inverse_gaussian_survival(x: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def _inverse_gaussian_beyond(x: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Add up (1 - x) Phi(-a) and (1 + x) e^2k Phi(b); where they cancel, the tail is exponential with rate k / 2."""
+    """Add (1 - x) Phi(-a) and (1 + x) e^2k Phi(b); where they cancel, the tail is exponential with rate k / 2."""
     right, left = _inverse_gaussian_tails(x, k)
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = (1 - x) + (1 + x) * np.exp(left - right)
@@ -173,16 +173,16 @@ def _inverse_gaussian_tails(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, n
 
 
 def interval_columns(intervals: Intervals, n: PerUnit, seconds: float, law: str) -> dict[str, Any]:
-    """Fit shape and mean interval, see `ann2neo.models.fit`; NaN with fewer than 2 intervals, or two spikes at one time.
+    """Fit shape and mean interval, see `ann2neo.models.fit`; NaN with fewer than 2 intervals, or with two spikes at one time.
 
     Parameters
     ----------
     intervals
-        Of all units.
+        Intervals of all units.
     n
         Spikes of each unit, shape (unit,).
     seconds
-        Observed time.
+        Observed time, in seconds.
     law
         "gamma" or "inverse_gaussian".
     """

@@ -18,7 +18,7 @@ def draw(
     order: int,
     spikes: Bool[np.ndarray, " bin"],
 ) -> None:
-    """Put into ``spikes`` whether each number is below the probability of its bin, given the spikes that were put before it.
+    """Write into ``spikes`` whether each number is below the probability of its bin, given the spikes written before it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def draw(
     >>> spikes.astype(int)
     array([1, 1, 1, 1])
     """
-    # Both outcomes of the preceding bin are tried before it is known: waiting for it takes twice as long.
+    # Both outcomes of the preceding bin are computed before it is known: waiting for it takes twice as long.
     mask, before, hit = 2**order - 1, 0, False
     for t in range(numbers.size):
         after_gap, after_spike = (before << 1) & mask, ((before << 1) | 1) & mask
@@ -61,7 +61,7 @@ def count_joint(
     last: int,
     counts: Int[np.ndarray, "unit input kind"],
 ) -> None:
-    """Count the bins of units ``first`` to ``last`` - 1 by their input and by their context and themselves, in binary, the oldest bin first.
+    """Count the bins of units ``first`` to ``last`` - 1 by input and by kind: the bits of the context and of the bin itself, the oldest first.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def count_joint(
     first, last
         Units to count.
     counts
-        To what is added, shape (unit, input, kind), of 2 ** (order + 1) kinds.
+        Counts that are added to, shape (unit, input, kind), with 2 ** (order + 1) kinds.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def rescale(
     below: Float[np.ndarray, " state"],
     rescaled: Float[np.ndarray, " bin"],
 ) -> int:
-    """Put into ``rescaled`` the chance of an interval that is not longer, of each spike in a counted bin, and return their number.
+    """Write into ``rescaled`` the probability of an interval that is not longer, for each spike in a counted bin, and return their number.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ def rescale(
     counted
         Whether each bin is counted, shape (bin,).
     numbers
-        A number for each bin, shape (bin,), which is uniform where there is a spike: it says where in its bin the spike lies.
+        A number for each bin, shape (bin,), which is uniform where there is a spike and places the spike within its bin.
     below
-        Up to what the number is uniform, in each state, shape (state,).
+        Upper bound of the uniform number in each state, shape (state,).
     rescaled
-        What is written, shape (bin,).
+        Output, shape (bin,).
 
     Examples
     --------
@@ -157,7 +157,7 @@ def shares(
     counted: Bool[np.ndarray, " bin"],
     p: Float[np.ndarray, " state"],
 ) -> None:
-    """Put into ``p`` the share of counted bins of each state that have a spike; bins without a context, where others have one, share that of all bins.
+    """Write into ``p`` the share of counted bins of each state that have a spike; bins without a context, where others have one, take the share of all bins.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def shares(
     counted
         Whether each bin is counted, shape (bin,).
     p
-        What is written, shape (state,); NaN where a state never came.
+        Output, shape (state,); NaN where a state never occurred.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def shares(
 
 @compiled
 def uniform_distance(values: Float[np.ndarray, " value"]) -> float:
-    """Return the largest distance between the distribution of values and the uniform law, after Kolmogorov and Smirnov; NaN of none.
+    """Return the Kolmogorov-Smirnov distance between the distribution of values and the uniform law; NaN without values.
 
     Parameters
     ----------
@@ -223,18 +223,18 @@ def beta_binomial(
     theta: Float[np.ndarray, " unit"],
     found: Float[np.ndarray, " unit"],
 ) -> None:
-    """Put the log-likelihood of windows into ``found``, see `ann2neo.models.gain.log_likelihood_of_gain`.
+    """Write the log-likelihood of windows into ``found``, see `ann2neo.models.gain.log_likelihood_of_gain`.
 
     Parameters
     ----------
     spikes, gaps
-        Windows of each unit with more than j of them, shape (unit, j).
+        Number of windows of each unit with more than j of them, shape (unit, j).
     bins
-        Windows with more than j bins, shape (j,).
+        Number of windows with more than j bins, shape (j,).
     mu, theta
         Parameters, shape (unit,).
     found
-        What is written, shape (unit,).
+        Output, shape (unit,).
 
     Examples
     --------
@@ -262,7 +262,7 @@ def list_gaps(
     kind: Int[np.ndarray, " place"],
     bins: Int[np.ndarray, " place"],
 ) -> int:
-    """Put kind and length of each gap of a unit into ``kind`` and ``bins``, see `ann2neo.models.renewal.Gaps`, and return their number.
+    """Write kind and length of each gap of a unit into ``kind`` and ``bins``, see `ann2neo.models.renewal.Gaps`, and return their number.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def list_gaps(
     stretch
         Stretch of each bin, -1 where it is not counted, shape (bin,).
     kind, bins
-        What is written, of at least twice as many places as bins, and two.
+        Output, with room for at least twice the number of bins plus two.
 
     Examples
     --------
@@ -309,7 +309,7 @@ def renewal_likelihood(
     mean: Float[np.ndarray, " unit"],
     found: Float[np.ndarray, " unit"],
 ) -> None:
-    """Put the log-likelihood of gaps into ``found``, see `ann2neo.models.renewal.log_likelihood_of_renewal`.
+    """Write the log-likelihood of gaps into ``found``, see `ann2neo.models.renewal.log_likelihood_of_renewal`.
 
     Parameters
     ----------
@@ -318,9 +318,9 @@ def renewal_likelihood(
     units
         Units to compute, shape (unit,).
     r, mean
-        Shape and mean interval of each, shape (unit,).
+        Shape and mean interval of each unit, shape (unit,).
     found
-        What is written, shape (unit,).
+        Output, shape (unit,).
 
     Examples
     --------
@@ -342,14 +342,14 @@ def renewal_likelihood(
                 total += times[i] * (ways + none + (x - 1) * empty)
             elif x + 1 > longest:
                 longest = x + 1
-        # Chances of an interval of 1, 2, ... bins, up to where what is left is a geometric tail.
+        # Probabilities of intervals of 1, 2, ... bins, up to where the rest is a geometric tail.
         beyond = int(longest + 40.0 / pi + 60.0)
         chance = np.empty(beyond + 2)
         chance[1] = np.exp(none)
         for x in range(1, beyond + 1):
             chance[x + 1] = chance[x] * (x - 1.0 + shape) / x * (1.0 - pi)
         fall = min((beyond + shape) / (beyond + 1.0) * (1.0 - pi), 1.0 - 1e-12)
-        # At least x bins, and the sum of these chances from x on.
+        # Probability of at least x bins, and the sum of these probabilities from x on.
         at_least, further = np.empty(longest + 2), np.empty(longest + 2)
         s = chance[beyond + 1] / (1.0 - fall)
         more = s / (1.0 - fall)

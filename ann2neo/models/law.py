@@ -1,4 +1,4 @@
-"""What a fitted model says of each bin: the probability of a spike, given the condition or the bins before it."""
+"""Probability of a spike in each bin under a fitted model, given the condition or the preceding bins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ann2neo.windows import codes_of_column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
-    """Probability of a spike.
+    """Probability of a spike in each bin under a fitted model.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Law:
     order
         Number of bins of a context; 0 for none.
     follows_rate
-        Whether each unit follows its rate for want of a chain, shape (unit,).
+        Whether each unit follows its rate because it has no fitted chain, shape (unit,).
     """
 
     p: Float[np.ndarray, "unit state"]
@@ -37,7 +37,7 @@ class Law:
 
 
 def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law:
-    """Find the probabilities of a model in the rows of the units of a recording.
+    """Read the probabilities of a model from the rows of the units of a recording.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law
 
 
 def by_of(fitted: pd.DataFrame, trials: pd.DataFrame) -> str | None:
-    """Find the column whose conditions were fitted: as the table says, else the label where there is one; None for all bins."""
+    """Return the column whose conditions were fitted: the one named in the table, else the label where there is one; None for all bins."""
     if "by" in fitted.attrs:
         return fitted.attrs["by"]
     return "label" if "label" in trials else None
@@ -94,8 +94,8 @@ def rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     if place.has_duplicates:
         raise AnalysisError(
             f"{int(place.duplicated().sum())} units have more than one row in the table.",
-            "It is unclear which parameters are theirs.",
-            "Give the table of one recording.",
+            "It is unclear which row holds their parameters.",
+            "Pass the table of one recording.",
         )
     names = [layer.name for layer in recording.layers for _ in range(layer.n_units)]
     units = np.concatenate([layer.units for layer in recording.layers])
@@ -103,7 +103,7 @@ def rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     if (found < 0).any():
         first = int(np.argmax(found < 0))
         raise AnalysisError(
-            f"{int((found < 0).sum())} of {units.size} units are not in the table, the first is unit {units[first]} of layer {names[first]!r}.",
+            f"{int((found < 0).sum())} of {units.size} units are not in the table; the first is unit {units[first]} of layer {names[first]!r}.",
             "They have no parameters.",
             "Fit the same layers and units, or select those of the table (`recording.select`).",
         )
@@ -111,20 +111,20 @@ def rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 
 
 def _column(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[np.ndarray, " unit"]:
-    """Take a column of probabilities."""
+    """Read a column of probabilities."""
     if name not in rows:
         known = [str(each) for each in rows if "_p" in str(each)]
         raise AnalysisError(
             f"The table has no column {name!r}." + suggestion(name, known),
-            "These probabilities are unknown.",
+            "The probabilities of this model are unknown.",
             "Fit this model with the conditions of the recording (`ann2neo.models.fit`).",
         )
     values = rows[name].to_numpy(np.float64, copy=True)
     wrong = ~((values >= 0) & (values <= 1)) & ~(np.isnan(values) & missing)
     if wrong.any():
         raise AnalysisError(
-            f"{int(wrong.sum())} of {values.size} values of {name!r} are no probabilities.",
+            f"{int(wrong.sum())} of {values.size} values of {name!r} are not probabilities.",
             "No spike can be drawn from them.",
-            "Give what `ann2neo.models.fit` returned for a recording.",
+            "Pass the table that `ann2neo.models.fit` returned for a recording.",
         )
     return values

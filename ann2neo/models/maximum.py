@@ -1,4 +1,4 @@
-"""The maximum of a likelihood of two parameters, of many units at once."""
+"""Maximization of a likelihood of two parameters, for many units at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maximum:
-    """Where likelihoods are largest.
+    """Maxima of the likelihoods of units.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Maximum:
     information
         Observed information, the negative second derivatives, shape (unit, 2, 2).
     found
-        Whether each unit has a maximum here: the slope is 0 and the information positive definite, shape (unit,).
+        Whether the point of each unit is a maximum: the slope is 0 and the information positive definite, shape (unit,).
     """
 
     point: Points
@@ -47,17 +47,17 @@ class Maximum:
 
 
 def maximize(likelihood: Likelihood, start: Points) -> Maximum:
-    """Climb by Newton's method, damped where a step would lead down (Levenberg and Marquardt).
+    """Maximize a likelihood by Newton's method, damped where a step would lower it (Levenberg and Marquardt).
 
-    Derivatives are central differences (steps of 1e-4 for the slope and 1e-3 for the curvature), so that parameters should be of the order of 1 and free, such as
-    logarithms. A unit is done when a step promises less than 1e-10 and is shorter than 1e-5.
+    Derivatives are central differences (steps of 1e-4 for the slope and 1e-3 for the curvature). Parameters should therefore be of the order of 1 and unbounded, such as
+    logarithms. A unit has converged when a step promises less than 1e-10 and is shorter than 1e-5.
 
     Parameters
     ----------
     likelihood
-        Called with numbers of units and a point for each; returns the log-likelihood of each.
+        Function of the indices of units and a point for each; returns the log-likelihood of each.
     start
-        Where to begin, shape (unit, 2).
+        Starting point of each unit, shape (unit, 2).
 
     References
     ----------
@@ -93,19 +93,19 @@ def maximize(likelihood: Likelihood, start: Points) -> Maximum:
 
 
 def _is_maximum(slope: Points, information: Float[np.ndarray, "unit 2 2"]) -> Bool[np.ndarray, " unit"]:
-    """Whether a Newton step would be short, and lead nowhere else: a slope that never ends is not a maximum."""
+    """Return whether a Newton step would be short and stay here: an endless slope is not a maximum."""
     a, b, c = information[:, 0, 0], information[:, 1, 1], information[:, 0, 1]
     curved = (a > 1e-9) & (a * b - c * c > 1e-12 * a * b)
     return curved & (np.abs(_step(slope, information, np.zeros(len(slope)))).max(axis=1, initial=0.0) < 1e-2)
 
 
 def _step(slope: Points, information: Float[np.ndarray, "unit 2 2"], damping: Values) -> Points:
-    """Solve (information + damping * its scale) step = slope, and shorten what is too long."""
+    """Solve (information + damping * its scale) step = slope, and shorten steps that are too long."""
     scale = np.maximum(np.abs(np.einsum("uii->ui", information)), 1e-6)
     a = information[:, 0, 0] + damping * scale[:, 0]
     b = information[:, 1, 1] + damping * scale[:, 1]
     c = information[:, 0, 1]
-    # Where the likelihood is not concave, the direction of the slope is taken.
+    # Where the likelihood is not concave, the step follows the slope.
     concave = (a > 0) & (a * b > c * c)
     a, b, c = (np.where(concave, new, old) for new, old in ((a, scale[:, 0]), (b, scale[:, 1]), (c, 0.0)))
     step = np.stack([b * slope[:, 0] - c * slope[:, 1], a * slope[:, 1] - c * slope[:, 0]], axis=1)
@@ -117,7 +117,7 @@ def _step(slope: Points, information: Float[np.ndarray, "unit 2 2"], damping: Va
 def _derivatives(
     likelihood: Likelihood, units: Int[np.ndarray, " unit"], point: Points, value: Values
 ) -> tuple[Points, Float[np.ndarray, "unit 2 2"]]:
-    """Slope and negative curvature, by central differences."""
+    """Compute the slope and the negative curvature, by central differences."""
 
     def at(x: float, y: float) -> Values:
         return likelihood(units, point + np.array([x, y]))

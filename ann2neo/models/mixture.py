@@ -1,4 +1,4 @@
-"""fit_population: how activation probabilities are distributed over the units of a layer, and of a network."""
+"""fit_population: the distribution of activation probabilities over the units of a layer, and of a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ann2neo.versions import software
 
 POPULATION_SCHEMA = "ann2neo-population/1"
 FEWEST = 10
-"""Units that are neither silent nor saturated, below which no distribution is fitted."""
+"""Smallest number of units that are neither silent nor saturated for a distribution to be fitted."""
 
 _NUMBERS = (
     *("silent_share", "silent_share_se", "saturated_share", "saturated_share_se", "p_mean", "p_mean_se", "p_rho", "p_rho_se"),
@@ -29,28 +29,28 @@ _NUMBERS = (
 def fit_population(fitted: pd.DataFrame) -> pd.DataFrame:
     r"""Fit the distribution of activation probabilities over units: some always silent, some saturated, the others from a beta law.
 
-    A unit with n spikes in L bins is silent for good with probability :math:`\pi_0`, saturated for good with :math:`\pi_1`; else its probability is drawn from a beta law with
-    parameters a and b, and its count is beta-binomial: :math:`n \sim \pi_0 \delta_0 + \pi_1 \delta_L + (1 - \pi_0 - \pi_1) \mathrm{BetaBin}(L, a, b)`, k = 4. So a unit that
-    was silent by chance is told from one that always is, as far as the others tell. ``silent_share`` and ``saturated_share`` are :math:`\pi_0` and :math:`\pi_1`, ``p_mean`` =
+    A unit with n spikes in L bins is always silent with probability :math:`\pi_0` and always saturated with probability :math:`\pi_1`; otherwise its activation probability is drawn from a beta law with
+    parameters a and b, and its count is beta-binomial: :math:`n \sim \pi_0 \delta_0 + \pi_1 \delta_L + (1 - \pi_0 - \pi_1) \mathrm{BetaBin}(L, a, b)`, k = 4. The model thus separates units that
+    were silent by chance from units that always are, as far as the other units allow. ``silent_share`` and ``saturated_share`` are :math:`\pi_0` and :math:`\pi_1`, ``p_mean`` =
     a / (a + b) the mean of the beta law, ``p_rho`` = 1 / (a + b + 1) its variance over p_mean (1 - p_mean), ``p_sd`` its standard deviation, ``p_a`` and ``p_b`` its parameters.
-    ``p_a`` below 1 says that most of these units are rarely active.
+    ``p_a`` below 1 means that most of these units are rarely active.
 
-    Estimates are of maximum likelihood. Where :math:`\pi_0` is free, the beta law is fitted to counts above 0 as truncated there, and :math:`\pi_0` fills up the share of silent
-    units; where it would become negative it is 0; so at L. ``loglik`` is that of the counts as sequences of bins (without the number of ways to arrange
-    spikes). Standard errors are from the observed information; a share at 0 has none. They assume that units are independent, which units of one network, which see the
-    same inputs, are not: compare networks, each of which is one replicate. Bins are taken as independent given a unit's probability; with
-    steps or passes they are not, and ``p_rho`` takes up a little of that.
+    Estimates are by maximum likelihood. Where :math:`\pi_0` is free, a truncated beta-binomial law is fitted to the counts above 0, and :math:`\pi_0` makes up the remaining share of silent
+    units; where it would become negative it is 0. The same is done at L. ``loglik`` is that of the counts as sequences of bins (without the number of ways to arrange
+    spikes). Standard errors come from the observed information; a share at 0 has none. They assume that units are independent. Units of one network are not, because they see the
+    same inputs: compare networks, each of which is one replicate. Bins are assumed independent given a unit's probability; with
+    steps or passes they are not, which raises ``p_rho`` a little.
 
     Parameters
     ----------
     fitted
-        What `fit` returned for a recording, or a table of `ann2neo.analyze`.
+        Table that `fit` returned for a recording, or a table of `ann2neo.analyze`.
 
     Returns
     -------
     pandas.DataFrame
-        One row per layer, then ``network``, all layers together; ``population`` is "all", as in `ann2neo.summarize`, so that `ann2neo.compare` takes this table in place of
-        one of units. ``n_units``, ``n_silent``, ``n_saturated``, and the parameters, NaN (and ``quality`` "too_few") with fewer than 10 units in between, or where these are all alike.
+        One row per layer, then ``network`` for all layers together; ``population`` is "all", as in `ann2neo.summarize`, so that `ann2neo.compare` takes this table in place of
+        one of units. Columns are ``n_units``, ``n_silent``, ``n_saturated`` and the parameters. Parameters are NaN (and ``quality`` is "too_few") with fewer than 10 units in between, or where these all have the same count.
 
     Raises
     ------
@@ -88,14 +88,14 @@ def fit_population(fitted: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(fitted: Any) -> tuple[np.ndarray, Int[np.ndarray, " unit"], int]:
-    """Take layer and number of spikes of each unit, and the number of bins, which follows from any unit that spiked."""
+    """Read the layer and the number of spikes of each unit, and derive the number of bins from a unit that spiked."""
     rate = next((name for name in ("rate_p", "p_spike") if isinstance(fitted, pd.DataFrame) and name in fitted), None)
     if rate is None or not {"layer", "n_spikes"} <= set(fitted.columns) or fitted[rate].isna().all():
         raise AnalysisError(
             f"a table of units with spikes in bins is needed, and a {type(fitted).__name__} was given"
             + (" without them." if isinstance(fitted, pd.DataFrame) else "."),
             "There is no activation probability.",
-            "Give what `ann2neo.models.fit` or `ann2neo.analyze` returned for a recording.",
+            "Pass the table that `ann2neo.models.fit` or `ann2neo.analyze` returned for a recording.",
         )
     n, p = fitted["n_spikes"].to_numpy(np.int64), fitted[rate].to_numpy(np.float64)
     spiked = np.flatnonzero(n > 0)
@@ -104,8 +104,8 @@ def _counts(fitted: Any) -> tuple[np.ndarray, Int[np.ndarray, " unit"], int]:
     if spiked.size and not np.allclose(n[spiked] / total, p[spiked], rtol=1e-9):
         raise AnalysisError(
             f"numbers of spikes and probabilities do not belong to the same number of bins ({total}).",
-            "It is unclear in how many bins units were seen.",
-            "Give the table of one recording.",
+            "It is unclear in how many bins the units were observed.",
+            "Pass the table of one recording.",
         )
     return fitted["layer"].astype(str).to_numpy(), n, total
 
@@ -121,19 +121,19 @@ def _row(n: Int[np.ndarray, " unit"], total: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of spikes, how many units have each, and the number of bins."""
+    """Numbers of spikes, the number of units with each, and the number of bins."""
 
     n: Int[np.ndarray, " count"]
     units: Int[np.ndarray, " count"]
     total: int
 
     def at(self, n: int) -> int:
-        """How many units have this number."""
+        """Return the number of units with n spikes."""
         return int(self.units[self.n == n].sum())
 
 
 def _log_chances(counts: Counts, mu: float, theta: float) -> tuple[Float[np.ndarray, " count"], float, float]:
-    """Log-probability of a sequence of bins with each count, with no spike, and with one in every bin."""
+    """Return the log-probability of a sequence of bins with each count, with no spike, and with one in every bin."""
     a, b = mu / theta, (1 - mu) / theta
     n = np.concatenate([counts.n, [0, counts.total]])
     found = betaln(a + n, b + counts.total - n) - betaln(a, b)
@@ -141,7 +141,7 @@ def _log_chances(counts: Counts, mu: float, theta: float) -> tuple[Float[np.ndar
 
 
 def _log_likelihood(counts: Counts, silent: float, saturated: float, mu: float, theta: float) -> float:
-    """Log-likelihood of all units."""
+    """Return the log-likelihood of all units."""
     each, _, _ = _log_chances(counts, mu, theta)
     chance = (1 - silent - saturated) * np.exp(each - each.max())
     chance = chance + np.exp(-each.max()) * (silent * (counts.n == 0) + saturated * (counts.n == counts.total))
@@ -150,7 +150,7 @@ def _log_likelihood(counts: Counts, silent: float, saturated: float, mu: float, 
 
 
 def _truncated(counts: Counts, mu: float, theta: float, left_out: np.ndarray, zero: bool, full: bool) -> float:
-    """Log-likelihood of units that are neither, of a beta-binomial law without these counts."""
+    """Return the log-likelihood of units that are neither silent nor saturated, under a beta-binomial law truncated at these counts."""
     each, none, every = _log_chances(counts, mu, theta)
     rest = -np.expm1(none) if zero else 1.0
     rest = rest - np.exp(every) if full else rest
@@ -160,7 +160,7 @@ def _truncated(counts: Counts, mu: float, theta: float, left_out: np.ndarray, ze
 
 
 def _fitted(counts: Counts) -> dict[str, float]:
-    """Try which shares are free, and keep the likeliest that is possible."""
+    """Fit with each share free or 0, and keep the most likely fit that is possible."""
     best = (-np.inf, (0.0, 0.0, 0.5, 1.0))
     for zero, full in product((False, True), repeat=2):
         if (zero and not counts.at(0)) or (full and not counts.at(counts.total)):
@@ -191,7 +191,7 @@ def _fitted(counts: Counts) -> dict[str, float]:
 
 
 def _with_shares(counts: Counts, zero: bool, full: bool) -> tuple[float, float, float, float]:
-    """Fit the beta law to what is not free, and fill up the shares that are."""
+    """Fit the beta law to the counts without a free share, and compute the free shares from the rest."""
     left_out = (zero & (counts.n == 0)) | (full & (counts.n == counts.total))
     weight = counts.units * ~left_out
     p = counts.n / counts.total
@@ -217,7 +217,7 @@ def _with_shares(counts: Counts, zero: bool, full: bool) -> tuple[float, float, 
 def _errors(
     counts: Counts, silent: float, saturated: float, mu: float, theta: float
 ) -> Float[np.ndarray, " parameter"]:
-    """Standard errors of the shares, of logit p_mean and of logit p_rho, by second differences; NaN of a share at 0."""
+    """Compute the standard errors of the shares, of logit p_mean and of logit p_rho, by second differences; NaN for a share at 0."""
     free = np.array([silent > 0, saturated > 0, True, True])
     step = np.array([min(1e-3, silent / 10), min(1e-3, saturated / 10), 1e-3, 1e-3])
     point = np.array([silent, saturated, logit(mu), np.log(theta)])

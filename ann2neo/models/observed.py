@@ -1,4 +1,4 @@
-"""What is fitted, chunk by chunk: the counted bins or trials of some units, with the condition and the input of each."""
+"""Data of a fit, chunk by chunk: the counted bins or trials of some units, with the condition and the input of each."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class Bins:
 
     @property
     def one_each(self) -> bool:
-        """Whether every input is one bin."""
+        """Return whether every input is one bin."""
         return bool((self.size == 1).all())
 
 
 def bins_by_column(trials: pd.DataFrame, name: str | None) -> Bins:
-    """Say of each bin which condition and input it shows; rows of one stimulus and one condition are one input.
+    """Find the condition and the input of each bin; rows of one stimulus and one condition are one input.
 
     Raises
     ------
     WindowError
-        If there is no such column.
+        If the column is missing.
     AnalysisError
         If the condition of all trials is unknown.
 
@@ -105,7 +105,7 @@ def bins_by_column(trials: pd.DataFrame, name: str | None) -> Bins:
 
 
 def gain_windows(bins: Bins, stretch_edges: Int[np.ndarray, " edge"], length: int | None) -> Int[np.ndarray, " bin"]:
-    """Number the window of each counted bin, -1 for others: its input, or consecutive bins of a stretch, of which the last are fewer.
+    """Return the number of each counted bin's window, -1 for other bins: its input, or consecutive bins of a stretch, whose last window may be shorter.
 
     Parameters
     ----------
@@ -141,17 +141,17 @@ class Observed:
     Parameters
     ----------
     units
-        Who they are.
+        Identity of the units.
     evidence
-        Counts by condition and what rates need.
+        Counts by condition and the other statistics of the models of rates.
     transitions
-        Counts by context; None where they were not asked for, or there are no bins.
+        Counts by context; None without this model, or without bins.
     counts
-        Spikes of each unit in each window of `gain`, and the bins of these; None where they were not asked for, or there are no bins.
+        Spikes of each unit in each window of `gain`, and the number of bins of each window; None without this model, or without bins.
     gaps
-        Intervals between spikes; None where they were not asked for, or there are no bins.
+        Intervals between spikes in bins; None without this model, or without bins.
     intervals
-        The same in time; None where they were not asked for, or there are bins.
+        Intervals between spikes in time; None without these models, or with bins.
     quality
         Quality of each unit, shape (unit,).
     """
@@ -167,7 +167,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What was given to fit.
+    """Spikes and conditions that `fit` was called with.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class Given:
     bins
         Condition and input of each bin; None in time.
     rows
-        Row of the units that comes first, second, ...; None where that is their own order.
+        Rows of the units in the order of the table; None to keep their order.
     """
 
     recording: Recording | None
@@ -191,20 +191,20 @@ class Given:
 
 
 def given(spikes: Any, by: str | None) -> Given:
-    """Take a recording, trains that come from one, or trains of cells, whose trials have a condition or whose observed time is taken whole.
+    """Read a recording, trains that come from one, or trains of cells, whose trials have a condition or whose observed time is used whole.
 
     Raises
     ------
     AnalysisError
-        If no condition is known, or trains of a recording of ours lost their trials.
+        If no condition is known, or trains of an ann2neo recording lost their trials.
     WindowError
-        If there is no such column, or it is one of bins.
+        If the column is missing, or belongs to bins.
     """
     if isinstance(spikes, Recording):
         if by is not None and by not in spikes.trials and spikes.bins is not None and by in spikes.bins:
             raise WindowError(
                 f"{by!r} belongs to the bins of this recording (labels of steps), and not to its trials.",
-                "Labels of one input's bins cannot be dealt out one by one, as the errors and tests of a fit have it.",
+                "Standard errors and tests treat inputs as exchangeable, which the bins of one input are not.",
                 f"Use by=None for the other models, `ann2neo.analyze(recording, windows={by!r})` for counts by label, or `ann2neo.models.to_design(recording, by={by!r})` with a GLM.",
             )
         bins = bins_by_column(spikes.trials, by)
@@ -224,8 +224,8 @@ def given(spikes: Any, by: str | None) -> Given:
     if origin is not None:
         raise AnalysisError(
             "these are spike trains of a recording of ann2neo whose reader lost its trials.",
-            "It is unclear what is exchangeable, and no standard error is known.",
-            "Give the recording (`ann2neo.load(path)`).",
+            "It is unclear what is exchangeable, and no standard error can be computed.",
+            "Pass the recording (`ann2neo.load(path)`).",
         )
     cells = cells_of(spikes)
     conditions = (None,) if by is None else cut_time(by, cells.segments, None).names
@@ -234,7 +234,7 @@ def given(spikes: Any, by: str | None) -> Given:
 
 
 def _shortest(cells: Cells) -> Any:
-    """Measure the shortest piece of observed time: windows that every piece holds. What is fitted are whole pieces."""
+    """Return the duration of the shortest segment of observed time, so that every segment holds a window. Whole segments are fitted."""
     return min((b - a) * each.ms for each in cells.groups() for a, b in zip(each.start, each.stop)) * pq.ms
 
 
@@ -248,7 +248,7 @@ def observe(
     intervals: bool,
     min_spikes: int,
 ) -> Observed:
-    """Read a chunk of units, here or on another machine; transitions are counted where an order is given, windows where they are."""
+    """Read a chunk of units, here or on another machine; count transitions where an order is given, and windows where windows are."""
     chunk = read()
     spikes = chunk.spikes
     if isinstance(spikes, SpikeBits) and bins is not None:
@@ -280,7 +280,7 @@ def _intervals(spikes: SpikeArrays) -> Intervals:
 
 
 def _gaps(spikes: SpikeBits, bins: Bins) -> Gaps:
-    """List intervals in stretches of counted bins: what is not counted is a border, too."""
+    """List intervals in stretches of counted bins; bins that are not counted also separate stretches."""
     # numba is loaded only where it is needed.
     from ann2neo.models.renewal import gaps_of
 
@@ -306,7 +306,7 @@ def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
 
 
 def _of_times(spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]) -> Evidence:
-    """Take trials that were observed and have a condition, or all pieces of observed time; durations in seconds."""
+    """Use trials that were observed and have a condition, or all segments of observed time; durations in seconds."""
     seconds_each = milliseconds_per(spikes.time_unit) / 1000 if isinstance(spikes, SpikeArrays) else 1.0
     if conditions == (None,) and isinstance(spikes, SpikeArrays):
         counts, size = count_in_stretches(spikes).astype(np.int64), spikes.stretch_durations

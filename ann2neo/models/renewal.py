@@ -1,4 +1,4 @@
-"""Renewal on bins: intervals from a negative binomial law, which may be more or less regular than those of one rate."""
+"""Renewal in bins: intervals from a negative binomial law, which may be more or less regular than those of one rate."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ann2neo.models.kernels import list_gaps, renewal_likelihood
 from ann2neo.models.maximum import maximize
 
 PerUnit = Float[np.ndarray, " unit"]
-# Beyond, the law can no longer be told from its limits: Poisson intervals, or bursts.
+# Outside these limits the law is indistinguishable from its limiting cases: Poisson intervals, or bursts.
 REGULAR, BURSTY = 1e3, 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gaps:
-    """Intervals between spikes, and what is seen of those that a border cuts; unit after unit.
+    """Intervals between spikes, and the observed parts of those that a border cuts, unit by unit.
 
     Parameters
     ----------
     kind
-        0 for an interval between two spikes, 1 for the bins up to and with the first spike of a stretch, 2 for empty bins after its last spike, 3 for those of a stretch without a spike, shape (gap,).
+        0 for an interval between two spikes, 1 for the bins of a stretch up to and including its first spike, 2 for the empty bins after its last spike, 3 for the bins of a stretch without a spike, shape (gap,).
     bins
-        Number of bins of each, shape (gap,).
+        Number of bins of each gap, shape (gap,).
     times
-        How often each came, shape (gap,).
+        Number of occurrences of each gap, shape (gap,).
     offsets
         Gaps of unit u are ``offsets[u]`` to ``offsets[u + 1]``, shape (unit + 1,).
     """
@@ -40,14 +40,14 @@ class Gaps:
 
 
 def gaps_of(dense: Bool[np.ndarray, "unit bin"], stretch: Int[np.ndarray, " bin"]) -> Gaps:
-    """List the gaps of each unit, equal ones once.
+    """List the gaps of each unit; equal gaps are listed once.
 
     Parameters
     ----------
     dense
         Whether each unit spiked in each bin, shape (unit, bin).
     stretch
-        Stretch of each counted bin, ascending and without a hole, -1 where a bin is not counted, shape (bin,).
+        Stretch of each counted bin, ascending without missing numbers, -1 where a bin is not counted, shape (bin,).
 
     Examples
     --------
@@ -75,7 +75,7 @@ def gaps_of(dense: Bool[np.ndarray, "unit bin"], stretch: Int[np.ndarray, " bin"
 
 
 def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: PerUnit, mean: PerUnit) -> PerUnit:
-    r"""Log-likelihood of all bins of a renewal process that is seen from any moment on, shape (unit,).
+    r"""Return the log-likelihood of all bins of a renewal process whose observation starts at an arbitrary moment, shape (unit,).
 
     An interval of I bins has :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}` with :math:`\pi = r / (r + m - 1)` and mean m; the first spike
     comes in bin f of a stretch with probability :math:`P(I \ge f) / m`; after the last spike g bins are empty with :math:`P(I > g)`; a stretch of l bins is
@@ -88,7 +88,7 @@ def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: Pe
     units
         Units to compute.
     r, mean
-        Shape and mean interval (above 1) of each, shape (unit,).
+        Shape and mean interval (above 1) of each unit, shape (unit,).
 
     Examples
     --------
@@ -103,7 +103,7 @@ def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: Pe
 
 
 def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict[str, Any]:
-    """Fit shape and mean interval, see `ann2neo.models.fit`; NaN with fewer than 2 intervals, and of silent and saturated units.
+    """Fit shape and mean interval, see `ann2neo.models.fit`; NaN with fewer than 2 intervals, and for silent and saturated units.
 
     Parameters
     ----------

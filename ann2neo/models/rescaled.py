@@ -1,4 +1,4 @@
-"""rescaled: does a fitted model say when spikes come? Intervals in units of what the model expects."""
+"""rescaled: a test of whether a fitted model predicts spike times, by the time rescaling theorem."""
 
 from __future__ import annotations
 
@@ -34,50 +34,50 @@ def rescaled(
 ) -> pd.DataFrame:
     r"""Test whether intervals between spikes follow a fitted model: the discrete time rescaling theorem.
 
-    The model says with which probability :math:`p_t` bin t has a spike, given all before. The interval that ends with a spike in bin k becomes
+    The model gives bin t a spike with probability :math:`p_t`, given all preceding bins. The interval that ends with a spike in bin k becomes
 
     .. math:: z = 1 - e^{-\xi}, \quad \xi = \sum_{t < k} q_t - \ln(1 - u (1 - e^{-q_k})), \quad q_t = -\ln(1 - p_t)
 
-    with the sum over the bins since the preceding spike and u a uniform random number, which puts the spike somewhere in its bin. If the model holds, z is
-    uniform. Counted bins (those whose condition ``by`` is known) are laid one after another: as the model gives each bin its probability, an interval may cross the
-    borders of trials; the first one begins with the first bin, and the last, which has no spike, is left out. Contexts of ``markov`` cross no border.
+    with the sum over the bins since the preceding spike and u a uniform random number, which places the spike within its bin. If the model holds, z is
+    uniform. Counted bins (those whose condition ``by`` is known) are concatenated. Intervals may cross the borders of trials, because the model gives
+    each bin its probability. The first interval begins with the first bin, and the last, which has no spike, is left out. Contexts of ``markov`` cross no border.
 
-    ``ks`` is the largest distance between the distribution of z and the uniform law (Kolmogorov, Smirnov). As its parameters were estimated from the same spikes, its law
-    is found by parametric bootstrap: the unit is drawn ``n_draws`` times from its model, the model is estimated again from each, and ``ks_p`` = (1 + number of draws with a
+    ``ks`` is the largest distance between the distribution of z and the uniform law (Kolmogorov, Smirnov). Because the parameters were estimated from the same spikes, the null
+    distribution of ``ks`` is found by parametric bootstrap: the unit is drawn ``n_draws`` times from its model, the model is estimated again from each draw, and ``ks_p`` = (1 + number of draws with a
     distance at least as large) / (1 + number of draws); draws without a spike are not counted. The smallest p is 1 / (1 + n_draws). With few spikes of a condition or
     context the test is conservative: 2.6 % (``markov``, all units) to 4 % instead of 5 % at a rate of 0.05 in 900 bins. ``ks_bound`` is the distance
-    that 5 % of draws exceed: what a QQ plot may stray from the diagonal. ``rescaled[0.05]``, ..., ``rescaled[0.95]`` are quantiles of z (linear between order
-    statistics): the QQ plot.
+    that 5 % of draws exceed: the width of the band around the diagonal of a QQ plot. ``rescaled[0.05]``, ..., ``rescaled[0.95]`` are quantiles of z (linear between order
+    statistics), for the QQ plot.
 
-    It costs about ``n_draws`` simulations: some 0.05 s for a unit of 10,000 bins. Select units (`Recording.select`) of large networks.
+    The cost is about that of ``n_draws`` simulations: some 0.05 s for a unit of 10,000 bins. Select units (`Recording.select`) of large networks.
 
     Parameters
     ----------
     recording
-        The recording that was fitted, or another one of the same units, of which the fitted parameters are then tested as if they had been estimated from it.
+        The recording that was fitted, or another one of the same units. The fitted parameters are then tested as if they had been estimated from it.
     fitted
-        What `fit` returned; also after a trip through CSV or Parquet.
+        Table that `fit` returned, also when read back from CSV or Parquet.
     model
         "rate", "label" or "markov".
     by
-        Column of trials that holds the conditions; None is the one that was fitted, or "label" where the table does not say.
+        Column of trials that holds the conditions; None for the one that was fitted, or "label" where the table does not name it.
     n_draws
         Number of draws, at least 19.
     seed
-        Seed; each unit has its own stream of random numbers.
+        Seed of all units; each unit has its own stream of random numbers.
     progress
         Whether to show a progress bar.
 
     Returns
     -------
     pandas.DataFrame
-        One row per unit: identity, ``n_intervals``, ``ks``, ``ks_bound``, ``ks_p``, quantiles, ``quality``. Units that are silent or saturated in counted bins, and units
-        without a chain (of ``markov``), are NaN.
+        One row per unit: identity, ``n_intervals``, ``ks``, ``ks_bound``, ``ks_p``, quantiles, ``quality``. Values are NaN for units that are silent or saturated in counted bins,
+        and under ``markov`` for units without a chain.
 
     Raises
     ------
     AnalysisError
-        If parameters, units or conditions are missing in the table.
+        If parameters, units or conditions are missing from the table.
 
     References
     ----------
@@ -127,7 +127,7 @@ def rescaled(
 
 
 def _counted(recording: Recording, by: str | None) -> Bool[np.ndarray, " bin"]:
-    """Whether the condition of each bin is known."""
+    """Return whether the condition of each bin is known."""
     if by is None:
         return np.ones(recording.n_bins, np.bool_)
     length = (recording.trials["stop_bin"] - recording.trials["start_bin"]).to_numpy(np.int64)
@@ -167,7 +167,7 @@ def _distances(
         numbers = stream.random(n_bins)
         draw(numbers, p, law.state, law.order, spikes)
         shares(spikes, law.state, law.order, counted, again)
-        # Where it was drawn, a number is uniform up to the probability: it says where in its bin the spike lies.
+        # Where a spike was drawn, its number is uniform up to the probability, and places the spike within its bin.
         n = rescale(spikes, again, law.state, law.order, counted, numbers, p, z)
         found.append(uniform_distance(z[:n]))
     distances = np.array(found)

@@ -1,4 +1,4 @@
-"""simulate: spikes of units that are nothing but a fitted model."""
+"""simulate: spikes drawn from a fitted model."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ def simulate(
     seed: int,
     by: str | None = None,
 ) -> Recording:
-    """Draw the spikes that units would have if they were no more than a fitted model, each unit by itself.
+    """Draw the spikes of each unit independently from its fitted model.
 
     ``"rate"``: every bin has a spike with probability ``rate_p``. ``"label"``: with ``label_p[c]`` where the condition of the trial is c, and ``rate_p``
-    where it is unknown. ``"markov"``: with ``markov_p...`` after the spikes that were drawn for the preceding bins of the stretch, and ``rate_p`` in its
-    first bins, which have no context; units without a chain (silent, saturated, a context never came) follow ``rate_p``, and the provenance counts them.
+    where it is unknown. ``"markov"``: with ``markov_p...`` given the spikes drawn for the preceding bins of the stretch, and ``rate_p`` in its
+    first bins, which have no context. Units without a chain (silent, saturated, or with a context that never occurred) follow ``rate_p``, and the provenance counts them.
 
     Bin t of a unit has a spike where the number t of its own stream of uniform numbers, NumPy's ``Generator(Philox)`` keyed by (seed, layer, unit), is below the
-    probability. So its bits depend on neither other units nor chunks, models share their numbers, and bins that are added at the end change none. Units
-    are independent: what they share beyond their tuning (noise correlation, the input) is not in the model.
+    probability. Its bits therefore do not depend on other units or on chunks, models share the same random numbers, and bins added at the end change no earlier bin. Units
+    are independent: what they share beyond their tuning (noise correlation, the input) is not part of the model.
 
     Parameters
     ----------
     fitted
-        What `fit` returned for a recording; also after a trip through CSV or Parquet.
+        Table that `fit` returned for a recording, also when read back from CSV or Parquet.
     like
-        Recording whose layers and trials, in their order, the simulation has; each of its units has a row in ``fitted``.
+        Recording whose layers and trials the simulation takes over, in the same order; each of its units needs a row in ``fitted``.
     n_bins
-        In place of ``like``: a number of bins, each a trial of no label; models "rate" and "markov".
+        In place of ``like``: a number of bins, each a trial without a label; for the models "rate" and "markov".
     model
         "rate", "label" or "markov".
     seed
         Seed of all units.
     by
-        Column of the trials that holds the conditions; None is the one that was fitted, or "label" where the table does not say.
+        Column of the trials that holds the conditions; None for the one that was fitted, or "label" where the table does not name it.
 
     Returns
     -------
     Recording
-        Its provenance is that of ``like``, and ``simulated`` (the model), ``simulated_seed``, ``simulated_from`` (SHA-256 of layers, units and parameters) and
-        ``simulated_by_rate`` (units without a chain).
+        Its provenance is that of ``like``, with ``simulated`` (the model), ``simulated_seed``, ``simulated_from`` (SHA-256 of layers, units and parameters) and
+        ``simulated_by_rate`` (units without a chain) added.
 
     Raises
     ------
     AnalysisError
-        If parameters, units or conditions are missing in the table, both or neither of ``like`` and ``n_bins`` are given, or rates are in Hz.
+        If parameters, units or conditions are missing from the table, if both or neither of ``like`` and ``n_bins`` are given, or if rates are in Hz.
 
     References
     ----------
@@ -102,7 +102,7 @@ def simulate(
 
 
 def _drawn(rows: pd.DataFrame, law: Law, recording: Recording, seed: int) -> np.ndarray:
-    """Draw chunk by chunk; packed bits, shape (pass, unit, byte)."""
+    """Draw spikes chunk by chunk; packed bits, shape (pass, unit, byte)."""
     keys, parts = unit_keys(rows, seed), []
     for units in _chunks(len(rows), recording.n_bins):
         streams = [_stream(int(key)) for key in keys[units]]
@@ -135,7 +135,7 @@ def _apart(
 def _chained(
     streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
 ) -> Bool[np.ndarray, "unit bin"]:
-    """Compare bin after bin, each after what was drawn for the bins before it."""
+    """Compare bin after bin, each given the spikes drawn for the bins before it."""
     # numba is loaded only where a chain is drawn.
     from ann2neo.models.kernels import draw
 
@@ -146,7 +146,7 @@ def _chained(
 
 
 def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
-    """Make an empty recording of the layers of the table, a trial a bin."""
+    """Make an empty recording of the layers of the table, with one bin per trial."""
     layers = []
     for name, rows in fitted.groupby("layer", sort=False):
         units = rows["unit"].to_numpy(np.int64)
@@ -162,7 +162,7 @@ def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
 
 
 def _sha256(rows: pd.DataFrame, law: Law) -> str:
-    """Hash who the units are and what they do."""
+    """Hash the identities and the parameters of the units."""
     hashed = hashlib.sha256("\n".join(rows["layer"].astype(str)).encode())
     hashed.update(rows["unit"].to_numpy("<i8").tobytes())
     hashed.update(np.ascontiguousarray(law.p, "<f8").tobytes())
@@ -175,7 +175,7 @@ def _check(fitted: Any, like: Any, n_bins: Any, model: Any, seed: Any) -> None:
         raise AnalysisError(
             f"like was {'not ' * (like is None)}given, n_bins={n_bins} and model={model!r}.",
             "Trials follow from exactly one of like and n_bins, and the model 'label' needs the conditions of trials.",
-            "Give a recording, or a number of bins for the models 'rate' and 'markov'.",
+            "Pass a recording, or a number of bins for the models 'rate' and 'markov'.",
         )
     check_whole("n_bins", 1 if n_bins is None else n_bins, 1)
     check_whole("seed", seed, 0)

@@ -1,4 +1,4 @@
-"""Transitions: how often each unit spiked after each context of preceding bins."""
+"""Transitions: counts of each unit's spikes after each context of preceding bins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Transitions:
     Parameters
     ----------
     spikes
-        Spikes after each context, shape (unit, context). The number of a context is that of its bins in binary, the oldest first.
+        Spikes after each context, shape (unit, context). The index of a context reads its bins as a binary number, the oldest first.
     size
         Bins after each context, shape (unit, context).
     first_spikes
@@ -45,7 +45,7 @@ class Transitions:
 def bins_with_context(
     stretch_edges: Int[np.ndarray, " edge"], counted: Bool[np.ndarray, " bin"], order: int
 ) -> Bool[np.ndarray, " bin"]:
-    """Whether each bin is counted and has as many bins before it in its stretch, shape (bin,).
+    """Return whether each bin is counted and has ``order`` bins before it in its stretch, shape (bin,).
 
     Examples
     --------
@@ -66,7 +66,7 @@ def count_transitions(
 ) -> Transitions:
     """Count spikes and bins after each context, and score inputs that were left out.
 
-    An input that is left out takes with it the transitions into its bins; the contexts of others stay as they were seen. Its first bins,
+    If an input is left out, the transitions into its bins are removed; the contexts of other inputs stay as observed. Its first bins,
     which have no context, are scored at the rate of the other inputs.
 
     Parameters
@@ -78,7 +78,7 @@ def count_transitions(
     counted
         Whether each bin is counted, shape (bin,).
     input_of_bin
-        Input of each bin, shape (bin,); None where every counted bin is one.
+        Input of each bin, shape (bin,); None where every counted bin is an input.
     order
         Number of bins of a context.
 
@@ -105,7 +105,7 @@ def count_transitions(
 
 
 def _blocks(n_units: int, numbers_each: int) -> Iterator[slice]:
-    """Cut units so that their counts take bounded memory; at least one block."""
+    """Split units into blocks whose counts take bounded memory; at least one block."""
     step = max(1, _NUMBERS_AT_ONCE // numbers_each)
     for first in range(0, max(n_units, 1), step):
         yield slice(first, first + step)
@@ -118,7 +118,7 @@ def _by_input(
     n_inputs: int,
     order: int,
 ) -> Int[np.ndarray, "unit input kind"]:
-    """Count bins by input, and by context and themselves."""
+    """Count bins by input, and by their context and their own bit."""
     counts = np.zeros((len(dense), n_inputs, 2 ** (order + 1)), np.int64)
     over_units(lambda first, last: count_joint(dense, within, inputs, order, first, last, counts), len(dense))
     return counts
@@ -131,7 +131,7 @@ def _of_block(
     *,
     one_each: bool,
 ) -> tuple[np.ndarray, ...]:
-    """Add up spikes and bins after each context, and score what is left out: an input, or a bin where that is all of an input."""
+    """Sum spikes and bins after each context, and score each left-out input, or each bin where an input is one bin."""
     found = by_input.sum(axis=1)
     spikes, size = found[:, 1::2], found[:, ::2] + found[:, 1::2]
     first_spikes, n_first = early.sum(axis=1), int(early_size.sum())
@@ -171,7 +171,7 @@ def _inputs_left_out(
 
 
 def log_likelihood_of(transitions: Transitions, n: np.ndarray, total: float) -> Float[np.ndarray, " unit"]:
-    """Log-likelihood of a chain whose bins without a context have the rate of all bins, shape (unit,).
+    """Return the log-likelihood of a chain whose bins without a context have the rate of all bins, shape (unit,).
 
     Parameters
     ----------
