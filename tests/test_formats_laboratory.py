@@ -124,7 +124,7 @@ def test_a_file_that_does_not_say_when_it_was_observed(tmp_path):
     with pytest.raises(FormatError, match="has no unit"):
         ann2neo.read_block(path, t_stop=10)
     whole = lean(tmp_path / "b.nwb", trains=[[1.0]], obs=[(0, 2)])
-    with pytest.raises(FormatError, match="obs_intervals of its units say"):
+    with pytest.raises(FormatError, match="obs_intervals of its units state"):
         ann2neo.read_block(whole, t_stop=10 * pq.s)
 
 
@@ -197,7 +197,7 @@ def test_our_own_files_are_recordings(tmp_path):
     recording = ann2neo.from_array(np.random.default_rng(0).random((40, 3)) < 0.4, labels=np.arange(40) % 2)
     ann2neo.save(recording, tmp_path / "a.nwb")
     assert ann2neo.from_block(ann2neo.read_block(tmp_path / "a.nwb")).identical(recording)
-    with pytest.raises(FormatError, match="says it all itself"):
+    with pytest.raises(FormatError, match="states all of this itself"):
         ann2neo.read_block(tmp_path / "a.nwb", t_stop=3 * pq.s)
 
 

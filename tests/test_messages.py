@@ -144,7 +144,7 @@ CASES = {
     "ann2neo.save(recording, 'a' * 300 + '.mat')": ("FormatError", "304 letters", "another name"),
     "ann2neo.check(None)": ("FormatError", "type NoneType", "such as"),
     "ann2neo.check('folder')": ("FormatError", "there is no file", "Check the name"),
-    "ann2neo.check('.')": ("FormatError", "no recording, table or bundle", ".zarr"),
+    "ann2neo.check('.')": ("FormatError", "not a recording, table or bundle", ".zarr"),
     "ann2neo.read_table(None)": ("FormatError", "type NoneType", "table.csv"),
     "ann2neo.write_table(table, None)": ("FormatError", "type NoneType", "table.csv"),
     "ann2neo.share(None, 'bundle')": ("FormatError", "type NoneType", "such as"),

@@ -1,4 +1,4 @@
-"""Recordings in files; the suffix of a name says in which format."""
+"""Recordings in files; the suffix of the name selects the format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ann2neo.atomic import check_target
 from ann2neo.errors import FormatError, suggestion
 from ann2neo.recording import Recording, as_recording
 
-# Loaded when first used: a file format brings a large library along.
+# Loaded when first used, because a file format needs a large library.
 _HOME = {
     ".zarr": "ann2neo.store",
     ".nwb": "ann2neo.formats.nwb",
@@ -26,9 +26,9 @@ SUFFIXES = tuple(_HOME)
 def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = False, images: Any = None) -> None:
     """Write a recording to a file.
 
-    The file appears under its name when it is complete, and not at all if writing fails.
+    The file appears under its name only when it is complete; if writing fails, it does not appear.
 
-    Images of the inputs can go into an NWB file, to be looked at beside the spikes; `load` passes over them. pynwb reads them back::
+    An NWB file can hold images of the inputs, to view them alongside the spikes; `load` ignores them. pynwb reads them back::
 
         nwbfile = pynwb.NWBHDF5IO("rec.nwb", "r").read()
         images = nwbfile.stimulus_template["images"]
@@ -37,28 +37,28 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     Parameters
     ----------
     recording
-        What was recorded; a selection or an arrangement is stored as it is shown.
+        A recording; a selection or an arrangement is stored as it is shown.
     path
-        Name of the file: ``.zarr`` (packed bits, for anything large), ``.nwb`` (to share), ``.nix`` (neo objects with their annotations, for
-        hundreds of units) or ``.mat`` (the same as structs of MATLAB, for thousands).
+        Name of the file: ``.zarr`` (packed bits, for large recordings), ``.nwb`` (to share), ``.nix`` (neo objects with their annotations, for
+        hundreds of units) or ``.mat`` (the same as MATLAB structs, for thousands).
     overwrite
         Whether an existing file may be replaced.
     images
-        The inputs as images, for ``.nwb`` only: image ``i`` is that of the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width,
-        channel) with 1, 3 or 4 channels, uint8 or floating point from 0 to 1. Those that were presented are stored, at most 1,000. None for no images.
+        The inputs as images, for ``.nwb`` only: image ``i`` belongs to the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width,
+        channel) with 1, 3 or 4 channels, uint8 or floating point from 0 to 1. Only images of presented inputs are stored, at most 1,000. None to store no images.
 
     Raises
     ------
     FormatError
-        If the suffix is unknown, the file cannot be written, or its format takes no images.
+        If the suffix is unknown, the file cannot be written, or its format cannot hold images.
     RecordingError
-        If it is no recording.
+        If ``recording`` is not a recording.
     InputsError
-        If these are no images, some are missing, or there are more than 1,000.
+        If ``images`` are not images, some are missing, or there are more than 1,000.
     OutputExists
-        If there is such a file and it may not be replaced.
+        If the file exists and may not be replaced.
     AnnotationError
-        If the provenance or the trials hold something that the file would lose.
+        If the provenance or the trials hold something that the file cannot keep.
 
     Examples
     --------
@@ -83,12 +83,12 @@ def load(path: str | PathLike[str]) -> Recording:
     Parameters
     ----------
     path
-        Name of the file. Of a ``.zarr`` store only what is looked at is read, when it is looked at.
+        Name of the file. A ``.zarr`` store is read lazily: only the parts that are used, when they are used.
 
     Raises
     ------
     FormatError
-        If the file is missing, foreign, truncated or of a newer ann2neo, or its suffix unknown.
+        If the file is missing, truncated, not written by ann2neo or written by a newer ann2neo, or if its suffix is unknown.
     """
     home = _home(path_of(path))
     if not Path(path).exists():
@@ -98,14 +98,14 @@ def load(path: str | PathLike[str]) -> Recording:
 
 
 def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
-    """Refuse an output that `save` would refuse, before long work begins.
+    """Check before long work begins that `save` can write this output.
 
     Raises
     ------
     FormatError
         If the suffix is unknown or the folder does not exist.
     OutputExists
-        If there is such a file and it may not be replaced.
+        If the file exists and may not be replaced.
     """
     _home(path_of(path))
     marker = None
@@ -115,24 +115,24 @@ def check_output(path: str | PathLike[str], *, overwrite: bool = False) -> None:
 
 
 def check_takes_images(path: str | PathLike[str], images: Any) -> None:
-    """Refuse images for a format that does not hold any.
+    """Check that the format of a file can hold images, if there are any.
 
     Raises
     ------
     FormatError
-        If there are images and the file is no NWB.
+        If there are images and the file is not NWB.
     """
     if images is not None and path_of(path).suffix != ".nwb":
         raise FormatError(f"{path} cannot hold images.", "Nothing was written.", "Save as .nwb, or leave out images=.")
 
 
 def path_of(given: Any) -> Path:
-    """Take the name of a file.
+    """Return the name of a file as a Path.
 
     Raises
     ------
     FormatError
-        If it is none.
+        If ``given`` is not a name of a file.
 
     Examples
     --------
@@ -141,13 +141,13 @@ def path_of(given: Any) -> Path:
     """
     if not isinstance(given, str | PathLike):
         raise FormatError(
-            f"an object of type {type(given).__name__} is no name of a file.",
+            f"an object of type {type(given).__name__} is not a name of a file.",
             "Nothing was read or written.",
-            'Give a name such as "rec.nwb"; the recording comes first: save(recording, "rec.nwb").',
+            'Pass a name such as "rec.nwb"; the recording comes first: save(recording, "rec.nwb").',
         )
     if "\0" in os.fspath(given) or len(os.fsencode(Path(given).name)) > 255:
         raise FormatError(
-            f"a name of {len(Path(given).name)} letters, or with a null character, is no name of a file.",
+            f"a name of {len(Path(given).name)} letters, or with a null character, is not a valid file name.",
             "Nothing was read or written.",
             "Use another name.",
         )
@@ -158,7 +158,7 @@ def _home(path: Path) -> ModuleType:
     if path.suffix not in _HOME:
         raise FormatError(
             f"{path.name!r} has the suffix {path.suffix!r}.",
-            "The suffix says in which format a recording is.",
-            f"Use one of {', '.join(_HOME)}. Foreign files are opened by neo and given to `ann2neo.analyze`.",
+            "The suffix selects the format of a recording.",
+            f"Use one of {', '.join(_HOME)}. Open other files with neo and pass the result to `ann2neo.analyze`.",
         )
     return importlib.import_module(_HOME[path.suffix])

@@ -1,4 +1,4 @@
-"""Damage: whether a recording, a table or a bundle is as it was written."""
+"""Damage: checks that a recording, a table or a bundle is as it was written."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from ann2neo.tables import SUFFIXES as TABLE_SUFFIXES
 from ann2neo.tables import read_table
 
 SUMS = "SHA256SUMS"
-# Names of files that are no UTF-8 keep their bytes, by which sha256sum finds them.
+# File names that are not UTF-8 keep their bytes, by which sha256sum finds them.
 AS_NAMED: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def check(path: str | PathLike[str]) -> list[str]:
-    """Compare every byte of what ann2neo wrote with its check sums, and name the parts that were compared.
+    """Compare every byte that ann2neo wrote with its check sums, and return the names of the parts that were compared.
 
-    Reading does the same for whatever it reads; this reads everything, and names all that is damaged instead of what was met first.
+    Reading compares the parts that it reads. This function reads everything, and names all damaged parts instead of the first one.
 
     Parameters
     ----------
     path
-        A recording (``.zarr``, also while it grows, ``.nwb``, ``.nix``, ``.mat``), a table (``.csv`` with what lies beside it, ``.parquet``), or a folder that
+        A recording (``.zarr``, also while it grows, ``.nwb``, ``.nix``, ``.mat``), a table (``.csv`` with the file next to it, ``.parquet``), or a folder that
         `ann2neo.share`, `ann2neo analyze`, `compare` or `demo` made.
 
     Returns
     -------
     list of str
-        Parts that are as they were written. Empty, with a warning, for a file that carries no check sums.
+        Parts that are as they were written. Empty, with a warning, for a file without check sums.
 
     Raises
     ------
     FormatError
-        If something is damaged, missing, or was changed after it was written; or if it is no file of ann2neo.
+        If something is damaged, missing, or was changed after it was written, or if ann2neo did not write the file.
 
     Examples
     --------
@@ -63,25 +63,25 @@ def check(path: str | PathLike[str]) -> list[str]:
     if listed := signed_files(path):
         return _compared(path, listed, SIGNATURE)
     raise FormatError(
-        f"{path} is no recording, table or bundle of ann2neo.",
+        f"{path} is not a recording, table or bundle of ann2neo.",
         "It has no check sums.",
-        f"Give a file that ends in {', '.join((*SUFFIXES, *TABLE_SUFFIXES))}, or a folder that ann2neo made.",
+        f"Pass a file that ends in {', '.join((*SUFFIXES, *TABLE_SUFFIXES))}, or a folder that ann2neo made.",
     )
 
 
 def _check_recording(path: Path) -> list[str]:
     sealed = path.suffix != ".mat" and check_seal(path)
-    # Reading compares the content.
+    # Loading compares the content.
     return (["all bytes"] if sealed else []) + list(content_of(load(path)))
 
 
 def _check_bundle(folder: Path) -> list[str]:
-    """Compare the files of a folder with its list of SHA-256, and find files that the list does not know."""
+    """Compare the files of a folder with its list of SHA-256, and find files that are not in the list."""
     try:
         lines = (folder / SUMS).read_text(**AS_NAMED).splitlines()
         listed = {name: known for known, _, name in (line.partition("  ") for line in lines)}
     except ValueError as error:
-        raise damaged(folder / SUMS, ["it is no list of check sums"]) from error
+        raise damaged(folder / SUMS, ["it is not a list of check sums"]) from error
     return _compared(folder, listed, SUMS)
 
 

@@ -1,4 +1,4 @@
-"""What a file of HDF5 may ask of a reader: no other files, and no more memory than its contents fill."""
+"""Safety of HDF5 files: they may not refer to other files, or claim more memory than their contents fill."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import h5py
 
 from ann2neo.errors import FormatError
 
-# No filter of ours compresses better: deflate reaches 1,032 at most.
+# The filters that ann2neo uses do not compress better: deflate reaches 1,032 at most.
 MOST_COMPRESSION = 1100
 SMALL_BYTES = 1 << 20
 
 
 def check_storage(file: Any, place: str, path: Path) -> None:
-    """Refuse a group in which something lies in another file, or claims to be much larger than it is.
+    """Check that nothing in a group lies in another file, or claims to be much larger than it is.
 
     Raises
     ------
     FormatError
-        If there is a link out of the file, external or virtual storage, or a size that nothing on the disk fills.
+        If there is a link out of the file, external or virtual storage, or a declared size far beyond the stored bytes.
     """
     group = file[place]
     if not isinstance(group, h5py.Group):
-        raise _refused(path, place, "is no group")
+        raise _refused(path, place, "is not a group")
     for name in group:
         inside = f"{place.rstrip('/')}/{name}"
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -38,19 +38,19 @@ def check_storage(file: Any, place: str, path: Path) -> None:
 
 
 def check_memory(n_bytes: int, path: Path) -> None:
-    """Refuse what does not fit into the memory of this machine, before room is made.
+    """Check that data fit into the memory of this machine, before memory is allocated.
 
     Raises
     ------
     FormatError
-        If it does not.
+        If they do not.
     """
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else n_bytes
     if n_bytes > there:
         raise FormatError(
             f"{path} names units and bins whose bits take {n_bytes / 1e9:.1f} GB; this machine has {there / 1e9:.1f} GB.",
             "They do not fit into memory, or the file is damaged.",
-            "Save the recording as .zarr, of which only what is looked at is read, or use a machine with more memory.",
+            "Save the recording as .zarr, which is read lazily, or use a machine with more memory.",
         )
 
 
@@ -67,6 +67,6 @@ def _check_dataset(dataset: Any, place: str, path: Path) -> None:
 def _refused(path: Path, place: str, what: str) -> FormatError:
     return FormatError(
         f"{place} in {path} {what}.",
-        "ann2neo writes no such file, and what it would show may be anything.",
-        "Get the file again from a source that you trust, or record anew.",
+        "ann2neo does not write such files, and the contents cannot be trusted.",
+        "Get the file again from a source that you trust, or record again.",
     )

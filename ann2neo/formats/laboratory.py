@@ -33,27 +33,27 @@ def read_block(
     """Read a file of any laboratory as a neo Block, ready for `analyze` and `ann2neo.population`.
 
     NWB is read by pynwb: units with their names, ids, ``obs_intervals`` and all columns with one value per unit as annotations, every table of intervals as an
-    Epoch with its columns in their types. Text is read line by line. Every other format is read by neo. A recording of ours becomes the Block that
-    `to_block` gives. Pickles are not opened: they run whatever code they hold.
+    Epoch with its columns in their types. Text is read line by line. Every other format is read by neo. A recording of ann2neo becomes the Block that
+    `to_block` returns. Pickles are not opened, because opening a pickle runs the code in it.
 
     Parameters
     ----------
     path
         Name of the file.
     time_unit
-        Unit of the times in a text, such as "ms"; also that of plain numbers in ``t_start`` and ``t_stop``.
+        Unit of the times in a text file, such as "ms"; also of plain numbers in ``t_start`` and ``t_stop``.
     t_start, t_stop
-        When observation began and ended, for files that do not say it: text (which begins at 0 unless it is said), NWB without ``obs_intervals``, formats whose
-        reader takes the last spike for the end.
+        Begin and end of observation, for files that do not state them: text (which begins at 0 by default), NWB without ``obs_intervals``, and formats whose
+        reader uses the last spike as the end.
     columns
-        What the columns of a text are: "trains" (a line per unit), "time", "unit,time" or "time,unit".
+        Meaning of the columns of a text file: "trains" (a line per unit), "time", "unit,time" or "time,unit".
     block
-        Number of the Block where the file holds several.
+        Number of the Block where the file holds several, from 0.
 
     Raises
     ------
     FormatError
-        If the file is missing, damaged, a pickle, holds no spike trains, or does not say what is not given either.
+        If the file is missing, damaged or a pickle, holds no spike trains, or leaves out something that is not given as an argument either.
 
     Examples
     --------
@@ -76,24 +76,24 @@ def read_block(
         raise FormatError(
             f"{path} holds {len(found)} Blocks ({', '.join(repr(one.name) for one in found[:5])}).",
             "It is unclear which is meant.",
-            f"Give block= a number from 0 to {len(found) - 1}.",
+            f"Set block= to a number from 0 to {len(found) - 1}.",
         )
     if not 0 <= (block or 0) < len(found):
         raise FormatError(
             f"{path} holds {len(found)} Blocks, and block={block} was given.",
-            "There is no such Block.",
+            "This Block does not exist.",
             "Count from 0.",
         )
     return found[block or 0]
 
 
 def read_spikes(path: Path, said: Observation | None = None) -> Recording | list[Any]:
-    """Read our recordings as such, and anything else as a list of Blocks; but no pickle, which runs whatever code it holds.
+    """Read recordings of ann2neo as such, and all other files as a list of Blocks. Pickles are refused, because opening one runs the code in it.
 
     Raises
     ------
     FormatError
-        If the file is missing, damaged, a pickle, or of no format in which spike trains are found.
+        If the file is missing, damaged or a pickle, or if no reader finds spike trains in it.
     """
     said = Observation() if said is None else said
     check_path(path)
@@ -105,7 +105,7 @@ def read_spikes(path: Path, said: Observation | None = None) -> Recording | list
         except ForeignFile:
             pass
         else:
-            said.refuse(path, "it is a recording of ann2neo, which says it all itself")
+            said.refuse(path, "it is a recording of ann2neo, which states all of this itself")
             return found
     if _is_nwb(path):
         from ann2neo.formats.laboratory_nwb import read_nwb
@@ -121,18 +121,18 @@ def read_spikes(path: Path, said: Observation | None = None) -> Recording | list
 
 
 def check_path(path: Path) -> None:
-    """Refuse an address, a file that is not there, and a pickle.
+    """Check that a path is a file that exists, and neither an address nor a pickle.
 
     Raises
     ------
     FormatError
-        If it is one of these.
+        If it is not.
     """
     if str(path).startswith(ADDRESSES):
         raise FormatError(
             f"{str(path).replace(':/', '://', 1).replace(':///', '://', 1)} is an address.",
             "Files are read from disks; nothing is downloaded.",
-            "Download it first (for DANDI: `dandi download ADDRESS`), and give the name of the file.",
+            "Download it first (for DANDI: `dandi download ADDRESS`), and pass the name of the file.",
         )
     if not path.exists():
         near = suggestion(path.name, (other.name for other in path.absolute().parent.glob("*")))
@@ -140,13 +140,13 @@ def check_path(path: Path) -> None:
     if path.suffix.lower() in PICKLES:
         raise FormatError(
             f"{path} is a pickle.",
-            "To open it would run whatever code it holds.",
-            "If you trust it, read it with `neo.io.PickleIO` yourself and give the Blocks to `ann2neo.analyze`.",
+            "Opening it would run the code in it.",
+            "If you trust it, read it with `neo.io.PickleIO` yourself and pass the Blocks to `ann2neo.analyze`.",
         )
 
 
 def _is_nwb(path: Path) -> bool:
-    """Whether it is an NWB file, whatever its suffix."""
+    """Return whether a file is NWB, whatever its suffix."""
     import h5py
 
     if path.suffix.lower() == ".nwb":
@@ -158,7 +158,7 @@ def _is_nwb(path: Path) -> bool:
 
 
 def _check_mat(path: Path) -> None:
-    """Refuse a MAT file without a Block, and say what it holds: names of variables are anybody's own."""
+    """Refuse a MAT file without a Block, and list its variables, because their names follow no standard."""
     import h5py
     import scipy.io
 
@@ -176,7 +176,7 @@ def _check_mat(path: Path) -> None:
             how, version = "scipy.io.loadmat(path)", "of MATLAB"
             if any(name.split(" ")[0] == "block" for name in known):
                 return
-    # scipy and h5py fail on damaged files in many ways, each of which means the same.
+    # scipy and h5py raise many kinds of exception on damaged files; all mean the same.
     except Exception as error:
         raise FormatError(
             f"{path} cannot be read as MAT ({type(error).__name__}: {str(error)[:100]}).",
@@ -185,13 +185,13 @@ def _check_mat(path: Path) -> None:
         ) from error
     raise FormatError(
         f"{path} is a MAT file {version} with the variables {', '.join(known[:8]) or 'none'}, and no neo Block.",
-        "Which of them are spike times, in which unit, and how long was observed, only its laboratory knows.",
-        f'Read it with {how} and give analyze a dict: {{"unit 1": times * pq.s, ..., "t_stop": 600 * pq.s}}.',
+        "The file does not state which of them are spike times, in which unit, or how long was observed.",
+        f'Read it with {how} and pass analyze a dict: {{"unit 1": times * pq.s, ..., "t_stop": 600 * pq.s}}.',
     )
 
 
 def _through_neo(path: Path) -> list[Any]:
-    """Try the formats that neo proposes until one gives spike trains."""
+    """Try the formats that neo proposes until one returns spike trains."""
     import neo
 
     tried = []
@@ -202,7 +202,7 @@ def _through_neo(path: Path) -> list[Any]:
                 blocks = [block for block in _open(candidate, path).read() or [] if block is not None]
             if any(segment.spiketrains for block in blocks for segment in block.segments):
                 return blocks
-        # An IO may fail on another's file with any exception at all; what was tried is told at the end.
+        # An IO may raise any exception on a file of another format; the message at the end lists what was tried.
         except Exception as error:
             tried.append(f"{candidate.__name__} ({type(error).__name__}: {str(error)[:80]})")
             continue
@@ -210,7 +210,7 @@ def _through_neo(path: Path) -> list[Any]:
     raise FormatError(
         f"neo {neo.__version__} finds no spike trains in {path} (tried: {'; '.join(tried) or 'no format has this suffix'}).",
         "There is nothing to analyze.",
-        "Convert it to NWB or NIX, or read it yourself and give `ann2neo.analyze` neo.SpikeTrains.",
+        "Convert it to NWB or NIX, or read it yourself and pass neo.SpikeTrains to `ann2neo.analyze`.",
     )
 
 
@@ -224,7 +224,7 @@ def _candidates(path: Path) -> list[type]:
 
 
 def _open(io: type, path: Path) -> Any:
-    """Open read-only where an IO knows of modes."""
+    """Open read-only where an IO has modes."""
     try:
         return io(str(path), mode="ro")
     except TypeError:
@@ -232,7 +232,7 @@ def _open(io: type, path: Path) -> Any:
 
 
 def _with_borders(block: Any, path: Path, said: Observation) -> Any:
-    """Set begin and end of observation where the caller says them; else warn where a reader took the last spike for the end."""
+    """Set begin and end of observation where the caller gives them; otherwise warn where a reader used the last spike as the end."""
     start, stop = said.borders_s(path)
     for segment in block.segments:
         trains = list(segment.spiketrains)
@@ -240,8 +240,8 @@ def _with_borders(block: Any, path: Path, said: Observation) -> Any:
             segment.spiketrains[:] = [_moved(train, start, stop, path) for train in trains]
         elif _ends_with_spikes(trains):
             text = (
-                f"{path.name}: observation seems to end with the last spike ({trains[0].t_stop}), which is what readers take where a format does not say it.\n"
-                "Rates are too high if it lasted longer.\nSay it with t_stop (--t-stop) if you know better."
+                f"{path.name}: observation seems to end with the last spike ({trains[0].t_stop}), which readers use where a format does not state the end.\n"
+                "Rates are too high if it lasted longer.\nSet t_stop (--t-stop) if you know the end."
             )
             warnings.warn(Ann2NeoWarning(text), stacklevel=4)
     return block
@@ -265,7 +265,7 @@ def _moved(train: Any, start: float | None, stop: float | None, path: Path) -> A
         raise FormatError(
             f"train {train.name!r} of {path} has spikes outside {a} to {b}.",
             "Begin or end is wrong.",
-            "Give the right t_start and t_stop.",
+            "Correct t_start and t_stop.",
         ) from error
     moved.annotations, moved.name = dict(train.annotations), train.name
     return moved

@@ -1,4 +1,4 @@
-"""NWB files of any laboratory, as pynwb reads them: units with all that is known of them, every table of intervals as an Epoch."""
+"""NWB files of any laboratory, read by pynwb: units with all their columns, and every table of intervals as an Epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ann2neo.errors import AnalysisError, Ann2NeoWarning, FormatError
 from ann2neo.formats.observation import Observation
 from ann2neo.trains.observed import OBS_INTERVALS, join_intervals
 
-# Columns of units that are no property of the unit, or are read by themselves.
+# Columns of units that are not properties of the unit, or are read separately.
 NOT_SCALAR = (
     "spike_times",
     OBS_INTERVALS,
@@ -37,8 +37,8 @@ SESSION = ("identifier", "session_id", "lab", "institution", "session_descriptio
 def read_nwb(path: Path, observation: Observation) -> neo.Block:
     """Read the units and intervals of an NWB file as a Block of one Segment.
 
-    A unit has its ``id`` and every column with one value per unit as annotations, with the name of its electrode group and its ``area``. When it was
-    observed is what ``obs_intervals`` says; where the file does not, it is what the caller says, else the time from the first to the last thing in the file,
+    The annotations of a unit are its ``id``, every column with one value per unit, the name of its electrode group and its ``area``. Its observed time
+    is read from ``obs_intervals``. Where the file has none, it is what the caller gives, or else the time from the first to the last event in the file,
     with a warning. An Epoch has the columns of its table, in their types; those with several values per row are annotations of the Epoch.
 
     Raises
@@ -49,7 +49,7 @@ def read_nwb(path: Path, observation: Observation) -> neo.Block:
     _check_version(path)
     opened: Any = pynwb.NWBHDF5IO
     try:
-        # Files of older versions of the standard are read with warnings that help nobody here.
+        # Reading files of older versions of the standard gives warnings that are of no use here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with opened(str(path), "r", load_namespaces=True) as io:
@@ -58,12 +58,12 @@ def read_nwb(path: Path, observation: Observation) -> neo.Block:
         raise
     except AnalysisError as error:
         raise FormatError(f"{path}: {error}") from error
-    # pynwb and hdmf fail on unusual files with any exception at all.
+    # pynwb and hdmf may raise any exception on unusual files.
     except Exception as error:
         raise FormatError(
             f"pynwb {pynwb.__version__} cannot read {path} ({type(error).__name__}: {str(error)[:200]}).",
             "It is damaged, or needs an extension that is not installed.",
-            "Install the extension that the file names, or read it with a tool of its own and give `ann2neo.analyze` neo.SpikeTrains.",
+            "Install the extension that the file names, or read it with another tool and pass neo.SpikeTrains to `ann2neo.analyze`.",
         ) from error
     for remark in remarks:
         warnings.warn(Ann2NeoWarning(remark), stacklevel=4)
@@ -80,20 +80,20 @@ def _check_version(path: Path) -> None:
     except (OSError, KeyError) as error:
         raise FormatError(
             f"{path} cannot be opened as NWB ({error}).",
-            "It is no HDF5 file, or it is truncated.",
+            "It is not an HDF5 file, or it is truncated.",
             "Get the file again.",
         ) from error
     text = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
     if text.removeprefix("NWB-").startswith(("0.", "1.")):
         raise FormatError(
             f"{path} is of version {text!r} of NWB, which pynwb does not read.",
-            "Its spike times lie elsewhere than in files of version 2.",
-            "Ask the archive for a file of version 2, or read it with h5py and give `ann2neo.analyze` neo.SpikeTrains.",
+            "Its spike times are stored in another place than in files of version 2.",
+            "Ask the archive for a file of version 2, or read it with h5py and pass neo.SpikeTrains to `ann2neo.analyze`.",
         )
 
 
 def _block(file: Any, path: Path, observation: Observation) -> tuple[neo.Block, list[str]]:
-    """Make a Block, and list what its reader should be told."""
+    """Make a Block, and list the warnings for its reader."""
     trains, remarks = _trains(file, path, observation)
     block = neo.Block(
         name=file.session_id or file.identifier,
@@ -108,7 +108,7 @@ def _block(file: Any, path: Path, observation: Observation) -> tuple[neo.Block, 
     block.segments.append(segment)
     if file.invalid_times is not None and len(file.invalid_times):
         remarks.append(
-            f"{path.name} names {len(file.invalid_times)} invalid times.\nThey are an Epoch, and count as observed unless obs_intervals leave them out."
+            f"{path.name} lists {len(file.invalid_times)} invalid times.\nThey become an Epoch, and count as observed unless obs_intervals leave them out."
         )
     return block, remarks
 
@@ -122,7 +122,7 @@ def _facts(file: Any) -> dict[str, Any]:
 
 
 def _tables(file: Any) -> Iterator[Any]:
-    """Go through all tables of intervals, trials first."""
+    """Iterate over all tables of intervals, trials first."""
     special = [table for table in (file.trials, file.epochs, file.invalid_times) if table is not None]
     others = [table for table in (file.intervals or {}).values() if all(table is not one for one in special)]
     yield from (table for table in (*special, *others) if all(name in table.colnames for name in BORDERS))
@@ -153,7 +153,7 @@ def _columns(table: Any) -> list[str]:
 
 
 def _labels(columns: dict[str, Any], ragged: dict[str, Any], n: int) -> np.ndarray:
-    """Label intervals as neo and viziphant show them: with the column called label, else with their tags."""
+    """Return labels of intervals as neo and viziphant show them: the column called label, else the tags."""
     for name in ("label", "tags"):
         if name in columns:
             return np.array([str(value) for value in columns[name].tolist()], dtype="U")
@@ -163,9 +163,9 @@ def _labels(columns: dict[str, Any], ragged: dict[str, Any], n: int) -> np.ndarr
 
 
 def _values(table: Any, name: str) -> Any:
-    """Read a column: an array of one value per row in its own type, a list of lists where rows have several, None for what is neither.
+    """Read a column: an array of one value per row in its own type, a list of lists where rows have several, None for other data.
 
-    Rows that all have exactly one value in a column that allows several are a plain column.
+    If all rows have exactly one value in a column that allows several, it is read as a plain column.
     """
     column = table[name]
     if isinstance(column, DynamicTableRegion) or isinstance(getattr(column, "target", None), DynamicTableRegion):
@@ -188,7 +188,7 @@ def _values(table: Any, name: str) -> Any:
 
 
 def _plain(values: Any) -> np.ndarray | None:
-    """Make a column of numbers, truth values or text; None where values are references, arrays or tables."""
+    """Convert values to a column of numbers, truth values or text; None where they are references, arrays or tables."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.names is not None:
         return None
@@ -226,8 +226,8 @@ def _train(times: np.ndarray, observed: Float[np.ndarray, "piece two"], known: d
     if outside.any():
         raise FormatError(
             f"{known['name']!r} has {int(outside.sum())} of {times.size} spikes outside its observed time ({first:g} to {last:g} s).",
-            "Either its spikes or its obs_intervals are wrong, and so would be rates.",
-            "Mend the file (obs_intervals), or give the right t_start and t_stop where it has none.",
+            "Either its spikes or its obs_intervals are wrong, and rates would be wrong too.",
+            "Correct obs_intervals in the file, or pass the right t_start and t_stop where it has none.",
         )
     borders = pq.Quantity(np.array([first, last]), pq.s)
     train = neo.SpikeTrain(pq.Quantity(times, pq.s), t_start=borders[0], t_stop=borders[1], name=known["name"])
@@ -240,7 +240,7 @@ def _train(times: np.ndarray, observed: Float[np.ndarray, "piece two"], known: d
 def _observed(
     file: Any, path: Path, times: np.ndarray, observation: Observation
 ) -> tuple[list[Float[np.ndarray, "_ two"]], list[str]]:
-    """Say when each unit was observed, in seconds, and what is to be told of it."""
+    """Find the observed time of each unit, in seconds, and the warnings about it."""
     units = file.units
     given: list[np.ndarray] = [np.empty((0, 2))] * len(units)
     if OBS_INTERVALS in units.colnames:
@@ -249,7 +249,7 @@ def _observed(
         given = [join_intervals(part, f"unit {row} of {path}") for row, part in enumerate(parts)]
     unsaid = sum(len(part) == 0 for part in given)
     if not unsaid:
-        observation.refuse(path, "obs_intervals of its units say when they were observed")
+        observation.refuse(path, "obs_intervals of its units state when they were observed")
         return given, []
     borders, remarks = _extent(file, path, times, unsaid, observation)
     return [part if len(part) else borders for part in given], remarks
@@ -258,29 +258,29 @@ def _observed(
 def _extent(
     file: Any, path: Path, times: np.ndarray, n_units: int, observation: Observation
 ) -> tuple[Float[np.ndarray, "one two"], list[str]]:
-    """Take for observed what the caller says, else the time that the file covers."""
+    """Return the observed time that the caller gives, else the time that the file covers."""
     start, stop = observation.borders_s(path)
     first, last = _covered(file, times)
     remarks: list[str] = []
     if start is None or stop is None:
         text = (
             f"{path.name} does not say when {n_units} of {len(file.units)} units were observed (no obs_intervals).\n"
-            f"It is taken to be {first if start is None else start:g} to {last if stop is None else stop:g} s, from the first to the last thing in the file: "
-            "rates and counts depend on it.\nSay it with t_start and t_stop (--t-start, --t-stop) if you know better."
+            f"The observed time is assumed to be {first if start is None else start:g} to {last if stop is None else stop:g} s, from the first to the last event in the file: "
+            "rates and counts depend on it.\nSet t_start and t_stop (--t-start, --t-stop) if you know them."
         )
         remarks = [text]
     found = np.array([[first if start is None else start, last if stop is None else stop]])
     if not found[0, 1] > found[0, 0]:
         raise FormatError(
             f"{path} covers no time ({found[0, 0]:g} to {found[0, 1]:g} s).",
-            "Rates have no duration.",
-            "Give t_start and t_stop.",
+            "Rates cannot be computed without a duration.",
+            "Set t_start and t_stop.",
         )
     return found, remarks
 
 
 def _covered(file: Any, times: np.ndarray) -> tuple[float, float]:
-    """Say when the first and the last thing with a time happened: spikes, intervals, samples of any series."""
+    """Return the times of the first and the last event: spikes, intervals, samples of any series."""
     moments = [times]
     moments += [np.asarray(table[name].data[:], np.float64) for table in _tables(file) for name in BORDERS]
     templates = {id(one) for one in (file.stimulus_template or {}).values()}
@@ -302,7 +302,7 @@ def _span(series: Any) -> list[float]:
 
 
 def _described(units: Any) -> list[dict[str, Any]]:
-    """Collect what is known of each unit: its name, its id, every column with one value per unit, electrode group and area."""
+    """Collect the properties of each unit: its name, its id, every column with one value per unit, electrode group and area."""
     ids = [int(one) for one in units.id[:]]
     columns = {name: _values(units, name) for name in units.colnames if name not in NOT_SCALAR}
     scalar = {name: values.tolist() for name, values in columns.items() if isinstance(values, np.ndarray)}
@@ -323,7 +323,7 @@ def _are_names(values: list[Any]) -> bool:
 
 
 def _electrodes(units: Any) -> dict[str, list[str]]:
-    """Name each unit's electrode group and the area in which it lies, by its group or by its electrodes."""
+    """Return each unit's electrode group and its area, from the group or from its electrodes."""
     found: dict[str, list[str]] = {}
     if "electrode_group" in units.colnames:
         groups = list(units["electrode_group"].data[:])

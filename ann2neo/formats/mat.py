@@ -1,8 +1,8 @@
-"""MAT: neo's objects as MATLAB structs, for who works in MATLAB. ``block.segments{1}.spiketrains{3}.times`` are the times of a unit in milliseconds.
+"""MAT: neo's objects as MATLAB structs, for work in MATLAB. ``block.segments{1}.spiketrains{3}.times`` are the times of a unit in milliseconds.
 
-neo writes the file (``neo.io.NeoMatlabIO`` reads it too), and its writer leaves out the columns of the trials, changes types and pads strings. So the columns are
-annotations of the Epoch besides, as far as MATLAB takes their names for names of fields, and everything stands once more, exactly, as text in the annotation
-``recording_json`` of the Block: `load` reads that and the spike times.
+neo writes the file (``neo.io.NeoMatlabIO`` reads it too). Its writer leaves out the columns of the trials, changes types and pads strings. The columns are therefore
+also annotations of the Epoch, where MATLAB accepts their names as names of fields. In addition everything is stored exactly, as text in the annotation
+``recording_json`` of the Block: `load` reads this text and the spike times.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MANY_TRAINS = 5000
 SECONDS_PER_TRAIN = 0.003
 BYTES_PER_TRAIN = 1500
 BYTES_PER_SPIKE = 8
-# MATLAB reads no larger variable in files of this version, and the Block is one.
+# MATLAB cannot read a larger variable in files of this version, and the Block is one variable.
 MOST_BYTES = 1 << 31
 MATLAB_NAME = re.compile(r"[A-Za-z]\w{0,62}", re.ASCII)
 
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
-    """Write a recording as a neo Block in MATLAB's format, and warn before this takes long; see `ann2neo.formats.save`.
+    """Write a recording as a neo Block in MATLAB's format, with a warning if this will take long; see `ann2neo.formats.save`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
         text = json.dumps(_outline_and_values(recording))
         _check_size(recording, path)
         block = to_block(recording)
-        # neo writes the groups' members by id, and the id of a train that nobody holds is given to another one.
+        # neo writes the groups' members by id, and the id of a train without references is reused for another one.
         held = [list(segment.spiketrains) for segment in block.segments]
         block.annotations = _fields(block.annotations) | {"recording_json": text}
         for segment in block.segments:
@@ -65,12 +65,12 @@ def load(path: Path) -> Recording:
         recording, written = _recording(found.get("block"), path)
     except Ann2NeoError:
         raise
-    # scipy fails on a damaged file in many ways, each of which means the same.
+    # scipy raises many kinds of exception on a damaged file; all mean the same.
     except Exception as error:
         raise FormatError(
             f"{path} cannot be read as MAT ({type(error).__name__}: {str(error)[:200]}).",
-            "It is no MAT file of MATLAB 5 to 7, or it is truncated or damaged.",
-            "Get the file again, or record anew.",
+            "It is not a MAT file of MATLAB 5 to 7, or it is truncated or damaged.",
+            "Get the file again, or record again.",
         ) from error
     check_content(recording, written, path)
     return recording
@@ -85,7 +85,7 @@ def _outline_and_values(recording: Recording) -> dict[str, Any]:
 
 
 def _fields(annotations: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what can be a field of a struct: MATLAB has its own idea of names, and neo takes a key such as "items" for a method of the dictionary."""
+    """Keep the annotations that can be fields of a struct: MATLAB restricts names, and neo confuses a key such as "items" with a method of the dictionary."""
     return {
         key: np.array(value, object) if _is_text_list(value) else value
         for key, value in annotations.items()
@@ -94,7 +94,7 @@ def _fields(annotations: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_text_list(value: Any) -> bool:
-    """Whether MATLAB would make a block of letters of it, all lines padded to the same length; as objects they become a cell array."""
+    """Return whether MATLAB would turn a value into a matrix of characters, with all lines padded to one length; as objects the lines become a cell array."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], str)
 
 
@@ -105,13 +105,13 @@ def _show_columns(epoch: Any) -> None:
 
 
 def _recording(block: Any, path: Path) -> tuple[Recording, Any]:
-    """Read a recording, and the check sums that were written of its content."""
+    """Read a recording, and the check sums of its content that were stored."""
     text = getattr(getattr(block, "annotations", None), "recording_json", None)
     if not isinstance(text, str):
         raise ForeignFile(
             f"{path} was not written by ann2neo.",
-            "Its spike times have no bins of inputs.",
-            "Open it with neo (`neo.io.NeoMatlabIO(path).read_block()`) and give the Block to `ann2neo.analyze`.",
+            "Its spike times are not in bins of inputs.",
+            "Open it with neo (`neo.io.NeoMatlabIO(path).read_block()`) and pass the Block to `ann2neo.analyze`.",
         )
     outline = read_outline(text, str(path))
     trials = restore_trials(outline["trials"], outline)
@@ -141,7 +141,7 @@ def _dense(block: Any, axis: PseudoTime, outline: dict[str, Any], path: Path) ->
         raise FormatError(
             f"{path} should hold {n_units} spike trains in each of {outline['n_passes']} passes, but holds {list(map(len, passes))}.",
             "It was changed after ann2neo wrote it.",
-            "Get the file again, or open it with neo and give the Block to `ann2neo.analyze`.",
+            "Get the file again, or open it with neo and pass the Block to `ann2neo.analyze`.",
         )
     dense = np.zeros((n_units, len(passes) * axis.n_bins), np.bool_)
     for number, of_pass in enumerate(passes):
@@ -151,7 +151,7 @@ def _dense(block: Any, axis: PseudoTime, outline: dict[str, Any], path: Path) ->
 
 
 def _times(segment: Any) -> Sequence[Float[np.ndarray, " spike"]]:
-    """Read the times of all trains; MATLAB knows no vector of one number and no list of one struct."""
+    """Read the times of all trains; MATLAB does not distinguish a vector of one number from a number, or a list of one struct from a struct."""
     return [np.atleast_1d(train.times).astype(np.float64) for train in np.atleast_1d(segment.spiketrains)]
 
 
@@ -170,7 +170,7 @@ def _layer(
 
 
 def _check_size(recording: Recording, path: Path) -> None:
-    """Refuse what MATLAB could not open, and tell beforehand what takes long."""
+    """Refuse a recording that MATLAB could not open, and warn of one that takes long to write."""
     n_trains = recording.n_units * recording.n_passes
     n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
     n_bytes = n_trains * BYTES_PER_TRAIN + n_spikes * BYTES_PER_SPIKE
@@ -183,7 +183,7 @@ def _check_size(recording: Recording, path: Path) -> None:
     if n_trains > MANY_TRAINS:
         warnings.warn(
             f"{n_trains} spike trains take about {n_trains * SECONDS_PER_TRAIN:.0f} s and up to {n_bytes / 1e6:.0f} MB as MAT.\n"
-            "MAT stores each of them as a struct of its own.\n"
+            "MAT stores each of them as a separate struct.\n"
             "Save as .nwb or .zarr, or select units first (`recording.select`).",
             Ann2NeoWarning,
             stacklevel=4,

@@ -28,7 +28,7 @@ BYTES_PER_SPIKE = 8
 
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False) -> None:
-    """Write a recording as a neo Block in NIX, and warn before this takes long; see `ann2neo.formats.save`."""
+    """Write a recording as a neo Block in NIX, with a warning if this will take long; see `ann2neo.formats.save`."""
     require("nixio", to="A .nix file")
     _check_name(path)
     with complete_or_absent(path, overwrite=overwrite) as part:
@@ -52,12 +52,12 @@ def load(path: Path) -> Recording:
         written = json.loads(block.annotations.get(CHECKSUMS, "null"))
     except Ann2NeoError:
         raise
-    # neo and nixio fail on a damaged file in many ways, each of which means the same.
+    # neo and nixio raise many kinds of exception on a damaged file; all mean the same.
     except Exception as error:
         raise FormatError(
             f"{path} cannot be read as NIX ({type(error).__name__}: {error}).",
-            "It is no NIX file, or it is truncated or damaged.",
-            "Get the file again, or record anew.",
+            "It is not a NIX file, or it is truncated or damaged.",
+            "Get the file again, or record again.",
         ) from error
     check_content(recording, written, path)
     return recording
@@ -69,20 +69,22 @@ def _check_name(path: Path) -> None:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
         raise FormatError(
-            f"the name {str(path)!a} is no text in UTF-8.",
+            f"the name {str(path)!a} is not text in UTF-8.",
             "The library that reads and writes NIX cannot open such a file.",
             "Use another name for the file and its folders.",
         ) from error
 
 
 def _read_block(path: Path) -> neo.Block:
-    # nixio does not close a file that it fails to open, and one that is open cannot be opened otherwise.
+    # nixio does not close a file that it fails to open, and an open file cannot be opened in another mode.
     with h5py.File(path, "r") as file:
         check_storage(file, "/", path)
     with neo.NixIO(str(path), "ro") as io:
         block = io.read_block()
     if block is None:
-        raise FormatError(f"{path} holds no Block.", "There is nothing to read.", "Get the file again, or record anew.")
+        raise FormatError(
+            f"{path} holds no Block.", "There is nothing to read.", "Get the file again, or record again."
+        )
     return block
 
 
@@ -93,7 +95,7 @@ def _warn_of_size(recording: Recording) -> None:
     megabytes = _likely_bytes(recording) / 1e6
     warnings.warn(
         f"{n_trains} spike trains take about {n_trains * SECONDS_PER_TRAIN:.0f} s and {megabytes:.0f} MB as NIX.\n"
-        "NIX stores each of them as objects of its own.\n"
+        "NIX stores each of them as separate objects.\n"
         "Save as .nwb or .zarr, or select units first (`recording.select`).",
         Ann2NeoWarning,
         stacklevel=4,

@@ -1,4 +1,4 @@
-"""What the caller says of a file that does not say it itself: unit of time, begin and end of observation, columns of a text."""
+"""Facts that the caller gives where a file leaves them out: unit of time, begin and end of observation, columns of a text file."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from ann2neo.arguments import check_text
 from ann2neo.errors import FormatError
 
-CURE = 'Give times with their unit, such as t_stop=600 * pq.s (--t-stop 600s), or numbers together with time_unit="ms" (--time-unit ms).'
+CURE = 'Pass times with their unit, such as t_stop=600 * pq.s (--t-stop 600s), or numbers together with time_unit="ms" (--time-unit ms).'
 
 EXAMPLES = {"time_unit": "ms", "columns": "trains"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What is said of a file.
+    """Facts about a file that the caller gives.
 
     Parameters
     ----------
     time_unit
-        Unit of the times in a text, and of plain numbers here.
+        Unit of the times in a text file, and of plain numbers here.
     t_start, t_stop
-        When observation began and ended: quantities of time, or numbers in that unit.
+        Begin and end of observation: quantities of time, or numbers in that unit.
     columns
-        What the columns of a text are.
+        Meaning of the columns of a text file.
     strict
-        Whether what cannot be used is refused; where it is said of several files, those that say it themselves pass over it.
+        Whether to refuse facts that cannot be used. Where they are given for several files, files that state them ignore what is given.
     """
 
     time_unit: str | None = None
@@ -44,7 +44,7 @@ class Observation:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What is said at all."""
+        """Return the facts that are given."""
         all_of_it = {
             "time_unit": self.time_unit,
             "t_start": self.t_start,
@@ -56,7 +56,7 @@ class Observation:
     def refuse(
         self, path: Path, why: str, *, names: tuple[str, ...] = ("time_unit", "t_start", "t_stop", "columns")
     ) -> None:
-        """Refuse what contradicts, or cannot change, what a file says itself."""
+        """Refuse facts that contradict, or cannot change, what a file states itself."""
         useless = [name for name in self.given if name in names]
         if useless and self.strict:
             raise FormatError(
@@ -64,7 +64,7 @@ class Observation:
             )
 
     def borders_s(self, path: Path) -> tuple[float | None, float | None]:
-        """Give begin and end in seconds; None for what is not said."""
+        """Return begin and end in seconds; None where not given."""
         start, stop = self._seconds(self.t_start, "t_start"), self._seconds(self.t_stop, "t_stop")
         if start is not None and stop is not None and not start < stop:
             raise FormatError(
@@ -73,7 +73,7 @@ class Observation:
         return start, stop
 
     def seconds_per_unit(self) -> float:
-        """Give the length of the unit of time in seconds."""
+        """Return the length of the unit of time in seconds."""
         import quantities as pq
 
         unit: Any = self.time_unit
@@ -81,7 +81,9 @@ class Observation:
             return float(pq.Quantity(1.0, unit).rescale("s").magnitude)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise FormatError(
-                f"{self.time_unit!r} is no unit of time.", "Times mean nothing without one.", "Use 's', 'ms' or 'us'."
+                f"{self.time_unit!r} is not a unit of time.",
+                "Times mean nothing without one.",
+                "Use 's', 'ms' or 'us'.",
             ) from error
 
     def _seconds(self, given: Any, name: str) -> float | None:
@@ -92,7 +94,7 @@ class Observation:
             if not math.isfinite(number) or isinstance(given, bool):
                 raise ValueError(number)
         except (ValueError, TypeError) as error:
-            raise FormatError(f"{name}={given!r} is no time.", "Observed time is unclear.", CURE) from error
+            raise FormatError(f"{name}={given!r} is not a time.", "Observed time is unclear.", CURE) from error
         if hasattr(given, "rescale"):
             return number
         if self.time_unit is None:

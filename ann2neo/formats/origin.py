@@ -1,4 +1,4 @@
-"""Trains of our own in anybody's container: known again by their names and times, and by the Block or file that they come from."""
+"""Origin of spike trains: trains of ann2neo in any container are recognized by their names, their times, and the Block or file that they come from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ann2neo.trains.segment import ExternalSegment
 
 # Times in files are in seconds, so that their last bits differ.
 TIME_TOLERANCE_MS = 1e-6
-# Bin sizes are dyadic fractions of a millisecond or multiples of them; finer ones than this are not looked for.
+# Bin sizes are dyadic fractions of a millisecond or multiples of them; finer ones than this are not tried.
 FINEST_MS = 2.0**-12
 USUAL_BIN_MS = 1.0
 ENOUGH_SPIKES = 20
@@ -35,14 +35,14 @@ FEW_SPIKES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where trains of our own come from.
+    """The recording from which trains of ann2neo come.
 
     Parameters
     ----------
     recording
-        What they are in full: the units, and those passes, that were given; None where it cannot be found any more.
+        The whole recording of these units and passes; None where it cannot be found.
     rows
-        Place of each given unit among those of the recording, shape (unit,); None where the order is the same.
+        Index of each unit in the recording, shape (unit,); None where the order is the same.
     bin_size_ms
         Size of the bins on which the spikes lie.
     """
@@ -53,10 +53,10 @@ class Origin:
 
 
 def origin_of(spikes: Any) -> Origin | None:
-    """Find the recording from which trains in any container of neo or Elephant come; None if they are not ours.
+    """Find the recording from which trains in any container of neo or Elephant come; None if ann2neo did not make them.
 
-    Trains are ours if every one is called as we call units and spikes lie at a quarter of bins. The Block that a train belongs to, or the file that it was
-    read from, then holds the recording; what it says is compared with the spikes before it is believed.
+    Trains come from ann2neo if every one has a name of an ann2neo unit and all spikes lie at a quarter of bins. The Block that a train belongs to, or the file that it was
+    read from, then holds the recording, which is used only if it agrees with the spikes.
 
     Raises
     ------
@@ -81,22 +81,22 @@ def origin_of(spikes: Any) -> Origin | None:
 
 
 def _warn_if_on_bins(trains: Sequence[Any]) -> None:
-    """Warn of trains that are not called as ours, but whose spikes all lie where ours do; a few spikes of cells tell at once that they do not."""
+    """Warn if all spikes lie on bins as in ann2neo but the names of the trains differ; a few spikes of cells suffice to rule this out."""
     longest = max(trains, key=len, default=None)
     if longest is None or len(longest) < ENOUGH_SPIKES or lattice_of([longest[:FEW_SPIKES]]) is None:
         return
     bin_size = lattice_of(trains)
     if bin_size is not None:
         text = (
-            f"All spikes lie at a quarter of bins of {bin_size:g} ms, at most one in each, as in recordings of ann2neo; names of units do not say so.\n"
+            f"All spikes lie at a quarter of bins of {bin_size:g} ms, at most one in each, as in recordings of ann2neo, but the units do not have its names.\n"
             "References are those of continuous time (Poisson), which spikes on bins do not follow.\n"
-            f"Give bin_size_ms={bin_size:g} if they are on bins, or open the recording with `ann2neo.load(path)`."
+            f"Set bin_size_ms={bin_size:g} if they are on bins, or open the recording with `ann2neo.load(path)`."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=5)
 
 
 def _said_of(spikes: Any, trains: Sequence[Any]) -> float | None:
-    """Take the bin size that a Block of ours says it has, if all spikes lie at a quarter of such bins."""
+    """Return the bin size that an ann2neo Block states, if all spikes lie at a quarter of such bins."""
     for block in _parents(spikes, trains):
         said = block.annotations.get("bin_size_ms")
         if isinstance(said, (int, float)) and said > 0:
@@ -119,7 +119,7 @@ def _parents(spikes: Any, trains: Sequence[Any]) -> list[Any]:
 
 
 def _of_block(block: Any) -> Recording | None:
-    """Turn a Block that `to_block` made, pass by pass, back into its recording; None if it is none, or was changed since."""
+    """Convert a Block that `to_block` made, pass by pass, back into its recording; None for other Blocks, and for one that was changed since."""
     if block.annotations.get("segmented_by") != "pass" or "config_json" not in block.annotations:
         return None
     try:
@@ -129,7 +129,7 @@ def _of_block(block: Any) -> Recording | None:
 
 
 def _sources(spikes: Any, trains: Sequence[Any]) -> list[Recording]:
-    """List the recordings from which trains may come: that of their Block, and that of its file."""
+    """List the recordings from which trains may come: that of their Block, and that of their file."""
     blocks = _parents(spikes, trains)
     if len(blocks) != 1:
         return []
@@ -153,7 +153,7 @@ def _load(path: Path, _changed: int) -> Recording | None:
 
 
 def _part_of(recording: Recording, segments: Sequence[ExternalSegment]) -> Origin | None:
-    """Take the units and passes of a recording that the trains show, if every spike is where the recording has it."""
+    """Return the units and passes of a recording that the trains show, if every spike agrees with the recording."""
     matched = match_units(segments)
     if any(train is None for row in matched for train in row):
         return None
@@ -185,7 +185,7 @@ def _part_of(recording: Recording, segments: Sequence[ExternalSegment]) -> Origi
 def _passes_of(
     recording: Recording, segments: Sequence[ExternalSegment], matched: Sequence[Sequence[Any]]
 ) -> list[range] | None:
-    """Say which passes each segment holds: all of them on one clock, or one."""
+    """Return the passes that each segment holds: all of them on one clock, or one."""
     whole, n_passes = recording.pseudotime.duration_ms, recording.n_passes
     stops = [float(row[0].t_stop.rescale("ms")) for row in matched]
     if len(segments) == 1 and abs(stops[0] - whole) < TIME_TOLERANCE_MS:
@@ -206,7 +206,7 @@ def _place_in_block(train: Any) -> int | None:
 
 
 def _same_spikes(recording: Recording, spans: Sequence[range], matched: Sequence[Sequence[Any]]) -> bool:
-    """Whether trains, in the order of the recording's units, have their spikes just where the recording has them."""
+    """Return whether trains, in the order of the recording's units, have exactly the recording's spikes."""
     n_bins, unit = recording.n_bins // recording.n_passes, 0
     for layer in recording.layers:
         for chunk in layer.raster.chunks():
@@ -228,7 +228,7 @@ def _agree(bins: Int[np.ndarray, " spike"], span: range, n_bins: int, train: Any
 
 
 def _with_passes(recording: Recording, passes: list[int]) -> Recording:
-    """View some passes of a recording."""
+    """Return a view of some passes of a recording."""
     if len(passes) == recording.n_passes:
         return recording
     from ann2neo.raster import Raster
@@ -245,7 +245,7 @@ def _with_passes(recording: Recording, passes: list[int]) -> Recording:
 
 
 def times_ms(train: Any) -> Float[np.ndarray, " spike"]:
-    """Give the spikes of a train in milliseconds."""
+    """Return the spike times of a train in milliseconds."""
     same = train.dimensionality.string == "ms"
     return np.asarray(train.magnitude if same else train.rescale("ms").magnitude, np.float64)
 
@@ -253,7 +253,7 @@ def times_ms(train: Any) -> Float[np.ndarray, " spike"]:
 def lattice_of(trains: Sequence[Any]) -> float | None:
     """Find the bin size of trains whose spikes all lie at a quarter of bins, at most one in each; None if there is none.
 
-    Of several that would do it is 1 ms, the usual one, or else the largest.
+    If several bin sizes fit, the result is 1 ms, the usual one, or else the largest.
 
     Examples
     --------

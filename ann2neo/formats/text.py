@@ -1,4 +1,4 @@
-"""Spike times in plain text: a line per unit, or a line per spike; unit of time and end of observation are never guessed."""
+"""Spike times in plain text: a line per unit, or a line per spike. The unit of time and the end of observation are never guessed."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ TIME_WORD = re.compile(r"^(?:spike_?)?(?:times?|t)(?:[ _(\[]*(?P<unit>s|ms|us)[)
 
 
 def read_text(path: Path, observation: Observation) -> neo.Block:
-    """Read spike times from a text.
+    """Read spike times from a text file.
 
-    ``columns="trains"`` is a line for each unit with its times; ``"time"`` one unit, a time per line; ``"unit,time"`` and ``"time,unit"`` a spike per line,
-    with the number of its unit. A first line that names these columns says so itself (``sender time_ms``, as NEST writes).
+    ``columns="trains"`` is one line per unit with its times; ``"time"`` is one unit with one time per line; ``"unit,time"`` and ``"time,unit"`` are one spike per line,
+    with the number of its unit. A first line that names the columns is read as a header (``sender time_ms``, as NEST writes).
 
     Raises
     ------
     FormatError
-        If the unit of time, the end of observation or the meaning of columns is not said, or the text holds something else than numbers.
+        If the unit of time, the end of observation or the meaning of columns is unknown, or the text holds anything but numbers.
     """
     header, rows = _rows(path)
     layout, unit = _layout(path, header, rows, observation)
@@ -53,8 +53,8 @@ def read_text(path: Path, observation: Observation) -> neo.Block:
         lacking = [name for name, value in (("time_unit", unit), ("t_stop", observation.t_stop)) if value is None]
         raise FormatError(
             f"{path} is text, and {' and '.join(lacking)} {'was' if len(lacking) == 1 else 'were'} not given.",
-            "A text says neither in which unit its times are nor how long was observed: rates would be guesses.",
-            'Say both: time_unit="ms", t_stop=100 * pq.s (on the command line --time-unit ms --t-stop 100s).',
+            "A text file states neither the unit of its times nor how long was observed: rates would be guesses.",
+            'Set both: time_unit="ms", t_stop=100 * pq.s (on the command line --time-unit ms --t-stop 100s).',
         )
     said = Observation(time_unit=unit, t_start=observation.t_start, t_stop=observation.t_stop)
     start, stop = said.borders_s(path)
@@ -72,12 +72,12 @@ def read_text(path: Path, observation: Observation) -> neo.Block:
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[float]]]:
-    """Read the numbers of each line, and the words of a first line that is none."""
+    """Read the numbers of each line, and the words of a header."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise FormatError(
-            f"{path} is no text.", "There are no spike times to read.", "Give its format by its suffix."
+            f"{path} is not a text file.", "There are no spike times to read.", "Name its format by its suffix."
         ) from error
     while lines and not lines[-1]:
         lines.pop()
@@ -93,13 +93,13 @@ def _rows(path: Path) -> tuple[list[str], list[list[float]]]:
             if rows or header:
                 raise FormatError(
                     f"line {number} of {path} holds something else than numbers: {line[:60]!r}.",
-                    "It holds no spike trains that could be read.",
-                    "Give a text of numbers; lines that begin with # are passed over.",
+                    "Its spike times cannot be read.",
+                    "Use a text file of numbers; lines that begin with # are ignored.",
                 ) from error
             header = [word.lower() for word in re.split(r"[\t,;]+|\s+", line) if word]
     if not any(rows):
         raise FormatError(
-            f"{path} holds no numbers.", "There are no spike trains in it.", "Give a text of spike times."
+            f"{path} holds no numbers.", "There are no spike trains in it.", "Use a text file of spike times."
         )
     return header, rows
 
@@ -107,7 +107,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[float]]]:
 def _layout(
     path: Path, header: Sequence[str], rows: Sequence[Sequence[float]], observation: Observation
 ) -> tuple[str, str | None]:
-    """Decide what columns are, by what the caller says or the header; and the unit of time."""
+    """Find the meaning of the columns and the unit of time from the caller or the header."""
     named = ["unit" if word in UNIT_WORDS else "time" if TIME_WORD.match(word) else "" for word in header]
     written = next((found["unit"] for word in header if (found := TIME_WORD.match(word)) and found["unit"]), None)
     if written and observation.time_unit not in (None, written):
@@ -124,20 +124,20 @@ def _layout(
         raise FormatError(
             f"it is unclear what the columns of {path} are ({sorted(widths)[:5]} numbers a line, header {' '.join(header) or 'none'!r}).",
             "A line may be a unit with all of its times, or a single spike.",
-            f"Say it: columns= one of {', '.join(map(repr, LAYOUTS))} (--columns unit,time).",
+            f"Set columns= to one of {', '.join(map(repr, LAYOUTS))} (--columns unit,time).",
         )
     expected = {"trains": None, "time": {1}}.get(layout, {2})
     if expected is not None and widths != expected:
         raise FormatError(
             f"{path} has lines of {sorted(widths)[:5]} numbers, which are not columns {layout!r}.",
             "Spikes would be lost.",
-            "Give other columns=.",
+            "Set columns= to another layout.",
         )
     if layout == "trains" and 0 in widths:
         raise FormatError(
             f"{path} has an empty line between others.",
             "It is unclear whether it is a silent unit.",
-            "Remove it, or give a line per spike (columns='unit,time').",
+            "Remove it, or write a line per spike (columns='unit,time').",
         )
     return layout, observation.time_unit or written
 
@@ -164,5 +164,5 @@ def _train(times: np.ndarray, start: float, stop: float | None, number: Any, pat
         raise FormatError(
             f"unit {number} of {path} has spikes from {times.min():g} to {times.max():g} s, outside {start:g} to {stop:g} s.",
             "Unit of time, begin or end is wrong.",
-            "Give the right time_unit, t_start and t_stop.",
+            "Correct time_unit, t_start and t_stop.",
         ) from error

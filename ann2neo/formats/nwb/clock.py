@@ -1,4 +1,4 @@
-"""The clock of a file: seconds, as NWB demands."""
+"""The clock of a file: seconds, as NWB requires."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ MS_PER_S = 1000.0
 
 
 def edges_s(recording: Recording) -> Float[np.ndarray, " edge"]:
-    """Give the borders of all bins in seconds, so that ends and starts of trials are the same numbers, shape (bin + 1,)."""
+    """Return the edges of all bins in seconds, so that ends and starts of trials are the same numbers, shape (bin + 1,)."""
     return recording.pseudotime.edges_ms / MS_PER_S

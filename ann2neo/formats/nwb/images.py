@@ -1,7 +1,7 @@
-"""Images of the inputs beside the spikes that they caused, for who asks for them.
+"""Images of the inputs in an NWB file, on request.
 
-They are templates of stimuli (``/stimulus/templates/images``), one object each, named in the column ``image`` of the trials. As an IndexSeries among the presented stimuli
-NWB could say the same, but neo's reader fails on that.
+They are templates of stimuli (``/stimulus/templates/images``), one object each, named in the column ``image`` of the trials. NWB could also store them as an IndexSeries among
+the presented stimuli, but neo's reader fails on that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KINDS = {1: GrayscaleImage, 3: RGBImage, 4: RGBAImage}
 
 
 def image_names(recording: Recording) -> list[str]:
-    """Name the image of each trial by its input.
+    """Return the name of each trial's image, made from its input.
 
     Examples
     --------
@@ -35,18 +35,18 @@ def image_names(recording: Recording) -> list[str]:
 
 
 def stimulus_images(images: Any, recording: Recording) -> Images:
-    """Make the container with the image of every input that was presented; see `ann2neo.formats.save`.
+    """Make the container of the images of all presented inputs; see `ann2neo.formats.save`.
 
     Raises
     ------
     InputsError
-        If these are no images, some are missing, or there are more than 1,000.
+        If ``images`` are not images, some are missing, or there are more than 1,000.
     RecordingError
-        If the trials have a column "image" of their own.
+        If the trials already have a column "image".
     """
     if COLUMN in recording.trials.columns:
         raise RecordingError(
-            f"the trials have a column {COLUMN!r} already.", "It would name the images.", "Give it another name."
+            f"the trials already have a column {COLUMN!r}.", "It would name the images.", "Rename this column."
         )
     ids, presented = _presented(images, recording)
     kind = KINDS[presented.shape[3]]
@@ -67,12 +67,12 @@ def stimulus_images(images: Any, recording: Recording) -> Images:
 def presented_images(
     images: Any, recording: Recording
 ) -> tuple[Int[np.ndarray, " image"], UInt8[np.ndarray, "image height width channel"]]:
-    """Take the image of every input that was presented, as bytes, with the ``stimulus_id`` of each.
+    """Return the image of every presented input as bytes, with the ``stimulus_id`` of each.
 
     Raises
     ------
     InputsError
-        If these are no images, some are missing, or there are more than 1,000.
+        If ``images`` are not images, some are missing, or there are more than 1,000.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def _with_channels(images: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, "input
         raise InputsError(
             f"images of shape {images.shape} are not (input, height, width) nor (input, height, width, 1, 3 or 4 channels).",
             "Nothing was written.",
-            "Put the channels last: `images.transpose(0, 2, 3, 1)`, of a tensor `images.permute(0, 2, 3, 1)`.",
+            "Put the channels last: `images.transpose(0, 2, 3, 1)`, for a tensor `images.permute(0, 2, 3, 1)`.",
         )
     return images
 
@@ -113,13 +113,13 @@ def _check_number(ids: Int[np.ndarray, " presented"], images: Shaped[np.ndarray,
         raise InputsError(
             f"{len(images)} images do not have those of the inputs {ids.min()} to {ids.max()} (stimulus_id of the trials).",
             "Nothing was written.",
-            "Give the images of the whole data set: image i is that of the input with stimulus_id i.",
+            "Pass the images of the whole data set: image i belongs to the input with stimulus_id i.",
         )
     if ids.size > MOST_IMAGES:
         n_bytes = ids.size * images[0].nbytes
         raise InputsError(
             f"{ids.size} images take {n_bytes:,} bytes; at most {MOST_IMAGES:,} images are stored.",
-            "Each is an object of its own, and readers would take minutes to open the file.",
+            "Each is a separate object, and readers would take minutes to open the file.",
             "Leave out images=: the trials name each input by its stimulus_id.",
         )
 
@@ -135,6 +135,6 @@ def _check_values(images: Shaped[np.ndarray, "input height width channel"]) -> N
         return
     raise InputsError(
         f"images {what} have no common scale.",
-        "Nobody could tell what is black and what is white.",
-        "Give uint8 from 0 to 255, or float32 or float64 from 0 to 1.",
+        "It is unclear which value is black and which is white.",
+        "Use uint8 from 0 to 255, or float32 or float64 from 0 to 1.",
     )

@@ -1,6 +1,6 @@
-"""Columns that are filled when the structure of the file is there.
+"""Columns that are filled after the structure of the file is written.
 
-hdmf looks at every string of a column several times before it writes it, which took most of the time of a file with many units.
+hdmf visits every string of a column several times before it writes it, which took most of the time for a file with many units.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 
 class LateData(H5DataIO):
-    """Room in the file for values that are put there piece by piece, so that they are never in memory all at once.
+    """Space in the file for values that are written piece by piece, so that they are never all in memory at once.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class LateData(H5DataIO):
         self._pieces = pieces
 
     def fill(self) -> None:
-        """Put the values into the file, which has to be open."""
+        """Write the values into the file, which must be open."""
         first = 0
         dataset: Any = self.dataset
         for piece in self._pieces:

@@ -1,4 +1,4 @@
-"""What neither units nor trials carry, as tables of a processing module: written, and read again."""
+"""Tables of a processing module for facts that belong to neither units nor trials: written, and read again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECKSUMS = "checksums"
 
 
 def outline_tables(outline: dict[str, Any], content: Sequence[Sequence[str | int]]) -> list[Any]:
-    """Make the tables of the processing module, with the check sums of the content; a recording of which nothing is known has no table of provenance."""
+    """Make the tables of the processing module, with the check sums of the content; a recording without provenance has no such table."""
     layers, single = outline["layers"], ("schema", "bin_size_ms", "n_passes")
     columns = outline["trial_columns"]
     of_layers: dict[str, tuple[str, Sequence[Any]]] = {
@@ -75,7 +75,7 @@ def _table(name: str, description: str, columns: Mapping[str, tuple[str, Sequenc
 
 
 def read_outline_tables(tables: Any, path: Path) -> dict[str, Any]:
-    """Put the outline together again from the HDF5 group that holds its tables.
+    """Read the outline from the HDF5 group that holds its tables.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""An NWB file becomes a recording."""
+"""Reading a recording from an NWB file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(path: Path) -> Recording:
             recording, written = _recording(file, path)
     except Ann2NeoError:
         raise
-    # h5py fails on a damaged file in many ways, each of which means the same.
+    # h5py raises many kinds of exception on a damaged file; all mean the same.
     except (
         OSError,
         ValueError,
@@ -45,20 +45,20 @@ def load(path: Path) -> Recording:
     ) as error:
         raise FormatError(
             f"{path} cannot be read as NWB ({type(error).__name__}: {error}).",
-            "It is no NWB file, or it is truncated or damaged.",
-            "Get the file again, or record anew.",
+            "It is not an NWB file, or it is truncated or damaged.",
+            "Get the file again, or record again.",
         ) from error
     check_content(recording, written, path)
     return recording
 
 
 def _recording(file: Any, path: Path) -> tuple[Recording, Any]:
-    """Read a recording, and the check sums that were written of its content."""
+    """Read a recording, and the check sums of its content that were stored."""
     if MODULE not in file:
         raise ForeignFile(
             f"{path} was not written by ann2neo.",
-            "Its spike times have no bins of inputs.",
-            "Open it with neo (`neo.io.NWBIO(path, 'r').read_block()`) and give the Block to `ann2neo.analyze`.",
+            "Its spike times are not in bins of inputs.",
+            "Open it with neo (`neo.io.NWBIO(path, 'r').read_block()`) and pass the Block to `ann2neo.analyze`.",
         )
     for place in (MODULE, "intervals/trials", "units"):
         check_storage(file, place, path)
@@ -73,7 +73,7 @@ def _recording(file: Any, path: Path) -> tuple[Recording, Any]:
         raise FormatError(
             f"{path} names {first[-1]} units, but its table has {file['units/id'].shape[0]}.",
             "It was changed after ann2neo wrote it.",
-            "Get the file again, or open it with neo and give the Block to `ann2neo.analyze`.",
+            "Get the file again, or open it with neo and pass the Block to `ann2neo.analyze`.",
         )
     check_memory(int(first[-1]) * axis.n_bins // 8, path)
     recording = Recording(
@@ -90,7 +90,7 @@ def _recording(file: Any, path: Path) -> tuple[Recording, Any]:
 
 
 def _bins_table(file: Any, outline: dict[str, Any], n_bins: int, path: Path) -> pd.DataFrame | None:
-    """Read the table of bins of the first pass, which every pass repeats."""
+    """Read the table of bins of the first pass; every pass repeats it."""
     names = bin_column_names(outline)
     if not names:
         return None
@@ -99,7 +99,7 @@ def _bins_table(file: Any, outline: dict[str, Any], n_bins: int, path: Path) -> 
     of_pass = {name: values.reshape(outline["n_passes"], -1) for name, values in columns.items()}
     if any(values.size != n_bins or (values != of_pass[name][0]).any() for name, values in of_pass.items()):
         raise FormatError(
-            f"the table of bins of {path} has not one row for each of {n_bins} bins, or is another one in each pass.",
+            f"the table of bins of {path} does not have one row for each of {n_bins} bins, or differs between passes.",
             "It was changed after ann2neo wrote it.",
             "Get the file again.",
         )
@@ -118,7 +118,7 @@ def _layer(units: Any, entry: dict[str, Any], rows: slice, axis: PseudoTime, n_p
 
 
 def _raster(units: Any, rows: slice, axis: PseudoTime, n_passes: int) -> Raster:
-    """Turn times into bits, some units at a time."""
+    """Convert times to bits, some units at a time."""
     ends = units["spike_times_index"][: rows.stop].astype(np.int64)
     begins = np.concatenate([[0], ends])
     n_bins = axis.n_bins // n_passes
@@ -134,7 +134,7 @@ def _raster(units: Any, rows: slice, axis: PseudoTime, n_passes: int) -> Raster:
 
 
 def _bins(times_s: Float[np.ndarray, " spike"], axis: PseudoTime) -> Int[np.ndarray, " spike"]:
-    """Find the bins of spikes: at once where the times are just those that we write, else with the tolerance of the axis."""
+    """Find the bins of spikes: directly where the times are exactly those that ann2neo writes, else with the tolerance of the axis."""
     bins = (times_s * (MS_PER_S / axis.bin_size_ms)).astype(np.int64)
     inside = bins.size == 0 or (bins.min() >= 0 and bins.max() < axis.n_bins)
     if inside and np.array_equal(axis.spike_times_ms(bins) / MS_PER_S, times_s):

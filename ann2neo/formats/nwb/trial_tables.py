@@ -1,4 +1,4 @@
-"""The trials, as a table for people and pynapple and as epochs for neo, and the bins where steps have labels."""
+"""The trials, as a table for people and pynapple and as epochs for neo, and the table of bins where steps have labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BIN_COLUMNS = {"label": "true class of the step; negative where it is unknown"}
 
 
 def trials_table(recording: Recording, more: Mapping[str, list[str]]) -> TimeIntervals:
-    """Make the table of trials, with all columns of the recording's and more that only the file has."""
+    """Make the table of trials, with all columns of the recording's table and more that only the file has."""
     trials, edges = recording.trials, edges_s(recording)
     columns = {str(name): _values(trials[name]) for name in trials.columns} | dict(more)
     return TimeIntervals(
@@ -49,7 +49,7 @@ def trials_table(recording: Recording, more: Mapping[str, list[str]]) -> TimeInt
 
 
 def bins_table(recording: Recording) -> TimeIntervals | None:
-    """Make the table of bins, one row for each bin of each pass; None where nothing is known of steps."""
+    """Make the table of bins, one row for each bin of each pass; None where steps have no labels."""
     if recording.bins is None:
         return None
     edges, n = edges_s(recording), recording.n_passes
@@ -77,7 +77,7 @@ def epochs_table(recording: Recording) -> TimeIntervals:
     if "target_label" in trials.columns:
         tags["target_label"] = trial_names(trials, "target_label")
     n_rows = len(trials) * len(tags)
-    # One after the other for each trial, because start times have to ascend.
+    # The rows of each trial follow one another, because start times must ascend.
     columns = {
         "start_time": ("where the trial begins in seconds", np.repeat(edges[trials["start_bin"]], len(tags))),
         "stop_time": ("where the trial ends in seconds", np.repeat(edges[trials["stop_bin"]], len(tags))),
@@ -92,6 +92,6 @@ def epochs_table(recording: Recording) -> TimeIntervals:
         id=np.arange(n_rows),
         columns=[column(name, text, values) for name, (text, values) in columns.items()],
     )
-    # The format allows tags without an index, one per row, and neo makes plain labels of them only then; but pynwb looks for the index.
+    # The format allows tags without an index, one per row, and only then does neo read them as plain labels; but pynwb looks for the index.
     epochs.tags_index = None
     return epochs

@@ -1,4 +1,4 @@
-"""The table of units: spike times, and what is known of each unit."""
+"""The table of units: spike times, and the properties of each unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ann2neo.outline import quality
 from ann2neo.raster import CHUNK_BYTES
 from ann2neo.recording import AXES, Recording
 
-# Compression halves the size and takes nine tenths of the time: files that are small anyway do without.
+# Compression halves the size and takes nine tenths of the time: small files are not compressed.
 PLAIN_SPIKES = 1 << 22
 CHUNK_SPIKES = 1 << 16
 
@@ -94,7 +94,7 @@ def _unit_columns(recording: Recording, n_spikes: Int[np.ndarray, " unit"]) -> d
 
 
 def _times(recording: Recording, n_spikes: int) -> LateData:
-    """Make room for the times; they are read from the bits when they are written."""
+    """Reserve space for the times, which are computed from the bits when they are written."""
     compressed = {"chunks": (CHUNK_SPIKES,), "compression": "gzip", "compression_opts": 1, "shuffle": True}
     return LateData(
         _pieces(recording), n_spikes, np.dtype(np.float64), **(compressed if n_spikes > PLAIN_SPIKES else {})

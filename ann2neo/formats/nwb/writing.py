@@ -1,4 +1,4 @@
-"""A recording becomes an NWB file."""
+"""Writing a recording to an NWB file."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ PAPER = "doi:10.1016/j.neucom.2024.128473"
 
 
 def save(recording: Recording, path: Path, *, overwrite: bool = False, images: Any = None) -> None:
-    """Write a recording as NWB, spikes chunk by chunk; see `ann2neo.formats.save`.
+    """Write a recording as NWB, with spikes chunk by chunk; see `ann2neo.formats.save`.
 
     Raises
     ------
     RecordingError
-        If there are no units: a table of NWB cannot be empty.
+        If there are no units: a table in NWB cannot be empty.
     InputsError
         If images cannot be stored.
     """
     outline = outline_of(recording)
     if recording.n_units == 0:
-        raise RecordingError("the recording has no units.", "NWB has no empty tables.", "Select at least one unit.")
+        raise RecordingError(
+            "the recording has no units.", "A table in NWB cannot be empty.", "Select at least one unit."
+        )
     shown = None if images is None else stimulus_images(images, recording)
     with complete_or_absent(path, overwrite=overwrite) as part, warnings.catch_warnings():
         # pynwb declares tags as lists and warns of plain strings, which the format itself allows.
@@ -50,7 +52,7 @@ def save(recording: Recording, path: Path, *, overwrite: bool = False, images: A
 
 
 def subject_of(recording: Recording) -> str:
-    """Name the network by its weights: another network is another subject, the same one recorded again is the same.
+    """Return a name of the network made from its weights, so that recordings of one network have the same subject.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def _created(recording: Recording) -> datetime:
 
 
 def _most_bytes(recording: Recording) -> int:
-    """Estimate the size of the file, rather too high than too low."""
+    """Estimate an upper bound of the size of the file."""
     n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
     names = sum(len(layer.name.encode()) * layer.n_units for layer in recording.layers)
     n_rows = recording.n_units + 2 * len(recording.trials)
@@ -119,7 +121,7 @@ def _write(nwbfile: pynwb.NWBFile, part: Path) -> None:
     try:
         io.write(container=nwbfile)
         fill_late_columns(nwbfile)
-    # Closing a file after a failed write crashes the process: then it stays open until the end of the process.
+    # Closing a file after a failed write crashes the process, so the file stays open until the process ends.
     except OSError:
         raise
     except BaseException:
