@@ -1,4 +1,4 @@
-"""Columns that were begun: what is recorded of a column that is not full, in one file that is replaced as a whole until it is."""
+"""Columns that were begun: the bits of a column that is not yet full, in one file that is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ann2neo.store.log import BEGUN, LOG, Column, column_of, sealed_text, write_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunColumn:
-    """A column and the bits of each layer in it, each of shape (unit, byte), zeros after the last bin."""
+    """A column and the bits of each layer in it, each of shape (unit, byte), with zeros after the last bin."""
 
     column: Column
     rows: Sequence[UInt8[np.ndarray, "_ _"]]
 
 
 def begun_file(path: Path, pass_number: int, number: int) -> Path:
-    """Name the file that holds what is recorded of a column."""
+    """Return the path of the file that holds the bits of a column so far."""
     return path / LOG / f"{pass_number}.{number}{BEGUN}"
 
 
 def write_begun(growing: Growing, begun: BegunColumn) -> None:
-    """Write what there is of a column: a line of text, then the bits, compressed. Bits and text belong together or are not there."""
+    """Write a column so far: a line of text, then the compressed bits. The file is complete or absent."""
     content = compression().encode(np.concatenate([np.zeros(0, np.uint8), *(rows.reshape(-1) for rows in begun.rows)]))
     column = replace(begun.column, checksums=[zlib.crc32(content)])
     file = begun_file(growing.path, column.pass_number, column.number)
@@ -40,12 +40,12 @@ def write_begun(growing: Growing, begun: BegunColumn) -> None:
 
 
 def read_begun(growing: Growing, log: Mapping[tuple[int, int], Column]) -> dict[tuple[int, int], BegunColumn]:
-    """Read the columns that were begun, by pass and number; what is damaged, or full by now, is left out."""
+    """Read the columns that were begun, by pass and number; those that are damaged, or full by now, are left out."""
     found = {}
     for file in (growing.path / LOG).glob(f"*{BEGUN}"):
         try:
             begun = _begun(growing, file.read_bytes())
-        # What stands in a damaged file may break in many ways, each of which means the same.
+        # A damaged file may raise many kinds of exception; all mean the same.
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError):
             continue
         place = begun.column.pass_number, begun.column.number
@@ -55,7 +55,7 @@ def read_begun(growing: Growing, log: Mapping[tuple[int, int], Column]) -> dict[
 
 
 def forget_begun(path: Path, pass_number: int, number: int) -> None:
-    """Remove what was recorded of a column that is full now."""
+    """Remove the file of a begun column that is now full."""
     with suppress(FileNotFoundError):
         os.unlink(begun_file(path, pass_number, number))
 

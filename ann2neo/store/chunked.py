@@ -1,4 +1,4 @@
-"""Arrays in chunks, as Zarr of format 2 lays them out: a chunk that is absent or changed is an error and never zeros."""
+"""Arrays in chunks, in the layout of Zarr format 2: a chunk that is absent or changed raises an error and never reads as zeros."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ann2neo.errors import StoreError
 
 DESCRIPTION = ".zarray"
 CHUNK_NAME = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
-# Ours hold a megabyte at most, but for very long strings.
+# Chunks of ann2neo hold a megabyte at most, except for very long strings.
 MOST_CHUNK_BYTES = 1 << 28
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 FILLS = {"b": False, "i": 0, "u": 0, "f": 0.0, "U": ""}
@@ -26,22 +26,22 @@ FILLS = {"b": False, "i": 0, "u": 0, "f": 0.0, "U": ""}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkedArray:
-    """An array on the disk of which only those chunks are read that are looked at.
+    """An array on the disk whose chunks are read only when they are used.
 
     Parameters
     ----------
     path
         Its folder.
     shape, chunks
-        Sizes of the array and of its chunks; chunks at the end are filled up.
+        Sizes of the array and of its chunks; chunks at the end are padded.
     dtype
         Type of its values.
     compressed
-        Whether chunks are compressed, by Zstandard.
+        Whether chunks are compressed with Zstandard.
     checksums
-        Check sum of each chunk, in the order of the grid, which its file has to name and its content to have; None where that is not known.
+        Check sum of each chunk, in the order of the grid, with which its file must agree; None where unknown.
     stamp
-        What told the folder apart when it was opened, where check sums do not; None where they do.
+        Identity of the folder when it was opened, used where there are no check sums; None where there are.
     """
 
     path: Path
@@ -74,15 +74,15 @@ class ChunkedArray:
 
     @property
     def oindex(self) -> ChunkedArray:
-        """The same: arrays of places are taken along their own axes anyway."""
+        """Return the array itself: arrays of indices apply along their own axes in any case."""
         return self
 
     def names(self) -> Iterator[str]:
-        """Name the file of each chunk."""
+        """Iterate over the names of the chunk files."""
         return (".".join(map(str, place)) for place in np.ndindex(self.grid))
 
     def n_missing(self) -> int:
-        """Count the chunks that are not there, without a look at each of those that are claimed."""
+        """Count the missing chunks, without looking for each chunk that the shape claims."""
         try:
             there = {file.name for file in self.path.iterdir() if CHUNK_NAME.fullmatch(file.name) and file.is_file()}
         except OSError as error:
@@ -92,13 +92,13 @@ class ChunkedArray:
         return math.prod(self.grid) - inside
 
     def values(self) -> Shaped[np.ndarray, " value"]:
-        """Read all of an array of one axis."""
-        # Before room is made for values that may not be there.
+        """Read all values of an array of one axis."""
+        # Checked before memory is allocated for values that may be missing.
         if lost := self.n_missing():
             raise StoreError(
                 f"{self.path} lacks {lost} of {math.prod(self.grid)} chunks.",
                 "The missing values would read as zeros.",
-                "Copy the whole folder again, or record anew.",
+                "Copy the whole folder again, or record again.",
             )
         parts = [self.chunk((number,)) for number in range(self.grid[0])]
         return np.concatenate([np.zeros(0, self.dtype), *parts])[: self.shape[0]]
@@ -107,20 +107,20 @@ class ChunkedArray:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Shaped[np.ndarray, "*axis"]:
-        """Read all of it, as `numpy.asarray` asks for.
+        """Read the whole array, for `numpy.asarray`.
 
         Raises
         ------
         ValueError
-            If no copy is allowed: what is on a disk cannot be shared.
+            If no copy is allowed: data on a disk cannot be shared.
         """
         if copy is False:
-            raise ValueError("an array on the disk cannot be had without a copy")
+            raise ValueError("an array on the disk cannot be read without a copy")
         found = self.values() if self.ndim == 1 else self[:, :, :]
         return found if dtype is None else found.astype(dtype)
 
     def __getitem__(self, where: tuple[Any, ...]) -> UInt8[np.ndarray, "*axis"]:
-        """Read some passes, units and bytes of packed bits; a slice, an array of places, or, for the pass, one number."""
+        """Read some passes, units and bytes of packed bits, given as slices or arrays of indices; the pass may also be a number."""
         passes, units, some_bytes = (*where, slice(None))[:3]
         found = self._read(*(_places(part, size) for part, size in zip((passes, units, some_bytes), self.shape)))
         return found if isinstance(passes, slice | np.ndarray) else found[0]
@@ -134,7 +134,7 @@ class ChunkedArray:
             for unit_chunk, of_unit, unit_rows in along[1]:
                 for byte_chunk, of_byte, byte_rows in along[2]:
                     place, here = (pass_chunk, unit_chunk, byte_chunk), _at(of_pass, of_unit, of_byte)
-                    # A whole chunk is decoded where it belongs.
+                    # A whole chunk is decoded directly into the result.
                     into = out[here] if all(isinstance(part, slice) for part in here) else np.empty(0)
                     if into.shape == self.chunks and into.flags.c_contiguous:
                         self.chunk(place, into)
@@ -145,12 +145,12 @@ class ChunkedArray:
     def chunk(
         self, place: tuple[int, ...], into: Shaped[np.ndarray, "*axis"] | None = None
     ) -> Shaped[np.ndarray, "*axis"]:
-        """Read a chunk, filled up as it is on the disk, into an array of its shape or a new one.
+        """Read a chunk, padded as on the disk, into an array of its shape or a new one.
 
         Raises
         ------
         StoreError
-            If it cannot be read, or is not what was written.
+            If it cannot be read, or differs from what was written.
         """
         file = self.path / ".".join(map(str, place))
         try:
@@ -173,7 +173,7 @@ class ChunkedArray:
             return out
         try:
             compression().decode(content, out)
-        # The decoder has no error of its own for what is damaged.
+        # The decoder has no specific exception for damaged content.
         except (RuntimeError, ValueError) as error:
             raise changed(file) from error
         return out
@@ -184,12 +184,12 @@ class ChunkedArray:
 
 
 def compression() -> numcodecs.Zstd:
-    """Make what compresses all chunks, each with a check sum of its own that every reader of Zstandard verifies."""
+    """Return the compressor of all chunks; it adds a check sum that every reader of Zstandard verifies."""
     return numcodecs.Zstd(level=1, checksum=True)
 
 
 def described(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> bytes:
-    """Describe an array as Zarr of format 2 does.
+    """Return the description of an array in Zarr format 2.
 
     Examples
     --------
@@ -210,12 +210,12 @@ def described(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) 
 
 
 def read_description(content: bytes, folder: Path) -> ChunkedArray:
-    """Read what Zarr of format 2 says of an array, and refuse what no array of ours says.
+    """Read the Zarr format 2 description of an array, and refuse any that ann2neo does not write.
 
     Raises
     ------
     StoreError
-        If sizes, types or codecs are not ours: a codec may run code, and a size may ask for any memory.
+        If ann2neo does not write such sizes, types or codecs: a codec may run code, and a size may claim any amount of memory.
     """
     try:
         known = json.loads(content)
@@ -231,20 +231,20 @@ def read_description(content: bytes, folder: Path) -> ChunkedArray:
             raise ValueError(f"shape {shape}, chunks {chunks}, type {array.dtype}, compressor {compressor}")
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         raise StoreError(
-            f"{folder} is no array that ann2neo wrote ({type(error).__name__}: {str(error)[:200]}).",
+            f"{folder} is not an array that ann2neo wrote ({type(error).__name__}: {str(error)[:200]}).",
             "It is damaged, or was written by another program.",
-            "Get the store again, or record anew.",
+            "Get the store again, or record again.",
         ) from error
     return array
 
 
 def encoded_chunks(bits: UInt8[np.ndarray, "unit byte"], *, n_units: int, width: int) -> Iterator[tuple[int, bytes]]:
-    """Encode the bits of a column of chunks: number and content of each, filled up with zeros to its size.
+    """Encode the bits of a column of chunks; yield the number and content of each, padded with zeros to its size.
 
     Parameters
     ----------
     bits
-        Bits of all units, not wider than a chunk.
+        Bits of all units, at most as wide as a chunk.
     n_units, width
         Units and bytes of a chunk.
 
@@ -263,19 +263,19 @@ def encoded_chunks(bits: UInt8[np.ndarray, "unit byte"], *, n_units: int, width:
 
 
 def chunk_checksum(content: bytes) -> int:
-    """Read the check sum of a chunk that was just encoded."""
+    """Read the check sum of an encoded chunk."""
     found = frame_checksum(content)
     if found is None:
         raise StoreError(
             "chunks are compressed without a check sum here.",
-            "Damage of the store could not be noticed.",
+            "Damage to the store could not be detected.",
             "Install numcodecs 0.15.2 or newer.",
         )
     return found
 
 
 def frame_checksum(frame: bytes) -> int | None:
-    """Read the check sum of the content at the end of a frame of Zstandard, which whoever decodes it compares; None if it has none.
+    """Read the check sum of the content at the end of a Zstandard frame, which decoders verify; None if it has none.
 
     References
     ----------
@@ -294,7 +294,7 @@ def frame_checksum(frame: bytes) -> int | None:
 
 
 def zstd_content_size(frame: bytes) -> int | None:
-    """Read how many bytes a frame of Zstandard says it holds, before room is made for them; None if it is no frame or does not say.
+    """Read the size of the content that a Zstandard frame states, before memory is allocated; None if this is not a frame or states no size.
 
     References
     ----------
@@ -317,16 +317,16 @@ def zstd_content_size(frame: bytes) -> int | None:
 
 
 def stamp_of(folder: Path) -> tuple[int, ...]:
-    """Tell a folder's array from one that took its name."""
+    """Return a stamp that distinguishes the array of a folder from one that replaced it."""
     found = (folder / DESCRIPTION).stat()
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def changed(file: Path) -> StoreError:
-    """Say that what was read is not what was written."""
+    """Make the error of content that differs from what was written."""
     return StoreError(
-        f"{file} is not what was written when its recording was opened: it was replaced since, or is damaged.",
-        "Other spikes than those that were recorded would be read.",
+        f"{file} differs from what was written when its recording was opened: it was replaced since, or is damaged.",
+        "Other spikes than the recorded ones would be read.",
         "If it was replaced, load the recording again; if not, copy the whole store again. `ann2neo.check` lists what is damaged.",
     )
 
@@ -334,7 +334,7 @@ def changed(file: Path) -> StoreError:
 def _unreadable(file: Path, error: OSError) -> StoreError:
     return StoreError(
         f"{file} cannot be read ({error.strerror or error}).",
-        "What is missing would read as silence.",
+        "Missing spikes would read as silence.",
         "Mount the disk, or move the store back to where it was; or load it from where it is now.",
     )
 
@@ -346,7 +346,7 @@ def _places(part: Any, size: int) -> Int[np.ndarray, " place"]:
 
 
 def _by_chunk(places: Int[np.ndarray, " place"], chunk: int) -> Iterator[tuple[int, Any, Any]]:
-    """Sort places by chunk: its number, where they go in the result, and where they are in the chunk."""
+    """Group indices by chunk; yield its number, the indices in the result, and the indices in the chunk."""
     numbers = places // chunk
     for number in np.unique(numbers):
         found = np.flatnonzero(numbers == number)
@@ -355,14 +355,14 @@ def _by_chunk(places: Int[np.ndarray, " place"], chunk: int) -> Iterator[tuple[i
 
 
 def _as_slice(places: Int[np.ndarray, " place"]) -> Any:
-    """Say places that follow one another as a slice, which is copied as a whole."""
+    """Return consecutive indices as a slice, which is copied as a whole."""
     first, last = int(places[0]), int(places[-1])
     in_row = last - first + 1 == places.size and (places.size < 2 or bool((np.diff(places) == 1).all()))
     return slice(first, last + 1) if in_row else places
 
 
 def _at(*parts: Any) -> Any:
-    """Index along each axis by itself."""
+    """Return an index that applies along each axis independently."""
     if all(isinstance(part, slice) for part in parts):
         return parts
     spread = [np.arange(part.start, part.stop) if isinstance(part, slice) else part for part in parts]

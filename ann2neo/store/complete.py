@@ -1,4 +1,4 @@
-"""Whole recordings in and out of a store."""
+"""Saving a whole recording to a store, and opening one."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def load(path: Path) -> Recording:
     FormatError
         If it was not written by ann2neo.
     StoreError
-        If a part of the store is missing, or is not what was written.
+        If a part of the store is missing, or differs from what was written.
     """
     try:
         return _recording(path)
     except Ann2NeoError:
         raise
-    # What stands in a damaged store may break in many ways, each of which means the same.
+    # A damaged store may raise many kinds of exception; all mean the same.
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(
             f"{path} cannot be read as a store ({type(error).__name__}: {str(error)[:200]}).",
             "It was not written by ann2neo, or it is damaged.",
-            "Get it again, or record anew.",
+            "Get it again, or record again.",
         ) from error
 
 
@@ -65,7 +65,7 @@ def _recording(path: Path) -> Recording:
         raise FormatError(
             f"{path} cannot be read as a store: it lacks {layout.GROUP_FILE}.",
             "It was not written by ann2neo, or it is damaged.",
-            "Get it again, or record anew.",
+            "Get it again, or record again.",
         )
     root = layout.open_group(path)
     outline: dict[str, Any] = dict(root.attrs)
@@ -88,12 +88,12 @@ def _recording(path: Path) -> Recording:
 
 def _layer(root: layout.Group, place: str, entry: dict[str, Any], n_bins: int) -> Layer:
     bits = root[f"{place}/bits"]
-    # Noticed now rather than in the middle of an analysis; each is verified when it is read.
+    # Checked now rather than in the middle of an analysis; each chunk is verified when it is read.
     if lost := bits.n_missing():
         raise StoreError(
             f"{root.path} lacks {lost} of {math.prod(bits.grid)} chunks of layer {entry['name']!r}.",
             "The missing spikes would read as silence.",
-            "Copy the whole folder again, or record anew.",
+            "Copy the whole folder again, or record again.",
         )
     return Layer(
         name=entry["name"],
@@ -112,13 +112,13 @@ def _write_layer(root: Path, place: str, layer: Layer) -> dict[str, list[int]]:
     chunks = (1, layout.units_per_chunk(raster.n_units, width, layout.CHUNK_BYTES), width)
     bits, crc = layout.new_layer(root, place, layer, n_passes=raster.n_passes, n_bytes=n_bytes, chunks=chunks)
     by_units = [_write_units(bits, number, raster.bits(units)) for number, units in enumerate(_whole_chunks(bits))]
-    # In the order of the chunks: pass, then units, then bytes.
+    # Check sums in the order of the chunks: pass, then units, then bytes.
     crc[f"{place}/bits"] = [c for p in range(raster.n_passes) for of_units in by_units for c in of_units[p]]
     return crc
 
 
 def _write_units(bits: ChunkedArray, number: int, packed: np.ndarray) -> list[list[int]]:
-    """Write the chunks of some units in all passes, and give their check sums by pass."""
+    """Write the chunks of some units in all passes, and return their check sums by pass."""
     width = bits.chunks[2]
     return [
         [
@@ -130,6 +130,6 @@ def _write_units(bits: ChunkedArray, number: int, packed: np.ndarray) -> list[li
 
 
 def _whole_chunks(bits: ChunkedArray) -> Iterator[slice]:
-    """Cut the units where chunks end, so that each chunk is written once."""
+    """Split the units where chunks end, so that each chunk is written once."""
     for first in range(0, bits.shape[1], bits.chunks[1]):
         yield slice(first, min(first + bits.chunks[1], bits.shape[1]))

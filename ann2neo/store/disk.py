@@ -1,4 +1,4 @@
-"""Bytes that are on the disk, and not only in the memory of the operating system."""
+"""Syncing of files, so that bytes are on the disk and not only in the memory of the operating system."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 SECONDS_BETWEEN_SYNCS = 5.0
-# A file system writes its journal once for all who wait at the same time: eight threads take a sixth of the time of one.
+# A file system writes its journal once for all threads that wait at the same time: eight threads take a sixth of the time of one.
 N_THREADS = 8
 
 
 @dataclass(slots=True)
 class Unsynced:
-    """Files that were written and may still be lost when the power fails.
+    """Files that were written but may still be lost if the power fails.
 
-    They are synced together every few seconds and at the end, since to wait for the disk after each file would cost more than recording does. When a sync has returned, all that
-    was written before it survives a loss of power. What speaks of other files is synced after them, so that a sync that is cut short never leaves an entry of the log that is
-    safe and chunks that are not. Between two syncs the operating system writes in any order: what a log says of a column that was lost is then noticed by its check sums when
-    the recording goes on, and the column is recorded again.
+    They are synced together every few seconds and at the end, because waiting for the disk after each file would cost more than recording does. When a sync has returned, all files
+    written before it survive a loss of power. Entries of the log are synced after the chunks that they list, so that an interrupted sync never leaves a safe entry without its
+    chunks. Between two syncs the operating system writes in any order: the check sums of an entry then show that its column was lost when
+    the recording is resumed, and the column is recorded again.
 
     Parameters
     ----------
     files
         Chunks, and parts of columns.
     entries
-        Entries of the log, which speak of chunks.
+        Entries of the log, which list chunks.
     last
-        When all was synced for the last time, in seconds of a monotonic clock.
+        Time of the last sync, in seconds of a monotonic clock.
     """
 
     files: list[str] = field(default_factory=list)
@@ -38,12 +38,12 @@ class Unsynced:
     last: float = field(default_factory=time.monotonic)
 
     def sync_if_due(self) -> None:
-        """Sync all if the last time was some seconds ago."""
+        """Sync all files if the last sync was some seconds ago."""
         if time.monotonic() - self.last > SECONDS_BETWEEN_SYNCS:
             self.sync()
 
     def sync(self) -> None:
-        """Wait until all files, and their names, are on the disk: first the chunks, then the entries that speak of them."""
+        """Wait until all files, and their names, are on the disk: first the chunks, then the entries that list them."""
         files, self.files = self.files, []
         entries, self.entries = self.entries, []
         sync_files(files)
@@ -52,7 +52,7 @@ class Unsynced:
 
 
 def sync_files(files: Iterable[str]) -> None:
-    """Wait until files, and their names in their folders, are on the disk; files that were replaced or removed since are left out."""
+    """Wait until files, and their names in their folders, are on the disk; skip files that were replaced or removed since."""
     known = list(dict.fromkeys(files))
     if not known:
         return
@@ -67,7 +67,7 @@ def _sync_file(file: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    # Not every file system syncs folders.
+    # Some file systems cannot sync folders.
     with suppress(OSError):
         _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 

@@ -1,4 +1,4 @@
-"""The end of a store that grew: its table of trials, and what makes a recording of its columns."""
+"""Finishing a store that grew: its table of trials, and the recording made of its columns."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LEFT_BEHIND = ".partial"
 
 
 def finish(growing: Growing) -> None:
-    """Put the table of trials together and declare the store complete; nothing else is written afterwards.
+    """Assemble the table of trials and mark the store complete, which is the last write.
 
     Raises
     ------
     StoreError
         If a column is missing.
     RecordingError
-        If passes do not fit together.
+        If passes do not match.
     """
     check_unreplaced(growing)
     columns = read_log(growing.path)
@@ -54,7 +54,7 @@ def finish(growing: Growing) -> None:
             chunks[f"trials/{number}"] = write_values(growing.path, f"trials/{number}", values)
         chunks |= write_bins(growing.path, recording.bins)
         sums = file_sums(growing.path, chunks)
-        # What says that the store is complete must not outlive what it speaks of.
+        # The mark of completeness must not reach the disk before the data.
         tables = [file for name in ("trials", "bins") for file in (growing.path / name).rglob("*") if file.is_file()]
         sync_files(map(os.fspath, [*tables, *(growing.path / name for name in sums.files)]))
         known = dict(root.attrs) | outline | {"n_bins": recording.n_bins, "complete": True}
@@ -64,7 +64,7 @@ def finish(growing: Growing) -> None:
 
 
 def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, rasters: Sequence[Raster]) -> Recording:
-    """Make a recording of columns of several passes, all as long as these."""
+    """Make a recording from the columns of several passes of equal length."""
     lengths = [join_lengths(columns) for columns in passes]
     n_inputs = lengths[0].size
     provenance = dict(root.attrs["provenance"])
@@ -84,7 +84,7 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
 
 
 def _trim(growing: Growing, n_bins: int) -> None:
-    """Cut the arrays where the bins end, and remove what killed processes left behind; who holds the lock knows that nobody else writes."""
+    """Trim the arrays where the bins end, and remove the files of killed processes; the lock ensures that no other process is writing."""
     for number in range(len(growing.layers)):
         resize(open_bits(growing.path, number), -(-n_bins // 8))
         for file in (growing.path / f"layers/{number}/bits").iterdir():
@@ -100,7 +100,7 @@ def _raster(growing: Growing, layer: int, n_bins: int) -> Raster:
 
 
 def _chunk_sums(root: Group, growing: Growing, passes: Sequence[Sequence[Column]]) -> dict[str, list[int]]:
-    """Collect the check sums of all chunks: those of the bits from the columns, the others as they were written."""
+    """Collect the check sums of all chunks: those of the bits from the columns, the others from when they were written."""
     found: dict[str, list[int]] = {}
     for number, layer in enumerate(growing.layers):
         place, n_chunks = f"layers/{number}", growing.chunks_of_column(layer)
@@ -118,7 +118,7 @@ def _chunk_sums(root: Group, growing: Growing, passes: Sequence[Sequence[Column]
 
 
 def _chunk_sum(growing: Growing, column: Column, layer: int, chunk: int) -> int:
-    """Take the check sum of a chunk from the log."""
+    """Return the check sum of a chunk from the log."""
     known = column.checksums[layer]
     if not isinstance(known, int):
         return known[chunk]
@@ -126,7 +126,7 @@ def _chunk_sum(growing: Growing, column: Column, layer: int, chunk: int) -> int:
 
 
 def _sealed(array: ChunkedArray, place: tuple[int, ...]) -> int:
-    """Give the check sum of a chunk; one of ann2neo 0.1.0, which has none, is written once more."""
+    """Return the check sum of a chunk; a chunk of ann2neo 0.1.0, which has none, is written again."""
     if array.checksums is not None:
         return array.checksums[int(np.ravel_multi_index(place, array.grid))]
     return write_chunk(array, place, array.chunk(place))

@@ -1,4 +1,4 @@
-"""A store while it grows: made whole, filled column by column, by one process or several, and finished."""
+"""A store while it grows: created as a whole, filled column by column by one or several processes, and finished."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from ann2neo.store.sums import Sums, read_verified, write_sealed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Which inputs were drawn, shape (input,), and how many there are in each batch, shape (batch,)."""
+    """Inputs that were drawn, shape (input,), and the number of inputs in each batch, shape (batch,)."""
 
     stimulus_ids: Int[np.ndarray, " input"]
     batch_sizes: Int[np.ndarray, " batch"]
@@ -54,26 +54,26 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growing:
-    """What is fixed when a store is made.
+    """Facts that are fixed when a store is created.
 
     Parameters
     ----------
     path
         Its folder.
     identity
-        What was recorded from what, as facts that have names; a recording with other facts does not go on here.
+        Named facts about what is recorded; a recording with other facts cannot be resumed in this store.
     column_bins
         Bins of a column.
     n_bins
-        Bins of one pass; None where that shows only at the end.
+        Bins of one pass; None where it is known only at the end.
     n_passes
         Number of passes.
     layers
         The layers, without their bits.
     order
-        The order of the inputs, where it was drawn before.
+        Order of the inputs, where it was drawn before the recording.
     store_id
-        What tells this store apart from any other that gets its name; None of a store that was made by 0.1.0.
+        Identifier that distinguishes this store from any other of the same name; None for a store made by 0.1.0.
     """
 
     path: Path
@@ -87,7 +87,7 @@ class Growing:
 
     @property
     def n_columns(self) -> int | None:
-        """Number of columns of one pass, if it is known."""
+        """Number of columns of one pass, if known."""
         return None if self.n_bins is None else -(-self.n_bins // self.column_bins)
 
     def chunk_shape(self, layer: Layer) -> tuple[int, int]:
@@ -109,27 +109,27 @@ def bare(
     units: Int[np.ndarray, " unit"],
     thresholds: Float[np.ndarray, " unit"],
 ) -> Layer:
-    """Describe a layer without its bits."""
+    """Make the description of a layer without its bits."""
     raster = Raster(packed=np.zeros((1, units.size, 0), np.uint8), n_bins=0)
     return Layer(name=name, shape=shape, dtype=dtype, units=units, thresholds=thresholds, raster=raster)
 
 
 def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, overwrite: bool = False) -> None:
-    """Make a store without a column; it appears as a whole.
+    """Create a store without columns; it appears as a whole.
 
     Raises
     ------
     OutputExists
-        If something else has its name.
+        If its name is taken by something else.
     StoreError
         If the operating system refuses to write.
     AnnotationError
-        If the provenance would be lost.
+        If the provenance cannot be stored.
     """
     known = outline_before_trials(
         growing.layers, bin_size_ms=bin_size_ms, n_passes=growing.n_passes, provenance=provenance
     )
-    # Where the end is not known, the arrays grow with the columns.
+    # Where the number of bins is unknown, the arrays grow with the columns.
     n_bytes = -(-(growing.column_bins if growing.n_bins is None else growing.n_bins) // 8)
     with _making(growing.path), complete_or_absent(growing.path, overwrite=overwrite, marker=MARKER) as part:
         new_group(part)
@@ -151,7 +151,7 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
 
 @contextmanager
 def _making(path: Path) -> Iterator[None]:
-    """Say of a store that cannot be made what a recording that fails says."""
+    """Convert errors of creating a store to those of a failed recording."""
     try:
         yield
     except FormatError as error:
@@ -159,18 +159,18 @@ def _making(path: Path) -> Iterator[None]:
 
 
 def open_growing(path: Path) -> Growing:
-    """Open a store that grows, or has grown.
+    """Open a store that grows, or that grew until it was complete.
 
     Raises
     ------
     StoreError
-        If it was not recorded into, but saved as a whole.
+        If it was saved as a whole instead of column by column.
     FormatError
-        If it is no store, or damaged.
+        If it is not a store, or is damaged.
     """
     if not (path / LOG / HEAD).is_file():
         raise StoreError(
-            f"{path} was not recorded into column by column, so that it is unknown what it holds.",
+            f"{path} was not recorded column by column, so that its contents are unknown.",
             "It may be another recording: nothing was recorded.",
             "Record into another store, or allow overwriting (export(..., overwrite=True)).",
         )
@@ -198,12 +198,12 @@ def open_growing(path: Path) -> Growing:
 
 
 def check_unreplaced(growing: Growing) -> None:
-    """Refuse to write into a store that took the place of the one that was opened.
+    """Check before writing that a store is still the one that was opened.
 
     Raises
     ------
     StoreError
-        If the store under this name is another one, or gone.
+        If the store was replaced or removed.
     """
     if growing.store_id is None:
         return
@@ -214,13 +214,13 @@ def check_unreplaced(growing: Growing) -> None:
     if found != growing.store_id:
         raise StoreError(
             f"{growing.path} was {'removed' if found is None else 'replaced by another recording'} while it was recorded into.",
-            "What was recorded here would be mixed with it: nothing more was written.",
-            "Record into a store of its own.",
+            "This recording would be mixed with it: nothing more was written.",
+            "Record into a separate store.",
         )
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a store was finished."""
+    """Return whether a store was finished."""
     return bool(open_group(path).attrs.get("complete", True))
 
 
@@ -232,7 +232,7 @@ def write_bits(
     bits: UInt8[np.ndarray, "unit byte"],
     unsynced: Unsynced | None = None,
 ) -> list[int]:
-    """Write the bits of a layer in one column, and give the check sum of each chunk."""
+    """Write the bits of a layer in one column, and return the check sum of each chunk."""
     if growing.n_bins is None:
         _make_room(growing, layer, column * growing.column_bins // 8 + bits.shape[1])
     folder = growing.path / f"layers/{layer}/bits"
@@ -249,7 +249,7 @@ def write_bits(
 
 
 def _make_room(growing: Growing, layer: int, n_bytes: int) -> None:
-    """Enlarge an array whose end is not known."""
+    """Enlarge an array whose final size is unknown."""
     array = open_bits(growing.path, layer)
     if n_bytes > array.shape[2]:
         resize(array, _grown(n_bytes, growing.column_bins // 8))
@@ -257,7 +257,7 @@ def _make_room(growing: Growing, layer: int, n_bytes: int) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say of a failed write what it means.
+    """Convert errors of a failed write to a StoreError.
 
     Raises
     ------
@@ -269,13 +269,13 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(
             f"{path} could not be written ({error.strerror or error}).",
-            "What was recorded before is kept.",
-            "Check free space and permissions; the same call goes on where it stopped.",
+            "The bins recorded before are kept.",
+            "Check free space and permissions; the same call resumes where it stopped.",
         ) from error
 
 
 def missing_columns(growing: Growing, columns: Mapping[tuple[int, int], Column]) -> list[tuple[int, int]] | None:
-    """List the columns that are not recorded, by pass and number; None if it is not known how many there are."""
+    """List the columns that are not recorded, by pass and number; None if their total number is unknown."""
     if growing.n_columns is None:
         return None
     every = [(p, number) for p in range(growing.n_passes) for number in range(growing.n_columns)]
@@ -301,5 +301,5 @@ def _read_order(path: Path, sums: Sums | None = None) -> Order | None:
 
 
 def _grown(n_bytes: int, step: int) -> int:
-    """Twice as many columns as before, so that arrays are rarely enlarged."""
+    """Return a size of twice the number of columns, so that arrays are rarely enlarged."""
     return step << (-(-n_bytes // step) - 1).bit_length()

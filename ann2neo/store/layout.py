@@ -1,4 +1,4 @@
-"""How a recording lies in a folder: groups, arrays and chunks of Zarr format 2."""
+"""Layout of a recording in a folder: groups, arrays and chunks of Zarr format 2."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ GROUP = json.dumps({"zarr_format": 2}).encode()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
-    """A store that was opened: its attributes, and its arrays by their places in it.
+    """An open store: its attributes, and its arrays by their paths in it.
 
     Parameters
     ----------
     path
-        Its folder, absolute, so that what is read later does not depend on where the process is.
+        Its folder, absolute, so that later reads do not depend on the working directory.
     attrs
         Its attributes.
     sums
-        Its check sums; None if it was written without any.
+        Its check sums; None if it was written without them.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Group:
 
 
 def new_group(path: Path) -> None:
-    """Make a group in a new folder."""
+    """Create a group in a new folder."""
     path.mkdir()
     write_whole(path / GROUP_FILE, GROUP)
 
@@ -86,7 +86,7 @@ def open_group(path: Path) -> Group:
 
 
 def new_array(root: Path, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype) -> ChunkedArray:
-    """Describe an array all of whose chunks are still to be written, also those of zeros."""
+    """Write the description of an array; all chunks are still to be written, also those of zeros."""
     folder = root / name
     folder.mkdir(parents=True)
     for parent in folder.relative_to(root).parents[:-1]:
@@ -97,7 +97,7 @@ def new_array(root: Path, name: str, shape: tuple[int, ...], chunks: tuple[int, 
 
 
 def write_chunk(array: ChunkedArray, place: tuple[int, ...], values: Shaped[np.ndarray, "*axis"]) -> int:
-    """Write a chunk, filled up with zeros, and give its check sum."""
+    """Write a chunk, padded with zeros, and return its check sum."""
     if values.shape != array.chunks:
         full = np.zeros(array.chunks, array.dtype)
         full[tuple(slice(size) for size in values.shape)] = values
@@ -108,7 +108,7 @@ def write_chunk(array: ChunkedArray, place: tuple[int, ...], values: Shaped[np.n
 
 
 def write_values(root: Path, name: str, values: Shaped[np.ndarray, " value"]) -> list[int]:
-    """Write an array of one axis, and give the check sum of each chunk."""
+    """Write an array of one axis, and return the check sum of each chunk."""
     step = max(1, min(values.size, CHUNK_BYTES // values.dtype.itemsize))
     array = new_array(root, name, values.shape, (step,), values.dtype)
     return [
@@ -118,7 +118,7 @@ def write_values(root: Path, name: str, values: Shaped[np.ndarray, " value"]) ->
 
 
 def write_bins(root: Path, bins: pd.DataFrame | None) -> dict[str, list[int]]:
-    """Write the table of bins, a column after the other, and give the check sums of their chunks; nothing if there is none."""
+    """Write the table of bins column by column, and return the check sums of their chunks; write nothing if there is no table."""
     columns = [] if bins is None else [bins[name].to_numpy() for name in bins.columns]
     return {f"bins/{i}": write_values(root, f"bins/{i}", values) for i, values in enumerate(columns)}
 
@@ -126,7 +126,7 @@ def write_bins(root: Path, bins: pd.DataFrame | None) -> dict[str, list[int]]:
 def new_layer(
     root: Path, place: str, layer: Layer, *, n_passes: int, n_bytes: int, chunks: tuple[int, int, int]
 ) -> tuple[ChunkedArray, dict[str, list[int]]]:
-    """Make the arrays of a layer, whose bits are still to be written; give them and the check sums of the others."""
+    """Create the arrays of a layer; return its bits, which are still to be written, and the check sums of the other arrays."""
     bits = new_array(root, f"{place}/bits", (n_passes, layer.n_units, n_bytes), chunks, np.dtype(np.uint8))
     units = write_values(root, f"{place}/units", layer.units)
     thresholds = write_values(root, f"{place}/thresholds", layer.thresholds)
@@ -134,7 +134,7 @@ def new_layer(
 
 
 def resize(bits: ChunkedArray, n_bytes: int) -> None:
-    """Change the number of bytes of each unit in the description of an array; chunks are left as they are."""
+    """Change the number of bytes of each unit in the description of an array; chunks stay as they are."""
     shape = (*bits.shape[:2], n_bytes)
     write_whole(bits.path / DESCRIPTION, described(shape, bits.chunks, bits.dtype))
 
@@ -146,28 +146,28 @@ def open_bits(path: Path, layer: int) -> ChunkedArray:
 
 
 def file_sums(path: Path, chunks: Mapping[str, Sequence[int]]) -> Sums:
-    """Add to the check sums of chunks those of all other files that are read."""
+    """Add the check sums of all other files that are read to those of the chunks."""
     names = [f"{name}/{DESCRIPTION}" for name in chunks]
     names += [file.relative_to(path).as_posix() for file in sorted((path / LOG).glob("*"))]
     return Sums(files={name: zlib.crc32((path / name).read_bytes()) for name in names}, chunks=chunks)
 
 
 def units_per_chunk(n_units: int, n_bytes: int, chunk_bytes: int) -> int:
-    """Say how many units share a chunk in which each has so many bytes."""
+    """Return how many units share a chunk in which each has ``n_bytes`` bytes."""
     return max(1, min(n_units, chunk_bytes // max(n_bytes, 1)))
 
 
 def column_bins(n_units: int, n_bins: int | None, *, n_processes: int = 1) -> int:
-    """Choose how many bins are written at once: a power of two, so large that few calls are made, so small that little is lost.
+    """Choose the number of bins that are written at once: a power of two, large enough for few calls and small enough to lose little.
 
     Parameters
     ----------
     n_units
         Units of all layers.
     n_bins
-        Bins of one pass; None if that is not known.
+        Bins of one pass; None if unknown.
     n_processes
-        Number of processes among which the columns are dealt.
+        Number of processes that share the columns.
 
     Examples
     --------
@@ -182,14 +182,14 @@ def column_bins(n_units: int, n_bins: int | None, *, n_processes: int = 1) -> in
 
 
 def strangers(path: Path) -> list[str]:
-    """List what lies in a folder and belongs to no store of ours; all of it, where the folder is none."""
+    """List the files in a folder that do not belong to an ann2neo store; all files, where the folder is not a store."""
     try:
         attributes = json.loads((path / ATTRIBUTES).read_bytes())
         ours = isinstance(attributes, dict) and str(attributes.get("schema")).startswith("ann2neo/")
     except OSError:
         ours = False
     except (ValueError, RecursionError):
-        # Damaged, so that only its arrays tell.
+        # The store is damaged, so that only its arrays identify it.
         ours = all((path / f"layers/0/{part}/{DESCRIPTION}").is_file() for part in ("bits", "units", "thresholds"))
     return [name for name in files_of(path) if not ours or not STORED.fullmatch(name)]
 

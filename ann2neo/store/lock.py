@@ -1,4 +1,4 @@
-"""One writer at a time: a lock beside the store that says who holds it and since when."""
+"""One writer at a time: a lock next to the store that names its holder and since when."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 
 from ann2neo.errors import StoreError
 
-# A file system on which nothing can be locked, or nothing written, takes no lock: writing is then refused, or guarded by the store's id alone.
+# Some file systems cannot lock files, or cannot be written: writing is then refused, or guarded by the store's id alone.
 UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC)
 TAKEN = (errno.EAGAIN, errno.EACCES)
-# The operating system tells processes apart, not the threads of one.
+# The operating system's lock distinguishes processes, but not the threads of one.
 _held_here: set[str] = set()
 _guard = threading.Lock()
 
 
 def lock_path(path: Path) -> Path:
-    """Name the lock of a store: beside it, since the store itself may be replaced.
+    """Return the path of the lock of a store: next to the store, because the store itself may be replaced.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def lock_path(path: Path) -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a store for as long as the context lasts.
 
-    The operating system frees it when the process ends, in whatever way, so that a lock that was left behind stops nobody. Processes that this one forks do not
+    The operating system releases it however the process ends, so that a leftover lock file blocks no one. Forked processes do not
     inherit it.
 
     Raises
@@ -65,7 +65,7 @@ def locked(path: Path) -> Iterator[None]:
             yield
         finally:
             if descriptor is not None:
-                # Removed before it is freed: whoever opened it in between finds that it has no name any more, and tries again.
+                # Removed before it is released: a process that opened it in between finds that its name is gone, and tries again.
                 with suppress(OSError):
                     file.unlink()
                 os.close(descriptor)
@@ -82,12 +82,12 @@ def _claim(path: Path, file: Path) -> None:
 
 
 def _acquired(path: Path, file: Path) -> int | None:
-    """Lock the file and write into it who holds it; None where nothing can be locked."""
+    """Lock the file and write its holder into it; None where files cannot be locked."""
     while True:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            # A missing folder is told by whoever writes into it.
+            # A missing folder is reported by the code that writes into it.
             if error.errno in (*UNLOCKABLE, errno.ENOENT, errno.ENOTDIR):
                 return None
             raise
@@ -102,7 +102,7 @@ def _acquired(path: Path, file: Path) -> int | None:
                 return None
             raise
         if _is_named(descriptor, file):
-            # Who it is, is a courtesy: a full disk has no room for it.
+            # Naming the holder is optional: a full disk has no room for it.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, _signed(), 0)
@@ -111,7 +111,7 @@ def _acquired(path: Path, file: Path) -> int | None:
 
 
 def _is_named(descriptor: int, file: Path) -> bool:
-    """Whether the file that was locked still has its name."""
+    """Return whether the locked file still has its name."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(file))
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def _signed() -> bytes:
 
 
 def _owner(descriptor: int) -> str:
-    """Describe who holds a lock, and for how long."""
+    """Describe the holder of a lock, and for how long it has held it."""
     try:
         found = json.loads(os.pread(descriptor, 1 << 12, 0))
         age = max(0, round(time.time() - found["since"]))
@@ -135,6 +135,6 @@ def _owner(descriptor: int) -> str:
 def _taken(path: Path, owner: str) -> StoreError:
     return StoreError(
         f"{path} is being recorded into by {owner}.",
-        "Two recordings into one store would mix: nothing was recorded here, and the other one goes on.",
+        "Two recordings into one store would mix: nothing was recorded here, and the other recording continues.",
         "Wait until it is done (the same call then opens the store), end it, or record into another store.",
     )

@@ -1,4 +1,4 @@
-"""The log of a store that grows: one small file for each column of chunks, written when the column is on the disk."""
+"""The log of a store that grows: one small file per column of chunks, written when the column is on the disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEGUN = ".begun"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A batch, and which input and bin of its pass it begins with."""
+    """A batch, and the input and the bin of its pass at which it begins."""
 
     batch: int = 0
     first_input: int = 0
@@ -39,19 +39,19 @@ class Column:
     Parameters
     ----------
     pass_number, number
-        Which column of which pass it is.
+        Number of the pass, and of the column in it.
     n_bins
-        Bins in it.
+        Number of bins in it.
     last
-        Whether the pass ends with it.
+        Whether it is the last column of the pass.
     lengths
         Bins of each input that begins in it, shape (input,).
     known
-        What is known of each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,); of steps an array of objects that holds an array per input.
+        Facts about each of these inputs: ``label``, ``predicted_label`` and so on, each of shape (input,); for steps an array of objects that holds an array per input.
     batches
         Number and check sum of the batches from which it was recorded.
     after
-        The batch from which the next column begins.
+        The batch at which the next column begins.
     checksums
         For each layer the check sum of each chunk, in the order of the units; in stores of ann2neo 0.1.0 a CRC-32 of its bits.
     """
@@ -68,17 +68,17 @@ class Column:
 
 
 def write_column(path: Path, column: Column) -> None:
-    """Put a column into the log of a store; from now on it counts as recorded."""
+    """Write a column to the log of a store; from then on it counts as recorded."""
     write_whole(log_file(path, column.pass_number, column.number), sealed_text(column).encode())
 
 
 def log_file(path: Path, pass_number: int, number: int) -> Path:
-    """Name the file that says that a column is recorded."""
+    """Return the path of the log entry of a column."""
     return path / LOG / f"{pass_number}.{number}.json"
 
 
 def sealed_text(column: Column) -> str:
-    """Write what is known of a column down in one line, with a check sum."""
+    """Return the facts about a column as one line of text with a check sum."""
     lengths = column.lengths
     known = {
         "pass": column.pass_number,
@@ -96,7 +96,7 @@ def sealed_text(column: Column) -> str:
 
 
 def read_log(path: Path) -> dict[tuple[int, int], Column]:
-    """Read which columns are recorded, by pass and number; what cannot be read is not recorded."""
+    """Read the recorded columns, by pass and number; a column whose entry cannot be read counts as not recorded."""
     columns = {}
     for file in (path / LOG).glob("*.*.json"):
         try:
@@ -109,7 +109,7 @@ def read_log(path: Path) -> dict[tuple[int, int], Column]:
 
 
 def prefix(columns: Mapping[tuple[int, int], Column], pass_number: int) -> list[Column]:
-    """List the columns of a pass from the first one up to a gap, or to the end of the pass."""
+    """List the columns of a pass from the first one up to the first gap, or to the end of the pass."""
     found = []
     while (column := columns.get((pass_number, len(found)))) is not None:
         found.append(column)
@@ -119,25 +119,25 @@ def prefix(columns: Mapping[tuple[int, int], Column], pass_number: int) -> list[
 
 
 def is_whole(columns: Sequence[Column]) -> bool:
-    """Whether columns that follow one another reach the end of their pass."""
+    """Return whether consecutive columns reach the end of their pass."""
     return bool(columns) and columns[-1].last
 
 
 def join_known(columns: Sequence[Column]) -> dict[str, np.ndarray]:
-    """Put together what is known of the inputs of several columns, as far as it is known of all."""
+    """Join the facts about the inputs of several columns that all of them have."""
     with_inputs = [column for column in columns if column.lengths.size]
     names = [name for name in with_inputs[0].known if all(name in column.known for column in with_inputs)]
     return {name: np.concatenate([column.known[name] for column in with_inputs]) for name in names}
 
 
 def join_lengths(columns: Sequence[Column]) -> Int[np.ndarray, " input"]:
-    """Put together the lengths of the inputs of several columns, shape (input,)."""
+    """Join the lengths of the inputs of several columns, shape (input,)."""
     return np.concatenate([np.zeros(0, np.int64), *(column.lengths for column in columns)])
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    # Texts, not paths: several of these files are written per second while a model runs.
+    """Write a file atomically: it is complete or absent."""
+    # Strings instead of paths, because several of these files are written per second while a model runs.
     final = os.fspath(path)
     part = f"{final}.{uuid4().hex[:12]}.partial"
     try:
@@ -155,7 +155,7 @@ def _crc32(known: Mapping[str, Any]) -> int:
 
 
 def _written(values: np.ndarray) -> dict[str, Any]:
-    """Write one value per input down, or one array of integers per input."""
+    """Convert one value per input, or one array of integers per input, to JSON."""
     of_steps = is_of_steps(values)
     listed = [one.tolist() for one in values] if of_steps else values.tolist()
     return {"dtype": "steps" if of_steps else str(values.dtype), "values": listed}
@@ -168,14 +168,14 @@ def _read(known: Mapping[str, Any]) -> np.ndarray:
 
 
 def column_of(found: dict[str, Any]) -> Column:
-    """Read what `sealed_text` wrote.
+    """Convert what `sealed_text` wrote back to a column.
 
     Raises
     ------
     ValueError, KeyError, TypeError
         If it is damaged.
     """
-    # Entries of ann2neo 0.1.0 have no seal, and check sums of bits instead of chunks.
+    # Entries of ann2neo 0.1.0 have no seal, and have check sums of bits instead of chunks.
     if "crc32" not in found or "seal" in found:
         seal = found.pop("seal")
         if seal != _crc32(found):
@@ -183,7 +183,7 @@ def column_of(found: dict[str, Any]) -> Column:
     lengths = np.ones(found["n_inputs"]) if found["lengths"] is None else found["lengths"]
     known = {name: _read(known) for name, known in found["known"].items()}
     if any(values.shape != (found["n_inputs"],) for values in known.values()):
-        raise ValueError("what is known is not one value for each input: no table of trials can be made of it")
+        raise ValueError("the facts are not one value per input: they cannot be made into a table of trials")
     batch, first_input, first_bin = found["after"]
     return Column(
         pass_number=found["pass"],

@@ -18,12 +18,12 @@ from ann2neo.store.sums import Sums, read_verified
 
 
 def check(path: Path) -> list[str]:
-    """Read every file of a store and compare it with its check sum, and name the parts that were compared.
+    """Read every file of a store, compare it with its check sum, and return the names of the parts that were compared.
 
     Raises
     ------
     StoreError, FormatError
-        If something is missing or is not what was written.
+        If something is missing or differs from what was written.
     """
     root = open_group(path)
     wrong, right = [], ["attributes"]
@@ -47,9 +47,9 @@ def check(path: Path) -> list[str]:
 def unsound_columns(
     growing: Growing, log: Mapping[tuple[int, int], Column] | None = None
 ) -> dict[tuple[int, int], str]:
-    """Say of each column that the log has, but that cannot be relied on, what is wrong with it: by pass and number.
+    """Return the fault of each column that the log lists but whose chunks are missing or damaged, by pass and number.
 
-    A host that lost its power may keep a column in the log whose chunks never reached the disk.
+    After a loss of power the log may list a column whose chunks never reached the disk.
     """
     columns = read_log(growing.path) if log is None else log
     found = {place: _fault(growing, column) for place, column in sorted(columns.items())}
@@ -57,14 +57,14 @@ def unsound_columns(
 
 
 def sound_columns(growing: Growing) -> dict[tuple[int, int], Column]:
-    """Read which columns are recorded and whole on the disk, by pass and number; all others are to be recorded again."""
+    """Read the columns that are recorded and intact on the disk, by pass and number; all others must be recorded again."""
     log = read_log(growing.path)
     bad = unsound_columns(growing, log)
     return {place: column for place, column in log.items() if place not in bad}
 
 
 def _fault(growing: Growing, column: Column) -> str:
-    """Say what is wrong with the chunks of a column, or nothing."""
+    """Return what is wrong with the chunks of a column; an empty text if nothing is."""
     if not column.n_bins:
         return ""
     if len(column.checksums) != len(growing.layers):
@@ -81,7 +81,7 @@ def _fault(growing: Growing, column: Column) -> str:
 
 
 def _array(growing: Growing, column: Column, number: int) -> ChunkedArray:
-    """Open the bits of a layer up to a column, whatever their description says."""
+    """Open the bits of a layer up to a column, even where their description states another size."""
     layer = growing.layers[number]
     units, width = growing.chunk_shape(layer)
     shape = (column.pass_number + 1, layer.n_units, (column.number + 1) * width)
@@ -90,7 +90,7 @@ def _array(growing: Growing, column: Column, number: int) -> ChunkedArray:
 
 
 def _has_chunks(array: ChunkedArray, column: Column, known: Sequence[int]) -> bool:
-    """Whether the chunks of a column are those that were written."""
+    """Return whether the chunks of a column are those that were written."""
     if len(known) != array.grid[1]:
         return False
     places = [(column.pass_number, chunk, column.number) for chunk in range(array.grid[1])]
@@ -105,7 +105,7 @@ def _has_chunks(array: ChunkedArray, column: Column, known: Sequence[int]) -> bo
 
 
 def _has_bits(array: ChunkedArray, column: Column, known: int) -> bool:
-    """Whether a layer has the bits whose check sum ann2neo 0.1.0 wrote down."""
+    """Return whether the bits of a layer agree with the check sum that ann2neo 0.1.0 stored."""
     first = column.number * array.chunks[2]
     try:
         found = array[column.pass_number, slice(None), slice(first, first + -(-column.n_bins // 8))]
@@ -132,7 +132,7 @@ def _is_right(path: Path, name: str, sums: Sums) -> bool:
 
 
 def _is_whole_array(array: ChunkedArray) -> bool:
-    """Whether every chunk is there, has its check sum and can be decoded."""
+    """Return whether every chunk exists, has its check sum and can be decoded."""
     try:
         for place in np.ndindex(array.grid):
             array.chunk(place)

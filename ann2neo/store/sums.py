@@ -1,4 +1,4 @@
-"""The check sums of a store: of each file and each chunk, in one list, on which the attributes of the store set their seal."""
+"""The check sums of a store: of each file and each chunk, in one list, whose own check sum is in the attributes of the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ann2neo.store.log import write_whole
 ATTRIBUTES = ".zattrs"
 SEAL = "integrity"
 NEWER = re.compile(r"ann2neo/\d+")
-# A store that grows has a list of what is fixed; when it is complete, one of everything, whose name tells the two apart at any moment.
+# A growing store has a list of its fixed files; a complete store has a list of all files, under another name.
 LIST, LIST_OF_GROWING = "checksums.json", "checksums-of-growing.json"
 
 
@@ -36,13 +36,13 @@ def read_attributes(path: Path) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        If they are not those that were written.
+        If they differ from those that were written.
     """
     return _attributes(path)[0]
 
 
 def read_sums(path: Path) -> Sums | None:
-    """Read the check sums of a store; None if it was written without any.
+    """Read the check sums of a store; None if it was written without them.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_sums(path: Path) -> Sums | None:
 
 
 def write_sealed(path: Path, attributes: Mapping[str, Any], sums: Sums, *, growing: bool = False) -> None:
-    """Write the list of check sums, then, in one step, the attributes that point to it."""
+    """Write the list of check sums, then atomically the attributes that point to it."""
     name = LIST_OF_GROWING if growing else LIST
     content = json.dumps({"files": dict(sums.files), "chunks": {k: list(v) for k, v in sums.chunks.items()}}).encode()
     write_whole(path / name, content)
@@ -78,7 +78,7 @@ def read_verified(path: Path, name: str, sums: Sums | None) -> bytes:
     Raises
     ------
     StoreError
-        If it is missing, or not what was written.
+        If it is missing, or differs from what was written.
     """
     try:
         content = (path / name).read_bytes()
@@ -90,19 +90,19 @@ def read_verified(path: Path, name: str, sums: Sums | None) -> bytes:
 
 
 def lacking(path: Path, name: str) -> StoreError:
-    """Say that a file is not there, or cannot be read."""
+    """Make the error of a file that is missing or cannot be read."""
     return StoreError(
         f"{path} lacks {name}, or it cannot be read.",
-        "What is missing would read as zeros or silence.",
-        "Copy the whole folder again, or record anew.",
+        "Missing values would read as zeros or silence.",
+        "Copy the whole folder again, or record again.",
     )
 
 
 def _damaged(path: Path, name: str) -> StoreError:
     return StoreError(
         f"{path} is damaged, or was changed after ann2neo wrote it: {name} has another check sum.",
-        "Other values than those that were written would be read.",
-        "Copy the whole folder again, or record anew; `ann2neo.check` lists what is damaged.",
+        "Other values than the written ones would be read.",
+        "Copy the whole folder again, or record again; `ann2neo.check` lists what is damaged.",
     )
 
 
@@ -118,7 +118,7 @@ def _attributes(path: Path) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
     seal = found.pop(SEAL, None)
     if seal is None and "schema" not in found:
         raise FormatError(
-            f"{path} was not written by ann2neo.", "It names no layers and no trials.", "Give a store made by `save`."
+            f"{path} was not written by ann2neo.", "It names no layers and no trials.", "Use a store made by `save`."
         )
     if NEWER.fullmatch(str(found.get("schema"))):
         check_schema(str(found["schema"]), str(path))

@@ -1,4 +1,4 @@
-"""A store whose recording was interrupted, opened up to where its columns follow one another."""
+"""A store whose recording was interrupted, opened up to the first missing column."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FirstBins:
     bits
         The array on the disk.
     n_passes, n_bins
-        How many passes, and how many bins of each, are shown.
+        Number of passes, and of bins of each, that are shown.
     tail
-        Bits of a column that was begun, shape (unit, byte), where such a one follows those on the disk.
+        Bits of a begun column, shape (unit, byte), where one follows the columns on the disk.
     """
 
     bits: Any
@@ -42,12 +42,12 @@ class FirstBins:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Passes, units and bytes that are shown."""
+        """Numbers of passes, units and bytes that are shown."""
         return self.n_passes, self.bits.shape[1], -(-self.n_bins // 8)
 
     @property
     def oindex(self) -> FirstBins:
-        """The same: an array of places is taken along its own axis anyway."""
+        """Return the array itself: an array of indices applies along its own axis in any case."""
         return self
 
     def __getitem__(self, where: tuple[Any, Any]) -> UInt8[np.ndarray, "pass unit byte"]:
@@ -64,12 +64,12 @@ class FirstBins:
 
 
 def open_unfinished(path: Path) -> Recording:
-    """Open the passes that are whole, or as much of the first pass as is there; trials that are cut are left out.
+    """Open the complete passes, or else the recorded part of the first pass; incomplete trials are left out.
 
     Raises
     ------
     StoreError
-        If not even one column is there.
+        If not even one column is complete.
     """
     growing = open_growing(path)
     log = read_log(path)
@@ -81,9 +81,9 @@ def open_unfinished(path: Path) -> Recording:
     n_inputs = _whole_inputs(shown[0] if begun is None else [*shown[0], begun.column])
     if not n_inputs:
         raise StoreError(
-            f"the recording into {path} was interrupted before a whole column, or a whole input, was there.",
-            "There is nothing to be seen.",
-            "Record into it again, with the same call.",
+            f"the recording into {path} was interrupted before a whole column, or a whole input, was recorded.",
+            "There is nothing to load.",
+            "Resume it with the same call.",
         )
     text = f"the recording into {path} was interrupted: {n_inputs} inputs"
     text += f" of {max(1, whole)} of {growing.n_passes} passes" if growing.n_passes > 1 else ""
@@ -113,7 +113,7 @@ def _shown(growing: Growing, passes: list[list[Column]], begun: BegunColumn | No
 
 
 def _bits(growing: Growing, layer: int, passes: list[list[Column]]) -> ChunkedArray:
-    """Open the bits of these columns, which have as many bins in each pass, with the check sums that the log has of their chunks."""
+    """Open the bits of these columns, equally many bins in each pass, with the check sums of their chunks from the log."""
     one, n_columns = growing.layers[layer], sum(1 for column in passes[0] if column.n_bins)
     units, width = growing.chunk_shape(one)
     known = [
@@ -130,7 +130,7 @@ def _bits(growing: Growing, layer: int, passes: list[list[Column]]) -> ChunkedAr
 
 
 def _check_chunks(growing: Growing, passes: list[list[Column]]) -> None:
-    """Refuse a store in which a chunk was lost: it would read as silence."""
+    """Check that no chunk of a store was lost: it would read as silence."""
     for number, layer in enumerate(growing.layers):
         folder = growing.path / f"layers/{number}/bits"
         found = {file.name for file in folder.iterdir() if file.is_file()}
@@ -146,18 +146,18 @@ def _check_chunks(growing: Growing, passes: list[list[Column]]) -> None:
             raise StoreError(
                 f"{growing.path} lacks {len(lost)} chunks of layer {layer.name!r}, such as {lost[0]}.",
                 "The missing spikes would read as silence.",
-                "Copy the whole folder again, or record anew.",
+                "Copy the whole folder again, or record again.",
             )
 
 
 def _whole_inputs(columns: list[Column]) -> int:
-    """Count the inputs all of whose bins are there."""
+    """Count the inputs whose bins are all recorded."""
     n_bins = sum(column.n_bins for column in columns)
     return int(np.searchsorted(np.cumsum(join_lengths(columns)), n_bins, side="right"))
 
 
 def _cut(columns: list[Column], n_inputs: int) -> list[Column]:
-    """Keep what is known of the first inputs."""
+    """Keep the facts about the first inputs."""
     cut, n_before = [], 0
     for column in columns:
         n_kept = max(0, min(column.lengths.size, n_inputs - n_before))

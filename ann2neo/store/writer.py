@@ -1,4 +1,4 @@
-"""Streaming planes of spikes into a store, column by column; any producer can, and torch is not needed."""
+"""Streaming planes of spikes into a store, column by column, from any producer; torch is not needed."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from ann2neo.store.disk import Unsynced
 from ann2neo.store.growing import Growing, check_unreplaced, write_bits, writing
 from ann2neo.store.log import Column, Start, log_file, write_column
 
-# Half a minute: with the time that writing takes, no more than a minute of work is lost.
+# Half a minute: including the time of writing, at most a minute of work is lost.
 SECONDS_BETWEEN_COMMITS = 30.0
 
 
 class ColumnWriter:
-    """Takes in batches of one pass and writes columns as soon as they are full.
+    """Writer of the batches of one pass, which writes columns as soon as they are full.
 
-    A column is compressed and written by a thread of its own while the next one is recorded; no more than one is under way. If columns take long to fill, what there is of
-    one is written after `SECONDS_BETWEEN_COMMITS`, so that no more than that is lost with a process. To be used in a ``with`` statement, at whose end, however it comes,
-    all that was handed over is on the disk.
+    A column is compressed and written by a separate thread while the next one is recorded; at most one is being written at a time. If a column takes long to fill, the part so far
+    is written after `SECONDS_BETWEEN_COMMITS`, so that no more than that is lost if the process dies. Use it in a ``with`` statement: at its end, also after an error,
+    all added batches are on the disk.
 
     Parameters
     ----------
     growing
         The store.
     pass_number, first, stop
-        Which columns: of which pass, from which one on, to before which one; to where the inputs end if that is None.
+        Number of the pass, first column, and the column before which to stop; None to stop where the inputs end.
     start
-        The batch that comes first; its bins before the first column are left out.
+        The first batch; its bins before the first column are left out.
     begun
-        What is recorded of the first column already, if it was put down before it was full; ``start`` is then the batch after it.
+        The part of the first column that is already recorded, if it was written before it was full; ``start`` is then the batch after it.
     committed
-        Is called when a column is on the disk.
+        Called when a column is on the disk.
     unsynced
-        Takes note of the files that are written.
+        Keeps track of the written files until they are synced.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class ColumnWriter:
         return self
 
     def __exit__(self, _: type | None, error: BaseException | None, __: Any) -> None:
-        """Wait until all is written; what goes wrong there is not shown if something went wrong before."""
+        """Wait until all columns are written; an error of writing is not raised if there was an error before."""
         self._thread.shutdown()
         if error is None:
             self._wait()
 
     @property
     def done(self) -> bool:
-        """Whether all columns are full."""
+        """Return whether all columns are full."""
         return self._column == self._stop
 
     def add(
@@ -93,18 +93,18 @@ class ColumnWriter:
         known: Mapping[str, Any],
         checksum: int,
     ) -> None:
-        """Take in a batch and write the columns that it fills.
+        """Add a batch and write the columns that it fills.
 
         Parameters
         ----------
         planes
-            Spikes by layer, as many bins in each.
+            Spikes by layer, with the same number of bins in each.
         lengths
             Bins of each input, shape (input,).
         known
-            What is known of each input (``label``, ``predicted_label``, ...), each of shape (input,): arrays, or what becomes one when it is sliced.
+            Facts about each input (``label``, ``predicted_label``, ...), each of shape (input,): arrays, or objects whose slices are arrays.
         checksum
-            32 bits by which the batch is recognized when the recording is resumed.
+            32 bits that identify the batch when the recording is resumed.
         """
         here, first_bin = self.next_batch, self._column * self._growing.column_bins + self._n_buffered
         n_inputs, n_bins = lengths.size, int(lengths.sum())
@@ -127,12 +127,12 @@ class ColumnWriter:
             self._commit_part(after)
 
     def end(self) -> None:
-        """Write what is left, when the inputs have come to their end."""
+        """Write the rest after the last input."""
         if not self.done:
             self._commit(None, self.next_batch)
 
     def _begin(self, name: str, buffer: Buffer) -> Buffer:
-        """Put what was recorded of a column before into a new buffer."""
+        """Copy the recorded part of a column into a new buffer."""
         if name in self._taken_up:
             buffer.add(self._taken_up.pop(name))
         return buffer
@@ -153,7 +153,7 @@ class ColumnWriter:
         self._n_buffered -= n_taken
 
     def _commit_part(self, after: Start) -> None:
-        """Put down what there is of a column that is not full, and go on with it."""
+        """Write the part of a column so far, and continue to fill it."""
         if self._n_buffered:
             bits = [self._buffer(layer).rows() for layer in self._growing.layers]
             self._submit(_write_part, self._described(self._n_buffered, after), bits, 0)
@@ -179,7 +179,7 @@ class ColumnWriter:
         self._last_commit = time.monotonic()
 
     def _wait(self) -> None:
-        """Wait for the column that is being written, and raise what went wrong."""
+        """Wait for the column that is being written, and raise its error if there was one."""
         if self._under_way is None:
             return
         (under_way, n_columns), self._under_way = self._under_way, None
@@ -188,7 +188,7 @@ class ColumnWriter:
             self._committed(n_columns)
 
     def _take_up(self, begun: BegunColumn) -> None:
-        """Go on with a column that was put down before it was full."""
+        """Continue a column that was written before it was full."""
         column = begun.column
         for layer, rows in zip(self._growing.layers, begun.rows):
             self._taken_up[layer.name] = Planes(bits=np.ascontiguousarray(rows.T), n_bins=column.n_bins)
@@ -197,7 +197,7 @@ class ColumnWriter:
         self._batches, self._n_buffered = dict(column.batches), column.n_bins
 
     def _inputs_between(self, first_bin: int, stop_bin: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Gather what is known of the inputs that begin in these bins."""
+        """Collect the facts about the inputs that begin in these bins."""
         some = []
         for first, lengths, known in self._inputs:
             starts = first + np.cumsum(lengths) - lengths
@@ -218,13 +218,13 @@ def _no_rows(layer: Layer) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
 def _write(
     growing: Growing, column: Column, bits: Sequence[Callable[[], UInt8[np.ndarray, "_ _"]]], unsynced: Unsynced
 ) -> None:
-    """Write the bits of a column, shape (unit, byte) for each layer, as they come, then the marker by which it counts, with their check sums."""
+    """Write the bits of a column, shape (unit, byte) for each layer, as they arrive, then its log entry with their check sums."""
     place = column.pass_number, column.number
     with writing(growing.path):
         check_unreplaced(growing)
         checksums = [write_bits(growing, layer, *place, rows(), unsynced) for layer, rows in enumerate(bits)]
         unsynced.sync_if_due()
-        # Again: to write the bits takes its time.
+        # Checked again, because writing the bits takes time.
         check_unreplaced(growing)
         write_column(growing.path, replace(column, checksums=checksums))
         unsynced.entries.append(os.fspath(log_file(growing.path, *place)))
@@ -232,7 +232,7 @@ def _write(
 
 
 def _write_part(growing: Growing, column: Column, bits: Sequence[np.ndarray], unsynced: Unsynced) -> None:
-    """Write what there is of a column."""
+    """Write the part of a column so far."""
     with writing(growing.path):
         check_unreplaced(growing)
         write_begun(growing, BegunColumn(column=column, rows=bits))
