@@ -309,7 +309,7 @@ def test_a_chunk_that_would_unfold_to_more_is_refused(tmp_path):
     array = layout.new_array(tmp_path, "a", (8,), (8,), np.dtype(np.uint8))
     larger = replace(array, chunks=(1 << 20,))
     layout.write_chunk(larger, (0,), np.zeros(1 << 20, np.uint8))
-    with pytest.raises(StoreError, match="not what was written"):
+    with pytest.raises(StoreError, match="differs from what was written"):
         array.values()
 
 

@@ -1,4 +1,4 @@
-"""The border to neo: a recording as a Block of spike trains, and back; and anybody's trains in any container."""
+"""The interface to neo: a recording as a Block of spike trains, and back; and spike trains of any origin in any container."""
 
 from __future__ import annotations
 

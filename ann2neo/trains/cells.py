@@ -1,4 +1,4 @@
-"""Units of any laboratory: who they are, their spikes, and when each was observed."""
+"""Units of any laboratory: their identity, their spikes, and their observed time."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ann2neo.trains.matching import Matched, identify_units, match_units
 from ann2neo.trains.observed import check_spikes, observed_of
 from ann2neo.trains.segment import ExternalSegment
 
-# quantities parses the name of a unit at every look-up, which took half of the time of an analysis.
+# quantities parses the name of a unit at every look-up, which took half the time of an analysis.
 _milliseconds_per = lru_cache(maxsize=16)(milliseconds_per)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pieces:
-    """The pieces of time in which some units were observed.
+    """The segments of time in which some units were observed.
 
     Parameters
     ----------
     time_unit
-        Unit of the pieces, which is that of the units' trains.
+        Unit of these times, which is that of the units' trains.
     segment
-        Segment of each piece.
+        neo Segment in which each piece lies.
     start, stop
-        When each begins and ends on the clock of its segment.
+        Begin and end of each piece on the clock of its Segment.
     """
 
     time_unit: str
@@ -40,16 +40,16 @@ class Pieces:
 
     @property
     def ms(self) -> float:
-        """How many milliseconds a unit of time lasts."""
+        """Duration of the unit of time in milliseconds."""
         return _milliseconds_per(self.time_unit)
 
     def borders_ms(self, segment: int) -> Float[np.ndarray, "piece two"]:
-        """Say when the pieces of a segment begin and end, in milliseconds."""
+        """Return begin and end of the pieces in a segment, in milliseconds."""
         return self._by_segment.get(segment, np.empty((0, 2)))
 
     @cached_property
     def _by_segment(self) -> dict[int, Float[np.ndarray, "piece two"]]:
-        """Sort the pieces by segment once: a session may have a segment per trial."""
+        """Group the pieces by segment, once, because a session may have a segment per trial."""
         found: dict[int, list[tuple[float, float]]] = {}
         for number, a, b in zip(self.segment, self.start, self.stop):
             found.setdefault(number, []).append((a, b))
@@ -63,9 +63,9 @@ class Cells:
     Parameters
     ----------
     units
-        Who they are: layer, unit, channel, row, col, then name and annotations.
+        Identity of the units: layer, unit, channel, row, col, then name and annotations.
     segments
-        What was recorded on each clock.
+        Data recorded on each clock.
     trains
         Spike trains of each unit in each segment; None where a segment lacks the unit.
     """
@@ -80,12 +80,12 @@ class Cells:
         return len(self.units)
 
     def take(self, units: Int[np.ndarray, " unit"]) -> Cells:
-        """View some units, by position."""
+        """Return a view of some units, by position."""
         trains = tuple(tuple(row[unit] for unit in units) for row in self.trains)
         return replace(self, units=self.units.iloc[units].reset_index(drop=True), trains=trains)
 
     def pieces(self, unit: int) -> Pieces:
-        """Say when a unit was observed, in the unit of time of its first train."""
+        """Return the observed time of a unit, in the unit of time of its first train."""
         own = [(number, row[unit]) for number, row in enumerate(self.trains) if row[unit] is not None]
         time_unit = own[0][1].dimensionality.string
         _milliseconds_per(time_unit)
@@ -94,14 +94,14 @@ class Cells:
         return Pieces(time_unit=time_unit, segment=segment, start=start, stop=stop)
 
     def groups(self) -> dict[Pieces, list[int]]:
-        """Put units together that were observed at the same times."""
+        """Group units that were observed at the same times."""
         groups: dict[Pieces, list[int]] = {}
         for unit in range(self.n_units):
             groups.setdefault(self.pieces(unit), []).append(unit)
         return groups
 
     def times(self, unit: int, segment: int, pieces: Pieces) -> Float[np.ndarray, " spike"]:
-        """Take the spikes of a unit in a segment, in the unit of time of its pieces, and check that they lie in observed time."""
+        """Return the spikes of a unit in a segment, in the unit of time of its pieces; check that they lie in observed time."""
         train = self.trains[segment][unit]
         if train is None:
             return np.empty(0)

@@ -1,4 +1,4 @@
-"""Conditions: the typed values of a column of trials, and which of them are unknown."""
+"""Conditions: the typed values of a column of trials, known or unknown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNKNOWN_TEXT = ("", "nan")
 
 
 def known_conditions(parts: Sequence[Any], name: str) -> list[np.ndarray]:
-    """Give the values of a column of every segment in one type, as arrays of objects with None where a value is unknown.
+    """Return the values of a column of every segment in one type, as arrays of objects with None where a value is unknown.
 
     Numbers stay numbers (45 and 45.0 are equal), text stays text, truth values stay truth values. NaN, None and empty text are unknown; a negative number
     is a value like any other.
@@ -21,7 +21,7 @@ def known_conditions(parts: Sequence[Any], name: str) -> list[np.ndarray]:
     Raises
     ------
     WindowError
-        If the column mixes text with numbers or either with truth values, or holds something else.
+        If the column mixes text with numbers, or either with truth values, or holds values of other types.
 
     Examples
     --------
@@ -33,14 +33,14 @@ def known_conditions(parts: Sequence[Any], name: str) -> list[np.ndarray]:
     if len(kinds) > 1:
         raise WindowError(
             f"column {name!r} holds {' and '.join(kinds)}.",
-            "Conditions of different types cannot be ordered or told apart: is '45' the number 45?",
+            "Conditions of different types cannot be ordered or distinguished: is '45' the number 45?",
             "Write all of its values in one type.",
         )
     return [_objects(of_part) for of_part in plain]
 
 
 def condition_codes(parts: Sequence[np.ndarray]) -> tuple[tuple[Any, ...], list[np.ndarray]]:
-    """Number the conditions in ascending order; -1 where a value is unknown.
+    """Return the conditions in ascending order and the code of each value; -1 where a value is unknown.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def _flat(part: Any) -> list[Any]:
 
 
 def _value(value: Any) -> Any:
-    """Take a value as Python has it; None if it is unknown."""
+    """Convert a value to a Python object; None if it is unknown."""
     value = value.item() if isinstance(value, np.generic) else value
     value = value.decode(errors="replace") if isinstance(value, bytes) else value
     if value is None or (isinstance(value, float) and np.isnan(value)):
@@ -82,6 +82,6 @@ def _kind(value: Any, name: str) -> str:
             return words
     raise WindowError(
         f"column {name!r} holds values of type {type(value).__name__}.",
-        "They are no conditions.",
+        "Such values cannot be conditions.",
         "Use a column of numbers, text or truth values.",
     )

@@ -1,4 +1,4 @@
-"""Spike trains of any laboratory, in any container that holds them, as segments: the one reader at the border to neo."""
+"""Spike trains of any laboratory, in any container, as segments: the one reader of neo objects."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ann2neo.errors import AnalysisError
 from ann2neo.recording import Recording
 from ann2neo.trains.segment import ExternalSegment
 
-USUAL = "Give a Recording, a neo.Block, a neo.Segment or a list of neo.SpikeTrain."
+USUAL = "Pass a Recording, a neo.Block, a neo.Segment or a list of neo.SpikeTrain."
 BORDERS = ("t_start", "t_stop")
 
 
 def segments_of(spikes: Any) -> tuple[ExternalSegment, ...]:
     """Read the segments of any container of spike trains.
 
-    Accepted are a neo Block, Segment, Group, SpikeTrain or list of trains; a list of lists of trains and the objects of `elephant.trials` (every list is
+    Accepted containers are a neo Block, Segment, Group, SpikeTrain or list of trains; a list of lists of trains and the objects of `elephant.trials` (every list is
     a trial); a list of Segments; a TsGroup or Ts of pynapple; and a dict of SpikeTrains, or of times with their unit together with ``"t_stop"``.
 
     Raises
     ------
     AnalysisError
-        If there are no spike trains in it, or times come without a unit or an end.
+        If it holds no spike trains, or times lack a unit or an end.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def segments_of(spikes: Any) -> tuple[ExternalSegment, ...]:
     """
     found = _segments(spikes)
     if not found:
-        raise AnalysisError("the Block has no segments.", "There is nothing to analyze.", "Give spike trains.")
+        raise AnalysisError("the Block has no segments.", "There is nothing to analyze.", "Pass spike trains.")
     return tuple(_loaded(segment) for segment in found)
 
 
@@ -86,7 +86,7 @@ def _of_list(spikes: Any) -> list[ExternalSegment]:
 
 
 def _of_group(group: Any) -> list[ExternalSegment]:
-    """Read the trains of a Group and of the Groups in it; trains of one Segment are on one clock, with the Epochs of that Segment."""
+    """Read the trains of a Group and of the Groups in it; trains of one Segment share a clock and the Epochs of that Segment."""
     parents: dict[int, tuple[Any, list[Any]]] = {}
     for train in _members(group):
         segment = getattr(train, "segment", None)
@@ -114,7 +114,7 @@ def _members(group: Any) -> list[Any]:
 
 
 def _of_trials(trials: Any) -> list[ExternalSegment]:
-    """Read an object of `elephant.trials`; making Segments of its lists would change the parents of the user's trains."""
+    """Read an object of `elephant.trials` without making Segments of its lists, which would change the parents of the user's trains."""
     block = getattr(trials, "block", None)
     if isinstance(block, neo.Block):
         return [_of_segment(segment) for segment in block.segments]
@@ -123,7 +123,7 @@ def _of_trials(trials: Any) -> list[ExternalSegment]:
 
 
 def _of_pynapple(group: Any) -> list[Any]:
-    """Make trains of a TsGroup, or of one Ts; pynapple keeps seconds, and its time support is what was observed."""
+    """Convert a TsGroup, or one Ts, to trains; pynapple's times are in seconds, and its time support is the observed time."""
     support = getattr(group, "time_support", None)
     if support is None:
         raise _no_spikes(group)
@@ -169,7 +169,7 @@ def _of_entry(name: str, value: Any, borders: Mapping[str, Any]) -> Any:
         named = value.duplicate_with_new_data(value.times, t_start=value.t_start, t_stop=value.t_stop)
         named.name, named.annotations = name, dict(value.annotations)
         return named
-    cure = 'Give times with their unit, and when observation ended: {"unit 1": times * pq.s, "t_stop": 600 * pq.s}.'
+    cure = 'Pass times with their unit, and the end of observation: {"unit 1": times * pq.s, "t_stop": 600 * pq.s}.'
     if not isinstance(value, pq.Quantity):
         raise AnalysisError(f"the times of {name!r} have no unit.", "Seconds and milliseconds look the same.", cure)
     if not isinstance(borders.get("t_stop"), pq.Quantity):
@@ -183,17 +183,17 @@ def _of_entry(name: str, value: Any, borders: Mapping[str, Any]) -> Any:
         return neo.SpikeTrain(np.sort(value), t_start=start, t_stop=borders["t_stop"], name=name)
     except ValueError as error:
         raise AnalysisError(
-            f"the times of {name!r} make no spike train ({error}).", "Rates would be wrong.", cure
+            f"the times of {name!r} do not make a spike train ({error}).", "Rates would be wrong.", cure
         ) from error
 
 
 def is_train(one: Any) -> bool:
-    """Whether it is a spike train, or stands for one that is read when it is needed."""
+    """Return whether an object is a spike train, or the proxy of one that is read when needed."""
     return isinstance(one, neo.SpikeTrain) or type(one).__name__ == "SpikeTrainProxy"
 
 
 def _loaded(segment: ExternalSegment) -> ExternalSegment:
-    """Read what neo has left in the file."""
+    """Read the data that neo loads lazily from the file."""
     parts = (segment.trains, segment.epochs, segment.events)
     if not any(hasattr(one, "load") for part in parts for one in part):
         return segment
@@ -202,17 +202,17 @@ def _loaded(segment: ExternalSegment) -> ExternalSegment:
 
 
 def _no_spikes(given: Any) -> AnalysisError:
-    """Say what was given instead of spikes, and how spikes are made of it."""
+    """Make the error that names the object given instead of spikes, and how to get spikes from it."""
     cures = {
         str: "Open it: ann2neo.load(path) for a recording of a network, ann2neo.read_block(path) for any other file.",
         Path: "Open it: ann2neo.load(path) for a recording of a network, ann2neo.read_block(path) for any other file.",
         np.ndarray: "Make a recording of it: ann2neo.from_array(spikes), shape (bin, unit).",
-        pd.DataFrame: "A table is what `analyze` gives: `ann2neo.summarize` and `ann2neo.compare` take it.",
+        pd.DataFrame: "A table is the result of `analyze`: pass it to `ann2neo.summarize` or `ann2neo.compare`.",
     }
     cure = next((text for kind, text in cures.items() if isinstance(given, kind)), USUAL)
     many = isinstance(given, Sequence) and not isinstance(given, str) and len(given) > 0
     if many and all(isinstance(one, (neo.Block, Recording)) for one in given):
-        cure = "Analyze each by itself: `ann2neo.compare` and `ann2neo.figures.beside_chance` take several tables."
+        cure = "Analyze each of them separately: `ann2neo.compare` and `ann2neo.figures.beside_chance` take several tables."
     empty = isinstance(given, Sequence) and not isinstance(given, str) and not given
     what = "an empty list" if empty else f"a {type(given).__name__}"
     return AnalysisError(f"{what} holds no spike trains.", "There is nothing to analyze.", cure)

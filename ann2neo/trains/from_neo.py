@@ -1,4 +1,4 @@
-"""A Block that ann2neo made becomes a recording again."""
+"""Conversion of a Block that ann2neo made back to a recording."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ann2neo.trains.to_neo import BINS
 
 
 def from_block(block: neo.Block) -> Recording:
-    """Turn a Block that `to_block` made back into the same recording, also after it was written to a file and read.
+    """Convert a Block that `to_block` made back to the same recording, also after it was written to a file and read.
 
-    Units whose trains were taken out of every Segment are left out.
+    Units whose trains were removed from every Segment are left out.
 
     Raises
     ------
     FormatError
-        If the Block is not of our making, was segmented by label or trial, or was changed such that its parts contradict each other.
+        If ann2neo did not make the Block, if it was segmented by label or trial, or if it was changed so that its parts contradict each other.
 
     Examples
     --------
@@ -54,16 +54,16 @@ def from_block(block: neo.Block) -> Recording:
 def _outline_of(block: neo.Block) -> dict[str, Any]:
     if not isinstance(block, neo.Block):
         raise FormatError(
-            f"an object of type {type(block).__name__} is no neo.Block.",
+            f"an object of type {type(block).__name__} is not a neo.Block.",
             "There is no recording in it.",
-            "Give the Block that `to_block` made or neo read; a file of ours is opened by `ann2neo.load`.",
+            "Pass the Block that `to_block` made or neo read; open a file of ann2neo with `ann2neo.load`.",
         )
     text = block.annotations.get("config_json")
     if not isinstance(text, str):
         raise ForeignFile(
             f"the Block {block.name!r} was not made by ann2neo: it has no annotation 'config_json'.",
-            "Its spike times have no bins of inputs.",
-            "Give it to `ann2neo.analyze`, which takes any Block as it is.",
+            "Its spike times are not in bins of inputs.",
+            "Pass it to `ann2neo.analyze`, which takes any Block as it is.",
         )
     outline = read_outline(text, f"the Block {block.name!r}")
     segmented_by = block.annotations.get("segmented_by")
@@ -71,7 +71,7 @@ def _outline_of(block: neo.Block) -> dict[str, Any]:
         raise FormatError(
             f"the Block {block.name!r} was segmented by {segmented_by}.",
             "The order of its trials in time is lost.",
-            "Use `to_block(recording)` without segment_by, or give the Block to `ann2neo.analyze` as it is.",
+            "Use `to_block(recording)` without segment_by, or pass the Block to `ann2neo.analyze` as it is.",
         )
     if len(block.segments) != outline["n_passes"]:
         raise _changed(f"it has {len(block.segments)} Segments for {outline['n_passes']} passes")
@@ -138,7 +138,7 @@ def _trials(block: neo.Block, outline: dict[str, Any]) -> pd.DataFrame:
 
 
 def _bins(block: neo.Block, outline: dict[str, Any], n_bins: int) -> pd.DataFrame | None:
-    """Read the table of bins from the Epoch of the first pass, which every pass has."""
+    """Read the table of bins from the Epoch of the first pass; every pass has it."""
     names = bin_column_names(outline)
     if not names:
         return None
@@ -153,6 +153,6 @@ def _bins(block: neo.Block, outline: dict[str, Any], n_bins: int) -> pd.DataFram
 def _changed(how: str) -> FormatError:
     return FormatError(
         f"this Block is no longer as ann2neo made it: {how}.",
-        "It cannot be turned back into a recording without guessing.",
-        "Give it to `ann2neo.analyze`, which takes any Block as it is.",
+        "It cannot be converted to a recording without guessing.",
+        "Pass it to `ann2neo.analyze`, which takes any Block as it is.",
     )

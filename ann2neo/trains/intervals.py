@@ -1,4 +1,4 @@
-"""Intervals of a segment in which trials lie: what a name such as "orientation", "trial" or "stimuli" stands for."""
+"""Intervals of a segment in which trials lie: the meaning of a name such as "orientation", "trial" or "stimuli"."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LABEL, TRIAL, TRIALS = "label", "trial", "trials"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Intervals:
-    """Intervals of one segment, each with a value of a column.
+    """Intervals of one segment, each with a value.
 
     Parameters
     ----------
     start, stop
         Milliseconds on the clock of the segment, shape (interval,); NaN where unknown.
     values
-        Value of each, None where it is unknown, shape (interval,).
+        Value of each interval, None where it is unknown, shape (interval,).
     whole
-        Whether the interval is the whole segment, which the segment's annotation describes.
+        Whether the interval is the whole segment, with a value from the segment's annotation.
     """
 
     start: Float[np.ndarray, " interval"]
@@ -38,16 +38,16 @@ class Intervals:
 
 
 def intervals_by(segments: Sequence[ExternalSegment], name: str) -> list[Intervals]:
-    """Find the intervals of every segment that a name stands for, with their values.
+    """Find the intervals of every segment that a name refers to, with their values.
 
-    The name is that of a column of an Epoch; of an Epoch, whose labels are the values, or whose intervals are one by one where it has none; ``"label"``, the
-    labels of the Epoch called ``trials``; ``"trial"``, the intervals of that Epoch one by one; or an annotation of the segments, each of which is then one
+    The name may be that of a column of an Epoch; that of an Epoch, whose labels are the values, or whose intervals are used one by one where it has no labels; ``"label"`` for the
+    labels of the Epoch called ``trials``; ``"trial"`` for the intervals of that Epoch one by one; or that of an annotation of the segments, each of which is then one
     interval.
 
     Raises
     ------
     WindowError
-        If a segment has nothing of that name, or two things.
+        If the name has no meaning in a segment, or two.
     """
     found = [_of_segment(segment, number, name) for number, segment in enumerate(segments)]
     values = known_conditions([values for _, _, values, _ in found], name)
@@ -74,7 +74,7 @@ def _of_segment(segment: ExternalSegment, number: int, name: str) -> tuple[np.nd
 
 
 def _meanings(segment: ExternalSegment, name: str) -> dict[str, tuple[Any, Any]]:
-    """List what a name may stand for among the Epochs: its meaning in words, the Epoch, the values."""
+    """List the meanings of a name among the Epochs: a description, the Epoch, the values."""
     found: dict[str, tuple[Any, Any]] = {}
     for place, epoch in enumerate(segment.epochs):
         values = epoch_values(epoch, name)
@@ -85,7 +85,7 @@ def _meanings(segment: ExternalSegment, name: str) -> dict[str, tuple[Any, Any]]
 
 
 def epoch_values(epoch: Any, name: str) -> Any:
-    """Find what a name stands for in an Epoch: its column, its labels, or its intervals one by one; None for nothing."""
+    """Return the values that a name refers to in an Epoch: its column, its labels, or its intervals one by one; None if there are none."""
     if name in epoch.array_annotations:
         return epoch.array_annotations[name]
     if name == TRIAL and epoch.name == TRIALS and len(epoch):
@@ -99,13 +99,13 @@ def epoch_values(epoch: Any, name: str) -> Any:
 
 
 def labels_of(epoch: Any) -> np.ndarray | None:
-    """Give the labels of an Epoch or Event; None if it has none."""
+    """Return the labels of an Epoch or Event; None if it has none."""
     labels = np.asarray(epoch.labels)
     return labels if labels.size == len(epoch) and any(str(label) for label in labels.tolist()) else None
 
 
 def has_labels(segments: Sequence[ExternalSegment]) -> bool:
-    """Whether every segment has an Epoch called trials with labels, or with a column called label: only then are labels the usual windows."""
+    """Return whether every segment has an Epoch called trials with labels or with a column called label; only then are labels the default windows."""
     return all(
         any(epoch.name == TRIALS and len(epoch) and epoch_values(epoch, LABEL) is not None for epoch in segment.epochs)
         for segment in segments
@@ -113,21 +113,21 @@ def has_labels(segments: Sequence[ExternalSegment]) -> bool:
 
 
 def epoch_borders_ms(epoch: Any) -> tuple[Float[np.ndarray, " interval"], Float[np.ndarray, " interval"]]:
-    """Say when each interval of an Epoch begins and ends, in milliseconds."""
+    """Return begin and end of each interval of an Epoch, in milliseconds."""
     start = np.asarray(epoch.times.rescale("ms").magnitude, np.float64)
     durations = np.asarray(epoch.durations.rescale("ms").magnitude, np.float64)
     return start, start + np.broadcast_to(durations, start.shape)
 
 
 def names_in(segment: ExternalSegment) -> list[str]:
-    """List what intervals of a segment can be called."""
+    """List the names by which intervals of a segment can be found."""
     names = {str(epoch.name) for epoch in segment.epochs if epoch.name}
     names |= {str(key) for epoch in segment.epochs for key in epoch.array_annotations}
     return sorted(names | {str(key) for key in segment.annotations})
 
 
 def no_such_name(segment: ExternalSegment, number: int, name: str) -> WindowError:
-    """Say what trials could be found by instead."""
+    """Make the error of a name without intervals, with the names that would work."""
     known = names_in(segment)
     fact = f"segment {number} has no Epoch that gives {name!r} (names and columns: {', '.join(map(repr, known)) or 'none'})."
     if name == TRIAL:

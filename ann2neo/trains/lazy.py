@@ -1,4 +1,4 @@
-"""A list of spike trains that are made when they are touched: a Block of a hundred thousand units costs its bits and little more."""
+"""A list of spike trains that are made on access: a Block of a hundred thousand units takes little more memory than its bits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ann2neo.trains.unit_trains import UnitTrains
 
 
 class LazySpikeTrainList(SpikeTrainList):
-    """A neo.SpikeTrainList whose trains are made when they are touched.
+    """A neo.SpikeTrainList whose trains are made on access.
 
-    It is iterated, indexed, sliced, pickled, copied, added to lists and written to files as any other. A method that changes the list (append, extend, item
+    It can be iterated, indexed, sliced, pickled, copied, added to lists and written to files like any other list. A method that changes the list (append, extend, item
     assignment) first makes all trains and keeps them.
 
     Parameters
     ----------
     parts
-        Trains and the positions among them that are in the list, part after part.
+        Trains, and the positions of those that are in the list, for each part.
     parent
         The Segment to which the list belongs.
 
@@ -47,7 +47,7 @@ class LazySpikeTrainList(SpikeTrainList):
 
     @property
     def lazy(self) -> bool:
-        """Whether trains are still made when they are touched."""
+        """Return whether trains are still made on access."""
         return self._items is None
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class LazySpikeTrainList(SpikeTrainList):
         return SpikeTrainList(items=joined) if _holds_trains(other) else joined
 
     def __radd__(self, other: Any) -> Any:
-        """Put another list before this one; neo's own puts it behind and changes this one, which nobody can want."""
+        """Return another list followed by this one; neo's own method appends the other list and changes this one."""
         if len(other) == 0:
             return self[:]
         joined = [*other, *self]
@@ -109,21 +109,21 @@ class LazySpikeTrainList(SpikeTrainList):
 
     @property
     def all_channel_ids(self) -> list[int]:
-        """Number of each unit in the recording, or what it was annotated to be."""
+        """Number of each unit in the recording, or its annotated channel id."""
         return [train.annotations.get("channel_id", place) for place, train in enumerate(self)]
 
     @property
     def t_start(self) -> pq.Quantity:
-        """When the trains begin."""
+        """Begin of the trains."""
         return self._border("t_start")
 
     @property
     def t_stop(self) -> pq.Quantity:
-        """When the trains end."""
+        """End of the trains."""
         return self._border("t_stop")
 
     def _border(self, name: str) -> pq.Quantity:
-        """All trains of a Segment share their borders; a list over several Segments, or one that was changed, is neo's own business."""
+        """Return the border that all trains of a Segment share; a list over several Segments, or a changed one, is left to neo."""
         if self.lazy and len({id(trains.segment) for trains, _ in self._parts}) == 1:
             return getattr(self[0], name)
         return getattr(SpikeTrainList(items=list(self)), name)
@@ -146,7 +146,7 @@ class LazySpikeTrainList(SpikeTrainList):
         return obj in self if self.lazy else super()._contains(obj)
 
     def _spiketrains_from_array(self) -> None:
-        """Make all trains and keep them: the list is about to be changed."""
+        """Make all trains and keep them, because the list is about to change."""
         self._items = list(self)
 
 

@@ -1,4 +1,4 @@
-"""Who a unit is: its name decides which trains of several segments belong together."""
+"""Identity of units: their names decide which trains of several segments belong together."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ann2neo.trains.segment import ExternalSegment
 
 IDENTITY = ("layer", "unit", "channel", "row", "col")
 NAME = re.compile(r"^(?P<layer>.*)\[(?P<place>\d+(?:,\d+)*)\]$")
-# What other programs number their units by, where trains have no names.
+# Annotations by which other programs number their units, where trains have no names.
 NUMBERS = ("unit_id", "id", "source_id", "cluster_id", "source_index")
-# What file formats of neo leave in annotations for themselves.
+# Annotations that neo's file formats add for their own use.
 INTERNAL = ("nix_name", "neo_name", OBS_INTERVALS)
-CURE = "Give each unit a name of its own, the same in every segment (train.name), or analyze each segment by itself."
+CURE = "Give each unit a unique name, the same in every segment (train.name), or analyze each segment separately."
 
 Matched = tuple[tuple[Any, ...], ...]
 
 
 def match_units(segments: Sequence[ExternalSegment]) -> Matched:
-    """Put the trains of every segment in one order, that of the units' first appearance; None where a segment lacks a unit.
+    """Sort the trains of every segment into one order, that of the units' first appearance; None where a segment lacks a unit.
 
-    Names decide; where no train has one, numbers that other programs gave (``id``, ``source_id``, ...) do. Only trains that have neither are taken in the
-    order in which they stand, and then every segment must hold as many.
+    Trains are matched by name, or where no train has a name, by the numbers of other programs (``id``, ``source_id``, ...). Only trains without either are matched by
+    position, and then every segment must hold the same number of trains.
 
     Raises
     ------
     AnalysisError
-        If there are no trains, names recur within one of several segments, or numbers of trains differ and nothing says which is which.
+        If there are no trains, if names recur within one of several segments, or if numbers of trains differ and nothing identifies the units.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def match_units(segments: Sequence[ExternalSegment]) -> Matched:
     trains = [segment.trains for segment in segments]
     if not any(trains):
         raise AnalysisError(
-            f"the {len(trains)} segments hold no spike trains.", "There is nothing to analyze.", "Give spike trains."
+            f"the {len(trains)} segments hold no spike trains.", "There is nothing to analyze.", "Pass spike trains."
         )
     if len(trains) == 1:
         return (trains[0],)
@@ -62,7 +62,7 @@ def match_units(segments: Sequence[ExternalSegment]) -> Matched:
 
 
 def _keys(trains: Sequence[tuple[Any, ...]]) -> list[list[Any]] | None:
-    """Say by what units are known in every segment; None if by nothing."""
+    """Return the keys that identify the units in every segment; None if there are none."""
     names = [[_name(train) for train in segment] for segment in trains]
     if all(name for of_segment in names for name in of_segment):
         _check_unique(names, "name")
@@ -114,7 +114,7 @@ def _by_position(trains: Sequence[tuple[Any, ...]]) -> Matched:
 
 
 def _check_positions(names: list[list[str]]) -> None:
-    """Refuse names that some trains lack and others contradict."""
+    """Check that names do not contradict a matching by position where some trains have none."""
     for place in range(min(map(len, names))):
         known = {of_segment[place] for of_segment in names} - {""}
         if len(known) > 1:
@@ -126,10 +126,10 @@ def _check_positions(names: list[list[str]]) -> None:
 
 
 def identify_units(matched: Matched) -> pd.DataFrame:
-    """List who the units are, a row each: layer, unit, channel, row, col, then ``name`` and scalar annotations where there are any.
+    """Return a table of the identities of units, one row each: layer, unit, channel, row, col, then ``name`` and scalar annotations where there are any.
 
-    Layer and place are those of our annotations, or of a name such as ``fc[3,0,1]``; else the layer is ``units``, and units are numbered within it. A
-    coordinate that is unknown is -1. An annotation that differs between segments is no property of the unit and is left out.
+    Layer and place are read from ann2neo's annotations, or from a name such as ``fc[3,0,1]``; else the layer is ``units``, and units are numbered within it. An
+    unknown coordinate is -1. An annotation that differs between segments is not a property of the unit and is left out.
     """
     firsts = [next(row[unit] for row in matched if row[unit] is not None) for unit in range(len(matched[0]))]
     table = pd.DataFrame([_identity(train) for train in firsts], columns=list(IDENTITY))
@@ -149,13 +149,13 @@ def _identity(train: Any) -> tuple[str, int, int, int, int]:
 
 
 def _integer(value: Any, otherwise: int) -> int:
-    """Take whole numbers as they are; another laboratory's channel may be called 'A-012', which is an annotation and no coordinate."""
+    """Return a whole number, or ``otherwise``: a channel of another laboratory may be called 'A-012', which is an annotation and not a coordinate."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return int(value) if whole else otherwise
 
 
 def _described(matched: Matched) -> pd.DataFrame:
-    """Collect names and scalar annotations; where a unit lacks one it is NaN among numbers, and empty among text."""
+    """Collect names and scalar annotations; a missing value is NaN among numbers, and empty among text."""
     trains = [[row[unit] for row in matched if row[unit] is not None] for unit in range(len(matched[0]))]
     names = {"name": [_name(of_unit[0]) for of_unit in trains]} if any(_name(own[0]) for own in trains) else {}
     keys = dict.fromkeys(key for of_unit in trains for key in of_unit[0].annotations if key not in INTERNAL)
@@ -165,7 +165,7 @@ def _described(matched: Matched) -> pd.DataFrame:
 
 
 def _is_identity(key: str, values: list[Any]) -> bool:
-    """Whether an annotation stands in the first columns of the table already."""
+    """Return whether an annotation is already in the first columns of the table."""
     whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     return key == "layer" or (key in (*IDENTITY[2:], "source_index") and whole)
 
@@ -177,7 +177,7 @@ def _shared(trains: Sequence[Any], key: str) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """Take text, numbers and truth values; nothing else has one place in a table."""
+    """Return text, numbers and truth values, which fit into a cell of a table; other values are left out."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = f"{value}" if hasattr(value, "units") else value.item()
     value = value.item() if isinstance(value, np.generic) else value
@@ -198,7 +198,7 @@ def _column(values: list[Any]) -> Any:
 
 
 def with_prefix(units: pd.DataFrame, taken: Mapping[str, Any] | set[str]) -> pd.DataFrame:
-    """Put ``unit_`` before names and annotations that are called like a column of the table.
+    """Prefix with ``unit_`` the names and annotations that are named like a column of the table.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Moments of a segment about which windows are laid: columns of times, Epochs, Events."""
+"""Moments of a segment around which windows are placed: columns of times, Epochs, Events."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BORDERS = ("start_time", "stop_time")
 
 
 def windows_around(segments: Sequence[ExternalSegment], around: Around, within: str | None) -> list[Intervals]:
-    """Lay a window about every event of each segment; its value is that of the column ``within`` in the event's table, if that is given.
+    """Place a window around every event of each segment; its value is that of the column ``within`` in the event's table, if given.
 
     Raises
     ------
     WindowError
-        If a segment has no such event, or two, or its table has no such column.
+        If a segment lacks the event, if the event is ambiguous, or if its table lacks the column.
     """
     found = [_of_segment(segment, number, around.event, within) for number, segment in enumerate(segments)]
     name = within or around.event
@@ -49,13 +49,13 @@ def _of_segment(segment: ExternalSegment, number: int, event: str, within: str |
     raise WindowError(
         f"segment {number} has no event {event!r} (columns of trials, Epochs and Events: {', '.join(map(repr, known)) or 'none'})."
         + suggestion(event, known),
-        "Windows have no place.",
+        "Windows cannot be placed.",
         "Name a column of times in the Epoch 'trials', 'start_time', 'stop_time', an Epoch or an Event.",
     )
 
 
 def _meanings(segment: ExternalSegment, event: str) -> dict[str, tuple[Float[np.ndarray, " event"], Any]]:
-    """List what an event may be: in words, its times, and the table that it stands in."""
+    """List the meanings of an event: a description, its times, and the table that it is in."""
     found: dict[str, tuple[np.ndarray, Any]] = {}
     trials = [epoch for epoch in segment.epochs if epoch.name == TRIALS]
     if event in BORDERS:
@@ -84,7 +84,7 @@ def _starts_ms(table: Any) -> Float[np.ndarray, " event"]:
 
 
 def _times_ms(epoch: Any, name: str) -> Float[np.ndarray, " event"]:
-    """Read a column of times: in its own unit, or in that of its Epoch."""
+    """Read a column of times in its own unit, or in that of its Epoch."""
     column = epoch.array_annotations[name]
     try:
         if hasattr(column, "rescale"):
@@ -97,13 +97,13 @@ def _times_ms(epoch: Any, name: str) -> Float[np.ndarray, " event"]:
     except ValueError as error:
         raise WindowError(
             f"the column {name!r} of Epoch {TRIALS!r} holds no times ({error}).",
-            "Windows have no place.",
+            "Windows cannot be placed.",
             "Name a column of numbers, or of quantities of time.",
         ) from error
 
 
 def _column(segment: ExternalSegment, number: int, table: Any, within: str, size: int) -> Any:
-    """Take the values that a column has for every event."""
+    """Return the value of a column for every event."""
     if table is not None and within in table.array_annotations:
         return table.array_annotations[within]
     named = table is not None and (
@@ -118,7 +118,7 @@ def _column(segment: ExternalSegment, number: int, table: Any, within: str, size
     raise WindowError(
         f"{where} has no column {within!r} (columns: {', '.join(map(repr, known)) or 'none'}).{suggestion(within, known)}",
         "Trials cannot be grouped by condition.",
-        "Name a column of the table in which the event stands, or an annotation of the segments.",
+        "Name a column of the table that holds the event, or an annotation of the segments.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Observed time: when a spike of a unit could have been seen."""
+"""Observed time: when a spike of a unit could have been recorded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROUNDING = 1e-9
 
 
 def observed_of(train: Any, unit: str = "ms") -> Float[np.ndarray, "interval two"]:
-    """Find when a unit was observed: within its borders, and within its ``obs_intervals`` where it has them.
+    """Find the observed time of a unit: within its borders, and within its ``obs_intervals`` where it has them.
 
     Intervals that touch are joined.
 
     Raises
     ------
     AnalysisError
-        If the train is in no unit of time, or intervals overlap, are no intervals, or lie outside its borders.
+        If the train lacks a unit of time, or intervals overlap, are invalid, or lie outside its borders.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def observed_of(train: Any, unit: str = "ms") -> Float[np.ndarray, "interval two
     if not len(inside):
         raise AnalysisError(
             f"unit {train.name!r} was observed at no time between its borders {start:g} and {stop:g} {unit}.",
-            "Rates would have no duration.",
+            "Rates cannot be computed without a duration.",
             "Set t_start, t_stop and obs_intervals to what was observed.",
         )
     return inside
@@ -59,9 +59,9 @@ def _as_intervals(given: Any, train: Any, unit: str) -> Float[np.ndarray, "inter
         return np.asarray(values, np.float64).reshape(-1, 2)
     except (ValueError, TypeError) as error:
         raise AnalysisError(
-            f"obs_intervals of unit {train.name!r} are no intervals ({error}).",
+            f"obs_intervals of unit {train.name!r} are not intervals ({error}).",
             "Observed time is unclear.",
-            "Give an array of shape (interval, 2), in seconds.",
+            "Use an array of shape (interval, 2), in seconds.",
         ) from error
 
 
@@ -73,19 +73,19 @@ def _factor(own: str, unit: str) -> float:
 
 
 def join_intervals(intervals: Float[np.ndarray, "interval two"], whose: str) -> Float[np.ndarray, "piece two"]:
-    """Sort intervals, join those that touch, and refuse those that overlap or end before they begin.
+    """Sort intervals, join those that touch, and raise if any overlap or end before they begin.
 
     Raises
     ------
     AnalysisError
-        If intervals overlap, or are none.
+        If intervals overlap, or are invalid.
 
     Examples
     --------
     >>> join_intervals(np.array([[5.0, 9.0], [0.0, 2.0], [2.0, 3.0]]), "unit 'a'").tolist()
     [[0.0, 3.0], [5.0, 9.0]]
     """
-    cure = "Mend the obs_intervals of the file: each ends after it begins, and before the next begins."
+    cure = "Correct the obs_intervals of the file: each must end after it begins, and before the next begins."
     if not np.isfinite(intervals).all() or (intervals[:, 1] < intervals[:, 0]).any():
         raise AnalysisError(
             f"obs_intervals of {whose} have no end, or end before they begin.", "Observed time is unclear.", cure
@@ -103,25 +103,25 @@ def join_intervals(intervals: Float[np.ndarray, "interval two"], whose: str) -> 
 
 
 def borders_of(train: Any, unit: str = "ms") -> tuple[float, float]:
-    """Say when a train begins and ends.
+    """Return begin and end of a train.
 
     Raises
     ------
     AnalysisError
-        If it is in no unit of time.
+        If it has no unit of time.
     """
     try:
         return _in_unit(train.t_start, unit), _in_unit(train.t_stop, unit)
     except (LookupError, ValueError) as error:
         raise AnalysisError(
-            f"{train.dimensionality.string!r} is no unit of time.",
+            f"{train.dimensionality.string!r} is not a unit of time.",
             "Rates and intervals would have no unit.",
             "Use 'ms', 's' or 'us'.",
         ) from error
 
 
 def _in_unit(time: Any, unit: str) -> float:
-    """Rescale a time; quantities looks up both names each time, which takes long for many trains."""
+    """Rescale a time; quantities looks up both names at each call, which takes long for many trains."""
     own = time.dimensionality.string
     return float(time.magnitude) if own == unit else float(time.magnitude) * _factor(own, unit)
 
@@ -129,7 +129,7 @@ def _in_unit(time: Any, unit: str) -> float:
 def common_time(
     observed: Sequence[Float[np.ndarray, "_ two"]],
 ) -> Float[np.ndarray, "piece two"]:
-    """Find the time that lies within every unit's intervals.
+    """Return the intersection of all units' intervals.
 
     Examples
     --------
@@ -150,19 +150,19 @@ def common_time(
 
 
 def check_spikes(times: Float[np.ndarray, " spike"], observed: Float[np.ndarray, "interval two"], train: Any) -> None:
-    """Refuse spikes that are no times, unsorted, or outside observed time; all in one unit of time.
+    """Check that spike times are finite, sorted, and within observed time; all in one unit of time.
 
     Raises
     ------
     SpikeTrainError
-        If there are such.
+        If they are not.
     """
     name, unit = train.name, train.dimensionality.string
     if not times.size:
         return
     if not np.isfinite(times).all():
         raise SpikeTrainError(
-            f"train {name!r} has spikes at no time (NaN or infinite).", "Counts would be wrong.", "Remove them."
+            f"train {name!r} has spike times that are NaN or infinite.", "Counts would be wrong.", "Remove them."
         )
     if (np.diff(times) < 0).any():
         raise SpikeTrainError(f"train {name!r} is not sorted.", "Intervals would be negative.", "Sort its times.")

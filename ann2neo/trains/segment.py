@@ -1,4 +1,4 @@
-"""A segment of anybody's recording: trains, intervals and moments on one clock."""
+"""A segment of a recording of any origin: trains, intervals and moments on one clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ExternalSegment:
-    """What was recorded on one clock.
+    """Data recorded on one clock.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class ExternalSegment:
     epochs, events
         Intervals and moments on the same clock.
     annotations
-        What is known of the segment as a whole.
+        Annotations of the segment as a whole.
     """
 
     trains: tuple[Any, ...]

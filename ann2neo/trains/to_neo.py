@@ -1,4 +1,4 @@
-"""A recording becomes a Block."""
+"""Conversion of a recording to a neo Block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BINS = "bins"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
-    """The trials that become one Segment, on a clock of its own from 0."""
+    """The trials of one Segment, on a separate clock from 0."""
 
     name: str
     annotations: dict[str, Any]
@@ -36,31 +36,31 @@ class _Piece:
 
 
 def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> neo.Block:
-    """Turn a recording into a neo Block.
+    """Convert a recording to a neo Block.
 
-    The Block carries the provenance as flat annotations. It has a Segment for each pass or, if asked for, for each label of each pass (its trials one
-    after the other in the recording's order) or for each trial; every Segment has a clock of its own from 0. A Segment holds a SpikeTrain for every unit,
-    silent ones too, in the order of layers and units, and an Epoch ``trials`` with all columns of the trials table as array annotations and, as labels,
-    the trials' ``label_name``, else ``label``, else ``stimulus_id``; where steps have labels, an Epoch ``bins`` has an interval for each bin, with these as array
+    The Block has the provenance as flat annotations. It has a Segment for each pass or, on request, for each label of each pass (its trials one
+    after the other in the recording's order) or for each trial; every Segment has a separate clock from 0. A Segment holds a SpikeTrain for every unit,
+    including silent ones, in the order of layers and units, and an Epoch ``trials`` with all columns of the trials table as array annotations. Its labels are
+    the trials' ``label_name``, else ``label``, else ``stimulus_id``. Where steps have labels, an Epoch ``bins`` has an interval for each bin, with these labels as array
     annotations. There is a Group for each layer.
 
     Annotations of a SpikeTrain: ``layer`` and ``source_population`` (the layer), ``source_index`` (place of the unit in the flattened activation),
-    ``channel``, ``row``, ``col`` (as far as the layer has such axes), ``channel_id`` (number of the unit in the recording), ``threshold``, ``n_spikes``
-    (in the whole recording), ``quality`` (of these: silent, saturated, too_few for fewer than 10 spikes, good).
+    ``channel``, ``row``, ``col`` (where the layer has such axes), ``channel_id`` (number of the unit in the recording), ``threshold``, ``n_spikes``
+    (in the whole recording), ``quality`` (one of silent, saturated, too_few for fewer than 10 spikes, good).
 
     Parameters
     ----------
     recording
-        What was recorded.
+        A recording.
     segment_by
-        What becomes a Segment; None is a pass, and only this can be turned back by `from_block`.
+        Unit of a Segment; None makes a Segment of each pass, and only then can `from_block` convert the Block back.
 
     Raises
     ------
     AnnotationError
-        If the provenance holds something that files of neo would lose.
+        If the provenance holds something that neo's files cannot keep.
     WindowError
-        If Segments by label are asked for and there are no labels.
+        If Segments by label are requested and there are no labels.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def _epoch(recording: Recording, piece: _Piece) -> Any:
 
 
 def _epochs_of_bins(recording: Recording, piece: _Piece) -> list[Any]:
-    """Lay the table of bins out in time; nothing if there is none."""
+    """Make the Epoch of the table of bins; an empty list if there is no such table."""
     if recording.bins is None:
         return []
     edges = PseudoTime(n_bins=piece.bins.size, bin_size_ms=recording.bin_size_ms).edges_ms

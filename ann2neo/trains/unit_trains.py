@@ -1,4 +1,4 @@
-"""The spike trains of a layer's units, made one by one when they are touched."""
+"""The spike trains of a layer's units, made one by one on access."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BYTES_PER_TRAIN = 3500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerUnits:
-    """The units of a layer: what all their trains, in whatever Segment, have in common.
+    """The units of a layer: facts that their trains share in all Segments.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class LayerUnits:
     first
         Number of units of the layers before this one.
     n_spikes, quality
-        Spikes of each unit in the whole recording, and what that makes it, shape (unit,).
+        Number of spikes of each unit in the whole recording, and the quality that follows from it, shape (unit,).
     """
 
     layer: Layer
@@ -42,11 +42,11 @@ class LayerUnits:
     quality: Sequence[str]
 
     def name(self, unit: int) -> str:
-        """Name a unit by its layer and place, as in ``features.3[12,0,5]``."""
+        """Return the name of a unit made of its layer and place, as in ``features.3[12,0,5]``."""
         return f"{self.layer.name}[{','.join(map(str, self._place(unit)))}]"
 
     def annotations(self, unit: int) -> dict[str, Any]:
-        """Say who a unit is, flat, as neo's files take it."""
+        """Return the identity of a unit as flat annotations, which neo's files can store."""
         layer = self.layer
         return {
             "layer": layer.name,
@@ -68,7 +68,7 @@ class LayerUnits:
 
 
 def few_enough_to_keep(recording: Recording, n_segments: int) -> bool:
-    """Whether all trains together take little memory."""
+    """Return whether all trains together take little memory."""
     n_spikes = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers)
     return 8 * n_spikes + BYTES_PER_TRAIN * recording.n_units * n_segments <= KEPT_BYTES
 
@@ -85,7 +85,7 @@ def layer_units(recording: Recording) -> list[LayerUnits]:
 
 
 class LastingAnnotations(dict[str, Any]):
-    """Annotations of a train that remember what is added to them, although the train itself is forgotten; anything that copies them gets a plain dict."""
+    """Annotations of a train that persist after the train itself is discarded; a copy is a plain dict."""
 
     def __init__(self, known: dict[str, Any], added: dict[int, dict[str, Any]], unit: int) -> None:
         super().__init__(known | added.get(unit, {}))
@@ -108,21 +108,21 @@ class LastingAnnotations(dict[str, Any]):
 
 
 class UnitTrains:
-    """The trains of all units of a layer in one Segment, made one by one when they are touched.
+    """The trains of all units of a layer in one Segment, made one by one on access.
 
-    Few trains are kept once they are made, as in any list. Of many, those that nobody holds are forgotten: while a caller holds a train the same one is given
-    again, and what is annotated on a train lasts, but other changes, such as another name, are lost with it.
+    A small number of trains is kept, as in any list. Of a large number, trains without references are discarded: while a caller holds a train, the same object is returned
+    again. Annotations of a train persist, but other changes, such as a new name, are lost with it.
 
     Parameters
     ----------
     units
         The units and their spikes.
     bins
-        Bins of the recording that follow one another in this Segment, shape (bin,).
+        Bins of the recording in this Segment, in their order, shape (bin,).
     bin_size_ms
         Size of a bin in milliseconds.
     keep
-        Whether trains are kept once they are made.
+        Whether to keep trains after they are made.
     """
 
     def __init__(self, units: LayerUnits, bins: Int[np.ndarray, " bin"], bin_size_ms: float, *, keep: bool) -> None:
@@ -141,7 +141,7 @@ class UnitTrains:
         return self._raster.n_units
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be made again."""
+        """Leave out the state that can be recomputed."""
         return self.__dict__ | {"_made": None, "_kept": [], "_chunk": None, "_pattern": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -149,14 +149,14 @@ class UnitTrains:
         self._made, self._pattern = WeakValueDictionary(), _pattern(self._axis)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> UnitTrains:
-        """Copy what can change, and share the spikes, which cannot."""
+        """Copy the mutable state, and share the spikes, which are immutable."""
         copy = memo[id(self)] = UnitTrains(self._units, self._bins, self._axis.bin_size_ms, keep=self.keep)
         copy._added = deepcopy(self._added, memo)
         copy.segment = deepcopy(self.segment, memo)
         return copy
 
     def train(self, unit: int) -> neo.SpikeTrain:
-        """Give the train of a unit."""
+        """Return the train of a unit."""
         made = self._made.get(unit)
         if made is None:
             made = self._made[unit] = self._make(unit)
@@ -165,11 +165,11 @@ class UnitTrains:
         return made
 
     def made(self) -> list[neo.SpikeTrain]:
-        """List the trains that somebody holds."""
+        """List the trains that still have references."""
         return list(self._made.values())
 
     def times(self) -> tuple[Int[np.ndarray, " spike"], Float[np.ndarray, " spike"]]:
-        """Give the unit, numbered over all layers, and the time in milliseconds of every spike, unit after unit."""
+        """Return the unit, numbered over all layers, and the time in milliseconds of every spike, unit by unit."""
         units, times = [], []
         for chunk in self._raster.chunks():
             bins, offsets = self._spike_bins(chunk)
@@ -181,7 +181,7 @@ class UnitTrains:
     def _make(self, unit: int) -> neo.SpikeTrain:
         first, bins, offsets = self._chunk_of(unit)
         own = bins[offsets[unit - first] : offsets[unit - first + 1]]
-        # neo's constructor takes ten times as long, all of it to check what holds here by construction; a test compares the two.
+        # neo's constructor takes ten times as long, all of it for checks that hold here by construction; a test compares the two.
         train = self._axis.spike_times_ms(own).view(neo.SpikeTrain)
         train.__dict__.update(self._pattern)
         train.array_annotations = type(self._pattern["array_annotations"])(own.size)
@@ -191,7 +191,7 @@ class UnitTrains:
         return train
 
     def _chunk_of(self, unit: int) -> tuple[int, np.ndarray, np.ndarray]:
-        """Read some neighbours along: trains are mostly gone through in order."""
+        """Read a chunk of neighbouring units, because trains are mostly accessed in order."""
         step = max(1, CHUNK_BYTES // max(self._raster.total_bins, 1))
         first = unit // step * step
         if self._chunk is None or self._chunk[0] != first:
@@ -208,7 +208,7 @@ class UnitTrains:
 
 
 def _pattern(axis: PseudoTime) -> dict[str, Any]:
-    """Give what all trains of a Segment share, as neo's own constructor sets it."""
+    """Return the attributes that all trains of a Segment share, as neo's constructor sets them."""
     train: Any = neo.SpikeTrain(
         pq.Quantity(np.zeros(0), pq.ms),
         t_start=pq.Quantity(0.0, pq.ms),
@@ -217,6 +217,6 @@ def _pattern(axis: PseudoTime) -> dict[str, Any]:
         sampling_rate=pq.Quantity(1000.0 / axis.bin_size_ms, "Hz"),
     )
     for shared in (train.t_start, train.t_stop, train.sampling_rate):
-        # One object for all trains: whoever tries to change it in place is told.
+        # One object for all trains: an attempt to change it in place raises an error.
         shared.flags.writeable = False
     return dict(train.__dict__)
