@@ -65,7 +65,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     AnalysisError
-        If it is no table of units.
+        If it is not a table of units.
 
     References
     ----------
@@ -124,10 +124,10 @@ def is_fitted(table: Any) -> bool:
 
 
 def _check(table: pd.DataFrame) -> None:
-    """Refuse what is no table of units."""
+    """Raise unless this is a table of units."""
     cure = "Give the table of units that `ann2neo.analyze` made."
     if not isinstance(table, pd.DataFrame):
-        raise AnalysisError(f"a {type(table).__name__} is no table of units.", "It cannot be summarized.", cure)
+        raise AnalysisError(f"a {type(table).__name__} is not a table of units.", "It cannot be summarized.", cure)
     missing = [name for name in NEEDED if name not in table]
     if missing:
         what = "the table is a summary already" if is_summary(table) else f"the table lacks {', '.join(missing)}"

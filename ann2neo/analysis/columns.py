@@ -90,7 +90,7 @@ COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), LVR, *_OTHE
 
 
 def define(column: str) -> Measure:
-    """Say what a column of the table is: its unit of measure, its definition with edge cases, its source.
+    """Describe a column of the table: its unit of measure, its definition with edge cases, its source.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def define(column: str) -> Measure:
 
 
 def handbook(width: int = 88) -> str:
-    """Write all definitions down in the order of the table, a paragraph each, in lines of at most so many letters.
+    """Write all definitions in the order of the table, a paragraph each, in lines of limited length.
 
     Examples
     --------

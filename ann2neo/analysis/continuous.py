@@ -36,7 +36,7 @@ def neo_source(
     AnalysisError
         If there are no trains, or it is unclear which belong to the same unit.
     SpikeTrainError
-        If a train is unsorted, has spikes outside observed time, or its times are no times.
+        If a train is unsorted, has spikes outside observed time, or its times are not times.
     WindowError
         If there are no such events or conditions, or no window is wholly observed.
     """
@@ -172,7 +172,7 @@ def _taken() -> set[str]:
 def _read(
     cells: Cells, units: Sequence[int], pieces: Pieces, cut: Cut, bin_size_ms: float | None
 ) -> tuple[SpikeArrays, Counted]:
-    """Put the spikes of units that were observed at the same times into flat arrays."""
+    """Collect the spikes of units that were observed at the same times in flat arrays."""
     segments = sorted(set(pieces.segment))
     parts = [[cells.times(unit, segment, pieces) for segment in segments] for unit in units]
     sizes = np.array([[part.size for part in unit] for unit in parts], np.int64)
@@ -199,7 +199,7 @@ def _piece_of(times: np.ndarray, segment: np.ndarray, pieces: Pieces) -> np.ndar
 
 
 def _at_least_one(counted: Counted, pieces: Pieces) -> Counted:
-    """Give units that no window observed an empty one, so that their counts are those of a silent unit: undefined."""
+    """Add an empty window to units that no window observed, so that their counts are undefined as those of a silent unit."""
     if counted.durations_ms.sum() > 0:
         return counted
     whole = (pieces.stop[0] - pieces.start[0]) * pieces.ms
@@ -239,7 +239,7 @@ def _arrays(
 
 
 def _in_units(trials: Exchange, ms: float, bin_size_ms: float | None) -> Exchange:
-    """Give the duration of trials in bins, or in the unit of time of the spikes."""
+    """Return the duration of trials in bins, or in the unit of time of the spikes."""
     size = trials.size / ms if bin_size_ms is None else np.rint(trials.size / bin_size_ms).astype(np.int64)
     return replace(trials, size=size)
 
@@ -270,7 +270,7 @@ def _left_out(span: Span, shown: Sequence[Shown], pieces: Sequence[Pieces], n_un
         f"up to {most} of {span.n_known} {span.what} of {span.kind!r} have no end or are not wholly inside the observed time of "
         f"{units} of {sum(n_units)} units; they are left out for these units"
     )
-    warnings.warn(Ann2NeoWarning(f"{text}.\nWhat was not observed is no silence."), stacklevel=6)
+    warnings.warn(Ann2NeoWarning(f"{text}.\nWhat was not observed is not a silence."), stacklevel=6)
     return text
 
 
@@ -305,7 +305,7 @@ def _nothing_observed(span: Span, pieces: Sequence[Pieces]) -> WindowError:
 def _facts(
     arrays: Sequence[SpikeArrays], shown: Sequence[Shown], span: Span, n_passes: int, bin_size_ms: float | None
 ) -> dict[str, Any]:
-    """Say what the table was made of; where units differ, the largest number of windows and the longest observation, beside the smallest."""
+    """Describe what the table was computed from; where units differ, the largest number of windows and the longest observation, beside the smallest."""
     first = arrays[0]
     sizes = np.concatenate([each.durations_ms[each.durations_ms > 0] for each in shown])
     n_windows = [int(np.count_nonzero(each.durations_ms)) for each in shown]

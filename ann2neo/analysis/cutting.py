@@ -76,7 +76,7 @@ class Counted:
     n_left_out
         How many intervals with a condition were not wholly observed, or have no end.
     trials
-        The interval of each spike, and condition and duration (milliseconds) of each interval; None where windows are no intervals.
+        The interval of each spike, and condition and duration (milliseconds) of each interval; None where windows are not intervals.
     """
 
     ids: Int[np.ndarray, " spike"]
@@ -134,7 +134,7 @@ def _equal_windows(width_ms: float, times: np.ndarray, piece: np.ndarray, pieces
 
 
 def _intervals(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -> Counted:
-    """Give every interval the window of its condition, in its segment where segments are passes."""
+    """Assign every interval to the window of its condition, within its segment where segments are passes."""
     segment = np.array(pieces.segment, np.int64)[piece]
     ids, durations = np.full(times.size, -1, np.int64), []
     trial_of, labels, lasted = np.full(times.size, -1, np.int64), [], []
@@ -187,7 +187,7 @@ def _interval_of(times: np.ndarray, start: np.ndarray, stop: np.ndarray, kind: s
     first, last = start[order], stop[order]
     slack = BIN_TOLERANCE * (last - first)
     later = np.append(first[1:], np.inf)
-    # A stop that is computed may pass the next start by rounding; that is no overlap.
+    # A computed stop may pass the next start by rounding; that does not count as an overlap.
     if (last > later * (1 + OBSERVED_TOLERANCE) + OBSERVED_TOLERANCE).any():
         raise WindowError(
             f"intervals of {kind!r} overlap.",
@@ -243,7 +243,7 @@ def _width_ms(windows: Any, bin_size_ms: float | None) -> float:
         return duration_ms(windows)
     if isinstance(windows, bool) or not isinstance(windows, (int, float, np.number)):
         raise WindowError(
-            f"windows={windows!r} is no name, no duration and no number of bins.",
+            f"windows={windows!r} is neither a name nor a duration nor a number of bins.",
             "Time cannot be cut.",
             "Give the name of an Epoch, a duration such as 500 * pq.ms, or, with bin_size_ms, a number of bins.",
         )
@@ -257,12 +257,12 @@ def _width_ms(windows: Any, bin_size_ms: float | None) -> float:
 
 
 def duration_ms(duration: Any) -> float:
-    """Give a duration in milliseconds.
+    """Return a duration in milliseconds.
 
     Raises
     ------
     WindowError
-        If it is no duration.
+        If it is not a duration.
 
     Examples
     --------
@@ -276,6 +276,6 @@ def duration_ms(duration: Any) -> float:
         ms = math.nan
     if not math.isfinite(ms):
         raise WindowError(
-            f"{duration} is no duration.", "Spikes cannot be counted in it.", "Give one such as 500 * pq.ms."
+            f"{duration} is not a duration.", "Spikes cannot be counted in it.", "Give one such as 500 * pq.ms."
         )
     return ms

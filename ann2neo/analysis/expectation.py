@@ -117,7 +117,7 @@ def fano_columns(spikes: Spikes, over: Over) -> Expectations:
 def _fano_of_block(
     spikes: Spikes, groups: WindowGroups, sizes: chance.GroupSizes, over: Over
 ) -> Float[np.ndarray, "column unit"]:
-    """Give what is expected, the normalized factor and its expectation, of some units."""
+    """Compute the expected Fano factor, the normalized one and its expectation for some units."""
     n, squares = sums_of_groups(count_in_windows(spikes), groups)
     on_lattice = spikes.window_bins is not None
     exchange = spikes.exchange

@@ -41,7 +41,7 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
     """Test the counts in windows, the runs, the law of intervals and the trend of each unit; NaN where a test is undefined.
 
     Every test is conditioned on the unit's number of spikes. Over label windows the test of dispersion is one of label tuning, over all passes of an input
-    together. Else the first of several passes is tested: the same inputs return in the others, which are no new evidence.
+    together. Else the first of several passes is tested: the others show the same inputs again and add no evidence.
     """
     spikes = first_pass(chunk.spikes) if isinstance(chunk.spikes, SpikeBits) else chunk.spikes
     n = count_in_stretches(spikes)
@@ -180,7 +180,7 @@ def corrected(table: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def unit_keys(units: pd.DataFrame, seed: int) -> Int[np.ndarray, " unit"]:
-    """Give each unit a number of its own, from which its randomness follows whatever the chunk it is in.
+    """Give each unit a number of its own that seeds its randomness in any chunk.
 
     Examples
     --------
@@ -218,7 +218,7 @@ def _in_bins(arrays: SpikeArrays, bins: Int[np.ndarray, " stretch"]) -> Interval
 
 
 def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:
-    """Put all stretches on one clock, one after another from 0."""
+    """Concatenate all stretches on one clock that begins at 0."""
     starts = 0.0 if arrays.stretch_starts is None else arrays.stretch_starts
     shift = np.cumsum(arrays.stretch_durations) - arrays.stretch_durations - starts
     return arrays.times + shift[arrays.stretch]

@@ -177,14 +177,14 @@ def _readers(
 
 
 def _part(raster: Raster, units: slice) -> tuple[Raster, slice]:
-    """Leave out the other units of bits in memory, lest they travel to another process; bits in a store stay where they are."""
+    """Drop the other units of bits in memory, so that they are not sent to another process; bits in a store stay where they are."""
     if isinstance(raster.packed, np.ndarray) and raster.rows is None:
         return replace(raster, packed=raster.packed[:, units]), slice(None)
     return raster, units
 
 
 def window_facts(kind: str, sizes: np.ndarray, unit: str) -> dict[str, Any]:
-    """Say how many windows there are and how unequal they are."""
+    """Describe how many windows there are and how unequal they are."""
     return {
         "windows": kind,
         "n_windows": int(sizes.size),
@@ -220,27 +220,27 @@ def _classes(recording: Recording, windows: Windows) -> Windows | None:
 
 
 def _owners(recording: Recording, classes: Windows | None) -> str | None:
-    """Say what chance exchanges, where that is not the usual."""
+    """Describe what chance exchanges, where it is not what it usually is."""
     if classes is None or recording.bins is None or classes.kind not in recording.bins.columns:
         return None
     return "steps: chance exchanges whole sequences of labels between inputs that are alike"
 
 
 def _exchange(recording: Recording, windows: Windows, classes: Windows | None) -> Exchange | None:
-    """Say which bins belong to one input, where inputs have classes."""
+    """Return which bins belong to one input, where inputs have classes."""
     if classes is None or classes.kind not in recording.trials.columns:
         return None
     return exchange_by_column(recording.trials, classes.kind, labels_are_windows=windows is classes)
 
 
 def _sequences(recording: Recording, windows: Windows, classes: Windows | None) -> Sequences | None:
-    """Say which sequences of labels can be exchanged, where steps have classes."""
+    """Return which sequences of labels can be exchanged, where steps have classes."""
     if classes is None or recording.bins is None or classes.kind not in recording.bins.columns:
         return None
     return sequences_of(recording.trials, recording.bins, classes.kind, labels_are_windows=windows is classes)
 
 
 def _over_passes(classes: Windows) -> np.ndarray:
-    """Give a class the same number in every pass."""
+    """Number a class alike in every pass."""
     n_classes = int(np.count_nonzero(classes.of_pass == 0))
     return np.where(classes.ids >= 0, classes.ids % n_classes, -1)

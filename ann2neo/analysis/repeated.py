@@ -95,7 +95,7 @@ class TrialWindows:
 
 
 def trial_windows(windows: Any, within: str | None, segments: Sequence[ExternalSegment]) -> TrialWindows:
-    """Lay windows about events, or into the trials that have a condition.
+    """Place windows around events, or within the trials that have a condition.
 
     Raises
     ------
@@ -155,11 +155,11 @@ def _laid(kind: str, within: str | None, found: Sequence[Intervals], width: floa
 
 def _no_windows_within(windows: Any, within: str | None) -> WindowError:
     if within is None:
-        return WindowError(f"windows={windows!r} are no trials.", "Nothing can be compared over repeats.", CURE)
+        return WindowError(f"windows={windows!r} are not trials.", "Nothing can be compared over repeats.", CURE)
     same = (
         "its windows are all of the trials of a condition, which leaves nothing to compare"
         if windows == within
-        else "it is no window within a trial"
+        else "it is not a window within a trial"
     )
     return WindowError(
         f"windows={windows!r} cannot be counted within {within!r}: {same}.",
@@ -197,7 +197,7 @@ def count_of_windows(
     observed: Bool[np.ndarray, " window"],
     bin_size_ms: float | None,
 ) -> SpikeArrays:
-    """Take the spikes of each window; where windows overlap, a spike is in several.
+    """Collect the spikes of each window; where windows overlap, a spike is in several.
 
     Parameters
     ----------

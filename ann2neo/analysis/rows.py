@@ -69,7 +69,7 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
 
 
 def _fano_of_windows(counted: SpikeArrays, settings: Settings) -> np.ndarray:
-    """Take the Fano factor of counts in windows that may overlap; as trains, these spikes mean nothing."""
+    """Compute the Fano factor of counts in windows that may overlap; as trains, these spikes mean nothing."""
     return measure(counted, engine=settings.engine, over=settings.over)["fano"]
 
 

@@ -150,7 +150,7 @@ def _check_numbers(min_spikes: Any, bin_size_ms: Any) -> None:
     is_number = isinstance(bin_size_ms, Real) and not isinstance(bin_size_ms, bool)
     if bin_size_ms is not None and (not is_number or not float(bin_size_ms) > 0):
         raise AnalysisError(
-            f"bin_size_ms={bin_size_ms!r} is no positive number of milliseconds.",
+            f"bin_size_ms={bin_size_ms!r} is not a positive number of milliseconds.",
             "Spikes cannot be put into bins.",
             "Give the size of the bins in which the spikes were made, or leave it out where there are none.",
         )
@@ -188,7 +188,7 @@ def _check_over(over: Over, windows: Any, within: str | None) -> None:
 
 
 def _source(spikes: Any, windows: Any, bin_size_ms: Any, within: str | None = None, over: Over = "windows") -> Source:
-    """Take our own recordings bit by bit, and anything else by its spike times."""
+    """Read our own recordings by their bits, and anything else by its spike times."""
     if isinstance(spikes, Recording):
         if bin_size_ms not in (None, spikes.bin_size_ms):
             raise AnalysisError(
@@ -210,7 +210,7 @@ def _source(spikes: Any, windows: Any, bin_size_ms: Any, within: str | None = No
 
 
 def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
-    """Give R of LvR in milliseconds: bins on a lattice, a duration elsewhere; None leaves the column out."""
+    """Return R of LvR in milliseconds: bins on a lattice, a duration elsewhere; None leaves the column out."""
     if bin_size_ms is None:
         if given is not None and not hasattr(given, "rescale"):
             raise AnalysisError(
@@ -223,7 +223,7 @@ def _refractoriness_ms(given: Any, bin_size_ms: float | None) -> float | None:
         return None
     if not isinstance(given, Real) or isinstance(given, bool) or not float(given) > 0:
         raise AnalysisError(
-            f"refractoriness={given} is no positive number of bins.",
+            f"refractoriness={given} is not a positive number of bins.",
             "On bins LvR with R = 0 is Lv, and milliseconds of pseudo-time mean nothing.",
             "Give a number of bins, or leave it out.",
         )
@@ -247,7 +247,7 @@ def _warn_if_shuffled(recording: Recording) -> None:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Put identity, measures, expectations and quality in this order."""
+    """List identity, measures, expectations and quality in this order."""
     known = [*MEASURES, *_BEHIND]
     known.insert(known.index("lv") + 1, "lvr")
     behind_fano = known.index("fano") + 1

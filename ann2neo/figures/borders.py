@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ann2neo.figures.canvas import GREY
 
-# More lines than this would hide the image, and more ticks one another; so many letters fit side by side.
+# More lines than this would hide the image, and more ticks one another; this many letters fit side by side.
 MAX_LINES, MAX_TICKS, MAX_LETTERS, LONGEST_NAME = 40, 200, 80, 14
 PASS = "#E8384F"
 

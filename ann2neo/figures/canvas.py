@@ -46,12 +46,12 @@ NAMES = {
 
 
 def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
-    """Take the axes given, or make a figure of its own, in inches.
+    """Return the given axes, or those of a new figure, in inches.
 
     Raises
     ------
     AnalysisError
-        If what was given is no axes.
+        If ``ax`` is not a matplotlib axes.
     """
     if ax is None:
         return Figure(figsize=(width, height), layout="constrained").subplots()
@@ -67,7 +67,7 @@ def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
 def panels(
     axes: Sequence[Axes] | None, n: int, *, width: float, height: float, across: int, shared: bool = False
 ) -> list[Axes]:
-    """Take the axes given, or make panels of this size in inches, so many across, whose vertical axis may be shared.
+    """Return the given axes, or new panels of this size in inches, a number of them per row, whose vertical axis may be shared.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def leftmost(ax: Axes) -> bool:
 
 
 def tidy(ax: Axes) -> Axes:
-    """Take away the frame where no axis is."""
+    """Remove the frame on sides without an axis."""
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -111,7 +111,7 @@ def say(ax: Axes, text: str, *, keep: Literal["", "x", "y"] = "") -> Axes:
 
 
 def pick(table: pd.DataFrame, layer: str | None, population: Population) -> pd.DataFrame:
-    """Take the units of a layer and population.
+    """Select the units of a layer and population.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def pick(table: pd.DataFrame, layer: str | None, population: Population) -> pd.D
 
 
 def window_words(attrs: Mapping[Any, Any]) -> str:
-    """Say in which windows spikes were counted.
+    """Describe the windows in which spikes were counted.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def window_words(attrs: Mapping[Any, Any]) -> str:
 
 
 def with_words(label: str, words: str) -> str:
-    """Put an explanation in brackets below a label, where there is one."""
+    """Add an explanation in brackets below a label, where there is one."""
     return f"{label}\n({words})" if words else label
 
 

@@ -28,7 +28,7 @@ def draw_cells(cells: ObservedUnits, ax: Axes | None = None, *, units: int | Non
     ax
         Where to draw; None for a figure of its own.
     units
-        At most so many units; None for 400.
+        Largest number of units; None for 400.
     """
     ax = canvas(ax, 7.4, 4.4)
     chosen = sample(cells.n_units, units or MAX_ROWS)
@@ -95,7 +95,7 @@ def _rates(
 
 
 def cells_or_recording(given: Any) -> Any:
-    """Take the units of spike trains in any container, or the recording that they come from; anything else as it is."""
+    """Return the units of spike trains in any container, or the recording that they come from; anything else as it is."""
     if not (hasattr(given, "segments") or hasattr(given, "spiketrains") or isinstance(given, (list, tuple, dict))):
         return given
     from ann2neo.population.ensemble import choose

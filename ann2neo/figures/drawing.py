@@ -171,7 +171,7 @@ def _figure(drawn: Any) -> Figure:
     first = drawn[0] if isinstance(drawn, Sequence) and drawn else drawn
     if not isinstance(first, (Axes, Figure)):
         raise AnalysisError(
-            f"a {type(drawn).__name__} is no figure.",
+            f"a {type(drawn).__name__} is not a figure.",
             "There is nothing to render.",
             "Use what a function of `ann2neo.figures` returned.",
         )

@@ -16,7 +16,7 @@ A_RECORDING = "a Recording (`ann2neo.record`, `ann2neo.load`, `ann2neo.from_arra
 
 
 def unit_table(given: Any, *columns: str) -> pd.DataFrame:
-    """Take a table of units that has these columns besides layer and quality.
+    """Check that this is a table of units with these columns besides layer and quality.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def unit_table(given: Any, *columns: str) -> pd.DataFrame:
 
 
 def summary(given: Any, *columns: str) -> pd.DataFrame:
-    """Take a summary that has these columns besides layer and population.
+    """Check that this is a summary with these columns besides layer and population.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def summary(given: Any, *columns: str) -> pd.DataFrame:
 
 
 def by_name(given: Any, what: str, example: str) -> dict[str, list[Any]]:
-    """Take one or several things for each name.
+    """Check a mapping from names to one or several things each.
 
     Raises
     ------
     AnalysisError
-        If it is no mapping from names, or a name has nothing.
+        If it is not a mapping from names, or a name has nothing.
     """
     if not isinstance(given, Mapping) or not given:
         shown = f"a {type(given).__name__}" if not isinstance(given, Mapping) else "an empty mapping"
@@ -72,7 +72,7 @@ def by_name(given: Any, what: str, example: str) -> dict[str, list[Any]]:
 
 
 def recording(given: Any) -> Recording:
-    """Take a recording.
+    """Check that this is a recording.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def recording(given: Any) -> Recording:
 
 
 def kind(given: Any, wanted: type, made_by: str) -> Any:
-    """Take what one function of ours gives, and nothing else.
+    """Check that this is the result of one function of ours.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def kind(given: Any, wanted: type, made_by: str) -> Any:
 
 
 def known_columns(table: pd.DataFrame, names: Sequence[str], what: str) -> None:
-    """Refuse names that are no columns, and suggest the nearest.
+    """Raise for names that are not columns, and suggest the nearest.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def sorting_half(trials: pd.DataFrame) -> Bool[np.ndarray, " trial"]:
 
 
 def sample(n: int, at_most: int | None) -> Int[np.ndarray, " place"]:
-    """Draw at most so many of n places, one from each stretch of equal length, ascending and the same every time.
+    """Choose at most ``at_most`` of n places, one from each stretch of equal length, ascending and the same every time.
 
     Drawn by chance within its stretch, a sample does not take the same row and column of every channel.
 

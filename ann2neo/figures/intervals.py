@@ -41,7 +41,7 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     Raises
     ------
     AnalysisError
-        If it is no recording, or has no such unit.
+        If it is not a recording, or has no such unit.
 
     Examples
     --------

@@ -207,7 +207,7 @@ def qq(rescaled: Mapping[str, pd.DataFrame] | pd.DataFrame, ax: Axes | None = No
 
 
 def _fitted(table: Any) -> pd.DataFrame:
-    """Take a table of fitted models."""
+    """Check that this is a table of fitted models."""
     found = given.unit_table(table)
     if "best_bic" not in found:
         raise AnalysisError("the table of units has no fitted models.", "There is nothing to draw.", f"Give {FITTED}.")

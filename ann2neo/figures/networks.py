@@ -85,7 +85,7 @@ def indicators(
     Raises
     ------
     AnalysisError
-        If what is given is no summary, or has no such column.
+        If this is not a summary, or has no such column.
 
     Examples
     --------

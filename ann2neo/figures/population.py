@@ -183,7 +183,7 @@ def _in_order(labels: pd.Series) -> list[Any]:
 
 
 def _grey_words(values: Float[np.ndarray, "unit unit"]) -> str:
-    """Say what grey cells are, where there are any that are seen."""
+    """Explain grey cells, where any are visible."""
     without = np.isnan(values)
     n_undefined = int(without.sum()) - len(values)
     if n_undefined:
@@ -192,7 +192,7 @@ def _grey_words(values: Float[np.ndarray, "unit unit"]) -> str:
 
 
 def _chance_words(found: Correlations) -> str:
-    """Say how wide correlations are by chance."""
+    """Describe how wide correlations spread by chance."""
     known = found.different & np.isfinite(found.noise_null_sd)
     parts = [f"noise ±{np.median(found.noise_null_sd[known]):.2f}"] if known.any() else []
     known = found.different & np.isfinite(found.signal_null_sd)

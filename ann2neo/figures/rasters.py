@@ -29,7 +29,7 @@ from ann2neo.windows import order_words
 Sort = Literal["rate", "tuning", "similarity"]
 # Rows of one layer, of all layers together, of one among many; columns of an image.
 MAX_ROWS, ALL_ROWS, FEW_ROWS, MAX_COLUMNS = 400, 800, 24, 1000
-# Up to so many times as many bins are drawn one by one, since a mean over one bin and a half is hard to read.
+# Up to this many times as many bins are drawn one by one, since a mean over one bin and a half is hard to read.
 SLIGHTLY_MORE = 1.5
 SORTED_BY = {"rate": "by rate", "tuning": "by preferred label", "similarity": "by similarity"}
 
@@ -62,9 +62,9 @@ def raster(
         How units of a layer are sorted, after they were sampled: "rate" (most active first), "tuning" (by the label for which they spike most), "similarity"
         (neighbours are alike). The last two sort by one half of the inputs and draw the other, in which chance makes no pattern; None for their own order.
     units
-        At most so many units of each layer; None for 400, or fewer where there are many layers.
+        Largest number of units of each layer; None for 400, or fewer where there are many layers.
     inputs
-        At most so many inputs, drawn evenly from those of the recording, every bin a column of its own; None for all.
+        Largest number of inputs, taken evenly from those of the recording, every bin a column of its own; None for all.
 
     Raises
     ------
@@ -138,7 +138,7 @@ class _Band:
 def column_means(
     raster: Raster, bins: Int[np.ndarray, " bin"] | None, max_columns: int
 ) -> Float[np.ndarray, "unit column"]:
-    """Average each unit's spikes over blocks of neighbouring bins, at most so many, as equal in size as they can be, shape (unit, column).
+    """Average each unit's spikes over a limited number of blocks of neighbouring bins, as equal in size as they can be, shape (unit, column).
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def fano_against_rate(
     """Draw Fano factors against spikes per bin, as counts of units, with the line 1 - p and what chance predicts.
 
     A unit that ignores the windows lies about the chance line; 1 - p is its limit for many equal windows. Without bins the axis is the firing rate, and there
-    is no line 1 - p.
+    there is no line 1 - p.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
 
 
 def _minus_log(p: Any) -> Any:
-    """Take the negative logarithm of p values to base 10; smaller ones than 1e-16 stand for that."""
+    """Compute -log10 of p values; those below 1e-16 are drawn at 1e-16."""
     return -np.log10(np.maximum(p, LEAST_P))
 
 

@@ -14,7 +14,7 @@ MANY_ROWS, MAX_LETTERS = 20, 26
 
 
 def height_of(n_rows: int, *, frame: float = FRAME_INCHES) -> float:
-    """Compute the height in inches of a figure with so many rows.
+    """Compute the height in inches of a figure with a number of rows.
 
     Examples
     --------

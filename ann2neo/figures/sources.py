@@ -17,7 +17,7 @@ from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.rows import height_of, name_rows
 
 MEASURES = {"cv": "CV of ISIs", "cv2": "CV2", "lv": "Lv", "fano": "Fano factor"}
-# Values whose largest is so many times their smallest are drawn on a logarithmic axis.
+# Values whose largest is this many times their smallest are drawn on a logarithmic axis.
 LOG_RATIO = 20.0
 
 

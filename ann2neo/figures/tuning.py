@@ -115,7 +115,7 @@ def _lengths(trials: pd.DataFrame) -> Int[np.ndarray, " trial"]:
 
 
 def _unit_words(n_units: int, is_sorted: bool, n_columns: int) -> str:
-    """Tell how units are sorted and what is drawn."""
+    """Describe how units are sorted and what is drawn."""
     block = f"; about {n_units / n_columns:,.0f} neighbours averaged" if n_columns < n_units else ""
     if not is_sorted:
         return f"unit, not sorted: too few inputs to sort by one half and draw the other{block}"

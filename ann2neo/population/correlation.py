@@ -320,7 +320,7 @@ def _with_null(
     n_permutations: int,
     seed: int,
 ) -> Correlations:
-    """Permute labels over trials, the same way for all units, and correlate the means anew."""
+    """Permute labels over trials, the same way for all units, and correlate the means again."""
     rng, (_, first) = np.random.default_rng(seed), sorted_by_label(trials)
     total, squares, n_known = (np.zeros(found.signal.shape) for _ in range(3))
     means, different = [], found.different

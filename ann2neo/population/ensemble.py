@@ -25,7 +25,7 @@ CHUNK_BYTES = 1 << 25
 
 
 def choose(spikes: Any, layer: str | None, units: Choice, seed: int, *, together: bool = False) -> Ensemble:
-    """Take the units of a layer, or of all, and of these some: all, a random subset of so many, or those at the positions given.
+    """Select the units of a layer, or of all layers: all of them, a random subset of a given size, or those at given positions.
 
     A subset is drawn evenly, without replacement, by `numpy.random.default_rng(seed)`; its units keep their order. With ``together``, only the time is kept
     in which all of these units were observed.
@@ -84,7 +84,7 @@ def chunks(ensemble: Ensemble, bytes_per_unit: float | int) -> Iterator[Ensemble
 
 
 def bin_size_of(ensemble: Ensemble, bin_size: pq.Quantity | None, name: str = "bin_size") -> pq.Quantity:
-    """Give the bin size in milliseconds: the recording's own or a whole multiple of it; in continuous time the one that was asked for.
+    """Return the bin size in milliseconds: the recording's own or a whole multiple of it; in continuous time the one that was asked for.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def bin_size_of(ensemble: Ensemble, bin_size: pq.Quantity | None, name: str = "b
     ms = milliseconds(bin_size, name)
     if own is not None and (ms < own or ms % own != 0):
         raise AnalysisError(
-            f"{name}={bin_size} is no whole multiple of the recording's bins of {own} ms.",
+            f"{name}={bin_size} is not a whole multiple of the recording's bins of {own} ms.",
             "Bins would be cut.",
             f"Use a multiple of {own} ms, or leave it out.",
         )
@@ -116,7 +116,7 @@ def milliseconds(duration: pq.Quantity, name: str) -> float:
         ms = float(duration.rescale("ms"))
     except (AttributeError, ValueError, TypeError) as error:
         raise AnalysisError(
-            f"{name}={duration!r} is no duration.",
+            f"{name}={duration!r} is not a duration.",
             "Its unit is unknown.",
             f"Give a quantity, such as {name}=20 * pq.ms.",
         ) from error
@@ -137,7 +137,7 @@ def check_bins(trains: list[Any], width: pq.Quantity) -> None:
 
 
 def duration_of(train: Any) -> float:
-    """Give the duration of a spike train in milliseconds."""
+    """Return the duration of a spike train in milliseconds."""
     return float((train.t_stop - train.t_start).rescale("ms"))
 
 
@@ -147,7 +147,7 @@ def unit_index(units: pd.DataFrame) -> pd.MultiIndex:
 
 
 def facts(ensemble: Ensemble, **more: Any) -> dict[Any, Any]:
-    """Say of what a result was made: number of units, duration, bins."""
+    """Describe what a result was computed from: number of units, duration, bins."""
     known = {
         "n_units": ensemble.n_units,
         "duration_ms": ensemble.duration_ms,

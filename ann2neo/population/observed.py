@@ -93,15 +93,15 @@ class ObservedUnits:
         return found
 
     def segments(self) -> list[list[Any]]:
-        """Give the spike trains of each piece of common time."""
+        """Yield the spike trains of each piece of common time."""
         return [[self._train(unit, span) for unit in range(self.n_units)] for span in self._spans()]
 
     def stretches(self) -> list[list[Any]]:
-        """Give the spike trains of each stretch of unbroken time, which is a piece of common time."""
+        """Yield the spike trains of each stretch of unbroken time, which is a piece of common time."""
         return self.segments()
 
     def times(self) -> list[list[Float[np.ndarray, " spike"]]]:
-        """Give the spike times in milliseconds of each unit in each piece of common time."""
+        """Yield the spike times in milliseconds of each unit in each piece of common time."""
         found = []
         for segment, start, stop in self._spans():
             slack = 1e-9 * max(abs(start), abs(stop), 1.0)
@@ -110,11 +110,11 @@ class ObservedUnits:
         return found
 
     def borders_ms(self) -> Float[np.ndarray, "stretch two"]:
-        """Say when each piece of common time begins and ends, in milliseconds on the clock of its segment."""
+        """Return when each piece of common time begins and ends, in milliseconds on the clock of its segment."""
         return np.array([(start, stop) for _, start, stop in self._spans()])
 
     def trials(self, by: str, around: Around | None = None) -> pd.DataFrame:
-        """Say when each trial with a known condition begins and ends: intervals of an Epoch, else whole segments that carry the condition as an annotation.
+        """Return when each trial with a known condition begins and ends: intervals of an Epoch, else whole segments that carry the condition as an annotation.
 
         With ``around`` they are windows about events, whose table has the condition. Trials without an end, or without duration, are left out with a warning.
         """
@@ -156,7 +156,7 @@ class ObservedUnits:
         return before
 
     def trains_in(self, trials: pd.DataFrame) -> list[tuple[Any, list[Any]]]:
-        """Give each trial with its condition and its spike trains, on a clock that begins with the trial."""
+        """Yield each trial with its condition and its spike trains, on a clock that begins with the trial."""
         return [
             (label, [_cut(self._times_ms(unit, number), start, stop) for unit in range(self.n_units)])
             for number, start, stop, label in trials[["segment", "start_ms", "stop_ms", "label"]].itertuples(
@@ -180,7 +180,7 @@ class ObservedUnits:
         ]
 
     def _train(self, unit: int, span: Span) -> Any:
-        """Take a train of the unit's own, or the part of it that lies in a piece of common time; all in one unit of time."""
+        """Return the unit's own train, or its part within a piece of common time; all in one unit of time."""
         segment, start, stop = span
         own, wanted = self.cells.trains[segment][unit], self.pieces[0].time_unit
         times = self._times_ms(unit, segment)

@@ -178,7 +178,7 @@ def spike_time_tiling(
 def _covariance_of(
     trains: list[Any], width: pq.Quantity
 ) -> tuple[Float[np.ndarray, "unit unit"], Float[np.ndarray, " unit"], int]:
-    """Give the sums of products of deviations, the means and the number of bins of a segment."""
+    """Return the sums of products of deviations, the means and the number of bins of a segment."""
     if float((trains[0].t_stop - trains[0].t_start).rescale("ms")) < float(width) * (1 - 1e-9):
         return np.zeros((len(trains), len(trains))), np.zeros(len(trains)), 0
     with quiet_elephant():

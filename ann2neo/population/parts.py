@@ -21,7 +21,7 @@ def label_means(
 
 
 def deviations(rates: Float[np.ndarray, "unit trial"], trials: LabelledTrials) -> Float[np.ndarray, "unit trial"]:
-    """Take the mean of its label from each trial."""
+    """Subtract the mean of its label from each trial."""
     order, first = sorted_by_label(trials)
     return rates - label_means(rates[:, order], first, trials)[:, trials.codes]
 
@@ -32,7 +32,7 @@ def noise_null_sd(
     first: Int[np.ndarray, " label"],
     trials: LabelledTrials,
 ) -> Float[np.ndarray, "row_unit column_unit"]:
-    """Give the root of sum_g S_g T_g / (m_g - 1) / (S T), where S_g and T_g are the two units' sums of squares within label g."""
+    """Return the root of sum_g S_g T_g / (m_g - 1) / (S T), where S_g and T_g are the two units' sums of squares within label g."""
     s, t = (np.add.reduceat(each**2, first, axis=1) for each in (residuals, others))
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = (s / np.maximum(trials.n_trials - 1, 1)) @ t.T / np.outer(s.sum(axis=1), t.sum(axis=1))
@@ -55,7 +55,7 @@ def pearson(
 
 
 def _standardized(values: Float[np.ndarray, "unit sample"], centred: bool) -> Float[np.ndarray, "unit sample"]:
-    """Give each row mean 0 and length 1; a row that is constant up to rounding becomes NaN."""
+    """Scale each row to mean 0 and length 1; a row that is constant up to rounding becomes NaN."""
     deviations = values if centred else values - values.mean(axis=1, keepdims=True)
     length = np.sqrt((deviations**2).sum(axis=1, keepdims=True))
     rounding = 1e-12 * np.abs(values).max(axis=1, keepdims=True, initial=0.0) * np.sqrt(values.shape[1])

@@ -62,16 +62,16 @@ class RecordedUnits:
         return RecordedUnits(recording=replace(self.recording, layers=layers))
 
     def segments(self) -> list[list[Any]]:
-        """Give the spike trains of each pass."""
+        """Yield the spike trains of each pass."""
         return [list(segment.spiketrains) for segment in self._block(None).segments]
 
     def stretches(self) -> list[list[Any]]:
-        """Give the spike trains of each stretch of unbroken time, on a clock of its own."""
+        """Yield the spike trains of each stretch of unbroken time, on a clock of its own."""
         by_trial = len(self.recording.stretches) - 1 > self.recording.n_passes
         return [list(segment.spiketrains) for segment in self._block("trial" if by_trial else None).segments]
 
     def times(self) -> list[list[Float[np.ndarray, " spike"]]]:
-        """Give the spike times in milliseconds of each unit in each stretch, on the clock of the stretch."""
+        """Yield the spike times in milliseconds of each unit in each stretch, on the clock of the stretch."""
         edges = self.recording.stretches
         rasters = [self.recording.raster(layer.name) for layer in self.recording.layers]
         dense = np.concatenate(rasters)
@@ -79,12 +79,12 @@ class RecordedUnits:
         return [[axis.spike_times_ms(np.flatnonzero(row[a:b])) for row in dense] for a, b in pairwise(edges)]
 
     def borders_ms(self) -> Float[np.ndarray, "stretch two"]:
-        """Say when each stretch begins and ends on its own clock."""
+        """Return when each stretch begins and ends on its own clock."""
         lengths = np.diff(self.recording.stretches) * float(self.recording.bin_size_ms)
         return np.stack([np.zeros(lengths.size), lengths], axis=1)
 
     def trials(self, by: str, around: Around | None = None) -> pd.DataFrame:
-        """Say when each trial with a label begins and ends within its pass: segment, start_ms, stop_ms, label.
+        """Return when each trial with a label begins and ends within its pass: segment, start_ms, stop_ms, label.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class RecordedUnits:
         return total[:, bins + self._first_bin(segment)[:, None]].astype(np.int64)
 
     def episodes(self, by: str) -> list[tuple[str, list[Any]]]:
-        """Give labelled pieces of time with their spike trains: trials of several bins, else all bins of a label of a pass, one after another.
+        """Yield labelled pieces of time with their spike trains: trials of several bins, else all bins of a label of a pass, one after another.
 
         Raises
         ------

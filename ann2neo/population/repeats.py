@@ -100,7 +100,7 @@ def fano(
 
 
 def _in_order(source: Source, names: np.ndarray) -> pd.DataFrame:
-    """Put the groups of all chunks one below the other, in the order of the units."""
+    """Concatenate the groups of all chunks, in the order of the units."""
     parts, first = [], 0
     place = np.arange(source.n_units) if source.rows is None else np.argsort(source.rows)
     for read in source.chunks:
@@ -143,7 +143,7 @@ def _rows(
     n_trials: Int[np.ndarray, " group"],
     columns: dict[str, Float[np.ndarray, "unit group"]],
 ) -> pd.DataFrame:
-    """Lay out arrays of shape (unit, group) as rows."""
+    """Arrange arrays of shape (unit, group) as rows."""
     n_units, n_groups = len(chunk.units), n_trials.size
     place = np.repeat(np.arange(n_units), n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -13,7 +13,7 @@ SAY_BYTES = 256 * 1024**2
 
 
 def say_size(n_bytes: float | int, max_bytes: int, what: str, cure: str) -> None:
-    """Say how much memory is about to be used if it is much, and refuse it if it is more than allowed.
+    """Log how much memory is about to be used if it is much; raise if it is more than allowed.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def say_size(n_bytes: float | int, max_bytes: int, what: str, cure: str) -> None
 
 
 def fewer_units(max_bytes: int, bytes_per_pair: float | int, bytes_per_unit: float | int) -> str:
-    """Say how many units would fit."""
+    """Describe how many units would fit."""
     check_number(max_bytes, "max_bytes", above=0, such_as=MAX_BYTES)
     half = bytes_per_unit / (2 * bytes_per_pair)
     fits = math.floor(math.sqrt(half**2 + max_bytes / bytes_per_pair) - half)

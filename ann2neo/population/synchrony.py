@@ -91,7 +91,7 @@ def complexity(
 def _complexity(
     trains: list[Any], width: pq.Quantity
 ) -> tuple[Int[np.ndarray, " complexity"], Int[np.ndarray, " unit"], int]:
-    """Give Elephant's histogram, in how many bins each unit is active, and the number of bins."""
+    """Return Elephant's histogram, in how many bins each unit is active, and the number of bins."""
     check_bins(trains, width)
     with quiet_elephant():
         from elephant.conversion import BinnedSpikeTrain
@@ -103,7 +103,7 @@ def _complexity(
 
 
 def _sum_of_bernoulli(p: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " complexity"]:
-    """Give the distribution of the number of successes in independent trials of unequal probability, by adding one trial at a time."""
+    """Compute the distribution of the number of successes in independent trials of unequal probability, by adding one trial at a time."""
     distribution = np.zeros(p.size + 1)
     distribution[0] = 1.0
     for n, probability in enumerate(p, start=1):

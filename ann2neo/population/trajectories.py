@@ -140,7 +140,7 @@ def gpfa_trajectories(
 
 
 def _episodes(chosen: Ensemble, by: str) -> list[tuple[Any, list[Any]]]:
-    """Give labelled pieces of time with the trains of all units, on a clock of their own."""
+    """Yield labelled pieces of time with the trains of all units, on a clock of their own."""
     if isinstance(chosen, RecordedUnits):
         return chosen.episodes(by)
     return chosen.trains_in(common_trials(labelled_trials(chosen, by), chosen.n_units, by).table)

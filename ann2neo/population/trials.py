@@ -132,7 +132,7 @@ def _warn_unobserved(observed: Bool[np.ndarray, "unit trial"], by: str) -> None:
     if n_out.any():
         text = (
             f"up to {n_out.max()} of {observed.shape[1]} trials of {by!r} are not wholly inside the observed time of {int((n_out > 0).sum())} of "
-            f"{len(observed)} units.\nThey are left out for these units: what was not observed is no silence."
+            f"{len(observed)} units.\nThey are left out for these units: what was not observed is not a silence."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)
 

@@ -327,7 +327,7 @@ def _by_label(
 
 
 def _rows(part: Ensemble, trials: LabelledTrials, columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Lay out arrays of shape (unit, label) as rows."""
+    """Arrange arrays of shape (unit, label) as rows."""
     who = (
         part.units[["layer", "unit"]].loc[np.repeat(np.arange(part.n_units), len(trials.names))].reset_index(drop=True)
     )
