@@ -1,6 +1,6 @@
 """Tests of fit given the number of spikes: SciPy, enumeration, laws, edges."""
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ann2neo import chance
+import ann2neo
+from ann2neo import analyze, chance
+from ann2neo.chance.stationarity import stationarity_test_of_inputs
 from ann2neo.errors import AnalysisError
 
 
@@ -210,3 +212,51 @@ def test_intervals_that_do_not_fit_are_refused():
         chance.isi_law_test(np.array([1, 2]), np.array([0, 2]), np.array([[5]]), np.array([9]), keys=np.array([0]))
     with pytest.raises(AnalysisError, match="more spikes than bins"):
         chance.dispersion_test(np.array([[3, 1]]), np.array([2, 2]))
+
+
+@pytest.mark.parametrize("lengths", [np.full(6, 4), np.array([1, 9, 2, 4, 3])])
+def test_the_trend_over_few_inputs_is_that_of_all_their_orders(lengths):
+    """Up to seven inputs the chance of a trend is that over every order, each input with its spikes and its bins."""
+    spikes = np.random.default_rng(lengths.size).binomial(lengths, [[0.3], [0.6], [0.8]] * np.ones(lengths.size))
+    got = stationarity_test_of_inputs(spikes, lengths)
+    for unit, own in enumerate(spikes):
+        rate = own.sum() / lengths.sum()
+        trends = [
+            abs(sum(k * (own[i] - rate * lengths[i]) for k, i in enumerate(order)))
+            for order in permutations(range(lengths.size))
+        ]
+        assert got[unit] == pytest.approx(np.mean(np.array(trends) >= trends[0] - 1e-9))
+
+
+def test_the_trend_over_many_inputs_is_that_of_drawn_orders():
+    """Thirty inputs of one to eight bins, few and many spikes: within sampling error of drawn orders."""
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, 9, 30)
+    spikes = np.sort(rng.binomial(lengths, rng.beta(0.5, 1, (12, 30))), axis=1)
+    spikes = np.minimum(np.where(np.arange(12)[:, None] % 3, rng.permuted(spikes, axis=1), spikes), lengths)
+    e = spikes - (spikes.sum(axis=1) / lengths.sum())[:, None] * lengths
+    place = np.arange(30) - 14.5
+    drawn = np.abs(e @ rng.permuted(np.tile(place, (20_000, 1)), axis=1).T)
+    value = np.abs(e @ place)[:, None]
+    known = (drawn > value + 1e-9).mean(axis=1) + (np.abs(drawn - value) < 1e-9).mean(axis=1) / 2
+    np.testing.assert_allclose(stationarity_test_of_inputs(spikes, lengths), known, atol=0.02)
+
+
+@pytest.mark.parametrize("n_steps", [5, 28])
+def test_inputs_of_many_rates_have_no_trend(n_steps):
+    """Units that answer inputs of several steps differently, in random order, are rejected at the level; bin by bin it was 17 to 50 %."""
+    rng = np.random.default_rng(n_steps)
+    rates = rng.beta(1, 2, (60, 1500))
+    spikes = rng.random((60, n_steps, 1500)) < rates[:, None]
+    table = analyze(ann2neo.from_array(spikes, trial_axis=0), windows=1, tests=True, progress=False)
+    for level in (0.05, 0.01):
+        rejected = np.mean(table["stationarity_p"] <= level)
+        assert level / 3 < rejected < level + 4 * np.sqrt(level / 1500)
+
+
+def test_a_trend_over_inputs_is_found():
+    """Inputs of six steps whose rate rises from 0.2 to 0.6."""
+    rng = np.random.default_rng(0)
+    spikes = rng.random((80, 6, 50)) < np.linspace(0.2, 0.6, 80)[:, None, None]
+    table = analyze(ann2neo.from_array(spikes, trial_axis=0), windows=6, tests=True, progress=False)
+    assert np.mean(table["stationarity_p"] < 0.01) > 0.9

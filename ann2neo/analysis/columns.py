@@ -75,7 +75,7 @@ _OTHERS = (
     Measure(
         name="stationarity_p",
         unit="1",
-        definition="p value of the rank sum of bins with a spike against empty bins (without bins: of the mean spike time), two-sided. First pass only.",
+        definition="p value of the rank sum of bins with a spike against empty bins (without bins: of the mean spike time), two-sided; where inputs have several bins, of the correlation of their spikes, less what the rate gives, with their order, over all orders. First pass only.",
         doi="10.2307/3001968",
     ),
     Measure(name="n_windows_empty", unit="1", definition="With over='passes': windows left out because the unit is silent there in every pass."),

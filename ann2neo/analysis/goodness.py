@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from ann2neo import chance
 from ann2neo.analysis.expectation import bins_of_passes, unit_blocks
 from ann2neo.analysis.source import Chunk
+from ann2neo.chance.stationarity import stationarity_test_of_inputs
 from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import (
@@ -65,8 +66,20 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
         "overdispersion_p": overdispersion,
         "runs_p": chance.runs_test(found.n_runs, n, bins),
         "isi_law_p": chance.isi_law_test(found.isis, found.offsets, n, bins, keys=keys),
-        "stationarity_p": chance.stationarity_test(found.bin_sums, n.sum(axis=1), n_bins=int(bins.sum())),
+        "stationarity_p": _trend(spikes, found, n, bins),
     }
+
+
+def _trend(
+    spikes: SpikeBits | SpikeArrays,
+    found: Intervals,
+    n: Int[np.ndarray, "unit stretch"],
+    bins: Int[np.ndarray, " stretch"],
+) -> Float[np.ndarray, " unit"]:
+    """Test for a trend over the bins of a pass; over its inputs where these have several bins, which are then its stretches."""
+    if isinstance(spikes, SpikeBits) and bins.size > 1:
+        return stationarity_test_of_inputs(n, bins)
+    return chance.stationarity_test(found.bin_sums, n.sum(axis=1), n_bins=int(bins.sum()))
 
 
 def dispersion_p_values(

@@ -37,10 +37,10 @@ shape of data                   dispersion   excess   excess, 1 %   runs   ISI l
 100 windows of time             4.5          5.5      1.1           -      4.9       4.3
 passes, 2 labels                2.4          5.1      1.1           5.3    5.8       5.6
 passes, 10 labels               4.9          5.6      1.1           5.3    5.5       5.1
-steps, 2 labels                 2.6          5.5      1.2           4.0    2.9       4.2
-steps, 10 labels                5.1          5.1      1.1           5.0    2.9       4.9
-ragged steps, 2 labels          5.7          5.0      0.9           4.6    4.8       5.0
-ragged steps, 10 labels         4.6          4.8      0.8           5.5    5.5       5.0
+steps, 2 labels                 2.6          5.5      1.2           4.0    2.9       4.3
+steps, 10 labels                5.1          5.1      1.1           5.0    2.9       4.8
+ragged steps, 2 labels          5.7          5.0      0.9           4.6    4.8       4.9
+ragged steps, 10 labels         4.6          4.8      0.8           5.5    5.5       5.3
 =============================== ============ ======== ============= ====== ========= ==============
 
 No test is above its level beyond sampling error. Those of dispersion (two-sided, the observed value counted whole below) and of runs are below it where a

@@ -13,7 +13,11 @@ from ann2neo.chance.dispersion import (
 from ann2neo.chance.input_dispersion import input_dispersion_tests
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_poisson
 from ann2neo.chance.runs import runs_test
-from ann2neo.chance.stationarity import stationarity_test, stationarity_test_poisson
+from ann2neo.chance.stationarity import (
+    stationarity_test,
+    stationarity_test_of_inputs,
+    stationarity_test_poisson,
+)
 
 N_UNITS, N_BINS, N_INPUTS = 2000, 1200, 200
 WINDOWS = (2, 3, 4, 5, 6, 10, 100)
@@ -137,7 +141,9 @@ def _order_tests(
     return [
         runs_test(runs, n, bins),
         isi_law_test(isis, offsets, n, bins, keys=np.arange(n_units)),
-        stationarity_test(sums, n.sum(axis=1), n_bins=int(bins.sum())),
+        stationarity_test_of_inputs(n, bins)
+        if n_stretches > 1 and lengths is not None and lengths.max() > 1
+        else stationarity_test(sums, n.sum(axis=1), n_bins=int(bins.sum())),
     ]
 
 

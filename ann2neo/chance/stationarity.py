@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -10,12 +11,14 @@ from scipy.special import comb, factorial
 
 from ann2neo.arguments import check_number, check_whole
 from ann2neo.chance.axes import by_annotation
+from ann2neo.chance.inputs import deviations
 from ann2neo.chance.margins import check_spikes
 from ann2neo.chance.p_values import normal_two_sided, where_defined
 from ann2neo.errors import AnalysisError
 
 _FEW = 20
 _LONGEST_LAW = 1 << 18
+_ALL_ORDERS = 7
 
 
 @by_annotation
@@ -25,7 +28,7 @@ def stationarity_test(
     """Test by Wilcoxon's rank sum whether spikes lie earlier or later than empty bins; two-sided.
 
     Bins are numbered through all stretches, one after the other, so a change of rate from stretch to stretch counts as
-    a drift. Given n, the sum of the spikes' bins has an exact law: used up to 20 spikes, or empty bins, where the p value
+    a drift (where stretches are inputs of several bins, use `ann2neo.chance.stationarity.stationarity_test_of_inputs`). Given n, the sum of the spikes' bins has an exact law: used up to 20 spikes, or empty bins, where the p value
     is the chance of a sum at least as far from its mean; from then on normal with exact variance and fourth moment. NaN
     for silent and saturated units.
 
@@ -157,3 +160,55 @@ def _few_uniform(away: Float[np.ndarray, " case"], n: int) -> Float[np.ndarray, 
     k = np.arange(n // 2 + 1)
     terms = (-1.0) ** k * comb(n, k) * np.maximum(low[:, None] - k, 0.0) ** n
     return np.clip(2 * terms.sum(axis=1) / factorial(n), 0.0, 1.0)
+
+
+@by_annotation
+def stationarity_test_of_inputs(
+    spikes: Int[np.ndarray, "unit input"], size: Int[np.ndarray, " input"]
+) -> Float[np.ndarray, " unit"]:
+    r"""Test whether inputs that come later have more spikes, or fewer, for what they last; two-sided.
+
+    Inputs are exchangeable, their bins are not: a unit that answers inputs differently has no trend for that. The statistic is the sum of :math:`k e_k` over
+    inputs, with :math:`e_k` the deviation of the k-th from the unit's rate (see `ann2neo.chance.inputs`), and its law is that of all orders of the inputs:
+    enumerated up to seven inputs, else normal with exact variance and fourth moment. NaN where all inputs have one rate.
+
+    Parameters
+    ----------
+    spikes
+        Spikes of each unit in each input, in the order of time, shape (unit, input).
+    size
+        Bins of each input, shape (input,).
+
+    References
+    ----------
+    Pitman 1937, doi:10.2307/2983647
+
+    Examples
+    --------
+    >>> spikes = np.array([[0, 1, 1, 2, 2, 3, 3, 4, 4, 4], [4, 0, 4, 0, 4, 0, 0, 4, 0, 4], [2] * 10])
+    >>> stationarity_test_of_inputs(spikes, np.full(10, 4)).round(3)
+    array([0.   , 1.   ,   nan])
+    """
+    check_spikes(spikes, size)
+    m = size.size
+    e = deviations(spikes, size)
+    squares = (e**2).sum(axis=1)
+    defined = (squares > 1e-9 * np.maximum(spikes.sum(axis=1), 1e-300)) & (m > 1)
+    e, squares = e[defined] / np.sqrt(squares[defined])[:, None], squares[defined]
+    place = np.arange(m) - (m - 1) / 2
+    trend = np.abs(e @ place)
+    if m <= _ALL_ORDERS:
+        orders = np.array(list(permutations(place)))
+        return where_defined(defined, (np.abs(e @ orders.T) >= trend[:, None] - 1e-9).mean(axis=1))
+    z = trend * np.sqrt((m - 1) / (place**2).sum())
+    both = _kurtosis(e) * _kurtosis(place[None])
+    fourth = 3 * (m - 1) / (m + 1) + (m - 2) * (m - 3) / (m * (m + 1) * (m - 1)) * both
+    return where_defined(defined, normal_two_sided(z, excess=fourth - 3))
+
+
+def _kurtosis(e: Float[np.ndarray, "unit input"]) -> Float[np.ndarray, " unit"]:
+    """Fourth k-statistic over the square of the second, of numbers that add up to 0."""
+    m = e.shape[1]
+    second, fourth = (e**2).sum(axis=1), (e**4).sum(axis=1)
+    own = m * (m + 1) * fourth - 3 * (m - 1) * second**2
+    return (m - 1) * own / ((m - 2) * (m - 3) * second**2)
