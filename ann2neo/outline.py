@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
 
 from ann2neo.errors import AnnotationError, FormatError, RecordingError
 from ann2neo.pseudotime import milliseconds
@@ -22,7 +21,6 @@ RESERVED_KEYS = frozenset(
         *("file_datetime", "rec_datetime", "index", "config_json", "checksums_json", "segmented_by", "min_spikes"),
     )
 )
-MIN_SPIKES = 10
 
 
 def outline_of(recording: Recording) -> dict[str, Any]:
@@ -152,18 +150,6 @@ def restore_bins(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.D
 def bin_column_names(outline: Mapping[str, Any]) -> list[str]:
     """Name the columns of the table of bins in their order."""
     return [column["name"] for column in outline.get("bin_columns", ())]
-
-
-def quality(n_spikes: Int[np.ndarray, " unit"], n_bins: int, *, min_spikes: int = MIN_SPIKES) -> list[str]:
-    """Say of each unit whether it is silent, saturated (a spike in every bin), has too few spikes, or is good.
-
-    Examples
-    --------
-    >>> quality(np.array([0, 5, 50, 100]), 100)
-    ['silent', 'too_few', 'good', 'saturated']
-    """
-    conditions = [n_spikes == 0, n_spikes == n_bins, n_spikes < min_spikes]
-    return np.select(conditions, ["silent", "saturated", "too_few"], "good").tolist()
 
 
 def time_axis(recording: Recording) -> str:

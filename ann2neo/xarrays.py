@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt
 
 from ann2neo.extras import require
-from ann2neo.outline import quality, time_axis
+from ann2neo.measures.quality import quality
+from ann2neo.outline import time_axis
 from ann2neo.recording import AXES, Layer, Recording, as_recording
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _of_neuroids(recording: Recording) -> dict[str, tuple[str, Shaped[np.ndarray
         "layer": np.repeat([layer.name for layer in layers], [layer.n_units for layer in layers]),
         "node_id": np.concatenate([layer.units for layer in layers]),
         "threshold": np.concatenate([layer.thresholds for layer in layers]).astype(np.float64),
-        "quality": np.array(quality(n_spikes, recording.n_bins), str),
+        "quality": quality(n_spikes, recording.n_bins),
         **places,
         **{theirs: places[ours] for ours, theirs in BRAIN_SCORE_AXES.items()},
     }

@@ -12,8 +12,9 @@ from torch import nn
 import ann2neo
 from analyses.networks import states
 from analyses.networks.architectures import make
+from analyses.networks.cell import PRIMARY, STATES, Cell
 from analyses.networks.data import load, read_idx
-from analyses.networks.plan import PRIMARY, STATES, Cell, cells, missing, seconds
+from analyses.networks.plan import cells, missing, seconds
 from analyses.networks.training import accuracy, settle_batch_norm, train
 
 

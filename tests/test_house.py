@@ -101,6 +101,14 @@ def test_nothing_lies_beside_the_top_level_names():
         assert {line.split("/")[0] for line in done.stdout.splitlines()} <= allowed
 
 
+def test_no_study_imports_the_plan_that_lists_it():
+    """The plan of networks asks each study for its cells; a study knows cells only, so that imports run one way."""
+    networks = ROOT / "analyses" / "networks"
+    studies = [path for path in networks.glob("*.py") if "def cells(" in path.read_text() and path.stem != "plan"]
+    assert len(studies) > 3
+    assert [path.name for path in studies if "networks.plan" in path.read_text()] == []
+
+
 def test_no_file_is_a_corridor():
     """A file that outgrows 300 lines of code becomes a folder of the same name (docstrings make some slack)."""
     long = {

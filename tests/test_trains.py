@@ -76,6 +76,17 @@ def test_few_spikes_are_said_to_be_few():
     assert trains[0].annotations["quality"] == "saturated"
 
 
+def test_trains_and_tables_call_a_unit_alike():
+    """A unit has one quality, whoever says it: trains, xarray and the table, also where it has few empty bins."""
+    dense = np.arange(40)[:, None] < np.array([0, 1, 9, 10, 30, 31, 39, 40])
+    recording = ann2neo.from_array(dense)
+    of_table = ann2neo.analyze(recording, windows=5, progress=False)["quality"].tolist()
+    of_trains = [train.annotations["quality"] for train in ann2neo.to_block(recording).segments[0].spiketrains]
+    few = ["too_few"] * 2
+    assert of_table == of_trains == ["silent", *few, "good", "good", *few, "saturated"]
+    assert ann2neo.to_xarray(recording)["quality"].values.tolist() == of_table
+
+
 def test_the_block_says_what_it_is():
     """Provenance is flat, the axis of time is described, the Epoch has the trials and there is a Group for each layer with the very trains."""
     recording = small_recording()

@@ -38,7 +38,15 @@ def by_neo(recording):
         for unit, row in enumerate(layer.raster.dense()):
             place = {axis_name: int(at[unit]) for axis_name, at in layer.coordinates.items()}
             n = int(row.sum())
-            quality = "silent" if n == 0 else "saturated" if n == row.size else "too_few" if n < 10 else "good"
+            quality = (
+                "silent"
+                if n == 0
+                else "saturated"
+                if n == row.size
+                else "too_few"
+                if min(n, row.size - n) < 10
+                else "good"
+            )
             made.append(
                 neo.SpikeTrain(
                     axis.spike_times_ms(np.flatnonzero(row)) * pq.ms,

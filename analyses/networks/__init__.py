@@ -20,7 +20,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from analyses.networks.plan import STUDIES, Cell, cells, missing, seconds
+from analyses.networks.cell import Cell
+from analyses.networks.plan import STUDIES, cells, missing, seconds
 
 
 def main(

@@ -15,9 +15,9 @@ from jaxtyping import Int
 from torch import nn
 
 from analyses.networks.architectures import make
+from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import load
 from analyses.networks.exporting import export
-from analyses.networks.plan import Cell, number_of
 from analyses.networks.training import REACHED, accuracy, train
 
 NOISES = tuple(range(0, 101, 10))

@@ -18,8 +18,8 @@ from torch import nn
 
 import ann2neo
 from analyses.networks.architectures import make
+from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
-from analyses.networks.plan import Cell, number_of
 from analyses.networks.training import accuracy, train
 
 EPOCHS = {"mlp": 75, "cnn": 200}

@@ -14,8 +14,8 @@ import torch
 
 import ann2neo
 from analyses.networks.architectures import make
+from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, available, load
-from analyses.networks.plan import Cell, number_of
 from analyses.networks.training import accuracy, train
 
 STATES = ("random", "generalizing", "memorizing")

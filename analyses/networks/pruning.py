@@ -24,9 +24,9 @@ from torch import nn
 
 import ann2neo
 from analyses.networks.architectures import make
+from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
 from analyses.networks.exporting import export
-from analyses.networks.plan import Cell, number_of
 from analyses.networks.training import MAX_EPOCHS, accuracy, train
 
 STATES = ("generalizing", "memorizing")

@@ -19,8 +19,8 @@ from torch import nn
 
 import ann2neo
 from analyses.networks.architectures import make
+from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
-from analyses.networks.plan import Cell, number_of
 from analyses.networks.pruning import hidden
 from analyses.networks.training import MAX_EPOCHS, accuracy, train
 

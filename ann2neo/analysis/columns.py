@@ -6,6 +6,7 @@ import textwrap
 
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.registry import LVR, MEASURES, Measure
+from ann2neo.trains.matching import IDENTITY
 
 _OTHERS = (
     Measure(name="layer", unit="", definition="Name of the layer; of foreign trains, what stands before the brackets of the name, else 'units'."),
@@ -133,15 +134,12 @@ def handbook(width: int = 88) -> str:
         if found.expected or name in ("fano_normalized", "label_share_trials")
     ]
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
-    identity = [name for name in _IDENTITY if name in COLUMNS]
+    identity = [name for name in IDENTITY if name in COLUMNS]
     singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]
     rules = [(expected, define(expected[0]), "its measure"), (corrected, define(corrected[0]), "The p value")]
     parts = [_paragraph(define(name), width) for name in singly]
     parts += [_rule(names, found, what, width) for names, found, what in rules]
     return "\n\n".join([*parts, _paragraph(define("quality"), width)])
-
-
-_IDENTITY = ("layer", "unit", "channel", "row", "col")
 
 
 def _rule(names: list[str], measure: Measure, what: str, width: int) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
 
 from ann2neo import chance
 from ann2neo.analysis.expectation import REPEATS, expectations, fano_columns, label_columns
@@ -16,6 +15,7 @@ from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import Over, milliseconds_per
+from ann2neo.measures.quality import quality
 from ann2neo.measures.registry import Engine, measure
 
 FANO_EXPECTED = ("fano_expected", "fano_normalized", "fano_normalized_expected")
@@ -64,28 +64,11 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
     )
     columns["fano_normalized"] = expected.pop("fano_normalized")
     columns |= {name: expected.pop(name).astype(np.int64) for name in REPEATS if name in expected}
-    quality = quality_of(n, spikes.stretch_bins, settings.min_spikes)
-    return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": quality})], axis=1)
+    n_bins = None if spikes.stretch_bins is None else int(spikes.stretch_bins.sum())
+    found = quality(n.sum(axis=1), n_bins, min_spikes=settings.min_spikes)
+    return pd.concat([chunk.units, pd.DataFrame({**columns, **expected, "quality": found})], axis=1)
 
 
 def _fano_of_windows(counted: SpikeArrays, settings: Settings) -> np.ndarray:
     """Compute the Fano factor of counts in windows that may overlap; as trains, these spikes mean nothing."""
     return measure(counted, engine=settings.engine, over=settings.over)["fano"]
-
-
-def quality_of(
-    n: Int[np.ndarray, "unit stretch"], stretch_bins: Int[np.ndarray, " stretch"] | None, min_spikes: int
-) -> np.ndarray:
-    """Call a unit silent without spikes, saturated with one in every bin, too_few below ``min_spikes`` spikes or empty bins, else good.
-
-    A unit with few empty bins has no more information than one with few spikes: spikes and gaps change places.
-
-    Examples
-    --------
-    >>> quality_of(np.array([[0], [3], [20], [12], [10]]), np.array([20]), 10).tolist()
-    ['silent', 'too_few', 'saturated', 'too_few', 'good']
-    """
-    total = n.sum(axis=1)
-    empty = np.full(total.size, np.iinfo(np.int64).max) if stretch_bins is None else stretch_bins.sum() - total
-    few = np.minimum(total, empty) < min_spikes
-    return np.select([total == 0, empty == 0, few], ["silent", "saturated", "too_few"], "good")

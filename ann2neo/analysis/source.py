@@ -11,8 +11,7 @@ import pandas as pd
 
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.csr import SpikeArrays
-
-IDENTITY = ("layer", "unit", "channel", "row", "col")
+from ann2neo.trains.matching import IDENTITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

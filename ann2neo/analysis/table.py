@@ -16,7 +16,7 @@ from ann2neo.analysis.expectation import REPEATS
 from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import Settings, rows_of
-from ann2neo.analysis.source import IDENTITY, Source
+from ann2neo.analysis.source import Source
 from ann2neo.arguments import check_choice, check_flag, check_seed, check_text, check_whole
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
@@ -25,6 +25,7 @@ from ann2neo.measures.registry import LVR, MEASURES
 from ann2neo.progress import progress_bar
 from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import Recording, notes_of
+from ann2neo.trains.matching import IDENTITY
 from ann2neo.versions import software
 from ann2neo.windows import STIMULUS, order_words
 

@@ -120,8 +120,6 @@ def _parents(spikes: Any, trains: Sequence[Any]) -> list[Any]:
 
 def _of_block(block: Any) -> Recording | None:
     """Convert a Block that `to_block` made, pass by pass, back into its recording; None for other Blocks, and for one that was changed since."""
-    if block.annotations.get("segmented_by") != "pass" or "config_json" not in block.annotations:
-        return None
     try:
         return from_block(block)
     except Ann2NeoError:

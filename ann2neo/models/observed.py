@@ -14,7 +14,6 @@ from jaxtyping import Bool, Int
 from ann2neo.analysis.continuous import cells_source
 from ann2neo.analysis.cutting import cut_time
 from ann2neo.analysis.lattice import recording_source
-from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.formats.origin import origin_of
@@ -22,6 +21,7 @@ from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups, count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
+from ann2neo.measures.quality import quality
 from ann2neo.models.evidence import Evidence, evidence_of_bins, evidence_of_inputs
 from ann2neo.models.transitions import Transitions, bins_with_context, count_transitions
 from ann2neo.recording import Recording
@@ -258,9 +258,7 @@ def observe(
         gaps = _gaps(spikes, bins) if intervals else None
     else:
         evidence, transitions, in_windows, gaps = _of_times(spikes, conditions), None, None, None
-    counts = evidence.n.astype(np.int64)[:, None]
-    sizes = np.array([int(evidence.total)]) if evidence.lattice else None
-    quality = quality_of(counts, sizes, min_spikes)
+    n_bins = int(evidence.total) if evidence.lattice else None
     return Observed(
         units=chunk.units,
         evidence=evidence,
@@ -268,7 +266,7 @@ def observe(
         counts=in_windows,
         gaps=gaps,
         intervals=_intervals(spikes) if intervals and isinstance(spikes, SpikeArrays) else None,
-        quality=quality,
+        quality=quality(evidence.n.astype(np.int64), n_bins, min_spikes=min_spikes),
     )
 
 

@@ -14,6 +14,7 @@ from ann2neo.models.law import Law, by_of, law_of, rows_of
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.recording.recording import as_recording
+from ann2neo.trains.matching import IDENTITY
 from ann2neo.versions import software
 from ann2neo.windows import codes_of_column
 
@@ -112,7 +113,7 @@ def rescaled(
                     bar.update()
     names = ["n_intervals", "ks", "ks_bound", "ks_p", *(f"rescaled[{q}]" for q in QUANTILES)]
     found = pd.DataFrame(np.array(parts).reshape(-1, len(names)), columns=names).astype({"n_intervals": "int64"})
-    identity = rows[[name for name in ("layer", "unit", "channel", "row", "col") if name in rows]]
+    identity = rows[[name for name in IDENTITY if name in rows]]
     table = pd.concat([identity, found], axis=1)
     table["quality"] = rows["quality"].to_numpy() if "quality" in rows else None
     table.attrs = {

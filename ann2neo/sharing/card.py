@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from ann2neo.outline import quality, time_axis
+from ann2neo.measures.quality import quality
+from ann2neo.outline import time_axis
 from ann2neo.recording import Layer, Recording, order_sha256
 from ann2neo.sharing.metadata import Metadata
 from ann2neo.windows import order_words
@@ -202,7 +203,7 @@ def _said(known: Metadata) -> dict[str, str]:
 
 
 def _layer_row(layer: Layer, n_bins: int) -> dict[str, Any]:
-    kinds = quality(layer.raster.n_spikes(), n_bins)
+    kinds = quality(layer.raster.n_spikes(), n_bins).tolist()
     low, high = (layer.thresholds.min(), layer.thresholds.max()) if layer.n_units else (np.nan, np.nan)
     return {
         "name": _cell(layer.name),

@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, UInt8
 from ann2neo import chance
 from ann2neo.analysis.expectation import label_columns
 from ann2neo.analysis.lattice import recording_source
-from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk
 from ann2neo.arguments import check_number
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits
 from ann2neo.measures.definitions import Over
+from ann2neo.measures.quality import quality
 from ann2neo.measures.registry import MEASURES
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
@@ -174,8 +174,8 @@ def _of_chunk(
     # Chunks of a recording are bits.
     spikes = cast(SpikeBits, chunk.spikes)
     dense = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins)
-    n = dense.sum(axis=(0, 2), dtype=np.int64)[:, None]
-    good = quality_of(n, np.array([spikes.n_bins]), min_spikes) == "good"
+    n = dense.sum(axis=(0, 2), dtype=np.int64)
+    good = quality(n, spikes.n_bins, min_spikes=min_spikes) == "good"
     members = {"all": np.ones(good.size, bool), "good": good}
     parts: dict[str, list[Any]] = {population: [] for population in POPULATIONS}
     for variant in [None, *variants]:

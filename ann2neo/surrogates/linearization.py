@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.analysis.expectation import unit_blocks
-from ann2neo.analysis.rows import quality_of
 from ann2neo.analysis.source import Chunk, Source
 from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import count_in_groups
+from ann2neo.measures.quality import quality
 from ann2neo.summary import NETWORK, POPULATIONS
 
 # Inputs of which pairs are taken for the second order.
@@ -122,8 +122,7 @@ def _of_chunk(chunk: Chunk, labels: Labels, min_spikes: int) -> Iterator[tuple[s
     of_pass = np.arange(spikes.n_bins) // spikes.pass_bins
     for block in unit_blocks(spikes, 4 * n_passes * n_inputs):
         counts = count_in_groups(cast(SpikeBits, block), exchange.ids + of_pass * n_inputs, n_passes * n_inputs)
-        n = counts.sum(axis=1)[:, None]
-        good = quality_of(n, np.array([spikes.n_bins]), min_spikes) == "good"
+        good = quality(counts.sum(axis=1), spikes.n_bins, min_spikes=min_spikes) == "good"
         by_pass = counts.reshape(len(counts), n_passes, n_inputs)[:, :, labels.known].astype(np.float64)
         for population in POPULATIONS:
             yield population, _sums(by_pass[np.ones(good.size, bool) if population == "all" else good], labels)

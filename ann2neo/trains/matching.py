@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.errors import AnalysisError
+from ann2neo.recording import AXES
 from ann2neo.trains.observed import OBS_INTERVALS
 from ann2neo.trains.segment import ExternalSegment
 
-IDENTITY = ("layer", "unit", "channel", "row", "col")
+IDENTITY = ("layer", "unit", *AXES)
+"""Columns that say who a unit is, in tables of units and in trains."""
 NAME = re.compile(r"^(?P<layer>.*)\[(?P<place>\d+(?:,\d+)*)\]$")
 # Annotations by which other programs number their units, where trains have no names.
 NUMBERS = ("unit_id", "id", "source_id", "cluster_id", "source_index")

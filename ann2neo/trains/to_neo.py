@@ -14,7 +14,8 @@ import quantities as pq
 from jaxtyping import Int
 
 from ann2neo.errors import WindowError
-from ann2neo.outline import MIN_SPIKES, outline_of, plain, time_axis, trial_names
+from ann2neo.measures.quality import MIN_SPIKES
+from ann2neo.outline import outline_of, plain, time_axis, trial_names
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording import SCHEMA, Layer, Recording, as_recording
 from ann2neo.trains.lazy import LazySpikeTrainList
@@ -46,7 +47,7 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
 
     Annotations of a SpikeTrain: ``layer`` and ``source_population`` (the layer), ``source_index`` (place of the unit in the flattened activation),
     ``channel``, ``row``, ``col`` (where the layer has such axes), ``channel_id`` (number of the unit in the recording), ``threshold``, ``n_spikes``
-    (in the whole recording), ``quality`` (one of silent, saturated, too_few for fewer than 10 spikes, good).
+    (in the whole recording), ``quality`` (one of silent, saturated, too_few for fewer than 10 spikes or empty bins, good).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import numpy as np
 import quantities as pq
 from jaxtyping import Float, Int
 
-from ann2neo.outline import quality
+from ann2neo.measures.quality import quality
 from ann2neo.pseudotime import PseudoTime
 from ann2neo.recording import AXES, Layer, Recording
 
@@ -78,7 +78,7 @@ def layer_units(recording: Recording) -> list[LayerUnits]:
     found, first = [], 0
     for layer in recording.layers:
         n_spikes = layer.raster.n_spikes()
-        kinds = quality(n_spikes, recording.n_bins)
+        kinds = quality(n_spikes, recording.n_bins).tolist()
         found.append(LayerUnits(layer=layer, first=first, n_spikes=n_spikes, quality=kinds))
         first += layer.n_units
     return found

@@ -12,7 +12,7 @@ from pynwb.misc import Units
 
 from ann2neo.formats.nwb.clock import MS_PER_S, edges_s
 from ann2neo.formats.nwb.late_columns import LateData, column
-from ann2neo.outline import quality
+from ann2neo.measures.quality import quality
 from ann2neo.raster import CHUNK_BYTES
 from ann2neo.recording import AXES, Recording
 
@@ -33,7 +33,7 @@ UNIT_COLUMNS = {
     "col": "third axis of the activation; -1 where there is none",
     "threshold": "value that the activation has to exceed for a spike",
     "n_spikes": "number of spikes",
-    "quality": "silent, saturated (a spike in every bin), too_few (fewer than 10 spikes) or good",
+    "quality": "silent, saturated (a spike in every bin), too_few (fewer than 10 spikes or empty bins) or good",
 }
 
 
@@ -88,7 +88,7 @@ def _unit_columns(recording: Recording, n_spikes: Int[np.ndarray, " unit"]) -> d
         "node_id": np.concatenate([layer.units for layer in layers]).astype(np.int64),
         "threshold": np.concatenate([layer.thresholds for layer in layers]).astype(np.float64),
         "n_spikes": n_spikes,
-        "quality": quality(n_spikes, recording.n_bins),
+        "quality": quality(n_spikes, recording.n_bins).tolist(),
     }
     return {name: places[name] if name in places else columns[name] for name in UNIT_COLUMNS}
 
