@@ -10,18 +10,16 @@ import pandas as pd
 
 from ann2neo.errors import AnalysisError
 from ann2neo.integrity import values_crc32
+from ann2neo.measures.indicators import summarised
+from ann2neo.measures.measure import Measure
+from ann2neo.measures.quality import WANTING
 
 NETWORK = "network"
-NEEDED = (
-    *("layer", "quality", "firing_rate", "p_spike", "fano", "fano_expected", "cv", "cv_expected", "cv2", "cv2_expected", "lv", "lv_expected"),
-    *("label_share", "label_share_expected", "label_share_adjusted"),
-)  # fmt: skip
+SUMMARISED = summarised()
+# Tables of earlier versions, and of other programs, lack what has been measured since.
+FIRST = [measure for measure in SUMMARISED if not measure.since]
+LATER = [measure for measure in SUMMARISED if measure.since]
 POPULATIONS = ("all", "good")
-QUALITIES = ("silent", "saturated", "too_few")
-BESIDE_CHANCE = ("cv", "cv2", "lv", "label_share")
-OVER_EXPECTED = ("fano", "cv", "cv2", "lv")
-# Tables of earlier versions, and of other programs, lack these.
-LATER = ("label_share_trials", "fano_normalized")
 # Of a table of fitted models: parameters, and what each model explains.
 FITTED = (
     *("rate_p", "rate_hz", "label_bits", "label_bits_corrected", "label_bits_per_spike", "label_bits_per_spike_cv"),
@@ -86,8 +84,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     fitted = is_fitted(table)
     if not fitted:
         _check(table)
-    wanted = ("layer", "quality", BEST, *FITTED) if fitted else (*NEEDED, *LATER)
-    columns = {name: table[name].to_numpy() for name in wanted if name in table}
+    wanted = (BEST, *FITTED) if fitted else (*columns_of(FIRST), *columns_of(LATER))
+    columns = {name: table[name].to_numpy() for name in ("layer", "quality", *wanted) if name in table}
     layers, layer_of = np.unique(columns["layer"].astype(str), return_inverse=True)
     first = np.unique(layer_of, return_index=True)[1]
     members = np.split(np.argsort(layer_of, kind="stable"), np.cumsum(np.bincount(layer_of))[:-1])
@@ -128,7 +126,7 @@ def _check(table: pd.DataFrame) -> None:
     cure = "Give the table of units that `ann2neo.analyze` made."
     if not isinstance(table, pd.DataFrame):
         raise AnalysisError(f"a {type(table).__name__} is not a table of units.", "It cannot be summarized.", cure)
-    missing = [name for name in NEEDED if name not in table]
+    missing = [name for name in ("layer", "quality", *columns_of(FIRST)) if name not in table]
     if missing:
         what = "the table is a summary already" if is_summary(table) else f"the table lacks {', '.join(missing)}"
         raise AnalysisError(f"{what}.", "It cannot be summarized.", cure)
@@ -147,7 +145,7 @@ def _rows(
 
 def _qualities(units: Columns) -> dict[str, object]:
     counts: dict[str, object] = {
-        f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in QUALITIES
+        f"n_{quality}": int(np.count_nonzero(units["quality"] == quality)) for quality in WANTING
     }
     number: dict[str, object] = {"n_units": len(units["quality"])}
     return number | counts
@@ -170,20 +168,27 @@ def _fitted_row(models: Sequence[str]) -> Callable[[Columns], dict[str, object]]
 def _row(units: Columns) -> dict[str, object]:
     """Summarize the units of a layer and population."""
     row: dict[str, object] = {}
-    for name in ("firing_rate", "p_spike"):
-        row[f"{name}_mean"], row[f"{name}_var"], _ = _moments(units[name])
-    row["fano_mean"], row["fano_var"], row["fano_n"] = _moments(units["fano"])
-    for name in (
-        "fano_expected",
-        *(f"{m}{e}" for m in BESIDE_CHANCE for e in ("", "_expected")),
-        "label_share_adjusted",
-    ):
-        row[f"{name}_mean"] = _moments(units[name])[0]
-    for name in OVER_EXPECTED:
-        row[f"{name}_over_expected_mean"] = _moments(_over(units[name], units[f"{name}_expected"]))[0]
-    for name in LATER:
-        row[f"{name}_mean"] = _moments(units[name])[0] if name in units else float("nan")
+    nothing = np.zeros(0)
+    for measures in (FIRST, LATER):
+        for measure in measures:
+            found = dict(zip(("mean", "var", "n"), _moments(units.get(measure.name, nothing))))
+            row |= {f"{measure.name}_{statistic}": found[statistic] for statistic in measure.summarised}
+            if measure.expected_summarised:
+                row[f"{measure.name}_expected_mean"] = _moments(units.get(f"{measure.name}_expected", nothing))[0]
+        for name in (measure.name for measure in measures if measure.over_expected):
+            value, expected = units.get(name, nothing), units.get(f"{name}_expected", nothing)
+            row[f"{name}_over_expected_mean"] = _moments(_over(value, expected))[0]
     return row
+
+
+def columns_of(measures: Sequence[Measure]) -> list[str]:
+    """Name the columns of a table of units from which some measures are summarised."""
+    return [
+        name
+        for measure in measures
+        for name in (measure.name, f"{measure.name}_expected")
+        if name == measure.name or measure.expected_summarised
+    ]
 
 
 def _over(values: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -73,9 +73,9 @@ def test_it_prints_what_it_found(demo):
     _, out = demo
     for text in (
         "100.0%",
-        "rate mean (Hz)",
-        "Fano mean",
-        "Fano expected",
+        "mean firing rate (Hz)",
+        "mean Fano factor",
+        "Fano factor by chance",
         "by target label",
         "order: presented",
         "10 windows by label",

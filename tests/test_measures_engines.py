@@ -14,13 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spike_sources import assert_same_bits, recordings, spike_bits, spikes_in_time
 
-from ann2neo import chance
 from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits, measure_bulk
 from ann2neo.measures.definitions import window_groups
+from ann2neo.measures.engines import measure
 from ann2neo.measures.reference import measure_reference
-from ann2neo.measures.registry import LVR, MEASURES, measure
 
 ELEPHANT_INTERVALS = [
     *(1, 28, 4, 47, 5, 16, 2, 5, 21, 12, 4, 12, 59, 2, 4, 18, 33, 25, 2, 34, 4, 1, 1, 14, 8),
@@ -242,15 +241,12 @@ def test_over_passes_needs_passes_with_the_same_windows(run):
 
 
 def test_registry_names_what_the_engines_give():
-    """Every column is registered in its place, with a function of Elephant and of chance that exist."""
-    import elephant.statistics
-
-    measured = measure(spike_bits(0))
-    assert list(MEASURES) == list(measured)
-    for entry in (*MEASURES.values(), LVR):
-        assert entry.elephant == "" or hasattr(elephant.statistics, entry.elephant.rsplit(".", 1)[1])
-        assert entry.expected == "" or hasattr(chance, entry.expected)
-        assert entry.definition.endswith(".")
+    """Both engines give what is registered as computed, in the order of the registry."""
+    spikes = spike_bits(0)
+    for period in (None, 1.0):
+        known = [entry.name for entry in computed(refractoriness=period is not None)]
+        for engine in ("bulk", "elephant"):
+            assert list(measure(spikes, engine=engine, refractory_period=period)) == known
 
 
 def test_unknown_engines_and_units_are_refused():

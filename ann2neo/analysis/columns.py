@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from ann2neo.errors import AnalysisError, suggestion
-from ann2neo.measures.registry import LVR, MEASURES, Measure
+from ann2neo.measures.measure import Measure
+from ann2neo.measures.registry import MEASURES
 from ann2neo.trains.matching import IDENTITY
 
 _OTHERS = (
@@ -14,32 +15,6 @@ _OTHERS = (
     Measure(name="channel", unit="", definition="Place along the first axis of the activation; -1 where there is none."),
     Measure(name="row", unit="", definition="Place along the second axis of the activation; -1 where there is none."),
     Measure(name="col", unit="", definition="Place along the third axis of the activation; -1 where there is none."),
-    Measure(
-        name="fano_normalized",
-        unit="1",
-        definition=(
-            "Mean over the groups of windows of fano of the factor divided by 1 - p, its limit by chance, p being the share of the bins of the group's windows "
-            "with a spike; groups with a p of 0 or 1 are left out. Over equal label windows of w bins it is w times the label share. NaN without bins."
-        ),
-        doi="10.1016/j.neucom.2024.128473",
-    ),
-    Measure(name="n_conditions", unit="1", definition="Over repeats: conditions (stimuli) with a spike and with two trials or more, over which fano is averaged."),
-    Measure(name="n_trials_min", unit="1", definition="Over repeats: the fewest trials of such a condition; 0 where there is none."),
-    Measure(
-        name="label_share_adjusted",
-        unit="1",
-        definition="(label_share - e) / (1 - e) with e its expectation: 0 at chance, 1 where the label explains everything.",
-        doi="10.1073/pnas.21.9.554",
-    ),
-    Measure(
-        name="label_share_trials",
-        unit="1",
-        definition=(
-            "Share of the variance over inputs (trials) of spikes per bin or time, weighted by bins or time, that the label explains (eta squared). With inputs of "
-            "one bin it is label_share. NaN below two labels, where all inputs have one rate, and where labels belong to steps, not to inputs."
-        ),
-        doi="10.1037/1082-989X.8.4.434",
-    ),
     Measure(
         name="dispersion_p",
         unit="1",
@@ -87,7 +62,7 @@ _OTHERS = (
     ),
 )  # fmt: skip
 
-COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), LVR, *_OTHERS)}
+COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), *_OTHERS)}
 
 
 def define(column: str) -> Measure:
@@ -128,11 +103,7 @@ def handbook(width: int = 88) -> str:
     n_spikes
         Number of spikes over all stretches.
     """
-    expected = [
-        f"{name}_expected"
-        for name, found in COLUMNS.items()
-        if found.expected or name in ("fano_normalized", "label_share_trials")
-    ]
+    expected = [f"{name}_expected" for name, found in COLUMNS.items() if found.has_expected]
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
     identity = [name for name in IDENTITY if name in COLUMNS]
     singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]

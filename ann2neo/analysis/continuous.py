@@ -160,7 +160,7 @@ def _same(chunk: Chunk) -> Chunk:
 
 def _taken() -> set[str]:
     """List the names of columns that are the table's own."""
-    names = {name for name, measure in COLUMNS.items() if measure.expected}
+    names = {name for name, measure in COLUMNS.items() if measure.has_expected}
     tests = {name for name in COLUMNS if name.endswith("_p")}
     return {
         *COLUMNS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from inspect import signature
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,10 +25,14 @@ from ann2neo.measures.definitions import (
     milliseconds_per,
     sums_of_groups,
 )
+from ann2neo.measures.registry import MEASURES, computed
 from ann2neo.step_labels import Sequences
 
 Spikes = SpikeBits | SpikeArrays
-REPEATS = ("n_conditions", "n_trials_min")
+REPEATS = tuple(measure.name for measure in MEASURES.values() if measure.needs == "repeats")
+FANO = ("fano_expected", "fano_normalized", "fano_normalized_expected")
+# Of what power of time a unit of measure is.
+POWERS = {"1": 0, "ms": 1, "ms^2": 2}
 # Counts of one block of units take eight times as many bytes.
 BLOCK_COUNTS = 1 << 22
 
@@ -41,53 +46,31 @@ def expectations(
 
     LvR is only expected with a refractory period, in the unit of time of the spikes.
     """
-    if spikes.stretch_bins is not None:
-        return _on_lattice(spikes, n, spikes.stretch_bins, over, refractory_period)
-    arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
-    return _in_continuous_time(arrays, n, over, refractory_period)
+    known, scale, on_bins = _given(spikes, n, refractory_period)
+    found = {}
+    for measure in computed(refractoriness=refractory_period is not None):
+        function = measure.chance_on_bins if on_bins else measure.chance_in_time
+        if measure.of == "intervals" and function is not None:
+            value = function(**{name: known[name] for name in signature(function).parameters})
+            power = POWERS[measure.unit]
+            found[f"{measure.name}_expected"] = value * scale**power if power else value
+    return found | fano_columns(spikes, over)
 
 
-def _on_lattice(
-    spikes: Spikes,
-    n: Int[np.ndarray, "unit stretch"],
-    bins: Int[np.ndarray, " stretch"],
-    over: Over,
-    period: float | None,
-) -> Expectations:
-    """Expect each measure for spikes that lie in the bins of each stretch in uniformly random arrangement."""
+def _given(
+    spikes: Spikes, n: Int[np.ndarray, "unit stretch"], period: float | None
+) -> tuple[dict[str, Any], float, bool]:
+    """Give what expectations ask for by name, the milliseconds of their unit of time, and whether spikes lie on bins."""
+    bins = spikes.stretch_bins
     if isinstance(spikes, SpikeBits):
         bin_size, ms = spikes.bin_size_ms, 1.0
     else:
-        bin_size, ms = float(spikes.stretch_durations.sum() / bins.sum()), milliseconds_per(spikes.time_unit)
-    lvr = (
-        {} if period is None else {"lvr_expected": chance.expected_lvr(n, bins, refractoriness_bins=period / bin_size)}
-    )
-    return {
-        "isi_mean_expected": chance.expected_isi_mean(n, bins) * (bin_size * ms),
-        "isi_var_expected": chance.expected_isi_var(n, bins) * (bin_size * ms) ** 2,
-        "cv_expected": chance.expected_cv(n, bins),
-        "cv2_expected": chance.expected_cv2(n, bins),
-        "lv_expected": chance.expected_lv(n, bins),
-        **lvr,
-        **fano_columns(spikes, over),
-    }
-
-
-def _in_continuous_time(
-    spikes: SpikeArrays, n: Int[np.ndarray, "unit stretch"], over: Over, period: float | None
-) -> Expectations:
-    """Expect each measure for spikes that lie uniformly at random in the time of each stretch."""
-    ms, durations = milliseconds_per(spikes.time_unit), spikes.stretch_durations
-    lvr = {} if period is None else {"lvr_expected": chance.poisson_expected_lvr(n, durations, refractoriness=period)}
-    return {
-        "isi_mean_expected": chance.poisson_expected_isi_mean(n, durations) * ms,
-        "isi_var_expected": chance.poisson_expected_isi_var(n, durations) * ms**2,
-        "cv_expected": chance.poisson_expected_cv(n, durations),
-        "cv2_expected": chance.poisson_expected_cv2(n),
-        "lv_expected": chance.poisson_expected_lv(n),
-        **lvr,
-        **fano_columns(spikes, over),
-    }
+        durations, ms = spikes.stretch_durations, milliseconds_per(spikes.time_unit)
+        if bins is None:
+            return {"n": n, "durations": durations, "refractoriness": period}, ms, False
+        bin_size = float(durations.sum() / bins.sum())
+    in_bins = None if period is None else period / bin_size
+    return {"n": n, "bins": bins, "refractoriness_bins": in_bins}, bin_size * ms, True
 
 
 def fano_columns(spikes: Spikes, over: Over) -> Expectations:
@@ -101,17 +84,16 @@ def fano_columns(spikes: Spikes, over: Over) -> Expectations:
         if isinstance(spikes, SpikeArrays) and spikes.window_bins is None
         else spikes.window_bins
     )
-    names = ("fano_expected", "fano_normalized", "fano_normalized_expected")
     if sizes is None or fano_is_fixed(spikes.window_bins, over, spikes.repeats):
-        return {name: np.full(spikes.n_units, np.nan) for name in names}
+        return {name: np.full(spikes.n_units, np.nan) for name in FANO}
     groups = groups_of_windows(spikes.window_pass, sizes, over, spikes.repeats)
     if not groups.members:
-        nothing = {name: np.full(spikes.n_units, np.nan) for name in names}
+        nothing = {name: np.full(spikes.n_units, np.nan) for name in FANO}
         return nothing | ({} if spikes.repeats is None else dict.fromkeys(REPEATS, np.zeros(spikes.n_units)))
     group_sizes = chance.GroupSizes.of([sizes[members] for members in groups.members])
     parts = [_fano_of_block(block, groups, group_sizes, over) for block in unit_blocks(spikes, spikes.window_pass.size)]
-    columns: Expectations = dict(zip((*names, *REPEATS), np.concatenate(parts, axis=1)))
-    return columns if spikes.repeats is not None else {name: columns[name] for name in names}
+    columns: Expectations = dict(zip((*FANO, *REPEATS), np.concatenate(parts, axis=1)))
+    return columns if spikes.repeats is not None else {name: columns[name] for name in FANO}
 
 
 def _fano_of_block(

@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 
 from ann2neo import chance
-from ann2neo.analysis.expectation import REPEATS, expectations, fano_columns, label_columns
+from ann2neo.analysis.expectation import FANO, REPEATS, expectations, fano_columns, label_columns
 from ann2neo.analysis.goodness import p_values
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import Over, milliseconds_per
+from ann2neo.measures.engines import Engine, measure
 from ann2neo.measures.quality import quality
-from ann2neo.measures.registry import Engine, measure
-
-FANO_EXPECTED = ("fano_expected", "fano_normalized", "fano_normalized_expected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
         columns |= {"fano": _fano_of_windows(chunk.counted, settings)}
         expected |= fano_columns(chunk.counted, over)
     if chunk.overlapping:
-        expected |= {name: np.full(len(n), np.nan) for name in FANO_EXPECTED}
+        expected |= {name: np.full(len(n), np.nan) for name in FANO}
     columns["label_share_adjusted"] = chance.adjust_label_share(
         columns["label_share"], expected["label_share_expected"]
     )

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ann2neo.analysis.continuous import lost_source, neo_source
 from ann2neo.analysis.cutting import duration_ms
-from ann2neo.analysis.expectation import REPEATS
 from ann2neo.analysis.goodness import corrected
 from ann2neo.analysis.lattice import recording_source
 from ann2neo.analysis.rows import Settings, rows_of
@@ -21,7 +20,7 @@ from ann2neo.arguments import check_choice, check_flag, check_seed, check_text, 
 from ann2neo.around import Around
 from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.measures.definitions import Over
-from ann2neo.measures.registry import LVR, MEASURES
+from ann2neo.measures.registry import MEASURES, computed
 from ann2neo.progress import progress_bar
 from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import Recording, notes_of
@@ -33,8 +32,6 @@ Engine = Literal["auto", "elephant", "bulk"]
 
 TABLE_SCHEMA = "ann2neo-table/1"
 ELEPHANTS_REFRACTORINESS_MS = 5.0
-_BEHIND = ("label_share_adjusted", "label_share_trials")
-_AFTER_FANO = ("fano_normalized", *REPEATS)
 
 
 def analyze(
@@ -249,11 +246,7 @@ def _warn_if_shuffled(recording: Recording) -> None:
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     """List identity, measures, expectations and quality in this order."""
-    known = [*MEASURES, *_BEHIND]
-    known.insert(known.index("lv") + 1, "lvr")
-    behind_fano = known.index("fano") + 1
-    known[behind_fano:behind_fano] = _AFTER_FANO
-    measures = [name for name in known if name in table]
+    measures = [name for name in MEASURES if name in table]
     expected = [name for name in table if str(name).endswith("_expected")]
     rest = [name for name in table if name not in {*IDENTITY, *measures, *expected}]
     return table[[*IDENTITY, *measures, *expected, *rest]]
@@ -266,7 +259,7 @@ def _attributes(source: Source, settings: Settings) -> dict[str, Any]:
     repeated = stimuli or settings.over == "passes"
     single = not repeated and source.facts["n_windows"] <= source.facts["n_passes"]
     masked = "Undefined measures are NaN: intervals need 2 spikes, CV2 and Lv 3, the Fano factor 1 in a window."
-    units = {name: found.unit for name, found in {**MEASURES, "lvr": LVR}.items()}
+    units = {measure.name: measure.unit for measure in computed(refractoriness=True)}
     return {
         "schema": TABLE_SCHEMA,
         "software": software("elephant", "neo", "numpy"),

@@ -59,14 +59,6 @@ from ann2neo.chance.bernoulli import (
     bernoulli_isi_var,
     bernoulli_lv,
 )
-from ann2neo.chance.continuous import (
-    poisson_expected_cv,
-    poisson_expected_cv2,
-    poisson_expected_isi_mean,
-    poisson_expected_isi_var,
-    poisson_expected_lv,
-    poisson_expected_lvr,
-)
 from ann2neo.chance.count_expectations import (
     GroupSizes,
     adjust_label_share,
@@ -88,6 +80,12 @@ from ann2neo.chance.expectations import (
     expected_isi_var,
     expected_lv,
     expected_lvr,
+    poisson_expected_cv,
+    poisson_expected_cv2,
+    poisson_expected_isi_mean,
+    poisson_expected_isi_var,
+    poisson_expected_lv,
+    poisson_expected_lvr,
 )
 from ann2neo.chance.input_dispersion import input_dispersion_tests
 from ann2neo.chance.inputs import (

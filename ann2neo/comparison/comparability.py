@@ -7,28 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from ann2neo.measures.indicators import measure_of
+
 Attrs = Mapping[Any, Any]
 
-WINDOWS = (
-    "windows",
-    "n_windows",
-    "window_min_bins",
-    "window_max_bins",
-    "window_min_ms",
-    "window_max_ms",
-    "over",
-    "n_passes",
-    "within",
-)
-# What a number about a network means only together with; longest prefix of the indicator first.
+# What a number about a network that is of no measure means only together with, by the beginning of its name; that of measures is in the registry.
 NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("firing_rate", ("clock", "bin_size_ms")),
-    ("p_spike", ("bins",)),
-    ("fano_over_expected", (*WINDOWS, "place")),
-    ("fano", (*WINDOWS, "clock", "place")),
-    ("label_share_trials", ("label_share_by",)),
-    ("label_share_adjusted", ("label_share_by", "bins")),
-    ("label_share", ("label_share_by", "bins", "n_bins", "n_passes")),
     ("silent_share", ("n_bins",)),
     ("saturated_share", ("n_bins",)),
     ("label_bits", ("by", "clock")),
@@ -36,8 +20,6 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("gain", ("n_windows",)),
     ("renewal", ("order",)),
     ("best", ("order", "by", "models")),
-    ("cv", ("order",)),
-    ("lv", ("order",)),
 )
 WHY = {
     "clock": "pseudo-time of a network and time of cells have no common unit",
@@ -73,8 +55,7 @@ def reason_against(indicator: str, population: str, tables: Mapping[str, Sequenc
     ''
     """
     named = [(f"{name}[{place}]", table.attrs) for name, of in tables.items() for place, table in enumerate(of)]
-    needed = next((keys for prefix, keys in NEEDED if indicator.startswith(prefix)), ())
-    needed += ("min_spikes",) if population == "good" else ()
+    needed = _needed(indicator) + (("min_spikes",) if population == "good" else ())
     origin, first = named[0]
     for other, attrs in named[1:]:
         for key in needed:
@@ -83,6 +64,15 @@ def reason_against(indicator: str, population: str, tables: Mapping[str, Sequenc
                     f"{WHY[key]} ({origin}, {other})" if key in WHY else _difference(key, origin, first, other, attrs)
                 )
     return ""
+
+
+def _needed(indicator: str) -> tuple[str, ...]:
+    """Name the facts in which tables must agree for an indicator to mean the same."""
+    measure = measure_of(indicator)
+    if measure is None:
+        return next((keys for prefix, keys in NEEDED if indicator.startswith(prefix)), ())
+    by_chance = indicator.startswith(f"{measure.name}_over_expected") and measure.alike_over_expected is not None
+    return measure.alike if not by_chance else measure.alike_over_expected or ()
 
 
 def _alike(key: str, first: Attrs, other: Attrs) -> bool:

@@ -30,10 +30,11 @@ from ann2neo.comparison.effects import (
 )
 from ann2neo.comparison.verdicts import verdicts
 from ann2neo.errors import AnalysisError
+from ann2neo.measures.indicators import USUAL
 from ann2neo.summary import NETWORK, POPULATIONS, check_replicates, summary_of
 
 SCHEMA = "ann2neo-comparison/1"
-INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
+INDICATORS = USUAL
 OF_MODELS = ("rate_p_mean", "rate_p_var", "label_bits_corrected_mean", "markov_memory_mean")
 OF_POPULATIONS = ("silent_share", "saturated_share", "p_mean", "p_rho")
 KNOWN = ("memorizing", "generalizing")

@@ -6,18 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ann2neo.measures.indicators import INDICATORS
+
 WORDS = {
-    "firing_rate_mean": "mean firing rate",
-    "firing_rate_var": "variance of the firing rates",
-    "p_spike_mean": "mean share of bins with a spike",
-    "p_spike_var": "variance of the shares of bins with a spike",
-    "fano_mean": "mean Fano factor",
-    "fano_var": "variance of the Fano factors",
-    "cv_mean": "mean CV",
-    "cv2_mean": "mean CV2",
-    "lv_mean": "mean Lv",
-    "label_share_mean": "mean label share",
-    "label_share_adjusted_mean": "mean adjusted label share",
+    **{name: indicator.words for name, indicator in INDICATORS.items()},
     "rate_p_mean": "mean activation probability",
     "rate_p_var": "variance of the activation probabilities",
     "label_bits_corrected_mean": "mean information about the label",

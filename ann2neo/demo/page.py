@@ -12,6 +12,7 @@ import pandas as pd
 
 from ann2neo import figures
 from ann2neo.demo.networks import Network
+from ann2neo.measures.indicators import INDICATORS, USUAL_BESIDE_CHANCE, measure_of
 from ann2neo.recording import Recording
 from ann2neo.report import Fact, Picture, Section, Table, write_report
 from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture
@@ -20,18 +21,15 @@ from ann2neo.summary import NETWORK, summarize
 COLUMNS = {
     "n_units": "units",
     "n_silent": "silent",
-    "firing_rate_mean": "rate mean (Hz)",
-    "firing_rate_var": "rate var (Hz^2)",
-    "p_spike_mean": "p(spike)",
-    "fano_mean": "Fano mean",
-    "fano_var": "Fano var",
-    "fano_expected_mean": "Fano expected",
-    "label_share_mean": "label share",
-    "label_share_expected_mean": "label share expected",
+    **{name: INDICATORS[name].label for name in USUAL_BESIDE_CHANCE if name in INDICATORS},
+    **{
+        one.chance: f"{one.measure.words} by chance" for one in INDICATORS.values() if one.chance in USUAL_BESIDE_CHANCE
+    },
 }
+SHOWN = ("n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 # Units of each layer in a raster of the page.
 RASTER_UNITS = 60
-BY_TARGET = ("fano_mean", "fano_var", "fano_expected_mean", "label_share_mean", "label_share_expected_mean")
+BY_TARGET = tuple(name for name in USUAL_BESIDE_CHANCE if (found := measure_of(name)) and found.of != "spikes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def indicators(analyzed: Sequence[Analyzed], labels: str) -> pd.DataFrame:
     table = pd.concat(rows, ignore_index=True)
     layers = list(dict.fromkeys(table["layer"]))
     order = table.assign(place=table["layer"].map(layers.index)).sort_values(["place"], kind="stable")
-    return order[["layer", "state", *COLUMNS]].reset_index(drop=True)
+    return order[["layer", "state", *SHOWN]].reset_index(drop=True)
 
 
 def printed(analyzed: Sequence[Analyzed]) -> str:
@@ -193,7 +191,7 @@ def _networks(networks: Sequence[Network]) -> Section:
 def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Section:
     by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
     shown, more = _pictures(architecture, group, folder)
-    meanings = definitions(list(COLUMNS))
+    meanings = definitions(list(SHOWN))
     return Section(
         heading=f"{architecture.upper()}: layer by layer",
         paragraphs=[f"{describe(group[0].tables['label'])}."],

@@ -15,6 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from ann2neo.errors import AnalysisError, LayerNotFound, suggestion
 from ann2neo.figures.drawing import figure_of
+from ann2neo.measures.indicators import INDICATORS
 
 Population = Literal["all", "good"]
 
@@ -31,18 +32,7 @@ FEW_UNITS = 20
 # Heights of the ticks of an axis and of a line of its label, below which the legend of one of several panels stands.
 LABEL_INCHES, LINE_INCHES = 0.3, 0.19
 
-NAMES = {
-    "firing_rate_mean": "mean firing rate (Hz)",
-    "firing_rate_var": "variance of firing rates (Hz²)",
-    "p_spike_mean": "mean spikes per bin",
-    "fano_mean": "mean Fano factor",
-    "fano_var": "variance of Fano factors",
-    "cv_mean": "mean CV",
-    "cv2_mean": "mean CV2",
-    "lv_mean": "mean Lv",
-    "label_share_mean": "mean label share",
-    "label_share_adjusted_mean": "mean adjusted label share",
-}
+NAMES = {name: indicator.label for name, indicator in INDICATORS.items()}
 
 
 def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:

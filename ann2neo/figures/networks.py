@@ -35,23 +35,15 @@ from ann2neo.figures.canvas import (
 from ann2neo.figures.distributions import chance_handle
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.rows import height_of, name_rows, short_names
+from ann2neo.measures.indicators import INDICATORS, PAPER
 
-INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var")
-CHANCE_OF = {
-    "fano_mean": "fano_expected_mean",
-    "cv_mean": "cv_expected_mean",
-    "label_share_mean": "label_share_expected_mean",
-}
 COLUMNS = (
     "n_units",
-    "firing_rate_mean",
-    "firing_rate_var",
-    "p_spike_mean",
-    "fano_mean",
-    "fano_var",
-    "cv_mean",
-    "lv_mean",
-    "label_share_mean",
+    *(
+        name
+        for name, one in INDICATORS.items()
+        if "layers" in one.measure.shown and (one.statistic == "mean" or name in PAPER)
+    ),
 )
 LINES = ("-", "--", ":", "-.")
 # Panels side by side; layers that a legend names one by one.
@@ -63,7 +55,7 @@ def indicators(
     states: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     axes: Sequence[Axes] | None = None,
     *,
-    shown: Sequence[str] = INDICATORS,
+    shown: Sequence[str] = PAPER,
     population: Population = "all",
 ) -> Drawing:
     """Draw indicators by layer for networks in several states: a panel for each indicator, a row for each layer.
@@ -107,8 +99,9 @@ def indicators(
             rows = [_by_layer(table, layers, indicator, population) for table in each]
             values = np.array(rows).reshape(-1, len(layers))
             _marks(ax, values, spread[i], i, joined=len(layers) - ("network" in layers))
-            if indicator in CHANCE_OF and all(CHANCE_OF[indicator] in table for table in each):
-                chance = [_by_layer(table, layers, CHANCE_OF[indicator], population) for table in each]
+            expected = INDICATORS[indicator].chance if indicator in INDICATORS else ""
+            if expected and all(expected in table for table in each):
+                chance = [_by_layer(table, layers, expected, population) for table in each]
                 some_chance |= _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])
         ax.set_xlabel(NAMES.get(indicator, indicator).replace(" (", "\n("))
         _from_zero(ax)
@@ -121,9 +114,7 @@ def indicators(
 
 
 @styled()
-def learning(
-    history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = INDICATORS
-) -> Drawing:
+def learning(history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = PAPER) -> Drawing:
     """Draw indicators over training epochs, one panel each: a colour for each layer, dark to light with depth (the whole network black), a style of line for each state.
 
     Parameters

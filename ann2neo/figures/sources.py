@@ -15,15 +15,17 @@ from ann2neo.figures.canvas import BLACK, BLUE, CHANCE, FEW_UNITS, GREY, SKY, le
 from ann2neo.figures.distributions import chance_handle
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.measures.registry import MEASURES, shown_in
 
-MEASURES = {"cv": "CV of ISIs", "cv2": "CV2", "lv": "Lv", "fano": "Fano factor"}
+WORDS = {measure.name: measure.words for measure in MEASURES.values()}
+SHOWN = tuple(measure.name for measure in shown_in("chance"))
 # Values whose largest is this many times their smallest are drawn on a logarithmic axis.
 LOG_RATIO = 20.0
 
 
 @styled()
 def beside_chance(
-    tables: Mapping[str, pd.DataFrame], axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = tuple(MEASURES)
+    tables: Mapping[str, pd.DataFrame], axes: Sequence[Axes] | None = None, *, shown: Sequence[str] = SHOWN
 ) -> Drawing:
     """Draw measures of several sources, a panel for each measure and a row for each source, beside the mean that chance predicts for the units of each source.
 
@@ -71,7 +73,7 @@ def _panel(ax: Axes, tables: Mapping[str, pd.DataFrame], measure: str) -> None:
             ax.text(0.03, place, "no value", transform=ax.get_yaxis_transform(), va="center", color=GREY)
         expected = known[f"{measure}_expected"].mean()
         ax.vlines(expected, place - 0.38, place + 0.38, color=CHANCE, linewidth=2.5, zorder=5)
-    ax.set_xlabel(MEASURES.get(measure, measure))
+    ax.set_xlabel(WORDS.get(measure) or measure)
     low, high = ax.dataLim.intervalx
     if low > 0 and LOG_RATIO * min(low, 1.0) < high < np.inf:
         ax.set_xscale("log")

@@ -21,6 +21,7 @@ from ann2neo.measures.definitions import (
     per_second,
     spikes_per_bin,
 )
+from ann2neo.measures.registry import computed
 
 
 def measure_reference(
@@ -150,8 +151,8 @@ def _firing_rate(spikes: SpikeArrays) -> Float[np.ndarray, " unit"]:
 def _interval_measures(spikes: SpikeArrays, refractory_period: float | None) -> dict[str, Float[np.ndarray, " unit"]]:
     """Measure the inter-spike intervals of each unit."""
     rows = [_intervals_of_unit(spikes, unit, refractory_period) for unit in range(spikes.n_units)]
-    names = ["isi_mean", "isi_var", "cv", "cv2", "lv", *(() if refractory_period is None else ("lvr",))]
-    return {name: np.array([row[name] for row in rows], np.float64) for name in names}
+    known = (one.name for one in computed(refractoriness=refractory_period is not None) if one.of == "intervals")
+    return {name: np.array([row[name] for row in rows], np.float64) for name in known}
 
 
 def _intervals_of_unit(spikes: SpikeArrays, unit: int, refractory_period: float | None) -> dict[str, float]:

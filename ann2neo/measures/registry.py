@@ -1,74 +1,54 @@
-"""What is measured: name, unit, definition with its edge cases, source, and who computes it."""
+"""Every measure by name: what it is, who computes it, what chance predicts, and where it is shown and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-import numpy as np
-from jaxtyping import Shaped
+from ann2neo import chance
+from ann2neo.measures.measure import Measure, Place
 
-from ann2neo.errors import AnalysisError
-from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.csr import SpikeArrays
-from ann2neo.measures.definitions import Over
-from ann2neo.measures.reference import measure_reference
-
-Engine = Literal["elephant", "bulk"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """One column of the table.
-
-    Parameters
-    ----------
-    name
-        Name of the column.
-    unit
-        Unit of measure, "1" for a pure number.
-    definition
-        What it is, and where it is undefined (NaN).
-    doi
-        Where it was defined; empty for plain counts.
-    elephant
-        Function of Elephant that defines the number; empty where Elephant has none.
-    expected
-        Function of `ann2neo.chance` that says what to expect by chance; empty where chance says nothing.
-
-    Examples
-    --------
-    >>> MEASURES["lv"].unit, MEASURES["lv"].expected
-    ('1', 'expected_lv')
-    """
-
-    name: str
-    unit: str
-    definition: str
-    doi: str = ""
-    elephant: str = ""
-    expected: str = ""
-
+# Facts of a table in which it is said what counts were taken in.
+WINDOWS = (
+    *("windows", "n_windows", "window_min_bins", "window_max_bins", "window_min_ms", "window_max_ms"),
+    *("over", "n_passes", "within"),
+)
+PAIRS = "computed per stretch and averaged over stretches, each weighted by its number of pairs."
+THREE_SPIKES = "NaN with fewer than three spikes in every stretch."
 
 _ALL = (
     Measure(
         name="n_spikes",
         unit="1",
         definition="Number of spikes over all stretches.",
+        words="spikes",
+        of="spikes",
     ),
     Measure(
         name="p_spike",
         unit="1",
         definition="Spikes per bin over all stretches: the share of bins with a spike. NaN for sources without bins.",
+        words="spikes per bin",
+        plural="spikes per bin",
+        of="spikes",
+        summarised=("mean", "var"),
+        shown=("layers",),
+        permuted=True,
+        alike=("bins",),
     ),
     Measure(
         name="firing_rate",
         unit="Hz",
         definition="Spikes divided by the duration of all stretches together. 0 for silent units.",
         doi="10.1016/S0006-3495(67)86596-2",
+        words="firing rate",
+        plural="firing rates",
+        of="spikes",
         elephant="elephant.statistics.mean_firing_rate",
+        summarised=("mean", "var"),
+        shown=("layers", "page"),
+        permuted=True,
+        alike=("clock", "bin_size_ms"),
     ),
     Measure(
         name="isi_mean",
@@ -78,8 +58,12 @@ _ALL = (
             "NaN without an interval, that is with fewer than two spikes in every stretch."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
+        words="mean ISI",
+        of="intervals",
         elephant="elephant.statistics.isi",
-        expected="expected_isi_mean",
+        kernel="ISI_MEAN",
+        chance_on_bins=chance.expected_isi_mean,
+        chance_in_time=chance.poisson_expected_isi_mean,
     ),
     Measure(
         name="isi_var",
@@ -89,8 +73,12 @@ _ALL = (
             "interval, 0 with one."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
+        words="variance of ISIs",
+        of="intervals",
         elephant="elephant.statistics.isi",
-        expected="expected_isi_var",
+        kernel="ISI_VAR",
+        chance_on_bins=chance.expected_isi_var,
+        chance_in_time=chance.poisson_expected_isi_var,
     ),
     Measure(
         name="cv",
@@ -100,30 +88,67 @@ _ALL = (
             "NaN without an interval, 0 with one."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
+        words="CV of ISIs",
+        of="intervals",
         elephant="elephant.statistics.cv",
-        expected="expected_cv",
+        kernel="CV",
+        chance_on_bins=chance.expected_cv,
+        chance_in_time=chance.poisson_expected_cv,
+        summarised=("mean",),
+        over_expected=True,
+        shown=("chance", "layers", "sentence"),
+        permuted=True,
+        alike=("order",),
     ),
     Measure(
         name="cv2",
         unit="1",
-        definition=(
-            "Mean of 2 |I2 - I1| / (I1 + I2) over pairs of successive intervals: computed per stretch and averaged "
-            "over stretches, each weighted by its number of pairs. NaN with fewer than three spikes in every stretch."
-        ),
+        definition=f"Mean of 2 |I2 - I1| / (I1 + I2) over pairs of successive intervals: {PAIRS} {THREE_SPIKES}",
         doi="10.1152/jn.1996.75.5.1806",
+        words="CV2",
+        of="intervals",
         elephant="elephant.statistics.cv2",
-        expected="expected_cv2",
+        kernel="CV2",
+        chance_on_bins=chance.expected_cv2,
+        chance_in_time=chance.poisson_expected_cv2,
+        summarised=("mean",),
+        over_expected=True,
+        shown=("chance",),
+        permuted=True,
+        alike=("order",),
     ),
     Measure(
         name="lv",
         unit="1",
-        definition=(
-            "Mean of 3 ((I2 - I1) / (I1 + I2))^2 over pairs of successive intervals: computed per stretch and averaged "
-            "over stretches, each weighted by its number of pairs. NaN with fewer than three spikes in every stretch."
-        ),
+        definition=f"Mean of 3 ((I2 - I1) / (I1 + I2))^2 over pairs of successive intervals: {PAIRS} {THREE_SPIKES}",
         doi="10.1162/089976603322518759",
+        words="Lv",
+        of="intervals",
         elephant="elephant.statistics.lv",
-        expected="expected_lv",
+        kernel="LV",
+        chance_on_bins=chance.expected_lv,
+        chance_in_time=chance.poisson_expected_lv,
+        summarised=("mean",),
+        over_expected=True,
+        shown=("chance", "layers"),
+        permuted=True,
+        alike=("order",),
+    ),
+    Measure(
+        name="lvr",
+        unit="1",
+        definition=(
+            "Lv corrected for a refractory period R: mean of 3 (1 - 4 I1 I2 / (I1 + I2)^2) (1 + 4 R / (I1 + I2)) over "
+            "pairs of successive intervals, averaged over stretches as Lv is. Only computed where R is given."
+        ),
+        doi="10.1371/journal.pcbi.1000433",
+        words="LvR",
+        of="intervals",
+        elephant="elephant.statistics.lvr",
+        kernel="LVR",
+        chance_on_bins=chance.expected_lvr,
+        chance_in_time=chance.poisson_expected_lvr,
+        needs="refractoriness",
     ),
     Measure(
         name="fano",
@@ -138,8 +163,51 @@ _ALL = (
             "by construction)."
         ),
         doi="10.1103/PhysRev.72.26",
+        words="Fano factor",
+        plural="Fano factors",
+        of="windows",
         elephant="elephant.statistics.fanofactor",
-        expected="expected_fano",
+        kernel="FANO",
+        chance_on_bins=chance.expected_fano_of_groups,
+        chance_in_time=chance.expected_fano_of_groups,
+        summarised=("mean", "var", "n"),
+        over_expected=True,
+        shown=("chance", "layers", "page", "sentence"),
+        permuted=True,
+        alike=(*WINDOWS, "clock", "place"),
+        alike_over_expected=(*WINDOWS, "place"),
+    ),
+    Measure(
+        name="fano_normalized",
+        unit="1",
+        definition=(
+            "Mean over the groups of windows of fano of the factor divided by 1 - p, its limit by chance, p being the share of the bins of the group's windows "
+            "with a spike; groups with a p of 0 or 1 are left out. Over equal label windows of w bins it is w times the label share. NaN without bins."
+        ),
+        doi="10.1016/j.neucom.2024.128473",
+        words="normalized Fano factor",
+        of="windows",
+        derived=True,
+        chance_on_bins=chance.expected_fano_of_groups,
+        summarised=("mean",),
+        since="0.2.0",
+        alike=(*WINDOWS, "clock", "place"),
+    ),
+    Measure(
+        name="n_conditions",
+        unit="1",
+        definition="Over repeats: conditions (stimuli) with a spike and with two trials or more, over which fano is averaged.",
+        of="windows",
+        derived=True,
+        needs="repeats",
+    ),
+    Measure(
+        name="n_trials_min",
+        unit="1",
+        definition="Over repeats: the fewest trials of such a condition; 0 where there is none.",
+        of="windows",
+        derived=True,
+        needs="repeats",
     ),
     Measure(
         name="label_share",
@@ -149,84 +217,66 @@ _ALL = (
             "for units that are silent or saturated in the labelled bins."
         ),
         doi="10.1037/1082-989X.8.4.434",
-        expected="expected_label_share",
+        words="label share",
+        of="labels",
+        chance_on_bins=chance.expected_label_share,
+        summarised=("mean",),
+        shown=("layers", "page", "sentence"),
+        permuted=True,
+        alike=("label_share_by", "bins", "n_bins", "n_passes"),
     ),
-)
+    Measure(
+        name="label_share_adjusted",
+        unit="1",
+        definition="(label_share - e) / (1 - e) with e its expectation: 0 at chance, 1 where the label explains everything.",
+        doi="10.1073/pnas.21.9.554",
+        words="adjusted label share",
+        of="labels",
+        derived=True,
+        summarised=("mean",),
+        permuted=True,
+        alike=("label_share_by", "bins"),
+    ),
+    Measure(
+        name="label_share_trials",
+        unit="1",
+        definition=(
+            "Share of the variance over inputs (trials) of spikes per bin or time, weighted by bins or time, that the label explains (eta squared). With inputs of "
+            "one bin it is label_share. NaN below two labels, where all inputs have one rate, and where labels belong to steps, not to inputs."
+        ),
+        doi="10.1037/1082-989X.8.4.434",
+        words="label share of trials",
+        of="labels",
+        derived=True,
+        chance_on_bins=chance.expected_label_shares_of_inputs,
+        chance_in_time=chance.expected_label_shares_of_inputs,
+        summarised=("mean",),
+        since="0.2.0",
+        alike=("label_share_by",),
+    ),
+)  # fmt: skip
 
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _ALL})
 """Every measure by name, in the order of the table."""
 
-LVR = Measure(
-    name="lvr",
-    unit="1",
-    definition=(
-        "Lv corrected for a refractory period R: mean of 3 (1 - 4 I1 I2 / (I1 + I2)^2) (1 + 4 R / (I1 + I2)) over "
-        "pairs of successive intervals, averaged over stretches as Lv is. Only computed where R is given."
-    ),
-    doi="10.1371/journal.pcbi.1000433",
-    elephant="elephant.statistics.lvr",
-    expected="expected_lvr",
-)
-"""The measure that is computed only where a refractory period is given."""
 
-
-def measure(
-    spikes: SpikeArrays | SpikeBits,
-    *,
-    engine: Engine = "bulk",
-    over: Over = "windows",
-    refractory_period: float | None = None,
-    n_threads: int | None = None,
-) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Compute every measure of each unit with one of the two engines, which agree bit for bit.
-
-    Parameters
-    ----------
-    spikes
-        Spikes of some units.
-    engine
-        "elephant" makes neo.SpikeTrains and calls Elephant; "bulk" computes the same bits from times or packed bits.
-    over
-        Whether a Fano factor is taken over the windows of each pass, or over the passes of each window.
-    refractory_period
-        Refractoriness R of LvR, in the unit of time of the spikes; None leaves ``lvr`` out.
-    n_threads
-        Number of threads of the bulk engine; None for one per available processor.
-
-    Returns
-    -------
-    dict
-        One array of shape (unit,) per measure of `MEASURES`, in that order; with a refractory period also ``lvr``,
-        behind ``lv``; with ``over="passes"`` also ``n_windows_empty``, the number of windows left out because the unit
-        is silent there in every pass.
-
-    Raises
-    ------
-    WindowError
-        If ``over="passes"`` and there are not two passes with the same windows.
-    AnalysisError
-        If the engine is unknown.
+def computed(*, refractoriness: bool) -> tuple[Measure, ...]:
+    """List the measures that an engine computes, in the order of the table.
 
     Examples
     --------
-    >>> bits = np.packbits(np.array([[[1, 0, 1, 1], [0, 0, 0, 0]]], bool), axis=2)
-    >>> spikes = SpikeBits(
-    ...     bits=bits, pass_bins=4, bin_size_ms=1.0, stretch_edges=np.array([0, 4]),
-    ...     window=np.array([0, 0, 1, 1]), window_pass=np.array([0, 0]),
-    ... )
-    >>> measure(spikes)["firing_rate"], measure(spikes, engine="elephant")["firing_rate"]
-    (array([750.,   0.]), array([750.,   0.]))
+    >>> [len(computed(refractoriness=given)) for given in (True, False)]
+    [10, 9]
     """
-    if engine == "elephant":
-        arrays = spikes.arrays() if isinstance(spikes, SpikeBits) else spikes
-        return measure_reference(arrays, over=over, refractory_period=refractory_period)
-    if engine != "bulk":
-        raise AnalysisError(f"There is no engine {engine!r}.", "Nothing was computed.", "Use 'elephant' or 'bulk'.")
-    # numba is loaded only with the engine that needs it.
-    from ann2neo.measures.bulk import measure_bits, measure_bulk, sums_as_numpy
+    return tuple(one for one in _ALL if not one.derived and (refractoriness or one.needs != "refractoriness"))
 
-    if not sums_as_numpy():
-        return measure(spikes, engine="elephant", over=over, refractory_period=refractory_period)
-    if isinstance(spikes, SpikeBits):
-        return measure_bits(spikes, over=over, refractory_period=refractory_period, n_threads=n_threads)
-    return measure_bulk(spikes, over=over, refractory_period=refractory_period, n_threads=n_threads)
+
+def shown_in(place: Place) -> tuple[Measure, ...]:
+    """List the measures that a place shows unasked.
+
+    Examples
+    --------
+    >>> [measure.words for measure in shown_in("chance")]
+    ['CV of ISIs', 'CV2', 'Lv', 'Fano factor']
+    """
+    return tuple(measure for measure in _ALL if place in measure.shown)

@@ -10,6 +10,8 @@ import pandas as pd
 
 from ann2neo.analysis.columns import define
 from ann2neo.errors import AnalysisError
+from ann2neo.measures.indicators import INDICATORS, PAPER
+from ann2neo.measures.registry import shown_in
 from ann2neo.ownership import sha256
 from ann2neo.recording import Recording
 from ann2neo.report import Fact
@@ -54,7 +56,8 @@ def found(table: pd.DataFrame) -> str:
     """Tell in a sentence what the units do, beside what chance predicts."""
     silent = float((table["quality"] == "silent").mean()) if len(table) else 0.0
     parts = [f"{silent:.0%} of the units are silent"]
-    for column, words in (("fano", "Fano factor"), ("cv", "CV of intervals"), ("label_share", "label share")):
+    for measure in shown_in("sentence"):
+        column, words = measure.name, measure.words
         known = (
             table[table[column].notna() & table[f"{column}_expected"].notna()] if column in table else table.iloc[:0]
         )
@@ -67,9 +70,10 @@ def found(table: pd.DataFrame) -> str:
 def facts(results: Sequence[Any]) -> list[Fact]:
     """Count what was analyzed: sources, units, inputs or windows, and average what was measured of all units."""
     tables = [result.table for result in results]
-    units = pd.concat(
-        [table[["quality", "firing_rate", "fano", "fano_expected"]] for table in tables], ignore_index=True
-    )
+    told = [one.measure for name, one in INDICATORS.items() if name in PAPER and one.statistic == "mean"]
+    columns = [(measure.name, INDICATORS[f"{measure.name}_mean"].label) for measure in told]
+    columns += [(f"{measure.name}_expected", "expected by chance") for measure in told if measure.has_expected]
+    units = pd.concat([table[["quality", *(name for name, _ in columns)]] for table in tables], ignore_index=True)
     made = [Fact(value=f"{len(results):,}", name="sources")] if len(results) > 1 else []
     made.append(Fact(value=f"{len(units):,}", name="units"))
     recordings = [result.recording for result in results if result.recording is not None]
@@ -77,11 +81,7 @@ def facts(results: Sequence[Any]) -> list[Fact]:
         made.append(Fact(value=f"{len(recordings[0].trials) // recordings[0].n_passes:,}", name="inputs"))
     if len(units):
         made.append(Fact(value=f"{(units['quality'] == 'silent').mean():.0%}", name="silent units"))
-    for column, name in (
-        ("firing_rate", "mean rate, Hz"),
-        ("fano", "mean Fano factor"),
-        ("fano_expected", "expected by chance"),
-    ):
+    for column, name in columns:
         if units[column].notna().any():
             made.append(Fact(value=f"{units[column].mean():#.3g}".rstrip("."), name=name))
     return made

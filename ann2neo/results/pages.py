@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ann2neo import figures
+from ann2neo.measures.indicators import USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
 from ann2neo.results.opening import definitions
@@ -17,10 +18,7 @@ from ann2neo.summary import summarize
 from ann2neo.tables import write_table
 
 REPORT = "report.html"
-SHOWN = (
-    "layer", "population", "n_units", "n_silent", "firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "fano_expected_mean",
-    "label_share_mean", "label_share_expected_mean",
-)  # fmt: skip
+SHOWN = ("layer", "population", "n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 
 INDICATORS = "Indicators by layer, beside what chance predicts; a click on a head sorts."
 CHANCE = "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "

@@ -16,9 +16,9 @@ from ann2neo.arguments import check_seed, check_whole
 from ann2neo.errors import AnalysisError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.definitions import Over
+from ann2neo.measures.indicators import PERMUTED
 from ann2neo.recording import Recording
 from ann2neo.surrogates.indicators import (
-    INDICATORS,
     Values,
     check_confidence,
     indicator_unit,
@@ -34,7 +34,7 @@ def null_bands(
     *,
     windows: Any = None,
     over: Over = "windows",
-    indicators: Sequence[str] = INDICATORS,
+    indicators: Sequence[str] = PERMUTED,
     n_permutations: int = 199,
     seed: int = 0,
     confidence: float = 0.95,

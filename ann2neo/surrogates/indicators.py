@@ -20,28 +20,11 @@ from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits
 from ann2neo.measures.definitions import Over
+from ann2neo.measures.indicators import INDICATORS, PERMUTED
 from ann2neo.measures.quality import quality
-from ann2neo.measures.registry import MEASURES
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
-from ann2neo.summary import NETWORK
-
-INDICATORS = (
-    "firing_rate_mean",
-    "firing_rate_var",
-    "p_spike_mean",
-    "p_spike_var",
-    "fano_mean",
-    "fano_var",
-    "cv_mean",
-    "cv2_mean",
-    "lv_mean",
-    "label_share_mean",
-    "label_share_adjusted_mean",
-)
-"""What can be asked for: columns of `ann2neo.summarize` that are means or variances of a measure over units."""
-
-POPULATIONS = ("all", "good")
+from ann2neo.summary import NETWORK, POPULATIONS
 
 # Relative size below which two sums that differ in the order of additions count as equal.
 ROUNDING = 1e-12
@@ -103,7 +86,7 @@ def indicator_values(
     AnalysisError
         If an indicator is unknown, or none is given.
     """
-    check_indicators(indicators, INDICATORS)
+    check_indicators(indicators, PERMUTED)
     measures = tuple(dict.fromkeys(name.rpartition("_")[0] for name in indicators))
     source = recording_source(recording, windows)
     found: dict[tuple[str, str], list[Moments]] = {}
@@ -162,9 +145,7 @@ def indicator_unit(indicator: str) -> str:
     >>> indicator_unit("firing_rate_mean"), indicator_unit("firing_rate_var"), indicator_unit("fano_var")
     ('Hz', 'Hz^2', '1')
     """
-    measure, _, moment = indicator.rpartition("_")
-    unit = MEASURES[measure].unit if measure in MEASURES else "1"
-    return f"{unit}^2" if moment == "var" and unit != "1" else unit
+    return INDICATORS[indicator].unit if indicator in INDICATORS else "1"
 
 
 def _of_chunk(
@@ -188,7 +169,7 @@ def _of_chunk(
 
 def _measured(spikes: SpikeBits, measures: tuple[str, ...], over: Over) -> dict[str, np.ndarray]:
     found = measure_bits(spikes, over=over)
-    if "label_share_adjusted" in measures:
+    if any(name not in found for name in measures):
         expected = label_columns(spikes, found["label_share"])["label_share_expected"]
         found["label_share_adjusted"] = chance.adjust_label_share(found["label_share"], expected)
     return found

@@ -19,9 +19,9 @@ from ann2neo.errors import AnalysisError
 from ann2neo.exchange import Exchange
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.definitions import Over
+from ann2neo.measures.indicators import INDICATORS, PERMUTED
 from ann2neo.recording import Recording, with_bins
 from ann2neo.surrogates.indicators import (
-    INDICATORS,
     Values,
     check_confidence,
     indicator_unit,
@@ -32,8 +32,8 @@ from ann2neo.surrogates.permutations import trial_lengths
 from ann2neo.windows import stretch_edges
 
 SCHEMA = "ann2neo-jackknife/1"
-OF_INTERVALS = ("cv_mean", "cv2_mean", "lv_mean")
-OF_FANO = ("fano_mean", "fano_var")
+OF_INTERVALS = tuple(name for name in PERMUTED if INDICATORS[name].measure.of == "intervals")
+OF_FANO = tuple(name for name in PERMUTED if INDICATORS[name].measure.of == "windows")
 
 
 def jackknife(
@@ -41,7 +41,7 @@ def jackknife(
     *,
     windows: Any = None,
     over: Over = "windows",
-    indicators: Sequence[str] = INDICATORS,
+    indicators: Sequence[str] = PERMUTED,
     n_groups: int = 20,
     confidence: float = 0.95,
     min_spikes: int = 10,

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from scipy import stats
 
 from ann2neo.errors import AnalysisError
+from ann2neo.measures.indicators import PERMUTED
 from ann2neo.summary import NETWORK, check_replicates, summarize
-from ann2neo.surrogates.indicators import INDICATORS, check_confidence, check_indicators, indicator_unit
+from ann2neo.surrogates.indicators import check_confidence, check_indicators, indicator_unit
 
 SCHEMA = "ann2neo-across-networks/1"
 # An indicator is the same number about two networks only where these are the same.
@@ -32,7 +33,7 @@ SAME_IN_ALL = (
 
 
 def across_networks(
-    tables: Sequence[pd.DataFrame], *, indicators: Sequence[str] = INDICATORS, confidence: float = 0.95
+    tables: Sequence[pd.DataFrame], *, indicators: Sequence[str] = PERMUTED, confidence: float = 0.95
 ) -> pd.DataFrame:
     r"""Average each indicator over networks, with a t interval: the network is the replicate, however many units it has.
 
@@ -76,7 +77,7 @@ def across_networks(
     1           3   0.75  0.75  0.75
     """
     check_confidence(confidence)
-    check_indicators(indicators, INDICATORS)
+    check_indicators(indicators, PERMUTED)
     shared = _shared(tables)
     check_replicates({"the tables": list(tables)})
     summaries = [table if "population" in table else summarize(table) for table in tables]

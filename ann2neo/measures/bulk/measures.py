@@ -17,6 +17,7 @@ from ann2neo.measures.definitions import (
     per_second,
     spikes_per_bin,
 )
+from ann2neo.measures.registry import computed
 from ann2neo.threads import over_units
 
 # What stands for "none" in compiled code, so that each kernel is compiled for one set of types.
@@ -189,16 +190,10 @@ def _chosen(
     out: Float[np.ndarray, "unit column"], over: Over, *, with_lvr: bool, fixed: bool
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
     """Name the columns that were asked for, in the order of the table."""
-    columns = {
-        "isi_mean": kernels.ISI_MEAN,
-        "isi_var": kernels.ISI_VAR,
-        "cv": kernels.CV,
-        "cv2": kernels.CV2,
-        "lv": kernels.LV,
-        **({"lvr": kernels.LVR} if with_lvr else {}),
-    }
-    chosen: dict[str, np.ndarray] = {name: out[:, column].copy() for name, column in columns.items()}
-    chosen["fano"] = np.full(out.shape[0], np.nan) if fixed else out[:, kernels.FANO].copy()
+    measures = [one for one in computed(refractoriness=with_lvr) if one.kernel]
+    chosen: dict[str, np.ndarray] = {one.name: out[:, getattr(kernels, one.kernel)].copy() for one in measures}
+    if fixed:
+        chosen["fano"] = np.full(out.shape[0], np.nan)
     if over == "passes":
         chosen["n_windows_empty"] = out[:, kernels.N_EMPTY].astype(np.int64)
     return chosen
