@@ -42,6 +42,7 @@ def interval_measures(times, stretches, period=0.0):
         "cv": math.sqrt(variance(pooled)) / mean(pooled) if pooled else NAN,
         "cv2": pair_weighted(parts, lambda a, b: abs(b - a) / (a + b), 2),
         "lv": pair_weighted(parts, lambda a, b: ((b - a) / (a + b)) ** 2, 3),
+        "ir": pair_weighted(parts, lambda a, b: abs(math.log(b / a)), 1),
         "lvr": pair_weighted(parts, lambda a, b: (1 - 4 * a * b / (a + b) ** 2) * (1 + 4 * period / (a + b)), 3),
     }
 

@@ -33,6 +33,7 @@ MEASURES = {
     "cv2": lambda trains: pair_mean(trains, lambda a, b: 2 * abs(a - b) / (a + b)),
     "lv": lambda trains: pair_mean(trains, lambda a, b: lvr_pair(a, b, 0)),
     "lvr": lambda trains: pair_mean(trains, lambda a, b: lvr_pair(a, b, 1.5)),
+    "ir": lambda trains: pair_mean(trains, lambda a, b: abs(np.log(a / b))),
 }
 EXPECTED = {name: getattr(chance, f"expected_{name}") for name in MEASURES}
 EXPECTED["lvr"] = lambda n, bins: chance.expected_lvr(n, bins, refractoriness_bins=1.5)
@@ -52,7 +53,7 @@ SMALL = [((n,), (bins,)) for bins in (1, 4, 7) for n in range(bins + 1)] + [
 
 
 @pytest.mark.parametrize(("n", "bins"), SMALL)
-@pytest.mark.parametrize("name", ["isi_mean", "isi_var", "cv2", "lv", "lvr"])
+@pytest.mark.parametrize("name", ["isi_mean", "isi_var", "cv2", "lv", "lvr", "ir"])
 def test_expectations_are_the_mean_over_all_arrangements(name, n, bins):
     """Exact expectations equal the mean of the measure over every arrangement, and are NaN where the measure is."""
     with warnings.catch_warnings(action="ignore"):
@@ -203,11 +204,22 @@ def test_poisson_expectations_agree_with_simulation(n):
         "cv": chance.poisson_expected_cv(count, durations),
         "cv2": chance.poisson_expected_cv2(count),
         "lv": chance.poisson_expected_lv(count),
+        "ir": chance.poisson_expected_ir(count),
     }
     for name, value in expected.items():
         seen = np.array([MEASURES[name](trains) for trains in draws])
         slack = 0.004 if name == "cv" else 0.0
         assert abs(seen.mean() - value[0]) < 4 * seen.std() / np.sqrt(seen.size) + slack, name
+
+
+@pytest.mark.parametrize(("n", "bins"), [(3, 1797), (900, 1797), (40, 100_000)])
+def test_ir_on_many_bins_agrees_with_simulation(n, bins):
+    """The closed form in log factorials, where arrangements cannot be enumerated; rare spikes tend to 2 log 2."""
+    rng = np.random.default_rng(6)
+    seen = np.array([MEASURES["ir"]([np.sort(rng.choice(bins, n, replace=False))]) for _ in range(1500)])
+    value = chance.expected_ir(np.array([[n]]), np.array([bins]))[0]
+    assert abs(seen.mean() - value) < 4 * seen.std() / np.sqrt(seen.size)
+    assert value < chance.poisson_expected_ir(np.array([[n]]))[0] == pytest.approx(2 * np.log(2), rel=1e-15)
 
 
 def test_poisson_lvr_agrees_with_simulation():
@@ -258,7 +270,7 @@ def test_expectations_are_defined_where_the_measures_are(n, bins):
 def test_saturated_units_have_intervals_of_one_bin():
     """A spike in every bin leaves nothing to chance."""
     n, bins = np.array([[50, 30]]), np.array([50, 30])
-    assert [EXPECTED[name](n, bins)[0] for name in MEASURES] == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert [EXPECTED[name](n, bins)[0] for name in MEASURES] == [1.0, *[0.0] * 6]
 
 
 def test_no_units_give_empty_arrays():

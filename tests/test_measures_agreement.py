@@ -35,6 +35,17 @@ def test_another_order_is_noticed_and_elephant_computes(another_order):
     assert found.equals(expected)
 
 
+def test_other_logarithms_are_noticed(monkeypatch):
+    """A last bit that differs in one logarithm in a thousand is enough for Elephant to compute."""
+    monkeypatch.setattr(
+        kernels, "log_or_nan", lambda value: np.nextafter(np.log(value), 9) if value == 7 else np.log(value)
+    )
+    agreement.sums_as_numpy.cache_clear()
+    with pytest.warns(Ann2NeoWarning, match="Compiled logarithms(?s:.*)Elephant itself"):
+        assert not agreement.sums_as_numpy()
+    agreement.sums_as_numpy.cache_clear()
+
+
 def test_this_numpy_adds_as_the_kernels_do():
     """Also on numbers of its own, of every size up to some blocks."""
     assert agreement.sums_as_numpy()

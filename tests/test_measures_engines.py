@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import oracles
@@ -20,6 +22,7 @@ from ann2neo.measures.bulk import measure_bits, measure_bulk
 from ann2neo.measures.definitions import window_groups
 from ann2neo.measures.engines import measure
 from ann2neo.measures.reference import measure_reference
+from ann2neo.measures.registry import computed
 
 ELEPHANT_INTERVALS = [
     *(1, 28, 4, 47, 5, 16, 2, 5, 21, 12, 4, 12, 59, 2, 4, 18, 33, 25, 2, 34, 4, 1, 1, 14, 8),
@@ -120,6 +123,7 @@ def test_reference_is_what_a_user_of_elephant_would_write():
             "cv2": es.cv2(isi),
             "lv": es.lv(isi),
             "lvr": es.lvr(isi, R=2 * pq.ms),
+            "ir": np.mean([abs(math.log(b) - math.log(a)) for a, b in pairwise(isi.magnitude.tolist())]),
             "fano": es.fanofactor(cuts),
         }
         assert {name: measured[name][unit] for name in expected} == expected
@@ -149,11 +153,37 @@ def test_edges(engine):
     undefined = {name: np.flatnonzero(np.isnan(values)).tolist() for name, values in measured.items()}
     assert undefined["firing_rate"] == []
     assert undefined["isi_mean"] == undefined["isi_var"] == undefined["cv"] == [silent, one]
-    assert undefined["cv2"] == undefined["lv"] == [silent, one, two]
+    assert undefined["cv2"] == undefined["lv"] == undefined["ir"] == [silent, one, two]
     assert {silent, saturated} <= set(undefined["label_share"])
     assert measured["firing_rate"][saturated] == 1000.0
-    assert measured["cv"][two] == measured["isi_var"][two] == measured["lv"][saturated] == 0.0
+    assert (
+        measured["cv"][two] == measured["isi_var"][two] == measured["lv"][saturated] == measured["ir"][saturated] == 0.0
+    )
     assert measured["cv2"][three] >= 0.0
+
+
+@pytest.mark.parametrize("engine", ["elephant", "bulk"])
+def test_ir_of_known_intervals(engine):
+    """Intervals that double and halve have IR = log 2 at any rate; two spikes at one time leave IR, and only IR, undefined."""
+    known = spikes_in_time(0, "s")
+    for isis, expected in (([1, 2, 1, 2, 4], math.log(2)), ([1, 2, 0, 2], math.nan)):
+        for rate in (1.0, 0.01):
+            times = 0.1 + rate * np.cumsum([0, *isis]).astype(float)
+            n = np.zeros(times.size, np.int64)
+            spikes = replace(known, times=times, offsets=np.array([0, times.size]), stretch=n, window=n)
+            measured = measure(spikes, engine=engine)
+            np.testing.assert_allclose(measured["ir"], [expected], rtol=1e-12)
+            assert np.isfinite(measured["cv2"]).all()
+
+
+@pytest.mark.parametrize("engine", ["elephant", "bulk"])
+def test_long_intervals_have_their_logarithms_too(engine):
+    """On bins, intervals beyond the table of logarithms give the same as those within."""
+    dense = np.zeros((1, 40_000), bool)
+    dense[0, [0, 4095, 8191, 12_288, 32_000, 32_001]] = True
+    isis = np.diff(np.flatnonzero(dense)) * 0.5
+    measured = measure(spike_bits(0, pass_bins=40_000, bin_size_ms=0.5, dense=dense), engine=engine)
+    np.testing.assert_allclose(measured["ir"], np.abs(np.diff(np.log(isis))).mean(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("engine", ["elephant", "bulk"])

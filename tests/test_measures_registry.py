@@ -56,6 +56,14 @@ def test_a_measure_of_intervals_has_its_twin_and_its_chance(entry):
     assert entry.name in ENUMERATED, "tests/test_chance_expectations.py enumerates arrangements for every measure"
 
 
+def test_nothing_is_computed_that_no_entry_owns():
+    """Every column of the kernels, and every expectation of intervals, belongs to an entry: it cannot be forgotten."""
+    owned = {getattr(kernels, entry.kernel) for entry in MEASURES.values() if entry.kernel}
+    assert owned | {kernels.N_EMPTY} == set(range(kernels.N_COLUMNS))
+    of_intervals = {f"poisson_expected_{entry.name}" for entry in OF_INTERVALS}
+    assert {name for name in chance.__all__ if name.startswith("poisson_expected_")} == of_intervals
+
+
 def recording_and_table(seed=0):
     """Units of several rates, and their table."""
     rng = np.random.default_rng(seed)

@@ -18,11 +18,11 @@ from ann2neo import raster as raster_module
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, RecordingError
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import measure_bits
+from ann2neo.measures.indicators import PERMUTED as INDICATORS
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, make_trials
 from ann2neo.surrogates import across_networks, jackknife, null_bands, permutations, permute
 from ann2neo.surrogates.bands import rearranged
-from ann2neo.surrogates.indicators import INDICATORS
 
 
 def shared_noise(rng, n_bins, n_units, *, tuning=0.0, labels=None, shared=1.0):

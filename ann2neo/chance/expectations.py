@@ -19,7 +19,7 @@ from jaxtyping import Float, Num
 from ann2neo.arguments import check_number
 from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import Bins, Durations, Spikes, check_spikes, look_up, weighted_mean
-from ann2neo.chance.pairs import cv2_of_stretch, lvr_of_stretch
+from ann2neo.chance.pairs import cv2_of_stretch, ir_of_stretch, lvr_of_stretch
 from ann2neo.chance.sampled_cv import few_intervals, sampled_cv, sampled_cv_of_stretches
 from ann2neo.chance.spacings import cv_from_moments, isi_sums, mean_and_variance, pooled_variance
 
@@ -274,3 +274,35 @@ def poisson_expected_lvr(n: Spikes, durations: Durations, *, refractoriness: flo
     """
     check_number(refractoriness, "refractoriness", low=0)
     return _lvr(n, durations, refractoriness, lattice=False)
+
+
+@given_counts
+def expected_ir(n: Spikes, bins: Bins) -> PerUnit:
+    """Expect the log-ISI variation IR, exactly: the mean of ``|log(I2 / I1)|`` over pairs of successive intervals.
+
+    Weighted and undefined as `expected_cv2`; it tends to 2 log 2 where spikes are rare and many.
+
+    References
+    ----------
+    Davies, Gerstein & Baker 2006, doi:10.1152/jn.01030.2005
+
+    Examples
+    --------
+    >>> expected_ir(np.array([[3], [2]]), np.array([4]))  # intervals (1,1), (1,2), (2,1), (1,1)
+    array([0.34657359,        nan])
+    """
+    return _over_pairs(look_up(ir_of_stretch, n, bins), n)
+
+
+@given_counts
+def poisson_expected_ir(n: Spikes) -> PerUnit:
+    """Expect the log-ISI variation IR in time, which is exactly 2 log 2 at any count. Undefined as `expected_cv2`.
+
+    Given the sum of two successive intervals the share u of the first is uniform, and the mean of ``|log(u / (1 - u))|`` is 2 log 2.
+
+    Examples
+    --------
+    >>> poisson_expected_ir(np.array([[3], [2]]))
+    array([1.38629436,        nan])
+    """
+    return 2 * np.log(2) * _over_pairs(np.ones(n.shape), n)

@@ -1,4 +1,4 @@
-"""Expected CV2 and Lv of one stretch: sums over what two successive intervals can add up to.
+"""Expected CV2, Lv and IR of one stretch: sums over what two successive intervals can add up to.
 
 Given their sum s, the first of two successive intervals is uniform on 1 ... s - 1, and s has the chance (s - 1) C(L -
 s, n - 2) / C(L, n).
@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import gammaln
 
 
 @lru_cache(maxsize=1 << 17)
@@ -59,6 +60,32 @@ def lvr_of_stretch(n: int, bins: int, *, refractoriness_bins: float) -> float:
         return np.nan
     sums, chances = _sum_of_two_intervals(n, bins)
     return float(np.sum(chances * (sums - 2) / sums * (1 + 4 * refractoriness_bins / sums)))
+
+
+@lru_cache(maxsize=1 << 17)
+def ir_of_stretch(n: int, bins: int) -> float:
+    """Expect ``|log(I2 / I1)|`` for two successive intervals; NaN below 3 spikes.
+
+    Given their sum s, the first is uniform on 1 ... s - 1, and the mean over these is ``2 log((s - 1)! / (a! (b - 1)!)) / (s - 1)`` with a and b the halves of
+    s, rounded down and up: what is above the middle less what is below.
+
+    Parameters
+    ----------
+    n
+        Spikes in the stretch.
+    bins
+        Bins of the stretch.
+
+    Examples
+    --------
+    >>> round(ir_of_stretch(3, 4), 4)  # intervals (1,1), (1,2), (2,1), (1,1)
+    0.3466
+    """
+    if n < 3:
+        return np.nan
+    sums, chances = _sum_of_two_intervals(n, bins)
+    below, above = np.floor(sums / 2), np.ceil(sums / 2)
+    return float(np.sum(chances * 2 * (gammaln(sums) - gammaln(below + 1) - gammaln(above)) / (sums - 1)))
 
 
 @lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
@@ -171,12 +172,22 @@ def _intervals_of_unit(spikes: SpikeArrays, unit: int, refractory_period: float 
         "cv2": weighted_mean([float(statistics.cv2(intervals)) for intervals in paired], pairs),
         "lv": weighted_mean([float(statistics.lv(intervals)) for intervals in paired], pairs),
     }
+    row["ir"] = weighted_mean([_log_variation(intervals.magnitude) for intervals in paired], pairs)
     if refractory_period is not None:
         import quantities as pq
 
         period = pq.Quantity(refractory_period, spikes.time_unit)
         row["lvr"] = weighted_mean([float(statistics.lvr(intervals, R=period)) for intervals in paired], pairs)
     return row
+
+
+def _log_variation(intervals: Float[np.ndarray, " isi"]) -> float:
+    """Average |log(I2 / I1)| over pairs of successive intervals; NaN where an interval is 0, which has no logarithm.
+
+    One logarithm at a time, by the C library: NumPy's differ in the last bit from processor to processor.
+    """
+    logs = [math.log(interval) if interval > 0 else math.nan for interval in intervals.tolist()]
+    return float(np.mean(np.abs(np.diff(logs))))
 
 
 def _fano(spikes: SpikeArrays, over: Over) -> dict[str, Shaped[np.ndarray, " unit"]]:

@@ -151,6 +151,26 @@ _ALL = (
         needs="refractoriness",
     ),
     Measure(
+        name="ir",
+        unit="1",
+        definition=(
+            f"Log-ISI variation IR: mean of |log(I2 / I1)| (natural logarithm) over pairs of successive intervals: {PAIRS} {THREE_SPIKES[:-1]}, and where two "
+            "spikes have one time. A change of the rate moves it little; for a Poisson process it is 2 log 2 = 1.386."
+        ),
+        doi="10.1152/jn.01030.2005",
+        words="log-ISI variation IR",
+        of="intervals",
+        elephant="elephant.statistics.isi",
+        kernel="IR",
+        chance_on_bins=chance.expected_ir,
+        chance_in_time=chance.poisson_expected_ir,
+        summarised=("mean",),
+        over_expected=True,
+        since="0.3.0",
+        permuted=True,
+        alike=("order",),
+    ),
+    Measure(
         name="fano",
         unit="1",
         definition=(
@@ -266,7 +286,7 @@ def computed(*, refractoriness: bool) -> tuple[Measure, ...]:
     Examples
     --------
     >>> [len(computed(refractoriness=given)) for given in (True, False)]
-    [10, 9]
+    [11, 10]
     """
     return tuple(one for one in _ALL if not one.derived and (refractoriness or one.needs != "refractoriness"))
 

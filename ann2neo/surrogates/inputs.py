@@ -59,7 +59,7 @@ def jackknife(
     drawn anew for the same labels and one trained network; for other seeds see `across_networks`. Inputs are taken to
     be drawn independently of each other (or to depend on near ones only, which groups of successive ones allow for).
 
-    Indicators of intervals (CV, CV2, Lv) depend on the order of inputs: for them groups are blocks of successive inputs
+    Indicators of intervals (CV, CV2, Lv, IR) depend on the order of inputs: for them groups are blocks of successive inputs
     of all labels, and only where inputs lie label by label, of each label. Where windows lie inside trials, inputs are
     grouped within labels if there are any, else among all. Fewer inputs than ``n_groups`` in a window make the interval
     wider than need be.
@@ -70,7 +70,7 @@ def jackknife(
 
     Where inputs have no relation to windows at all, squares of counts have no linear part, and the interval of other
     indicators (label shares, Fano factors in other windows) is too wide, never too narrow in expectation: by sqrt(2) for
-    means, by more for variances. That of CV, CV2 and Lv in shuffled order is 1.2 to 1.4 times too wide. Test chance with
+    means, by more for variances. That of CV, CV2, Lv and IR in shuffled order is 1.2 to 1.4 times too wide. Test chance with
     `null_bands`.
 
     Parameters

@@ -1,7 +1,8 @@
-"""Agreement: whether the compiled sums are those of the NumPy that is installed, to the last bit."""
+"""Agreement: whether compiled sums and logarithms are those of the NumPy and the C library that are installed, to the last bit."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cache
 
@@ -27,6 +28,16 @@ def sums_as_numpy() -> bool:
     True
     """
     rng = np.random.default_rng(0)
+    if not _logs_as_python(rng):
+        warnings.warn(
+            Ann2NeoWarning(
+                "Compiled logarithms are not those of the C library on this computer.\n"
+                "Elephant itself computes everything instead, which gives the right numbers and takes about a hundred times as long.\n"
+                "Install a numba with which this version of ann2neo was tested (constraints.txt)."
+            ),
+            stacklevel=4,
+        )
+        return False
     for size in SIZES:
         values = rng.standard_normal(size) * 10.0 ** rng.integers(-8, 9, size)
         if kernels.pairwise_sum(values, 0, size) != np.add.reduce(values) or not _rows_as_numpy(values):
@@ -40,6 +51,12 @@ def sums_as_numpy() -> bool:
             )
             return False
     return True
+
+
+def _logs_as_python(rng: np.random.Generator) -> bool:
+    """Whether compiled logarithms are those of Python, one by one: of intervals in bins, and of intervals in time."""
+    values = np.concatenate([np.arange(1.0, 500.0), rng.exponential(0.01, 500), rng.exponential(100.0, 500)])
+    return all(kernels.log_or_nan(value) == math.log(value) for value in values.tolist())
 
 
 def _rows_as_numpy(values: np.ndarray) -> bool:

@@ -14,8 +14,10 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 
 from ann2neo.compiled import compiled
 
-ISI_MEAN, ISI_VAR, CV, CV2, LV, LVR, FANO, N_EMPTY = range(8)
-N_COLUMNS = 8
+ISI_MEAN, ISI_VAR, CV, CV2, LV, LVR, IR, FANO, N_EMPTY = range(9)
+N_COLUMNS = 9
+# Intervals of up to so many bins have their logarithms in a table.
+N_LOGS = 4096
 
 
 class Trains(NamedTuple):
@@ -161,8 +163,15 @@ def lvr_of_stretch(
 
 
 @compiled
+def log_or_nan(value: float) -> float:
+    """Natural logarithm; NaN of 0, which stands for two spikes at one time."""
+    return np.log(value) if value > 0 else np.nan
+
+
+@compiled
 def paired_statistics(
     isi: Float64[np.ndarray, " item"],
+    logs: Float64[np.ndarray, " item"],
     ends: Int64[np.ndarray, " item"],
     n_parts: int,
     scratch: Float64[np.ndarray, "2 item"],
@@ -170,10 +179,10 @@ def paired_statistics(
     period: float,
     out: Float64[np.ndarray, " item"],
 ) -> None:
-    """Fill CV2, Lv and LvR: Elephant's value of each stretch, weighted by its pairs, in the order of stretches."""
+    """Fill CV2, Lv, LvR and IR: the value of each stretch, weighted by its pairs, in the order of stretches."""
     n_used, weights, start = 0, 0, 0
-    cv2, lv, lvr = 0.0, 0.0, 0.0
-    cv2_only, lv_only, lvr_only = 0.0, 0.0, 0.0
+    cv2, lv, lvr, ir = 0.0, 0.0, 0.0, 0.0
+    cv2_only, lv_only, lvr_only, ir_only = 0.0, 0.0, 0.0, 0.0
     for part in range(n_parts):
         n = ends[part] - start - 1
         if n >= 1:
@@ -184,16 +193,20 @@ def paired_statistics(
             cv2_here = 2.0 * (pairwise_sum(scratch[0], 0, n) / n)
             lv_here = 3.0 * (pairwise_sum(scratch[1], 0, n) / n)
             lvr_here = lvr_of_stretch(isi, start, n, scratch[0], ms, period) if period >= 0 else 0.0
+            for i in range(n):
+                scratch[0, i] = abs(logs[start + i + 1] - logs[start + i])
+            ir_here = pairwise_sum(scratch[0], 0, n) / n
             n_used, weights = n_used + 1, weights + n
             if n_used == 1:
                 # Kept as they are: multiplied and divided by the weight they might not come back.
-                cv2_only, lv_only, lvr_only = cv2_here, lv_here, lvr_here
-            cv2, lv, lvr = cv2 + cv2_here * n, lv + lv_here * n, lvr + lvr_here * n
+                cv2_only, lv_only, lvr_only, ir_only = cv2_here, lv_here, lvr_here, ir_here
+            cv2, lv = cv2 + cv2_here * n, lv + lv_here * n
+            lvr, ir = lvr + lvr_here * n, ir + ir_here * n
         start = ends[part]
     if n_used == 1:
-        out[CV2], out[LV], out[LVR] = cv2_only, lv_only, lvr_only
+        out[CV2], out[LV], out[LVR], out[IR] = cv2_only, lv_only, lvr_only, ir_only
     elif n_used > 1:
-        out[CV2], out[LV], out[LVR] = cv2 / weights, lv / weights, lvr / weights
+        out[CV2], out[LV], out[LVR], out[IR] = cv2 / weights, lv / weights, lvr / weights, ir / weights
 
 
 @compiled
@@ -245,13 +258,18 @@ def count_ids(
 
 @compiled
 def intervals_of_times(
-    trains: Trains, unit: int, isi: Float64[np.ndarray, " item"], ends: Int64[np.ndarray, " item"]
+    trains: Trains,
+    unit: int,
+    isi: Float64[np.ndarray, " item"],
+    logs: Float64[np.ndarray, " item"],
+    ends: Int64[np.ndarray, " item"],
 ) -> int:
-    """Write the intervals within stretches and where those of each end; give the number of stretches with spikes."""
+    """Write the intervals within stretches, their logarithms, and where those of each end; give the number of stretches with spikes."""
     times, stretch, n, part = trains.times, trains.stretch, 0, 0
     for i in range(trains.offsets[unit] + 1, trains.offsets[unit + 1]):
         if stretch[i] == stretch[i - 1]:
             isi[n] = times[i] - times[i - 1]
+            logs[n] = log_or_nan(isi[n])
             n += 1
         else:
             ends[part] = n
@@ -280,19 +298,25 @@ def intervals_of_bins(
     lattice: Lattice,
     bins: Int32[np.ndarray, " item"],
     n_spikes: int,
+    log_of: Float64[np.ndarray, " bin"],
     isi: Float64[np.ndarray, " item"],
+    logs: Float64[np.ndarray, " item"],
     ends: Int64[np.ndarray, " item"],
 ) -> int:
-    """As `intervals_of_times`, for bins: an interval is exactly its number of bins times the bin size."""
+    """As `intervals_of_times`, for bins: an interval is exactly its bins times the bin size; ``log_of`` has logarithms."""
     stretch, bin_size, n, part = lattice.stretch, lattice.bin_size, 0, 0
     if lattice.unbroken:
         for i in range(n_spikes - 1):
-            isi[i] = (bins[i + 1] - bins[i]) * bin_size
+            gap = bins[i + 1] - bins[i]
+            isi[i] = gap * bin_size
+            logs[i] = log_of[gap] if gap < log_of.size else log_or_nan(isi[i])
         ends[0] = max(n_spikes - 1, 0)
         return 1
     for i in range(1, n_spikes):
         if stretch[bins[i]] == stretch[bins[i - 1]]:
-            isi[n] = (bins[i] - bins[i - 1]) * bin_size
+            gap = bins[i] - bins[i - 1]
+            isi[n] = gap * bin_size
+            logs[n] = log_of[gap] if gap < log_of.size else log_or_nan(isi[n])
             n += 1
         else:
             ends[part] = n
@@ -309,13 +333,13 @@ def measure_times(
     offsets, window, n_windows, longest = trains.offsets, counting.window, counting.n_windows, 1
     for unit in range(first, last):
         longest = max(longest, offsets[unit + 1] - offsets[unit])
-    isi, scratch, ends = np.empty(longest), np.empty((2, longest)), np.empty(longest, np.int64)
+    isi, logs, scratch, ends = np.empty(longest), np.empty(longest), np.empty((2, longest)), np.empty(longest, np.int64)
     counts, square = np.zeros(n_windows, np.int64), np.empty(n_windows)
     for unit in range(first, last):
         out[unit] = np.nan
-        n_parts = intervals_of_times(trains, unit, isi, ends)
+        n_parts = intervals_of_times(trains, unit, isi, logs, ends)
         pooled_statistics(isi, ends[n_parts - 1], scratch[0], trains.ms, out[unit])
-        paired_statistics(isi, ends, n_parts, scratch, trains.ms, period, out[unit])
+        paired_statistics(isi, logs, ends, n_parts, scratch, trains.ms, period, out[unit])
         counts[:] = 0
         for i in range(offsets[unit], offsets[unit + 1]):
             if window[i] >= 0:
@@ -336,7 +360,10 @@ def measure_bins(
     """Fill measures, numbers of spikes and label counts from bits; the last class takes the bins without a label."""
     longest = 8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8
     bins, ends = np.empty(longest, np.int32), np.empty(longest, np.int64)
-    isi, scratch = np.empty(longest), np.empty((2, longest))
+    isi, logs, scratch = np.empty(longest), np.empty(longest), np.empty((2, longest))
+    log_of = np.empty(min(longest, N_LOGS))
+    for i in range(log_of.size):
+        log_of[i] = log_or_nan(i * lattice.bin_size)
     window, n_windows = counting.window, counting.n_windows
     counts, square = np.zeros(n_windows + 1, np.int64), np.empty(n_windows)
     for unit in range(first, last):
@@ -344,9 +371,9 @@ def measure_bins(
         out[:] = np.nan
         n = spike_bins(lattice, unit, bins)
         filled.n_spikes[unit] = n
-        n_parts = intervals_of_bins(lattice, bins, n, isi, ends)
+        n_parts = intervals_of_bins(lattice, bins, n, log_of, isi, logs, ends)
         pooled_statistics(isi, ends[n_parts - 1], scratch[0], 1.0, out)
-        paired_statistics(isi, ends, n_parts, scratch, 1.0, period, out)
+        paired_statistics(isi, logs, ends, n_parts, scratch, 1.0, period, out)
         # Spikes outside all windows (-1) go to the last place, which belongs to no group: no branch.
         counts[:] = 0
         for i in range(n):
