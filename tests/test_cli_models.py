@@ -43,6 +43,8 @@ def test_fit_and_simulate(tmp_path):
     assert {path.name for path in (tmp_path / "models").iterdir()} >= {
         "summary.csv", "populations.csv", "trials.zarr", "best.png", "bits.png", "report.html",
     }  # fmt: skip
+    (tmp_path / "text.txt").write_text("1 2 3\n")
+    said = ("--columns", "trains", "--time-unit", "s", "--t-stop", "9s")
     blank = ann2neo.load(tmp_path / "models" / "trials.zarr")
     assert not blank.raster("hidden").any()
     run(tmp_path, "simulate", "models", "-o", "sim.nwb", "--seed", "3")
@@ -51,8 +53,12 @@ def test_fit_and_simulate(tmp_path):
     assert "spikes_left_out" not in made.provenance
     assert "markov_p01" in run(tmp_path, "simulate", "models", "-o", "chain.nwb", "--model", "markov", code=2)
     assert "OutputExists" in run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", code=2)
-    run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", "--overwrite", "--by", "none")
+    run(tmp_path, "fit", "rec.nwb", "-o", "models", "--quiet", "--overwrite", "--by", "none", "--format", "svg")
+    assert {path.name for path in (tmp_path / "models").glob("b*.*")} == {"best.svg", "bits.svg"}
+    for name in ("summary", "populations"):
+        assert len(ann2neo.read_table(tmp_path / "models" / f"{name}.csv"))
     assert "label_loglik" not in ann2neo.read_table(tmp_path / "models" / "models.csv")
+    assert "cannot be arranged" in run(tmp_path, "fit", "text.txt", "-o", "x", *said, "--order", "label", code=2)
     assert "no models.csv and no trials.zarr" in run(tmp_path, "simulate", str(tmp_path), "-o", "x.nwb", code=2)
 
 

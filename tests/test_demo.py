@@ -20,10 +20,14 @@ WHOLE = pytest.mark.slow("six networks are trained, exported and analyzed")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """One whole run of the command in the README."""
+    """One whole run of the command in the README, with figures for a paper."""
     folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run(
-        [sys.executable, "-m", "ann2neo", "demo", "-o", "demo"], cwd=folder, capture_output=True, text=True, timeout=900
+        [sys.executable, "-m", "ann2neo", "demo", "-o", "demo", "--format", "svg"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return folder / "demo", done.stdout
@@ -101,7 +105,7 @@ def test_its_bundle_and_page_are_complete(demo):
     folder, _ = demo
     subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder / "bundle", check=True, capture_output=True)
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == len(list((folder / "figures").glob("*.png"))) >= 14
+    assert page.count("data:image/png;base64,") == len(list((folder / "figures").glob("*.svg"))) >= 14
     assert "http://" not in page
     assert "https://" not in page
 

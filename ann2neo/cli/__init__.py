@@ -8,14 +8,16 @@ import sys
 import click
 
 from ann2neo import __version__
-from ann2neo.cli.analyzing import analyze, compare
+from ann2neo.cli.analysis import analyze
+from ann2neo.cli.bundle import share
 from ann2neo.cli.collection import collect
-from ann2neo.cli.exporting import export
+from ann2neo.cli.comparison import compare
+from ann2neo.cli.contents import info
+from ann2neo.cli.demonstration import demo
+from ann2neo.cli.exports import export
 from ann2neo.cli.frames import user_frames
 from ann2neo.cli.models import fit, simulate
 from ann2neo.cli.raster import browse
-from ann2neo.cli.sharing import share
-from ann2neo.cli.showing import demo, info
 from ann2neo.cli.terminal import say
 from ann2neo.errors import Ann2NeoError
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ann2neo.cli import options
 from ann2neo.cli.terminal import say
+
+if TYPE_CHECKING:
+    from ann2neo.formats.observation import Observation
 
 
 @click.command(short_help="Fit models of arrival processes to every unit of a file.")
@@ -31,11 +35,9 @@ from ann2neo.cli.terminal import say
 @click.option("--markov-order", type=int, default=1, show_default=True, help="Preceding bins on which a spike depends.")
 @click.option("--windows", type=int, metavar="BINS", help="Windows of the model gain; default: all bins of an input.")
 @click.option("--min-spikes", type=int, default=10, show_default=True, help="Units with fewer are of quality too_few.")
-@options.time_unit
-@options.t_start
-@options.t_stop
-@options.columns
+@options.observation()
 @click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work.")
+@options.figure_format
 @click.option("--overwrite", is_flag=True, help="Replace the folder of earlier models.")
 @options.quiet
 def fit(
@@ -47,11 +49,9 @@ def fit(
     markov_order: int,
     windows: int | None,
     min_spikes: int,
-    time_unit: str | None,
-    t_start: str | None,
-    t_stop: str | None,
-    columns: str | None,
+    said: Observation,
     scheduler: str | None,
+    figure_format: str,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -76,7 +76,8 @@ def fit(
         windows=windows,
         min_spikes=min_spikes,
         scheduler=scheduler,
-        said=options.read_observation(time_unit, t_start, t_stop, columns),
+        said=said,
+        figure_format=figure_format,
         overwrite=overwrite,
         progress=not quiet,
         say=say,

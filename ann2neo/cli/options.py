@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ann2neo.cli.choices import read_time
+from ann2neo.cli.choices import read_time, read_windows
 from ann2neo.cli.data_files import is_data, read_data
 from ann2neo.cli.objects import load_object
 
-if TYPE_CHECKING:
-    from ann2neo.formats.observation import Observation
+Command = Callable[..., None]
 
 PATH = click.Path(path_type=Path)
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress bars.")
+_time_unit = click.option("--time-unit", metavar="UNIT", help="Unit of the times in a text file: s, ms or us.")
+_t_start = click.option(
+    "--t-start", metavar="TIME", help="When observation began, such as 0s, where a file does not say it."
+)
+_t_stop = click.option(
+    "--t-stop", metavar="TIME", help="When observation ended, such as 600s, where a file does not say it."
+)
 method = click.option(
     "--method",
     type=click.Choice(["bh", "by"]),
@@ -38,18 +46,6 @@ order = click.option(
     "--order", type=click.Choice(["presented", "label"]), help="Order in which trials are read, for our recordings."
 )
 bin_size_ms = click.option("--bin-size-ms", type=float, help="Bin size of foreign spike trains that lie on a lattice.")
-time_unit = click.option("--time-unit", metavar="UNIT", help="Unit of the times in a text file: s, ms or us.")
-t_start = click.option(
-    "--t-start", metavar="TIME", help="When observation began, such as 0s, where a file does not say it."
-)
-t_stop = click.option(
-    "--t-stop", metavar="TIME", help="When observation ended, such as 600s, where a file does not say it."
-)
-columns = click.option(
-    "--columns",
-    metavar="COLUMNS",
-    help="What the columns of a text file are: trains (a line per unit), time, 'unit,time' or 'time,unit'.",
-)
 figure_format = click.option(
     "--format",
     "figure_format",
@@ -106,14 +102,54 @@ batch_size = click.option(
 )
 
 
-def read_observation(
-    time_unit: str | None, t_start: str | None, t_stop: str | None, columns: str | None, *, n_files: int = 1
-) -> Observation:
-    """Read what is said of files that do not say it themselves."""
-    from ann2neo.formats.observation import Observation
+def measurement(command: Command) -> Command:
+    """Add all that says how spikes in files are measured; the command gets it as the arguments that the library takes."""
 
-    start, stop = read_time(t_start, "--t-start"), read_time(t_stop, "--t-stop")
-    return Observation(time_unit=time_unit, t_start=start, t_stop=stop, columns=columns, strict=n_files == 1)
+    @functools.wraps(command)
+    def called(*, windows: str | None, **others: Any) -> None:
+        command(windows=read_windows(windows), **others)
+
+    added = observation()(called)
+    for option in (bin_size_ms, engine, order, within, windows):
+        added = option(added)
+    return added
+
+
+def observation(columns: str = "--columns") -> Callable[[Command], Command]:
+    """Add what is said of files that do not say it themselves; the command gets it as ``said``.
+
+    Of several files it may be true of some only: those that say it themselves pass over it.
+    """
+
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def called(
+            *, time_unit: str | None, t_start: str | None, t_stop: str | None, text_columns: str | None, **others: Any
+        ) -> None:
+            from ann2neo.formats.observation import Observation
+
+            n_files = len(others.get("files", ())) + len(others.get("against", ()))
+            said = Observation(
+                time_unit=time_unit,
+                t_start=read_time(t_start, "--t-start"),
+                t_stop=read_time(t_stop, "--t-stop"),
+                columns=text_columns,
+                strict=n_files <= 1,
+            )
+            command(said=said, **others)
+
+        of_text = click.option(
+            columns,
+            "text_columns",
+            metavar="COLUMNS",
+            help="What the columns of a text file are: trains (a line per unit), time, 'unit,time' or 'time,unit'.",
+        )
+        added = called
+        for option in (of_text, _t_stop, _t_start, _time_unit):
+            added = option(added)
+        return added
+
+    return add
 
 
 def read_steps(given: str | None) -> Any:

@@ -14,6 +14,10 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(shown.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
+def silent(text: str) -> None:
+    """Leave the output to what is printed at the end."""
+
+
 def printable(text: str) -> str:
     """Write letters that steer a terminal, and halves of letters, as their codes; ends of lines and tabs stay.
 

@@ -115,11 +115,11 @@ def told_apart(by_true: pd.DataFrame, by_target: pd.DataFrame) -> list[str]:
     return lines
 
 
-def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int) -> None:
+def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int, figure_format: str = "png") -> None:
     """Draw all figures and write the page."""
     (folder / "figures").mkdir()
     groups = _by_architecture(analyzed)
-    sections = [_section(name, group, folder / "figures") for name, group in groups.items()]
+    sections = [_section(name, group, folder / "figures", figure_format) for name, group in groups.items()]
     networks = [each.network for each in analyzed]
     (first, hero), *_ = [(section, section.figures[0]) for section in sections]
     sections[0] = replace(first, figures=first.figures[1:])
@@ -188,9 +188,9 @@ def _networks(networks: Sequence[Network]) -> Section:
     return Section(heading="How the networks were trained", tables=[Table(frame=accuracies(networks), caption=caption)])
 
 
-def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Section:
+def _section(architecture: str, group: Sequence[Analyzed], folder: Path, figure_format: str) -> Section:
     by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
-    shown, more = _pictures(architecture, group, folder)
+    shown, more = _pictures(architecture, group, folder, figure_format)
     meanings = definitions(list(SHOWN))
     return Section(
         heading=f"{architecture.upper()}: layer by layer",
@@ -212,15 +212,17 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path) -> Sect
     )
 
 
-def _pictures(architecture: str, group: Sequence[Analyzed], folder: Path) -> tuple[list[Picture], list[Picture]]:
+def _pictures(
+    architecture: str, group: Sequence[Analyzed], folder: Path, figure_format: str
+) -> tuple[list[Picture], list[Picture]]:
     """Draw indicators of all states and a raster of each, side by side, then distributions."""
     summaries = {each.network.state: summarize(each.tables["label"]) for each in group}
 
     def kept(name: str, drawn: Any, caption: str) -> Picture:
-        made = save_picture(drawn, folder / f"{architecture}-{name}.png", caption)
+        made = save_picture(drawn, folder / f"{architecture}-{name}.{figure_format}", caption)
         return replace(made, file=f"figures/{made.file}")
 
-    words = "the paper's four indicators by layer and state, over windows of one true label each. Red bars are what chance predicts."
+    words = "the paper's four indicators by layer and state, over windows of one true label each. Orange bars are what chance predicts."
     first = kept("indicators", figures.indicators(summaries), f"{architecture.upper()}: {words}")
     rasters, more = [], []
     for each in group:

@@ -27,7 +27,13 @@ NIX_UNITS = 100
 
 
 def run_demo(
-    out: Path, *, seed: int = 0, overwrite: bool = False, progress: bool = True, say: Callable[[str], None] = print
+    out: Path,
+    *,
+    seed: int = 0,
+    figure_format: str = "png",
+    overwrite: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
 ) -> Path:
     """Train six small networks on real digits, export their activations, analyze the files with Elephant, and share one.
 
@@ -41,6 +47,8 @@ def run_demo(
         Name of the folder; it appears when everything is done.
     seed
         Seed of the split, the weights, the permutation and the order of training.
+    figure_format
+        Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
     overwrite
         Whether the folder of an earlier demo may be replaced.
     progress
@@ -68,7 +76,7 @@ def run_demo(
         say("\n" + page.printed(analyzed))
         bundle = share(part / "mlp-memorizing.nwb", part / "bundle")
         say(f"\nshared mlp-memorizing.nwb as {bundle.name}/ with data card, checksums and the inspector's verdict")
-        page.write(analyzed, part, seed=seed)
+        page.write(analyzed, part, seed=seed, figure_format=figure_format)
     say(f"\n{out / REPORT} shows it all.")
     return out
 

@@ -71,13 +71,12 @@ def best_models(
     """
     if criterion not in CRITERIA:
         raise AnalysisError(f"There is no criterion {criterion!r}.", "Nothing was drawn.", "Use 'aic', 'bic' or 'cv'.")
-    table = pick(_fitted(fitted), None, population)
-    layers = list(dict.fromkeys(map(str, fitted["layer"])))
-    ax = tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
+    table, layers, ax = _by_layer(fitted, population, ax)
     models, best = _models(fitted), table[f"best_{criterion}"].astype(str)
     known = best.isin(models)
-    of_layer = table["layer"].astype(str)
-    counts = {model: np.array([int(((of_layer == one) & (best == model)).sum()) for one in layers]) for model in models}
+    counts = {
+        model: np.array([int((best[of_layer] == model).sum()) for of_layer in layers.values()]) for model in models
+    }
     if not known.any():
         said = (
             f"no unit of which all models have a {CRITERIA[criterion]}"
@@ -91,10 +90,10 @@ def best_models(
         share = counts[model] / np.maximum(total, 1)
         ax.barh(range(len(layers)), share, left=left, height=0.68, color=COLOURS.get(model, GREY), label=model)
         left += share
-    name_rows(ax, layers, [f"{n:,}" for n in total])
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     of = "good units" if population == "good" else "units"
+    name_rows(ax, list(layers), [f"{n:,}" for n in total])
     ax.set_xlabel(f"share of {of} that a model describes best ({CRITERIA[criterion]})")
     legend_outside(ax, [Patch(color=COLOURS.get(model, GREY), label=model) for model in models], n_columns=len(models))
     return Drawing(axes=(ax,))
@@ -129,22 +128,20 @@ def bits_per_spike(
     >>> bits_per_spike(ann2neo.models.fit(recording, progress=False)).ax.get_xlabel()
     'bits per spike beyond one rate, of inputs that were left out'
     """
-    table = pick(_fitted(fitted), None, population)
-    layers = list(dict.fromkeys(map(str, fitted["layer"])))
+    table, layers, ax = _by_layer(fitted, population, ax)
     suffix = "_bits_per_spike" + ("_cv" if cross_validated else "")
     models = [name for name in _models(fitted) if name != "rate" and f"{name}{suffix}" in table]
-    ax = tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
     if not models or table[[f"{name}{suffix}" for name in models]].isna().all(axis=None):
         return Drawing(axes=(say(ax, "no unit of which a model beyond one rate is defined"),))
     places = np.linspace(-0.2, 0.2, len(models)) if len(models) > 1 else np.zeros(1)
     for place, model, marker in zip(places, models, MARKERS):
-        by_layer = [table[f"{model}{suffix}"][table["layer"].astype(str) == one].dropna().to_numpy() for one in layers]
+        by_layer = [table[f"{model}{suffix}"][of_layer].dropna().to_numpy() for of_layer in layers.values()]
         low, middle, high = np.array([np.quantile(x, QUARTILES) if x.size else [np.nan] * 3 for x in by_layer]).T
         rows, colour = np.arange(len(layers)) + place, COLOURS.get(model, GREY)
         ax.hlines(rows, low, high, color=colour, lw=2)
         ax.plot(middle, rows, marker, color=colour, ms=6, label=model)
     ax.axvline(0, color=CHANCE, lw=1.2, zorder=0)
-    name_rows(ax, layers)
+    name_rows(ax, list(layers))
     ax.set_xlabel("bits per spike beyond one rate" + (", of inputs that were left out" if cross_validated else ""))
     legend_outside(ax, n_columns=len(models))
     return Drawing(axes=(ax,))
@@ -204,6 +201,16 @@ def qq(rescaled: Mapping[str, pd.DataFrame] | pd.DataFrame, ax: Axes | None = No
     )
     legend_outside(ax, n_columns=len(tables) + 1)
     return Drawing(axes=(ax,))
+
+
+def _by_layer(
+    fitted: pd.DataFrame, population: Population, ax: Axes | None
+) -> tuple[pd.DataFrame, dict[str, pd.Series], Axes]:
+    """Pick the units that are drawn, tell which are of each layer, and make axes with a row for each."""
+    table = pick(_fitted(fitted), None, population)
+    names = dict.fromkeys(map(str, fitted["layer"]))
+    layers = {name: table["layer"].astype(str) == name for name in names}
+    return table, layers, tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
 
 
 def _fitted(table: Any) -> pd.DataFrame:

@@ -180,15 +180,33 @@ def _together(results: Sequence[Result], folder: Path, figure_format: str) -> Se
 
 def analyze_file(path: Path, order: Any, said: Observation | None = None, **options: Any) -> list[Result]:
     """Analyze a file of ours, or each Block that neo reads from another."""
+    found = read_in_order(path, order, said)
+    if len(found) == 1:
+        names = [name_of(path)]
+    else:
+        names = [f"{name_of(path)}-block{number}" for number in range(len(found))]
+    ours = [each if isinstance(each, Recording) else None for each in found]
+    return [
+        Result(name=name, table=analyze(each, **options), recording=mine, cells=each if mine is None else None)
+        for name, each, mine in zip(names, found, ours)
+    ]
+
+
+def read_in_order(path: Path, order: Any, said: Observation | None = None) -> list[Any]:
+    """Read a recording of ours, arranged, or all Blocks of another file, which have no other order than that of their spike times.
+
+    Raises
+    ------
+    AnalysisError
+        If an order is asked of a file that is not ours.
+    """
     found = read_spikes(path, said)
     if isinstance(found, Recording):
-        recording = found if order is None else found.arrange(order)
-        return [Result(name=name_of(path), table=analyze(recording, **options), recording=recording)]
+        return [found if order is None else found.arrange(order)]
     if order is not None:
         raise AnalysisError(
             f"{path} is not ours: its trials cannot be arranged.",
             "Its order is that of its spike times.",
             "Leave --order out.",
         )
-    names = [name_of(path)] if len(found) == 1 else [f"{name_of(path)}-block{number}" for number in range(len(found))]
-    return [Result(name=name, table=analyze(block, **options)) for name, block in zip(names, found)]
+    return found

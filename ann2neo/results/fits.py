@@ -14,13 +14,13 @@ from ann2neo import figures, models
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import FormatError
 from ann2neo.formats import load, save
-from ann2neo.formats.laboratory import check_path, read_spikes
+from ann2neo.formats.laboratory import check_path
 from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
 from ann2neo.report import Section, Table, write_report
-from ann2neo.results.files import name_of
+from ann2neo.results.files import name_of, read_in_order
 from ann2neo.results.pages import REPORT, printed, save_picture
 from ann2neo.summary import summarize
 from ann2neo.tables import read_table, write_table
@@ -46,6 +46,7 @@ def fit_file(
     min_spikes: int = 10,
     scheduler: str | None = None,
     said: Observation | None = None,
+    figure_format: str = "png",
     overwrite: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
@@ -67,6 +68,8 @@ def fit_file(
         Number of preceding bins of the model "markov".
     said
         What a file does not say itself.
+    figure_format
+        Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
     overwrite
         Whether the folder of earlier models may be replaced.
     progress
@@ -83,19 +86,16 @@ def fit_file(
     """
     check_path(path)
     with complete_or_absent(out, overwrite=overwrite, marker=results("fitted models"), inputs=[path]) as part:
-        spikes = read_spikes(path, said)
-        if isinstance(spikes, Recording):
-            spikes = spikes if order is None else spikes.arrange(order)
-        elif order is not None or len(spikes) != 1:
+        found = read_in_order(path, order, said)
+        if len(found) != 1:
             raise FormatError(
-                f"{path} holds {len(spikes)} blocks of spike trains"
-                + (f", which have no order {order!r}." if order else "."),
-                "Models are fitted to one recording, in its own order.",
-                "Give a file with one block, without --order.",
+                f"{path} holds {len(found)} blocks of spike trains.",
+                "Models are fitted to one recording.",
+                "Give a file with one block.",
             )
-        source = spikes if isinstance(spikes, Recording) else spikes[0]
+        (spikes,) = found
         fitted = models.fit(
-            source,
+            spikes,
             chosen,
             by=by,
             order=markov_order,
@@ -107,23 +107,25 @@ def fit_file(
         part.mkdir()
         write_table(fitted, part / TABLE)
         summary, left_out = summarize(fitted), any(str(name).endswith(LEFT_OUT) for name in fitted)
-        summary.to_csv(part / SUMMARY, index=False)
+        write_table(summary, part / SUMMARY)
         tables = [
             Table(frame=summary[_shown(summary)], caption="Models by layer; bits of units of which a model is defined.")
         ]
         if isinstance(spikes, Recording):
-            found = models.fit_population(fitted)
-            found.to_csv(part / POPULATIONS, index=False)
+            populations = models.fit_population(fitted)
+            write_table(populations, part / POPULATIONS)
             save(without_spikes(spikes), part / TRIALS)
             caption = "Activation probabilities over units: silent, saturated, and the beta law of the others."
-            tables.append(Table(frame=found, caption=caption))
+            tables.append(Table(frame=populations, caption=caption))
         pictures = [
             save_picture(
-                figures.best_models(fitted), part / "best.png", "Which model describes units best (BIC), by layer."
+                figures.best_models(fitted),
+                part / f"best.{figure_format}",
+                "Which model describes units best (BIC), by layer.",
             ),
             save_picture(
                 figures.bits_per_spike(fitted, cross_validated=left_out),
-                part / "bits.png",
+                part / f"bits.{figure_format}",
                 "Medians over good units, with quartiles.",
             ),
         ]

@@ -14,12 +14,14 @@ from ann2neo.measures.indicators import USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
 from ann2neo.results.opening import definitions
-from ann2neo.summary import summarize
+from ann2neo.summary import NETWORK, summarize
 from ann2neo.tables import write_table
 
 REPORT = "report.html"
 SHOWN = ("layer", "population", "n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 
+# A longer table opens at a click.
+MANY_ROWS = 24
 INDICATORS = "Indicators by layer, beside what chance predicts; a click on a head sorts."
 CHANCE = "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
@@ -44,6 +46,8 @@ class Result:
         Table of `ann2neo.analyze`.
     recording
         The recording, where the file is ours.
+    cells
+        Spike trains in time, where the file is another laboratory's.
     origin
         Name of the file; another one than ``name`` where a file holds several sources.
     """
@@ -51,6 +55,7 @@ class Result:
     name: str
     table: pd.DataFrame
     recording: Recording | None = None
+    cells: Any = None
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -72,7 +77,7 @@ def describe(table: pd.DataFrame) -> str:
     within = f" within {attrs['within']}" if "within" in attrs else ""
     sizes = f"{low if low == high else f'{low} to {high}'} {unit}"
     return (
-        f"{len(table)} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}){within}; "
+        f"{len(table):,} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}){within}; "
         f"reference: {attrs['reference']}; engine: {attrs['engine']}"
     )
 
@@ -97,6 +102,8 @@ def write_result(result: Result, folder: Path, *, figure_format: str = "png") ->
 def section(result: Result, shown: Sequence[Picture]) -> Section:
     """Make the part of the page that is about one result: figures side by side, then the indicators of its layers."""
     summary = summarize(result.table)
+    if summary["layer"].nunique() == 2:  # all layers together are the only one
+        summary = summary[summary["layer"] != NETWORK]
     known = [name for name in SHOWN if summary[name].notna().any()]
     frame = summary[known]
     frame.attrs = dict(result.table.attrs)
@@ -105,6 +112,7 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
         paragraphs=[f"{describe(result.table)}."],
         figures=shown,
         tables=[Table(frame=frame, caption=INDICATORS, definitions=definitions(known))],
+        folded=f"Indicators by layer, {len(frame)} rows" if len(frame) > MANY_ROWS else None,
     )
 
 
@@ -121,13 +129,13 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         (
             "fano",
             figures.fano(table),
-            "Fano factors by layer. Right of the red bar counts vary more over windows than those of a unit that ignores the windows.",
+            "Fano factors by layer. Right of the orange bar counts vary more over windows than those of a unit that ignores the windows.",
             _ranges(table, "fano", "Fano factors"),
         ),
         (
             "fano-rate",
             figures.fano_against_rate(table),
-            "Fano factor against firing: brighter cells hold more units. Units that ignore the windows lie about the dashed line.",
+            "Fano factor against firing: each dot is a unit, or where there are many, brighter cells hold more of them. Units that ignore the windows lie about the orange marks.",
             _ranges(table, "fano", "Fano factors against rates"),
         ),
         (
@@ -143,7 +151,7 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         )
         alt = f"Curves of sorted p values of {len(table):,} units."
         drawn.append(("p-values", figures.p_values(table), words, alt))
-    return [*_of_recording(result.recording), *drawn]
+    return [*_of_recording(result.recording), *_of_cells(result), *drawn]
 
 
 def _ranges(table: pd.DataFrame, column: str, words: str) -> str:
@@ -167,10 +175,24 @@ def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str, str]
     return [("raster", figures.raster(recording.arrange("label") if by_label else recording), words, alt)]
 
 
+def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
+    if result.cells is None:
+        return []
+    words = (
+        "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is grey."
+    )
+    alt = f"Rates of {len(result.table):,} units over time."
+    return [("raster", figures.raster(result.cells), words, alt)]
+
+
 def save_picture(drawn: Any, path: Path, caption: str, alt: str | None = None) -> Picture:
     """Write a figure in the format that its name ends in, and make it a picture of the page."""
-    drawn.savefig(path)
-    return picture(drawn, caption, alt, file=path.name)
+    made = picture(drawn, caption, alt, file=path.name)
+    if path.suffix == ".png":  # the image of the page, which is not drawn twice
+        path.write_bytes(made.png)
+    else:
+        drawn.savefig(path)
+    return made
 
 
 def picture(drawn: Any, caption: str, alt: str | None = None, *, file: str | None = None) -> Picture:

@@ -94,7 +94,7 @@ def export(
     Examples:
       ann2neo export nets.py:model nets.py:inputs -o rec.nwb --weights trained.pt
       ann2neo export nets.py:model nets.py:inputs -o rec.zarr --threshold quantile:0.9 --threshold 'fc*=0.5'
-      ann2neo export nets.py:model nets.py:inputs -o rec.nwb --layers 'features.*' --units 'features.0=sample:0.01'
+      ann2neo export nets.py:model nets.py:inputs -o rec.nwb --layers 'features.*' --units 'features.1=sample:0.01'
       ann2neo export nets.py:lstm nets.py:sentences -o rec.zarr --layers lstm --steps 1:attention_mask
       ann2neo export nets.py:model digits.npz -o sweep.zarr --weights 'ck*.pt'
       torchrun --nproc-per-node 2 -m ann2neo export nets.py:model nets.py:inputs -o rec.zarr

@@ -1,4 +1,4 @@
-"""info and demo: what is in a file, a model or a table, and what all of it looks like."""
+"""info: what is in a file, a model or a table."""
 
 from __future__ import annotations
 
@@ -17,26 +17,8 @@ from ann2neo.cli.terminal import say
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ann2neo.formats.observation import Observation
     from ann2neo.recording import Recording
-
-
-@click.command(short_help="See all of it on small networks and real digits.")
-@click.option("-o", "--output", type=options.PATH, required=True, help="Folder to make.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of weights, labels and split."
-)
-@click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier demo.")
-@options.quiet
-def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
-    """Train small networks on real digits; export, analyze and share their activations; write one report.
-
-    \b
-    Examples:
-      ann2neo demo -o demo
-    """
-    from ann2neo.demo import run_demo
-
-    run_demo(output, seed=seed, overwrite=overwrite, progress=not quiet, say=say)
 
 
 @click.command(short_help="Say what is in a file, a model or a table.")
@@ -54,12 +36,7 @@ def demo(output: Path, seed: int, overwrite: bool, quiet: bool) -> None:
 )
 @as_json
 @click.option("--columns", is_flag=True, help="Instead of a file: what each column of the tables is.")
-@options.time_unit
-@options.t_start
-@options.t_stop
-@click.option(
-    "--text-columns", metavar="COLUMNS", help="What the columns of a text file are, as --columns of `analyze`."
-)
+@options.observation("--text-columns")
 def info(
     file: Path | None,
     model: str | None,
@@ -73,10 +50,7 @@ def info(
     check: bool,
     as_json: bool,
     columns: bool,
-    time_unit: str | None,
-    t_start: str | None,
-    t_stop: str | None,
-    text_columns: str | None,
+    said: Observation,
 ) -> None:
     """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
 
@@ -86,7 +60,7 @@ def info(
       ann2neo info results/rec.csv
       ann2neo info rec.nwb --json
       ann2neo info --check rec.zarr
-      ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.0=sample:0.01'
+      ann2neo info --model nets.py:model --inputs nets.py:inputs --units 'features.1=sample:0.01'
       ann2neo info --columns
     """
     of_model = {
@@ -109,7 +83,6 @@ def info(
         right = check_file(file)
         say(f"{file}: {len(right)} parts are as they were written." if right else f"{file}: nothing to compare.")
     elif file is not None:
-        said = options.read_observation(time_unit, t_start, t_stop, text_columns)
         say(_of_file(file, said, as_json))
     elif model and inputs:
         from ann2neo.capture import plan
