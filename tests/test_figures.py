@@ -358,6 +358,9 @@ def test_learning_draws_means_over_seeds():
         ann2neo.summarize(network(10 * e + s)).assign(epoch=e, state="true labels") for e in range(3) for s in range(2)
     ]
     history = pd.concat([r[r["population"] == "all"] for r in rows], ignore_index=True)
+    missing = figures.learning(history.assign(cv_mean=np.nan), shown=["fano_mean", "cv_mean"]).axes[1]
+    assert [text.get_text() for text in missing.texts] == ["no layer has this indicator"]
+    assert not len(missing.get_xticks())
     axes = figures.learning(history, shown=["fano_mean"]).axes
     assert len(axes[0].lines) == 4
     mean = history[history["layer"] == "fc1"].groupby("epoch")["fano_mean"].mean()

@@ -29,6 +29,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COUNTS = "cividis"
 # So many units are drawn one by one; a histogram of them would be a comb.
 FEW_UNITS = 20
+# Up to such a ratio of its ends a logarithmic axis has room for three numbers a decade.
+MOST_LABELLED = 500
 # Heights of the ticks of an axis and of a line of its label, below which the legend of one of several panels stands.
 LABEL_INCHES, LINE_INCHES = 0.3, 0.19
 
@@ -167,7 +169,7 @@ def _other_panels(figure: Figure, ax: Axes) -> bool:
 
 
 def plain_log(axis: Axis, *, counts: bool = False) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers: 1, 2 and 5 of every decade, or round steps where it spans less than one; counts are whole."""
+    """Write the ticks of a logarithmic axis as plain numbers: 1, 2 and 5 of every decade, round steps where it spans less than one, powers of ten where it spans many; counts are whole."""
     low, high = axis.get_view_interval()
     if high < 10 * low:
         axis.set_major_locator(
@@ -175,7 +177,7 @@ def plain_log(axis: Axis, *, counts: bool = False) -> None:
         )
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < MOST_LABELLED * low else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 and y == round(y) else f"{y:g}"))
     axis.set_minor_formatter(NullFormatter())
 

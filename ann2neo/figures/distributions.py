@@ -31,6 +31,8 @@ from ann2neo.figures.given import unit_table
 from ann2neo.figures.rows import height_of, name_rows
 
 # Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
+# Multiples of it, modulo 1, fill an interval evenly in scattered order.
+GOLDEN = (5**0.5 - 1) / 2
 FEW_BINS, MANY_BINS, MANY_UNITS = 30, 60, 2000
 
 
@@ -65,7 +67,8 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     _bodies(ax, values, np.linspace(0, top, _n_bins(values) + 1))
     ax.set_xlim(-0.02 * top, 1.05 * top)
     ax.set_xlabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
-    name_rows(ax, list(map(str, names)), [_counts(units, values[name].size) for name, units in chosen.items()])
+    beside = [_counts(units, values[name].size) for name, units in chosen.items()]
+    name_rows(ax, list(map(str, names)), beside, what=_rows_are(table))
     per_bin = _bins_per_spike_rate(table)
     if np.isfinite(per_bin):
         upper = ax.secondary_xaxis("top", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin)))
@@ -106,7 +109,8 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     chance = [float(np.mean(e)) if (e := _finite(units["fano_expected"])).size else np.nan for units in chosen.values()]
     every = np.concatenate([*shown.values(), np.array([c for c in chance if c > 0])]) if shown else np.zeros(0)
     ax.set_xlabel(with_words("Fano factor", window_words(table.attrs)))
-    name_rows(ax, list(map(str, names)), [_counts(units, shown[name].size) for name, units in chosen.items()])
+    beside = [_counts(units, shown[name].size) for name, units in chosen.items()]
+    name_rows(ax, list(map(str, names)), beside, what=_rows_are(table))
     if every.size == 0:
         return Drawing(axes=(say(ax, "no unit has a Fano factor", keep="y"),))
     low, high = every.min() / 1.15, every.max() * 1.15
@@ -144,8 +148,8 @@ def _bodies(
 
 
 def _dots(ax: Axes, place: int, sample: Float[np.ndarray, " unit"]) -> None:
-    """Draw few units one by one, spread over the row in the order of their values, so that the figure is the same every time."""
-    spread = np.linspace(-0.25, 0.25, sample.size) if sample.size > 1 else np.zeros(1)
+    """Draw few units one by one, spread over the row such that neighbours lie apart and no line is seen in them, the same every time."""
+    spread = 0.5 * (np.arange(sample.size) * GOLDEN % 1) - 0.25 if sample.size > 1 else np.zeros(1)
     ax.plot(np.sort(sample), place + spread, "o", color=SKY, markeredgecolor=BLUE, markersize=5, clip_on=False)
 
 
@@ -183,6 +187,11 @@ def _counts(units: pd.DataFrame, n_shown: int) -> str:
     if (lacking := len(units) - n_shown) and lacking != n_silent:
         words.append(f"{n_shown:,} shown")
     return ", ".join(words)
+
+
+def _rows_are(table: pd.DataFrame) -> str:
+    """Name the rows: layers of a network, groups of cells."""
+    return "layer" if _has_bins(table) else "group"
 
 
 def _has_bins(table: pd.DataFrame) -> bool:

@@ -153,6 +153,10 @@ def learning(history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown
     colours = dict(zip(layers, colormaps["viridis"](np.linspace(0.1, 0.9, len(layers))))) | {"network": BLACK}
     drawn = [tidy(ax) for ax in panels(axes, len(shown), width=4.0, height=3.0, across=2)]
     for ax, indicator in zip(drawn, shown):
+        ax.set_title(NAMES.get(indicator, indicator))
+        if history[indicator].isna().all():
+            say(ax, "no layer has this indicator")
+            continue
         for i, state in enumerate(states):
             of_state = history[history["state"] == state] if "state" in history else history
             for layer, rows in of_state.groupby("layer", sort=False):
@@ -167,7 +171,6 @@ def learning(history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown
                     marker="." if len(mean) < 30 else "",
                 )
                 ax.fill_between(mean.index, low, high, color=colours[layer], alpha=0.2, linewidth=0)
-        ax.set_title(NAMES.get(indicator, indicator))
         ax.set_xlabel("training epoch")
         low, high = ax.dataLim.intervaly
         if 0 <= low <= high < np.inf:

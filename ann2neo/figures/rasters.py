@@ -27,6 +27,8 @@ from ann2neo.recording.trials import with_bins
 from ann2neo.windows import order_words
 
 Sort = Literal["rate", "tuning", "similarity"]
+# Letters that the label of the units has room for.
+MAX_LETTERS = 36
 # Rows of one layer, of all layers together, of one among many; columns of an image.
 MAX_ROWS, ALL_ROWS, FEW_ROWS, MAX_COLUMNS = 400, 800, 24, 1000
 # Up to this many times as many bins are drawn one by one, since a mean over one bin and a half is hard to read.
@@ -253,13 +255,16 @@ def _name_units(ax: Axes, bands: list[_Band], sort: Sort | None) -> None:
     offset = -0.5 if n == 1 else 0.0
     ax.set_ylim(n + offset, offset)
     if n <= FEW_UNITS:
-        ax.set_yticks(np.arange(n) + 0.5 + offset, [str(unit) for unit in band.units])
+        places = (np.arange(shown) + 0.5) * n / shown + offset
+        ax.set_yticks(places, [str(unit) for unit in band.units])
     elif sort is None:
         name_units(ax.yaxis, n)
     else:
         ax.set_yticks([])
     of_all = f"{shown:,} of {n:,} units of" if shown < n else "unit of"
-    ax.set_ylabel(f"{of_all} {band.layer.name}" + (f",\nsorted {SORTED_BY[sort]}" if sort else ""))
+    name = band.layer.name if len(band.layer.name) <= MAX_LETTERS else f"…{band.layer.name[1 - MAX_LETTERS :]}"
+    apart = " " if len(of_all) + len(name) < MAX_LETTERS else "\n"
+    ax.set_ylabel(f"{of_all}{apart}{name}" + (f",\nsorted {SORTED_BY[sort]}" if sort else ""))
 
 
 def _name_layers(ax: Axes, bands: list[_Band], sort: Sort | None) -> None:
@@ -271,8 +276,10 @@ def _name_layers(ax: Axes, bands: list[_Band], sort: Sort | None) -> None:
     for i in range(1, len(bands)):
         ax.axhline(i - 0.5, color="white", linewidth=2 if len(bands) < 20 else 1)
     most = max(band.units.size for band in bands)
-    some = f"; at most {most:,} are drawn" if any(band.units.size < band.layer.n_units for band in bands) else ""
-    ax.set_ylabel(f"{ax.get_ylabel()} (units{some}{f', sorted {SORTED_BY[sort]}' if sort else ''})")
+    some = any(band.units.size < band.layer.n_units for band in bands)
+    words = [f"at most {most:,} units are drawn"] if some else []
+    words += [f"units sorted {SORTED_BY[sort]}"] if sort else []
+    ax.set_ylabel("\n".join([f"{ax.get_ylabel()} (units)", *words]))
 
 
 def _two_colours(ax: Axes, drawn: AxesImage) -> None:

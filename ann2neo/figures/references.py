@@ -209,6 +209,8 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
             clip_on=False,
             label=f"{TESTS[test]}{over}, {p.size:,} units",
         )
+    if min(p[0] for p in tests.values()) < LEAST_P:
+        ax.set_ylabel(f"p, -log10 ({-np.log10(LEAST_P):.0f}: {LEAST_P:g} or smaller)")
     ax.set_xlim(0, None)
     ax.set_ylim(0, None)
     legend_outside(ax)

@@ -11,6 +11,8 @@ ROW_INCHES = ((8, 0.5), (20, 0.34), (60, 0.25), (1 << 30, 0.19))
 FRAME_INCHES, MOST_INCHES = 1.5, 300.0
 # Rows from which on letters are small, and the longest name that is written whole.
 MANY_ROWS, MAX_LETTERS = 20, 26
+# Width of a letter of an axis label, and what of the height of a figure it must not take.
+LETTER_INCHES, LABEL_INCHES = 0.1, 0.8
 
 
 def height_of(n_rows: int, *, frame: float = FRAME_INCHES) -> float:
@@ -63,6 +65,15 @@ def _shortened(names: list[str]) -> list[str]:
     return names
 
 
+def _label(what: str, prefix: str, n_rows: int) -> str:
+    """Name an axis of so many rows, with what all their names begin with: in a second line where one has no room, and as much of its end as there is room for."""
+    label = f"{what} of {prefix}" if prefix else what
+    room = int((height_of(n_rows) - LABEL_INCHES) / LETTER_INCHES)
+    if len(label) <= room:
+        return label
+    return f"{what} of\n{prefix if len(prefix) <= room else '…' + prefix[1 - room :]}"
+
+
 def name_rows(ax: Axes, names: Sequence[str], beside: Sequence[str] = (), *, what: str = "layer") -> None:
     """Write names at 0, 1, 2, ... of the vertical axis, the first on top, and at the right what is told of each.
 
@@ -81,7 +92,7 @@ def name_rows(ax: Axes, names: Sequence[str], beside: Sequence[str] = (), *, wha
     size = "small" if len(names) > MANY_ROWS else "medium"
     ax.set_yticks(range(len(names)), short, fontsize=size)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_ylabel(f"{what} of {prefix.removesuffix('.')}" if prefix else what, labelpad=8)
+    ax.set_ylabel(_label(what, prefix.removesuffix("."), len(names)), labelpad=8)
     ax.tick_params(axis="y", length=0)
     if any(beside):
         right = ax.secondary_yaxis("right")

@@ -42,7 +42,7 @@ footer { border-top: 1px solid var(--line); }
   table { font-size: 7.5pt; } table.many { font-size: 5pt; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; } }
 """
 
-# A click on a head sorts the rows by their values, a second click the other way; undefined values stay last.
+# A click on a head sorts the rows by their values, a second click the other way; undefined values stay last. On paper nothing is folded.
 SCRIPT = """
 for (const table of document.querySelectorAll("table.sortable")) table.querySelectorAll("thead th").forEach((head, column) => {
   const button = document.createElement("button"); button.type = "button"; button.append(...head.childNodes); head.append(button);
@@ -53,6 +53,10 @@ for (const table of document.querySelectorAll("table.sortable")) table.querySele
       return x === null || y === null ? (x === null) - (y === null) : (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1); });
     table.querySelectorAll("thead th").forEach(other => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending"); body.append(...rows); }); });
+const closed = () => document.querySelectorAll("details:not([open])");
+let opened = [];
+addEventListener("beforeprint", () => { opened = [...closed()]; for (const part of opened) part.open = true; });
+addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
 """
 
 TEMPLATE = """<!DOCTYPE html>
