@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from tqdm.auto import tqdm
+with warnings.catch_warnings():
+    # A notebook without ipywidgets shows no bar; tqdm would write a path of the machine into the page to say so.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    from tqdm.auto import tqdm
 
 
 def progress_bar(
@@ -19,7 +23,7 @@ def progress_bar(
 ) -> tqdm:
     """Make a progress bar that disappears when it is full, so that a sweep of many calls shows one bar at a time.
 
-    In a notebook it is a widget where widgets are installed. Where standard error is neither a terminal nor a notebook, such as a file or a log, nothing is written.
+    In a notebook it is a widget where ipywidgets is installed, and nothing otherwise. Where standard error is neither a terminal nor a notebook, such as a file or a log, nothing is written.
 
     Parameters
     ----------

@@ -188,3 +188,12 @@ def test_bars_are_silent_off_a_terminal_and_leave_nothing(capfd):
     assert done.returncode == 0
     assert "analyzing" in shown
     assert "\n" not in shown
+
+
+def test_a_notebook_without_widgets_is_silent():
+    """The warning of tqdm, with a path of the machine, would stand on every page made of notebooks; tqdm itself still gives it."""
+    hidden = "import sys; sys.modules['ipywidgets'] = None"
+    ours = f"{hidden}\nfrom ann2neo.progress import progress_bar\nfor _ in progress_bar(range(3), shown=True, desc='a', unit='b'): pass"
+    assert run([ours]) == [[]]
+    ((warning,),) = run([f"{hidden}\nimport tqdm.auto"])
+    assert "IProgress not found" in warning["text"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt, UInt8, UInt32
-from tqdm import tqdm
 
 from ann2neo.errors import RecordingError
+from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.viewer.rows import gather, packed_rows
 
@@ -106,7 +106,7 @@ def build_pyramid(
     smallest = np.zeros((-(-n_units // side), -(-n_bins // side)), np.uint32 if level >= 8 else np.uint16)
     n_spikes = np.zeros(n_units, np.int64)
     height = max(side, _strip_height(recording))
-    for first in tqdm(range(0, n_units, height), desc="counting spikes", unit="strip", disable=not progress):
+    for first in progress_bar(range(0, n_units, height), shown=progress, desc="counting spikes", unit="strip"):
         rows = _arranged(packed_rows(recording, first, min(first + height, n_units)), bins)
         n_spikes[first : first + height] = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
         counts = _count_units(_count_bins(rows, level, smallest.shape[1]), level, smallest.dtype)
