@@ -112,7 +112,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'ann2neo' has no attribute {name!r}")
+        from ann2neo.errors import suggestion
+
+        near = "" if name.startswith("_") else suggestion(name, _HOME)
+        raise AttributeError(f"module 'ann2neo' has no attribute {name!r}.{near}")
     if not _HOME[name]:
         return importlib.import_module(f"ann2neo.{name}")
     found = getattr(importlib.import_module(f"ann2neo.{_HOME[name]}"), name)

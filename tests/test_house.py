@@ -151,3 +151,10 @@ def test_examples_import_what_they_use(name, tmp_path, monkeypatch):
     for test in doctest.DocTestFinder(recurse=False).find(inspect.unwrap(thing), name, globs=known):
         runner.run(test, out=said.append)
     assert runner.failures == 0, "".join(said)
+
+
+def test_a_name_that_is_not_there_is_answered_with_the_nearest():
+    """As the command line does; names that Python itself asks for are not."""
+    with pytest.raises(AttributeError, match="Did you mean 'analyze'"):
+        _ = ann2neo.analyse
+    assert not hasattr(ann2neo, "__analyze__")
