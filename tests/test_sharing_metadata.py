@@ -3,7 +3,9 @@
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pynwb
 import pytest
@@ -15,7 +17,10 @@ import ann2neo
 from ann2neo import sharing
 from ann2neo.cli import commands
 from ann2neo.errors import FormatError, ShareError
+from ann2neo.sharing.citation import citation, datacite
 from ann2neo.sharing.metadata import read_metadata
+
+ROOT = Path(__file__).resolve().parents[1]
 
 META = """
 title: "Digits: a study"
@@ -45,6 +50,71 @@ def bundle(tmp_path_factory):
     done = CliRunner().invoke(commands, [str(arg) for arg in args], catch_exceptions=False)
     assert (done.exit_code, done.stdout) == (0, "")
     return place / "bundle"
+
+
+# What the specifications state: https://doi.org/10.5281/zenodo.5171937 (schema-guide.md) and https://doi.org/10.14454/g8e5-6293. No package that holds the schema of
+# the Citation File Format installs beside jsonschema 4; both files were valid by the published schemas when this was written.
+TEXT, DOI = (
+    {"type": "string", "minLength": 1},
+    {"type": "string", "pattern": r"^10\.\d{4,9}(\.\d+)?/[A-Za-z0-9:/_;\-\.\(\)\[\]\\]+$"},
+)
+ORCID = {"type": "string", "pattern": r"^https://orcid\.org/[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X]{1}$"}
+EMAIL = {"type": "string", "pattern": r"^[\S]+@[\S]+\.[\S]{2,}$"}
+PERSON = {"given-names": TEXT, "family-names": TEXT, "affiliation": TEXT, "orcid": ORCID, "email": EMAIL}
+WHO = {"anyOf": [
+    {"type": "object", "properties": PERSON, "additionalProperties": False},
+    {"type": "object", "properties": {"name": TEXT, "orcid": ORCID, "email": EMAIL}, "required": ["name"], "additionalProperties": False},
+]}  # fmt: skip
+MANY = {"type": "array", "minItems": 1, "uniqueItems": True}
+REFERENCE = {
+    "type": "object",
+    "required": ["authors", "title", "type"],
+    "properties": {
+        "authors": MANY | {"items": WHO}, "title": TEXT, "type": {"enum": ["article"]}, "journal": TEXT, "year": {"type": "integer"}, "doi": DOI,
+        "identifiers": MANY | {"items": {"type": "object", "required": ["type", "value"], "properties": {"type": {"enum": ["doi", "url", "swh", "other"]}}}},
+    },
+    "additionalProperties": False,
+}  # fmt: skip
+CFF = {
+    "type": "object",
+    "required": ["authors", "cff-version", "message", "title"],
+    "properties": {
+        "cff-version": {"const": "1.2.0"}, "message": TEXT, "title": TEXT, "authors": MANY | {"items": WHO}, "type": {"enum": ["dataset", "software"]},
+        "abstract": TEXT, "contact": MANY | {"items": WHO}, "date-released": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}, "doi": DOI, "version": TEXT,
+        "keywords": MANY | {"items": TEXT}, "license": TEXT, "preferred-citation": REFERENCE, "references": MANY | {"items": REFERENCE},
+    },
+    "additionalProperties": False,
+}  # fmt: skip
+NAMED = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": TEXT, "nameType": {"enum": ["Organizational", "Personal"]}},
+}
+DATACITE = {
+    "type": "object",
+    "required": ["creators", "titles", "publisher", "publicationYear", "types", "schemaVersion"],
+    "properties": {
+        "schemaVersion": {"const": "http://datacite.org/schema/kernel-4"}, "creators": MANY | {"items": NAMED}, "publisher": NAMED, "doi": DOI,
+        "titles": MANY | {"items": {"type": "object", "required": ["title"]}}, "publicationYear": {"type": "string", "pattern": r"^[0-9]{4}$"},
+        "types": {"type": "object", "required": ["resourceType", "resourceTypeGeneral"], "properties": {"resourceTypeGeneral": {"const": "Dataset"}}},
+        "contributors": {"type": "array", "items": {"allOf": [NAMED, {"required": ["contributorType"]}]}},
+        "descriptions": {"type": "array", "items": {"required": ["description", "descriptionType"]}},
+        "dates": {"type": "array", "items": {"required": ["date", "dateType"]}}, "formats": {"type": "array", "items": TEXT},
+        "relatedIdentifiers": {"type": "array", "items": {"required": ["relatedIdentifier", "relatedIdentifierType", "relationType"]}},
+        "rightsList": {"type": "array", "items": {"type": "object"}}, "subjects": {"type": "array", "items": {"required": ["subject"]}},
+    },
+    "additionalProperties": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ["", META])
+def test_citations_have_what_their_formats_require(said):
+    """With and without what a sharer says; the citation of the package itself, too."""
+    recording, known = small_recording(), read_metadata(yaml.safe_load(said) or None)
+    dated = yaml.safe_load(citation(recording, "rec", known)), yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for found in json.loads(json.dumps(dated, default=str)):
+        jsonschema.validate(found, CFF)
+    jsonschema.validate(json.loads(datacite(recording, "rec", known)), DATACITE)
 
 
 def test_the_file_says_who_and_where_and_is_the_same_recording(bundle):
