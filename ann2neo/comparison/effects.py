@@ -157,8 +157,8 @@ def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray
 
     Far apart is meant in units of Welch's standard error, :math:`|\bar x_1 - \bar x_2| / \sqrt{s_1^2 / n_1 + s_2^2 / n_2}`, so that
     the test is one of equal means also where groups differ in size and spread. It is exact for groups of one distribution and nearly so for many networks; where
-    the smaller group has the larger spread it still rejects equal means too often (3 against 9 networks of five times the spread: 15 % at a nominal 5 %; the
-    bare difference of means would reject 33 %), and there the interval of `mean_difference` is the better guide. Two-sided: arrangements are counted whose statistic is at least the observed one. All arrangements are
+    the smaller group has the larger spread it still rejects equal means too often (3 against 9 networks of five times the spread: 15 % at a nominal 5 %, where the
+    bare difference of means would reject 33 %; 2 against 20: 18 %, and 11 % at 1 %), and there the interval of `mean_difference` is the better guide. Two-sided: arrangements are counted whose statistic is at least the observed one. All arrangements are
     counted where there are at most 200,000 (10 against 10 networks); else 99,999 are drawn and the observed one is counted with
     them. NaN where a group has fewer than 2 values.
 
