@@ -9,7 +9,7 @@ import pytest
 import torch
 from capture_sources import X, in_batches, make, record
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, default_collate
 
 import ann2neo
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, StoreError
@@ -396,3 +396,33 @@ def test_batches_of_nothing_change_nothing(form, tmp_path):
     for store in (None, tmp_path / "nothing.zarr"):
         with pytest.raises(InputsError, match="empty"):
             ann2neo.record(model, form([batches[0]]), progress=False, store=store)
+
+
+class Uneven(Sampler):
+    """Batches of inputs, some of none."""
+
+    def __iter__(self):
+        return iter([[], [0, 1, 2], [], [3, 4, 5, 6, 7, 8, 9], []])
+
+    def __len__(self):
+        return 5
+
+
+def joined(items):
+    """Put items together, also if there are none."""
+    return default_collate(items) if items else (torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+
+
+@pytest.mark.parametrize("form", ["batch_sampler", "sampler"])
+def test_a_sampler_that_draws_batches_of_nothing_is_read_as_without_them(form, tmp_path):
+    """Their inputs are known by number, and a store is opened again."""
+    torch.manual_seed(0)
+    data, model = TensorDataset(torch.randn(10, 3), torch.arange(10) % 4), nn.Sequential(nn.Linear(3, 8), nn.ReLU())
+    options = {"batch_sampler": Uneven()} if form == "batch_sampler" else {"sampler": Uneven(), "batch_size": None}
+    loader = DataLoader(data, **options, collate_fn=joined if form == "batch_sampler" else None)
+    expected = ann2neo.record(model, data.tensors[0], progress=False)
+    for store in (None, tmp_path / "a.zarr", tmp_path / "a.zarr"):
+        recording = ann2neo.record(model, loader, progress=False, store=store)
+        assert recording.trials["stimulus_id"].tolist() == list(range(10))
+        assert recording.trials["label"].tolist() == data.tensors[1].tolist()
+        assert (recording.raster("1") == expected.raster("1")).all()

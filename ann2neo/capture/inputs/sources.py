@@ -88,9 +88,13 @@ def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Draw
 
 
 def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Callable[[], Drawn]:
+    """Return a function that draws the batches; those without inputs are left out."""
+
     def draw() -> Drawn:
         with borrowed.used():
-            return [list(batch) for batch in sampler] if in_batches else [[index] for index in sampler]
+            if not in_batches:
+                return [[index] for index in sampler]
+            return [batch for batch in map(list, sampler) if batch]
 
     return draw
 
@@ -132,7 +136,7 @@ def _check_items(dataset: Any, drawn: list[Any]) -> None:
 
 
 def _unwrapped(drawn: Drawn) -> Drawn:
-    return [list(index) for (index,) in drawn]
+    return [list(index) for (index,) in drawn if len(index)]
 
 
 def _reader(loader: DataLoader, *, in_lists: bool) -> Callable[[Drawn], DataLoader]:
