@@ -1,13 +1,16 @@
 """A mask that lies in a batch says which positions hold data."""
 
+import warnings
 from collections import UserDict
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from ann2neo.capture.inputs import batch_mask, mask_lengths
-from ann2neo.errors import InputsError
+import ann2neo
+from ann2neo.capture.inputs import batch_mask
+from ann2neo.errors import Ann2NeoWarning, InputsError
 
 LENGTHS = [3, 1, 5, 4]
 RIGHT = np.arange(5) < np.array(LENGTHS)[:, None]
@@ -22,15 +25,15 @@ def test_a_mask_is_found_and_its_positions_are_counted(side, dtype, form):
     given = torch.as_tensor(mask).to(dtype) if isinstance(dtype, torch.dtype) else mask.astype(dtype)
     batch = form({"input_ids": torch.zeros(4, 5), "attention_mask": given})
     assert (batch_mask(batch) == mask).all()
-    assert mask_lengths(batch).tolist() == LENGTHS
+    assert batch_mask(batch).sum(1).tolist() == LENGTHS
 
 
 def test_only_the_mask_that_is_named_is_taken():
     """Another name is another mask; without one nothing is known."""
     batch = {"attention_mask": torch.ones(4, 5), "frames": torch.as_tensor(RIGHT)}
-    assert mask_lengths(batch, "frames").tolist() == LENGTHS
-    assert mask_lengths(batch, "nothing") is None
-    assert mask_lengths(torch.ones(4, 5)) is None
+    assert batch_mask(batch, "frames").sum(1).tolist() == LENGTHS
+    assert batch_mask(batch, "nothing") is None
+    assert batch_mask(torch.ones(4, 5)) is None
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,95 @@ def test_what_is_no_mask_of_positions_is_refused(mask):
     """Additive masks and masks of attention have other meanings."""
     with pytest.raises(InputsError, match="zeros and ones"):
         batch_mask({"attention_mask": mask})
+
+
+class Tokens(nn.Module):
+    """Something of each position, which no mask changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.act = nn.Linear(3, 6), nn.ReLU()
+
+    def forward(self, x, **_):
+        return self.act(self.fc(x))
+
+
+X = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
+THERE = torch.as_tensor(RIGHT)
+
+
+def record(beside, steps):
+    """Record all positions; what is said of the batch comes second."""
+    torch.manual_seed(0)
+    model = Tokens()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        recording = ann2neo.record(model, [{"x": X, **beside}], steps=steps, progress=False)
+    return model, recording, [str(one.message) for one in told if one.category is Ann2NeoWarning]
+
+
+PADDED = {
+    "attention_mask": THERE,
+    "decoder_attention_mask": THERE.long(),
+    "mask": THERE.flip(1).float(),
+    "src_key_padding_mask": ~THERE,
+    "padding_mask": (~THERE).flip(1),
+    "input_lengths": torch.tensor(LENGTHS),
+    "seq_len": np.array([2, 5, 1, 2], np.int32),
+}
+OF_OTHER_AXES = {
+    "of heads": THERE[:, None, None],
+    "added": (THERE[:, None, None].float() - 1) * 1e9,
+    "numpy": RIGHT[:, None],
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_whatever_says_where_padding_is_and_is_not_used_is_told(name):
+    """Masks of either meaning, on either side, and numbers of positions; whatever they are called. With lengths nothing is left to say."""
+    _, recording, told = record({name: PADDED[name]}, ann2neo.Steps(1))
+    assert len(told) == 1
+    assert name in told[0]
+    assert recording.n_bins == 20
+    _, _, told = record({name: PADDED[name]}, ann2neo.Steps(1, lengths=LENGTHS))
+    assert not told
+
+
+@pytest.mark.parametrize("kind", OF_OTHER_AXES)
+def test_an_attention_mask_of_other_axes_is_told_and_not_refused(kind):
+    """Nobody asked for it; a function makes it one of positions."""
+    mask = OF_OTHER_AXES[kind]
+    _, _, told = record({"attention_mask": mask}, ann2neo.Steps(1))
+    assert len(told) == 1
+    steps = ann2neo.Steps(
+        1, lengths=lambda batch: torch.as_tensor(batch["attention_mask"]).reshape(4, 5) == float(mask.max())
+    )
+    model, recording, told = record({"attention_mask": mask}, steps)
+    assert not told
+    assert (recording.raster("act") == (model.fc(X)[THERE] > 0).T.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"attention_mask": torch.ones(4, 5)},
+        {"mask": torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) < 0.4},
+        {"global_attention_mask": torch.eye(5)[[0] * 4]},
+        {"head_mask": torch.zeros(3, 5)},
+        {"lengths": torch.tensor([5] * 4)},
+        {"length_scale": torch.tensor([0.5, 1.0, 1.0, 1.0])},
+        {"pixel_mask": torch.zeros(4, 5, 5)},
+        {"frames": THERE},
+    ],
+    ids=lambda beside: next(iter(beside)),
+)
+def test_what_is_no_padding_is_not_told(beside):
+    """Masks of other kinds, positions that are masked at random as in training, and inputs that are all as long."""
+    _, _, told = record(beside, ann2neo.Steps(1))
+    assert not told
+
+
+def test_truth_values_of_a_function_need_one_of_each_input():
+    """An input without a bin is refused."""
+    with pytest.raises(InputsError, match="some of them true"):
+        record({}, ann2neo.Steps(1, lengths=lambda batch: THERE & (torch.arange(4) > 0)[:, None]))

@@ -9,7 +9,7 @@ from torch import nn
 
 import ann2neo
 from ann2neo.capture.model.activations import is_elementwise
-from ann2neo.errors import ActivationError
+from ann2neo.errors import ActivationError, Ann2NeoWarning
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,14 @@ def test_attention_outputs_and_padding_masks():
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 16, batch_first=True), 2).eval()
     mask = torch.arange(5)[None] >= torch.tensor([5, 2, 4, 5, 1, 3, 5])[:, None]
     batches = [{"src": SEQUENCES, "src_key_padding_mask": mask}]
-    everything = record(
-        model, ann2neo.Inputs(batches), layers=["*relu", "layers.0.self_attn"], threshold=0.0, steps=ann2neo.Steps(1)
-    )
+    with pytest.warns(Ann2NeoWarning, match="'src_key_padding_mask' is 1 at 10 of 35 positions"):
+        everything = record(
+            model,
+            ann2neo.Inputs(batches),
+            layers=["*relu", "layers.0.self_attn"],
+            threshold=0.0,
+            steps=ann2neo.Steps(1),
+        )
     assert names(everything) == ["layers.0.self_attn", "layers.0.relu", "layers.1.relu"]
     with torch.no_grad():
         attended = model.layers[0].self_attn(SEQUENCES, SEQUENCES, SEQUENCES, key_padding_mask=mask)[0]

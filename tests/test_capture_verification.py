@@ -356,7 +356,7 @@ def test_masks_leave_padding_out_on_either_side():
         assert (recording.raster("act") == expected[mask.bool().numpy()].T).all()
         assert (recording.trials["stop_bin"] - recording.trials["start_bin"]).tolist() == mask.sum(1).tolist()
         with pytest.warns(
-            Ann2NeoWarning, match=r"27 of 63 positions .* are 0 in its 'attention_mask'.*\n.*\n.*Steps\(1, lengths="
+            Ann2NeoWarning, match=r"'attention_mask' is 0 at 27 of 63 positions.*\n.*\n.*Steps\(1, lengths="
         ):
             assert record(model, batch, steps=ann2neo.Steps(1)).n_bins == 63
 

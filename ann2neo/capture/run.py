@@ -127,7 +127,7 @@ def show_batch(
     job.sink.begin(batch.n_inputs, positions)
     if not job.probe.settled or (job.checks.pending and differ_now(job, batch)):
         if job.steps is not None:
-            warn_of_unused_mask(job.steps, batch.x)
+            warn_of_unused_mask(job.steps, batch.x, batch.n_inputs)
         run_and_verify(job, batch, positions, look)
     else:
         job.probe.show_to(job.sink, batch.n_inputs)

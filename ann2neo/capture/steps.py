@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from ann2neo.capture.inputs.masks import MASK, batch_mask
+from ann2neo.capture.inputs.masks import MASK, batch_mask, masked_positions
 from ann2neo.capture.model.layers import pattern_of
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
@@ -33,8 +33,8 @@ class Steps:
         and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted.
     lengths
         Which positions count; None for all. The name of a mask in the batch, ``"attention_mask"``, whose ones say which they are, wherever the padding is; an array of
-        numbers of positions, in the order in which inputs are presented; or a function that gives those of a batch. Packed sequences are padded again, and need
-        their lengths here.
+        numbers of positions, in the order in which inputs are presented; or a function that gives those of a batch, or truth values of shape (input, position). Packed
+        sequences are padded again, and need their lengths here.
 
     Raises
     ------
@@ -92,11 +92,13 @@ def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> P
         return _masked(batch, steps.lengths, n_inputs)
     given = steps.lengths(batch) if callable(steps.lengths) else steps.lengths[first : first + n_inputs]
     lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+    if lengths.ndim == 2 and lengths.dtype == bool and len(lengths) == n_inputs and lengths.any(axis=1).all():
+        return lengths
     if lengths.shape != (n_inputs,) or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
         raise InputsError(
             f"lengths of shape {lengths.shape} and type {lengths.dtype} were given for {n_inputs} inputs.",
             "It is unclear how many bins each input has.",
-            "Give one positive integer for each input.",
+            "Give one positive integer for each input; a function may give truth values of shape (input, position) as well, some of them true for each input.",
         )
     return lengths.astype(np.int64)
 
@@ -117,14 +119,16 @@ def _masked(batch: Any, key: str, n_inputs: int) -> Bool[np.ndarray, "input posi
     return mask
 
 
-def warn_of_unused_mask(steps: Steps, batch: Any) -> None:
-    """Warn if a batch holds a mask with zeros, and nothing says that padding is to be left out."""
-    mask = batch_mask(batch) if steps.lengths is None else None
-    if mask is not None and not mask.all():
+def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int) -> None:
+    """Warn if a batch says where its padding is, and nothing says that it is to be left out."""
+    found = masked_positions(batch, n_inputs) if steps.lengths is None else {}
+    if found:
+        listed = ", ".join(f"{name!r} {said}" for name, said in found.items())
         text = (
-            f"{int((~mask).sum())} of {mask.size} positions of the first batch are 0 in its {MASK!r}, and are recorded as bins all the same.\n"
+            f"positions of the first batch look like padding, and are recorded as bins all the same: {listed}.\n"
             "What a network gives for padding is counted as data.\n"
-            f"Leave it out with Steps({steps.axis!r}, lengths={MASK!r})."
+            f"Leave it out with Steps({steps.axis!r}, lengths={MASK!r}), by the name of a mask of ones and zeros; or with a function that gives the number of positions of each input, "
+            "or truth values of shape (input, position): lengths=lambda batch: batch['mask'] == 0 where ones are padding."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 

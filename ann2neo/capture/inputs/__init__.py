@@ -13,7 +13,7 @@ from ann2neo.capture.inputs.labels import (
     warn_of_other_steps,
     warn_of_unread_labels,
 )
-from ann2neo.capture.inputs.masks import batch_mask, mask_lengths
+from ann2neo.capture.inputs.masks import batch_mask, masked_positions
 from ann2neo.capture.inputs.presentation import (
     Batch,
     Presentation,
@@ -35,7 +35,7 @@ __all__ = [
     "check_listed_lengths",
     "draws_at_random",
     "knows_classes",
-    "mask_lengths",
+    "masked_positions",
     "open_source",
     "order_comes_again",
     "read_batches",
