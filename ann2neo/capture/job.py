@@ -76,16 +76,18 @@ class Checks:
         Whether rows are verified to be inputs.
     verdict
         What came of it; None before.
-    pending
-        Parts of the batch that were alike for all inputs so far, as those of one input are, by path: the first batch in which they differ is verified too.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
     """
 
     wanted: bool = True
     verdict: Verdict | None = None
-    pending: list[str] = field(default_factory=list)
     n_repeated: int = 0
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Parts of the batch that were alike for all inputs so far; see `Verdict`."""
+        return () if self.verdict is None else self.verdict.pending
 
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""

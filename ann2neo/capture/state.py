@@ -22,6 +22,8 @@ from ann2neo.capture.device.failures import is_lost
 UNKNOWN = "unknown"
 BYTES_AT_ONCE = 1 << 20
 AT_ONCE = 64
+# Also the flag of its mode, which is put back by itself.
+OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
 
 
 @contextmanager
@@ -62,18 +64,63 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
                 torch.set_num_threads(n_threads)
 
 
+class Attributes:
+    """Buffers and attributes of all modules at one moment, also what lists and dictionaries among them hold: the potentials of a spiking network, say, or a cache.
+
+    Parameters
+    ----------
+    model
+        Whose modules they are.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        # A script keeps its buffers where Python does not reach them.
+        written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        self._bound = [(module, dict(module._buffers), _own(module)) for module in written]
+        held = (value for _, _, own in self._bound for value in own.values() if type(value) in (dict, list))
+        self._held = [(value, value.copy()) for value in held]
+
+    def changed(self) -> bool:
+        """Whether something is bound, or held, that was not then; what is changed in place is not noticed."""
+        return any(
+            _differ(buffers, module._buffers) or _differ(own, _own(module)) for module, buffers, own in self._bound
+        ) or any(_differ(before, value) for value, before in self._held)
+
+    def put_back(self) -> None:
+        """Bind all as it was then."""
+        for module, buffers, own in self._bound:
+            for name in module._buffers.keys() - buffers.keys():
+                del module._buffers[name]
+            module._buffers.update(buffers)
+            for name in _own(module).keys() - own.keys():
+                del vars(module)[name]
+            vars(module).update(own)
+        for value, before in self._held:
+            value.clear()
+            value.update(before) if isinstance(value, dict) else value.extend(before)
+
+
+def _own(module: torch.nn.Module) -> dict[str, Any]:
+    """Attributes of a module but for those that every module has."""
+    return {name: value for name, value in vars(module).items() if name not in OF_EVERY_MODULE}
+
+
+def _differ(before: Any, now: Any) -> bool:
+    if len(before) != len(now):
+        return True
+    if isinstance(before, dict):
+        return any(name not in now or now[name] is not value for name, value in before.items())
+    return any(one is not other for one, other in zip(before, now))
+
+
 @contextmanager
 def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Put back the buffers and attributes that modules bind to something else meanwhile, such as the potentials of a spiking network."""
-    # A script keeps its buffers where Python does not reach them.
-    written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-    before = [(module, dict(module._buffers), dict(vars(module))) for module in written]
+    """Put back the buffers and attributes that modules bind to something else meanwhile."""
+    before = Attributes(model)
     try:
         yield
     finally:
-        for module, buffers, attributes in before:
-            module._buffers.update(buffers)
-            vars(module).update({name: value for name, value in attributes.items() if not name.startswith("_")})
+        before.put_back()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +147,23 @@ def create(growing: Growing, *, bin_size_ms: float, provenance: Provenance, over
         head["store_id"] = growing.store_id
         write_whole(part / LOG / HEAD, json.dumps(head).encode())
         write_sealed(part, known | {"complete": False}, file_sums(part, checksums), growing=True)
+
+
+def update_provenance(growing: Growing, facts: Provenance, *, instead_of: Collection[str]) -> None:
+    """Put facts into the provenance of a store that grows, in the place of others.
+
+    Raises
+    ------
+    StoreError
+        If the store was replaced, or the operating system refuses to write.
+    """
+    check_unreplaced(growing)
+    root = open_group(growing.path)
+    if root.sums is None:
+        return
+    provenance = {key: value for key, value in root.attrs["provenance"].items() if key not in instead_of} | dict(facts)
+    with writing(growing.path):
+        write_sealed(growing.path, dict(root.attrs) | {"provenance": provenance}, root.sums, growing=True)
 
 
 @contextmanager

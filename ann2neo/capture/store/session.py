@@ -28,7 +28,7 @@ from ann2neo.capture.store.identity import check_same
 from ann2neo.capture.store.reruns import Recorded, bare_layers, check_layers, repeat, to_repeat
 from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, order_of, other_inputs, state_of
 from ann2neo.capture.store.schedule import Span, cut_spans, layout_of, n_columns
-from ann2neo.capture.verification import Verdict
+from ann2neo.capture.verification import Verdict, together
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
@@ -36,7 +36,7 @@ from ann2neo.store.begun import BegunColumn
 from ann2neo.store.complete import load
 from ann2neo.store.disk import Unsynced
 from ann2neo.store.finishing import finish
-from ann2neo.store.growing import Growing, create, is_complete, missing_columns
+from ann2neo.store.growing import Growing, create, is_complete, missing_columns, update_provenance
 from ann2neo.store.layout import column_bins, open_group
 from ann2neo.store.lock import locked
 from ann2neo.store.log import Column, Start, is_whole, log_file, prefix, read_log
@@ -123,6 +123,7 @@ class Session:
         self._checked = False
         self._crc: dict[tuple[int, int], int] = {}
         self._again: list[tuple[Growing, Recorded]] = []
+        self._kept: Verdict | None = None
         if self._processes.n > 1 and self._layout is None:
             raise InputsError(
                 "the number of bins shows only when the inputs are read, but there are several processes.",
@@ -140,6 +141,7 @@ class Session:
                     _adopt(self._job, _stored_verdict(growing.path))
             else:
                 self._processes.from_first(self._discard_damaged)
+            self._kept = self._job.checks.verdict
             log = read_log(growing.path)
             for column in [*log.values(), *(one.column for one in self._state.begun.values())]:
                 self._crc |= {(column.pass_number, number): crc for number, crc in column.batches.items()}
@@ -150,8 +152,18 @@ class Session:
                 spans = cut_spans(todo, growing, self._layout, self._processes.n, self._state.begun)
                 self._run_spans(growing, deal(spans, self._processes))
         self._unsynced.sync()
-        self._processes.wait()
+        verdicts = [one for one in self._processes.together(lambda: self._job.checks.verdict) if one is not None]
+        if verdicts:
+            self._job.checks.verdict = together(verdicts)
+        self._processes.from_first(lambda: self._keep_verdict(growing))
         self._processes.from_first(lambda: finish(growing))
+
+    def _keep_verdict(self, growing: Growing) -> None:
+        """Write down what later batches showed of the layers; a recording that is resumed keeps to it."""
+        verdict = self._job.checks.verdict
+        if verdict != self._kept:
+            update_provenance(growing, self._job.checks.facts(), instead_of=("verified", "verified_json"))
+            self._kept = verdict
 
     def _create(self) -> Growing:
         """Run the first batch, which shows the layers, and make the store."""
@@ -239,6 +251,8 @@ class Session:
                 number, n_before = writer.next_batch.batch, writer.next_batch.first_input
                 known = self._trial_columns.of(batch, n_before, span.pass_number)
                 writer.add(batch.planes, batch.lengths, known, self._crc[span.pass_number, number])
+                if self._processes.rank == 0:
+                    self._keep_verdict(growing)
                 if writer.done:
                     return
             self._trial_columns.check_number(writer.next_batch.first_input)

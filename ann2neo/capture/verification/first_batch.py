@@ -14,7 +14,7 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.model.layers import check_all_ran
 from ann2neo.capture.spikes.comparison import Reference
-from ann2neo.capture.state import attributes_kept, random_states, random_states_kept, set_random_states
+from ann2neo.capture.state import Attributes, attributes_kept, random_states, random_states_kept, set_random_states
 from ann2neo.capture.verification.places import are_alike, kept_inputs
 from ann2neo.capture.verification.reruns import Verification
 from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
@@ -25,6 +25,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     """Run a batch, find out what its layers are, and leave out those whose rows are not its inputs."""
     probe, sink, checks, n = job.probe, job.sink, job.checks, batch.n_inputs
     is_first, before = not probe.settled, random_states()
+    attributes = Attributes(job.module) if checks.wanted and checks.verdict is None and is_first else None
     verifying = checks.wanted and (checks.verdict is None or bool(checks.pending))
     # The noise of passes would hide everything, and later batches are shown in their arrangement: both are verified by themselves.
     beside = Reference(sink, n, kept_inputs(n)) if verifying and is_first and job.passes is None else None
@@ -49,16 +50,19 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         check_layers_ran(job)
     if checks.verdict is not None and is_first:
         _adopt(job, checks.verdict, once_more, n)
+        if checks.wanted and checks.pending and differ_now(job, batch):
+            _confirm(job, batch, _judge(job, batch, None, None))
     elif verifying:
-        verdict = _judge(job, batch, beside)
+        changed = attributes is not None and attributes.changed()
+        verdict = _judge(job, batch, beside, attributes if changed else None)
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
             _confirm(job, batch, verdict)
 
 
-def _judge(job: Job, batch: Batch, reference: Reference | None) -> Verdict:
-    """Run the inputs of a batch again, without noise, and judge every layer."""
+def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attributes | None) -> Verdict:
+    """Run the inputs of a batch again, without noise, and judge every layer; attributes are those before the batch, if it changed them."""
 
     def run(x: Any, sink: Any, n_inputs: int) -> Any:
         job.probe.show_to(sink, n_inputs, arrange=False)
@@ -69,7 +73,14 @@ def _judge(job: Job, batch: Batch, reference: Reference | None) -> Verdict:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
             run(batch.x, reference, batch.n_inputs)
         with_steps = job.steps is not None and job.steps.axis != "calls"
-        found = Verification(run, batch.x, batch.n_inputs, reference, with_steps=with_steps).verdict()
+        found = Verification(
+            run,
+            batch.x,
+            batch.n_inputs,
+            reference,
+            with_steps=with_steps,
+            reset=None if attributes is None else attributes.put_back,
+        ).verdict()
     if job.passes is None:
         return found
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
@@ -108,7 +119,6 @@ def _odd(job: Job) -> dict[str, str]:
 
 def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
     """Add the layers that do not fit the others, and say what could not be verified; refuse what was asked for and cannot be recorded."""
-    job.checks.pending = are_alike(batch.x, batch.n_inputs)
     shown = _shown(job)
     left_out = {layer: why for layer, why in verdict.left_out.items() if layer in shown}
     job.sink.drop([layer for layer in left_out if job.probe.selection.patterns is None])
@@ -118,19 +128,14 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
     if job.steps is not None and job.steps.axis == "calls":
         # What is flattened within a call could be its steps as well as units.
         left_out |= {layer: NOT_ROWS for layer, one in verdict.arranged.items() if one.kind != "axis"}
-    unverified = list(verdict.unverified)
-    if job.checks.pending and batch.n_inputs > 1:
-        alike = ", ".join(path or "the input" for path in job.checks.pending)
-        unverified.append(
-            f"{alike} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
-        )
     _check_wanted(job, left_out, shown, batch.n_inputs)
     found = Verdict(
         left_out=left_out,
         arranged={layer: one for layer, one in verdict.arranged.items() if layer not in left_out},
         dependent={layer: why for layer, why in verdict.dependent.items() if layer not in left_out},
         rounding={layer: share for layer, share in verdict.rounding.items() if layer not in left_out},
-        unverified=tuple(unverified),
+        unverified=verdict.unverified,
+        pending=tuple(are_alike(batch.x, batch.n_inputs)),
     )
     told = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
     n_recorded = sum(layer not in left_out for layer in shown)
@@ -194,7 +199,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
     ActivationError
         If a recorded layer's rows are not its inputs.
     """
-    job.checks.pending = are_alike(batch.x, batch.n_inputs, job.checks.pending)
+    pending = tuple(are_alike(batch.x, batch.n_inputs, job.checks.pending))
     wrong = {layer: why for layer, why in verdict.left_out.items() if layer in job.sink.layers}
     known = job.checks.verdict or Verdict()
     turned = [layer for layer, one in verdict.arranged.items() if known.arranged.get(layer) != one]
@@ -212,7 +217,12 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
         if layer in job.sink.layers and layer not in known.dependent
     }
     tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
-    job.checks.verdict = replace(known, dependent={**known.dependent, **dependent})
+    job.checks.verdict = replace(
+        known,
+        dependent={**known.dependent, **dependent},
+        unverified=known.unverified if pending else verdict.unverified,
+        pending=pending,
+    )
 
 
 def check_layers_ran(job: Job) -> None:

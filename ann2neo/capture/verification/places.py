@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 
 from ann2neo.capture.nested import leaves, with_parts
 from ann2neo.capture.spikes.comparison import KEPT_INPUTS
+
+N_SHUFFLES = 32
 
 
 def halves(n_inputs: int) -> tuple[list[int], list[int]]:
@@ -25,19 +28,39 @@ def halves(n_inputs: int) -> tuple[list[int], list[int]]:
 
 
 def places_within(n_inputs: int) -> list[int]:
-    """Choose places within a batch of which neither a shift nor turning the batch round maps most onto each other; none in a batch of less than seven.
+    """Choose places within a batch of which no usual permutation of rows maps most onto each other; none in a batch of less than seven.
 
-    Differences of two places are all different (a Golomb ruler), so that a shift maps no more than one onto another; no two of three are turned into each other.
+    In a large batch differences of two places are all different (a Golomb ruler), so that a shift maps no more than one onto another; no two of three are turned into each other.
 
     Examples
     --------
-    >>> places_within(64), places_within(8), places_within(6)
-    ([30, 31, 34, 36], [1, 2, 4], [])
+    >>> places_within(64), places_within(7), places_within(6)
+    ([30, 31, 34, 36], [1, 3, 4], [])
     """
     if n_inputs > 12:
         return [n_inputs // 2 - 2 + place for place in (0, 1, 4, 6)]
-    first = (n_inputs - 3) // 2 if n_inputs % 2 else (n_inputs - 6) // 2
-    return [first + place for place in (0, 1, 3)] if n_inputs > 6 else []
+    if n_inputs < 7:
+        return []
+    usual = usual_permutations(n_inputs)
+    triples = combinations(range(1, n_inputs - 1), 3)
+    # In a batch of eight no three are told apart by all; then by those that are more usual.
+    return list(min(triples, key=lambda three: [len({*three} & {*one[[*three]].tolist()}) > 1 for one in usual]))
+
+
+def usual_permutations(n_inputs: int) -> list[np.ndarray]:
+    """List permutations of rows, whatever is in them, that networks make: turned round, shifted, neighbours exchanged, every other one first, and back."""
+    places = np.arange(n_inputs)
+    every_other = np.concatenate([places[::2], places[1::2]])
+    shifts = sorted({1, 2, n_inputs // 2, n_inputs - 2, n_inputs - 1} - {0})
+    neighbours = np.where(places ^ 1 < n_inputs, places ^ 1, places)
+    found = [
+        places[::-1],
+        *(np.roll(places, shift) for shift in shifts),
+        neighbours,
+        every_other,
+        np.argsort(every_other),
+    ]
+    return [one for one in found if (one != places).any()]
 
 
 def kept_inputs(n_inputs: int) -> list[int]:
@@ -59,11 +82,22 @@ def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
     """
     if not isinstance(x, (torch.Tensor, np.ndarray, Mapping, list, tuple)) and not hasattr(x, "__dataclass_fields__"):
         return []
-    return [
-        (path, leaf)
-        for path, leaf in leaves(x)
-        if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim and leaf.shape[0] == n_inputs
-    ]
+    return [(path, leaf) for path, leaf in leaves(x) if _has_inputs(leaf, n_inputs)]
+
+
+def _has_inputs(part: Any, n_inputs: int) -> bool:
+    """Whether inputs may lie along the first axis of a part of a batch, and can be chosen by number."""
+    if not isinstance(part, (torch.Tensor, np.ndarray)) or not part.ndim or part.shape[0] != n_inputs:
+        return False
+    return not isinstance(part, torch.Tensor) or part.layout in (torch.strided, torch.sparse_coo)
+
+
+def _chosen(part: Any, order: Sequence[int]) -> Any:
+    """Choose rows of a tensor or array by number."""
+    if isinstance(part, np.ndarray):
+        return part[order]
+    index = torch.as_tensor(order, device=part.device)
+    return part.index_select(0, index) if part.layout == torch.sparse_coo else part[index]
 
 
 def taken(x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = False) -> Any:
@@ -78,10 +112,10 @@ def taken(x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = Fal
 
     def change(part: Any) -> Any:
         if isinstance(part, (torch.Tensor, np.ndarray)):
-            if not part.ndim or part.shape[0] != n_inputs or left[0] == 0:
+            if not _has_inputs(part, n_inputs) or left[0] == 0:
                 return part
             left[0] -= 1
-            return part[torch.as_tensor(order, device=part.device)] if isinstance(part, torch.Tensor) else part[order]
+            return _chosen(part, order)
         if isinstance(part, list) and len(part) == n_inputs and all(isinstance(one, str) for one in part):
             return [part[k] for k in order]
         return with_parts(part, change)
@@ -103,10 +137,10 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
-        if part.ndim and part.shape[0] == n_inputs and n_inputs > 2:
-            return part[torch.as_tensor(order, device=part.device)] if isinstance(part, torch.Tensor) else part[order]
+        if _has_inputs(part, n_inputs) and n_inputs > 2:
+            return _chosen(part, order)
         whole = part.dtype in (torch.int64, torch.int32) if isinstance(part, torch.Tensor) else part.dtype.kind == "i"
-        if not whole or not part.ndim or int(part.min()) < 0 or int(part.max()) >= n_inputs:
+        if not whole or not part.ndim or _is_sparse(part) or int(part.min()) < 0 or int(part.max()) >= n_inputs:
             return part
         found[0] = True
         return (
@@ -125,7 +159,7 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
-        if part.ndim < 2 or tuple(part.shape[:2]) != (n_inputs, n_steps):
+        if part.ndim < 2 or tuple(part.shape[:2]) != (n_inputs, n_steps) or _is_sparse(part):
             return part
         other = torch.as_tensor(part).clone()
         last = torch.roll(other[:, -1], 1, 0)
@@ -133,6 +167,23 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
         same = torch.eq(last, other[:, -1]).reshape(n_inputs, -1).all(1)
         last[same] = other[same, 0]
         other[:, -1] = last
+        return other if isinstance(part, torch.Tensor) else other.numpy()
+
+    return change(x)
+
+
+def slightly_changed(x: Any, n_inputs: int) -> Any:
+    """Change the floating-point numbers of all inputs by one ten-thousandth, some up, some down: more than rounding does."""
+    generator = torch.Generator().manual_seed(2)
+
+    def change(part: Any) -> Any:
+        if not isinstance(part, (torch.Tensor, np.ndarray)):
+            return with_parts(part, change)
+        other = torch.as_tensor(part)
+        if not _has_inputs(part, n_inputs) or _is_sparse(part) or not other.is_floating_point():
+            return part
+        up = torch.rand(other.shape, generator=generator).to(other.device) < 0.5
+        other = (other.double() * torch.where(up, 1 + 1e-4, 1 - 1e-4)).to(other.dtype)
         return other if isinstance(part, torch.Tensor) else other.numpy()
 
     return change(x)
@@ -158,14 +209,53 @@ def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list
     return [
         path
         for path, leaf in movable(x, n_inputs)
-        if (paths is None or path in paths)
-        and (n_inputs < 2 or bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all()))
+        if (paths is None or path in paths) and (n_inputs < 2 or _is_alike(leaf))
     ]
 
 
-def shuffled(items: Sequence[int]) -> list[int]:
+def _is_alike(leaf: torch.Tensor | np.ndarray) -> bool:
+    """Whether all rows hold the same; of sparse ones, which would be written out to compare them, it is taken that they do not."""
+    return not _is_sparse(leaf) and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
+
+
+def _is_sparse(part: torch.Tensor | np.ndarray) -> bool:
+    return isinstance(part, torch.Tensor) and part.layout != torch.strided
+
+
+def mixed(half: Sequence[int], n_inputs: int) -> list[int]:
+    """Fill a batch with half of its inputs, shuffled so that a network which turns, shifts or exchanges its rows, whatever is in them, is told apart from one that does not.
+
+    Rows that go through such a permutation follow their inputs all the same where the order that is chosen commutes with it.
+
+    Examples
+    --------
+    >>> order = mixed([1, 3, 2], 5)
+    >>> sorted(order), [4 - order[4 - k] for k in range(5)] == order
+    ([1, 1, 2, 3, 3], False)
+    """
+    every = [*half, *half][:n_inputs]
+    usual = usual_permutations(n_inputs)
+    best, most = every, -1
+    for seed in range(1, N_SHUFFLES):
+        order = shuffled(every, seed=seed)
+        n_shown = _n_shown(order, usual)
+        if n_shown > most:
+            best, most = order, n_shown
+        # More of them show no more.
+        if most >= max(1, n_inputs // 4):
+            break
+    return best
+
+
+def _n_shown(order: Sequence[int], usual: Sequence[np.ndarray]) -> int:
+    """Count the places at which an order shows that rows were permuted, for the permutation that it shows at the fewest."""
+    here = np.asarray(order)
+    return min((int((here[one] != one[here]).sum()) for one in usual), default=0)
+
+
+def shuffled(items: Sequence[int], *, seed: int = 1) -> list[int]:
     """Shuffle, the same way every time, so that it is another order if that is possible."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(items), generator=generator).tolist()
     found = [items[k] for k in order]
     return found if found != list(items) else found[::-1]

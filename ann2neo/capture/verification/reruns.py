@@ -8,6 +8,7 @@ chaotic, or routes by the largest of nearly equal numbers, turns the last bits i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from ann2neo.capture.nested import leaves
 from ann2neo.capture.spikes.comparison import Call, Comparison, Influence, Outcome, Reference
 from ann2neo.capture.verification.places import (
     halves,
+    mixed,
     movable,
     places_within,
     relabelled,
     shuffled,
+    slightly_changed,
     taken,
     with_other_last_step,
 )
@@ -34,12 +37,15 @@ from ann2neo.capture.verification.verdict import (
     NOT_FIRST,
     NOT_ROWS,
     NOT_STEPS,
+    SIZE,
     Verdict,
 )
 from ann2neo.errors import Ann2NeoError
 
 # If all is well two are made, which are one and a half.
 MOST_RERUNS = 6
+# Share of the inputs beyond which what differs in a batch of another size is looked into.
+MOST = 0.9
 
 Verify = Callable[[Any, Any, int], Any]
 
@@ -83,10 +89,22 @@ class Verification:
         What was kept when the batch was run.
     n_steps
         Whether each input has steps along axis 1, so that flattened layers have to have them too.
+    reset
+        Gives the model the attributes that it had before the batch; None if the batch changed none.
     """
 
-    def __init__(self, run: Verify, x: Any, n_inputs: int, reference: Reference, *, with_steps: bool = False) -> None:
+    def __init__(
+        self,
+        run: Verify,
+        x: Any,
+        n_inputs: int,
+        reference: Reference,
+        *,
+        with_steps: bool = False,
+        reset: Callable[[], None] | None = None,
+    ) -> None:
         self._run, self._x, self._n, self._reference, self._with_steps = run, x, n_inputs, reference, with_steps
+        self._reset = reset
         self._movable = movable(x, n_inputs)
         self._first_only = False
         self._n_left = MOST_RERUNS
@@ -100,13 +118,13 @@ class Verification:
             return self._only_again(calls)
         first, second = halves(self._n)
         doubled = [i for pair in zip(second, second) for i in pair]
-        mixed = shuffled([*second, *second][: self._n])
+        order = mixed(second, self._n)
         try:
-            same_size, unmoved = self._rerun(mixed, sorted(doubled)[: self._n])
+            same_size, unmoved = self._rerun(order, sorted(doubled)[: self._n])
             following = {call: self._following(same_size, call) for call in calls}
             if self._is_ambiguous() and not all(following.values()):
                 self._first_only = True
-                again, _ = self._rerun(mixed, sorted(doubled)[: self._n])
+                again, _ = self._rerun(order, sorted(doubled)[: self._n])
                 better = {call: self._following(again, call) for call in calls}
                 if sum(map(bool, better.values())) > sum(map(bool, following.values())):
                     following = better
@@ -115,9 +133,11 @@ class Verification:
         except NotVerifiable as error:
             self._unverified.append(str(error))
             return self._only_again(calls)
-        objecting, rounding = self._with_fewer(calls, following, first)
+        objecting, rounding, of_size = self._with_fewer(calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
         reasons, dependent = self._reasons(wrong, unmoved)
+        dependent |= of_size | self._of_kept(following, order, sorted(doubled)[: self._n])
+        dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
         arranged, not_steps = self._arranged(following, reasons)
         return Verdict(
             left_out=reasons | not_steps,
@@ -129,15 +149,44 @@ class Verification:
 
     def _with_fewer(
         self, calls: Sequence[Call], following: Mapping[Call, list[Arrangement]], first: Sequence[int]
-    ) -> tuple[set[Call], dict[str, float]]:
-        """Run half of the inputs alone: calls that do not follow, and layers that follow but for rounding."""
+    ) -> tuple[set[Call], dict[str, float], dict[str, str]]:
+        """Run half of the inputs alone: calls that do not follow, layers that follow but for rounding, and those that depend on how many inputs there are."""
         try:
             fewer, _ = self._rerun(shuffled(first), sorted(first))
         except NotVerifiable as error:
             self._unverified.append(str(error))
-            return set(), {}
+            return set(), {}, {}
         objecting = {call for call in calls if following[call] and not self._agrees(fewer, call, following[call])}
-        return objecting, self._of_size(objecting, following, fewer, first)
+        rounding = self._of_size(objecting, following, fewer, first)
+        sized = self._by_number(rounding)
+        return objecting, rounding, dict.fromkeys(sized, SIZE)
+
+    def _by_number(self, rounding: Mapping[str, float]) -> list[str]:
+        """Of the layers that give other values in a batch of another size, find those where it cannot be rounding: nearly all inputs are concerned, and a change of the inputs that is larger than rounding changes few."""
+        nearly_all = [layer for layer, share in rounding.items() if share > MOST]
+        if not nearly_all or self._n_left < 1:
+            return []
+        nudged = Comparison(self._reference, range(self._n))
+        with suppress(Exception):
+            self._run_once(slightly_changed(self._x, self._n), nudged, self._n)
+        shares: dict[str, float] = {}
+        for (layer, _), outcomes in nudged.outcomes.items():
+            shares[layer] = max(shares.get(layer, 0.0), *(o.gross_share for o in outcomes.values() if o.fits), 0.0)
+        return [layer for layer in nearly_all if layer in shares and shares[layer] < rounding[layer] / 2]
+
+    def _of_kept(
+        self, following: Mapping[Call, list[Arrangement]], order: Sequence[int], in_order: Sequence[int]
+    ) -> dict[str, str]:
+        """Find the layers that depend on what the batch left in the model's attributes: with those before it, other inputs beside an input would have given other values."""
+        if self._reset is None or not self._n_left:
+            return {}
+        self._reset()
+        try:
+            anew, _ = self._rerun(order, in_order)
+        except NotVerifiable:
+            return {}
+        found = [call for call, kept in following.items() if kept and not set(kept) & set(self._following(anew, call))]
+        return {layer: DEPENDS for layer, _ in found}
 
     def _only_again(self, calls: Sequence[Call]) -> Verdict:
         """Of what cannot change places, see at least whether it comes out the same again."""

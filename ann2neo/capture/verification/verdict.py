@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ann2neo.capture.model.arrangement import Arrangement
@@ -17,7 +17,10 @@ CONSTANT = "it is the same whatever the inputs are"
 NOT_CALLED = "not every batch of these inputs calls it"
 NOT_FIRST = "its shape {shape} has no axis of {n} inputs"
 NOT_STEPS = "the entries of an input are not its steps: when the last step changes, its last entry does not"
+SIZE = "it depends on how many inputs its batch has"
+ALIKE = "{paths} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
 DEPENDS = "it depends on the other inputs of its batch (batch statistics, quantization of the whole batch, a graph, recurrence along the batch)"
+ALL_IS_WELL = "rows follow their inputs, and come out the same again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Verdict:
         Layers whose values depend on the size of the batch by rounding, each with the share of the inputs for which they do.
     unverified
         Why something could not be verified; empty if all was.
+    pending
+        Parts of the batch, by path, that were alike for all inputs so far, as those of one input are: the first batch in which they differ is verified too.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +48,7 @@ class Verdict:
     dependent: Mapping[str, str] = field(default_factory=dict)
     rounding: Mapping[str, float] = field(default_factory=dict)
     unverified: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, str]:
         """Write the verdict down, flat, for the provenance and the identity of a store."""
@@ -51,9 +57,10 @@ class Verdict:
             "arranged": {name: [one.kind, one.axis] for name, one in self.arranged.items()},
             "dependent": dict(self.dependent),
             "rounding": dict(self.rounding),
+            "pending": list(self.pending),
         }
         known = {key: value for key, value in known.items() if value}
-        said = "; ".join(self.unverified) or "rows follow their inputs, and come out the same again"
+        said = "; ".join(self.unverified or _of_alike(self.pending)) or ALL_IS_WELL
         return {"verified": said, **({"verified_json": json.dumps(known, sort_keys=True)} if known else {})}
 
     @staticmethod
@@ -62,12 +69,26 @@ class Verdict:
         if "verified" not in facts:
             return None
         known = json.loads(str(facts.get("verified_json", "{}")))
+        pending = tuple(known.get("pending", ()))
+        said = str(facts["verified"]).split("; ")
         return Verdict(
             left_out=known.get("left_out", {}),
             arranged={name: Arrangement(kind, axis) for name, (kind, axis) in known.get("arranged", {}).items()},
             dependent=known.get("dependent", {}),
             rounding=known.get("rounding", {}),
+            unverified=tuple(one for one in said if one not in (ALL_IS_WELL, *_of_alike(pending))),
+            pending=pending,
         )
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Join what several processes found, each in batches of its own, after one verdict of the first batch."""
+    least = min(verdicts, key=lambda verdict: len(verdict.pending))
+    return replace(least, dependent={layer: why for one in verdicts for layer, why in one.dependent.items()})
+
+
+def _of_alike(pending: Sequence[str]) -> list[str]:
+    return [ALIKE.format(paths=", ".join(path or "the input" for path in pending))] if pending else []
 
 
 def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> None:
@@ -83,7 +104,7 @@ def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> N
         listed = ", ".join(map(repr, list(verdict.dependent)[:20])) + (", ..." if len(verdict.dependent) > 20 else "")
         text = (
             f"what these layers give for an input depends on the other inputs of its batch: {listed}.\n"
-            "Another batch size or order gives other spikes (batch statistics, quantization of the whole batch, a graph, recurrence along the batch).\n"
+            "Another batch size or order gives other spikes (batch statistics, quantization of the whole batch, a graph, recurrence along the batch, a division by its size, what the first batch left in the model).\n"
             "Put batch normalization in eval mode, or use batch_first=True, if that is not what you want."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
