@@ -1,4 +1,4 @@
-"""Share a recording: a folder with an NWB file that was checked, a report, a data card and checksums."""
+"""Sharing of recordings: a folder with a checked NWB file, a report, a data card and checksums."""
 
 from ann2neo.extras import require
 

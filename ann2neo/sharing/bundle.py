@@ -1,4 +1,4 @@
-"""The bundle: files that belong together, made at once or not at all."""
+"""The bundle: files that belong together, created all together or not at all."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def share(
     metadata: Mapping[str, Any] | str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Make a folder to publish: an NWB file where the DANDI archive wants it, a report, a data card, citation, the inspector's verdict and checksums.
+    """Make a folder to publish: an NWB file in the layout of the DANDI archive, a report, a data card, citation, the inspector's findings and checksums.
 
-    The folder holds the recording as NWB (a file that is NWB already is copied as it is, but for metadata that are given) in a folder of its subject, which is the network, ``README.md`` (what was recorded, what a spike
-    stands for and what not, how to open the file, where to publish it), ``report.html`` (figures and indicators of all units), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (what nwbinspector finds by
-    the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). Files of a bundle may be edited: `ann2neo.sharing.seal` then lists their check sums again.
+    The folder holds the recording as NWB in a folder of its subject, which is the network. A file that is already NWB is copied, with the given metadata added. The bundle also holds ``README.md`` (what was recorded, what a spike
+    means and does not mean, how to open the file, where to publish it), ``report.html`` (figures and indicators of all units), ``CITATION.cff`` and ``datacite.json``, ``inspection.txt`` (findings of nwbinspector by
+    the rules of the DANDI archive) and ``SHA256SUMS`` (checked by ``sha256sum -c SHA256SUMS``). Files of a bundle may be edited: `ann2neo.sharing.seal` then updates their check sums.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def share(
     out
         Name of the folder.
     metadata
-        What only you know, as a mapping or the name of a YAML file that holds it: ``title``, ``description``, ``authors`` (names, or mappings with ``given``,
+        Facts that the file does not contain, as a mapping or the name of a YAML file: ``title``, ``description``, ``authors`` (names, or mappings with ``given``,
         ``family``, ``orcid``, ``affiliation``, ``email``), ``license`` (of the SPDX list), ``contact``, ``experimenter``, ``institution``, ``lab``, ``keywords``,
-        ``subject``, ``session``, ``doi``. Title, authors and licence of the recording's provenance are taken where it does not name them.
+        ``subject``, ``session``, ``doi``. Where title, authors or licence are left out, those of the recording's provenance are used.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -59,9 +59,9 @@ def share(
     Raises
     ------
     ShareError
-        If the inspector finds something critical or something that is no valid NWB, no file was given, or the metadata are not understood.
+        If the inspector finds something critical or invalid NWB, if no file was given, or if the metadata are invalid.
     OutputExists
-        If there is such a folder and it may not be replaced.
+        If the folder exists and may not be replaced.
     FormatError
         If the file cannot be read.
 
@@ -78,7 +78,7 @@ def share(
     if isinstance(path, Recording):
         raise ShareError(
             "a Recording was given instead of a file.",
-            "A bundle is made of a file, which is checked as others will read it.",
+            "A bundle is made from a file, which is checked as others will read it.",
             'Save it first: ann2neo.save(recording, "rec.nwb"), then share("rec.nwb", "bundle").',
         )
     source, folder, given = path_of(path), path_of(out), read_metadata(metadata)
@@ -103,7 +103,7 @@ def share(
 
 
 def seal(folder: str | PathLike[str]) -> list[str]:
-    """List the check sums of a bundle again, after its texts were edited; the NWB file must be as it was written.
+    """Update the check sums of a bundle after its texts were edited; the NWB file must be unchanged.
 
     Returns
     -------
@@ -113,13 +113,15 @@ def seal(folder: str | PathLike[str]) -> list[str]:
     Raises
     ------
     ShareError
-        If the folder is no bundle, or ``CITATION.cff`` or ``datacite.json`` cannot be read any more.
+        If the folder is not a bundle, or ``CITATION.cff`` or ``datacite.json`` can no longer be read.
     FormatError
         If an NWB file is damaged.
     """
     place = path_of(folder)
     if not (place / SUMS).is_file():
-        raise ShareError(f"{place} is no bundle.", "It has no SHA256SUMS.", "Give a folder that `ann2neo.share` made.")
+        raise ShareError(
+            f"{place} is not a bundle.", "It has no SHA256SUMS.", "Use a folder that `ann2neo.share` made."
+        )
     for nwb in place.rglob("*.nwb"):
         check(nwb)
     _check_texts(place)
@@ -135,19 +137,19 @@ def _check_texts(folder: Path) -> None:
             found = read((folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ShareError(
-                f"{name} cannot be read any more ({' '.join(str(error).split())[:120]}).",
+                f"{name} can no longer be read ({' '.join(str(error).split())[:120]}).",
                 "The bundle was not sealed.",
-                "Mend it.",
+                "Correct its syntax.",
             ) from error
         missing = [key for key in REQUIRED[name] if not isinstance(found, dict) or not found.get(key)]
         if missing:
             raise ShareError(
-                f"{name} lacks {', '.join(missing)}.", "Archives would refuse it.", "Write it there, and seal again."
+                f"{name} lacks {', '.join(missing)}.", "Archives would refuse it.", "Add it, and seal again."
             )
 
 
 def dandi_path(subject: str, name: str, session: str = "") -> str:
-    """Name a file as it lies in a dandiset.
+    """Return the path of a file in a dandiset.
 
     Examples
     --------
@@ -159,12 +161,12 @@ def dandi_path(subject: str, name: str, session: str = "") -> str:
 
 
 def checksums(folder: Path) -> str:
-    """List the SHA-256 of each file of a folder and those below, as ``sha256sum`` writes it."""
+    """List the SHA-256 of each file of a folder and its subfolders, in the format of ``sha256sum``."""
     return "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder) if name not in (SUMS, SIGNATURE))
 
 
 def _put_nwb(recording: Recording, source: Path, folder: Path, known: Metadata) -> str:
-    """Put the NWB file where its subject and session say, and give its place."""
+    """Copy the NWB file to the path of its subject and session, and return this path."""
     folder.mkdir(parents=True)
     made = folder / "recording.nwb"
     if source.suffix == ".nwb":
@@ -183,6 +185,6 @@ def _refuse_critical(findings: list[Finding], source: Path) -> None:
     if bad:
         raise ShareError(
             f"nwbinspector finds {len(bad)} critical point{'s' * (len(bad) != 1)} in {source}: {bad[0].message}",
-            "No archive would take the file, and no bundle was made.",
-            "Save the recording anew with this version of ann2neo and share that file.",
+            "No archive would accept the file, and no bundle was made.",
+            "Save the recording again with this version of ann2neo and share that file.",
         )

@@ -1,4 +1,4 @@
-"""The data card: what a stranger has to know before using the spikes."""
+"""The data card: facts that readers need before they use the spikes."""
 
 from __future__ import annotations
 
@@ -155,11 +155,11 @@ def data_card(recording: Recording, file: str, known: Metadata) -> str:
     Parameters
     ----------
     recording
-        What was recorded.
+        A recording.
     file
-        Where the NWB file lies, as seen from the card.
+        Path of the NWB file relative to the card.
     known
-        What the sharer says.
+        Metadata from the person who shares it.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def data_card(recording: Recording, file: str, known: Metadata) -> str:
 
 
 def _said(known: Metadata) -> dict[str, str]:
-    """List what the sharer says, in the words of the card."""
+    """List the metadata from the sharer, with the headings of the card."""
     return {
         "title": known.title,
         "description": known.description,
@@ -217,7 +217,7 @@ def _layer_row(layer: Layer, n_bins: int) -> dict[str, Any]:
 
 
 def _order(recording: Recording) -> str:
-    """Say in which order the inputs were presented, with what identifies it."""
+    """Describe the order in which the inputs were presented, with its check sum."""
     known = recording.provenance
     ids = recording.trials["stimulus_id"].to_numpy()[recording.trials["pass"].to_numpy() == 0]
     words = {
@@ -240,6 +240,6 @@ def _labels(recording: Recording) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Keep a value from breaking out of its cell of a Markdown table, and from becoming a tag or code."""
+    """Escape a value so that it stays within its cell of a Markdown table and is not read as a tag or code."""
     text = " ".join(str(value).split())
     return "".join(f"\\{letter}" if letter in "|`*_<[\\" else letter for letter in text)

@@ -1,4 +1,4 @@
-"""How to cite a bundle: as GitHub and Zenodo read it (CITATION.cff), and as DataCite does, which gives data sets their DOI."""
+"""Citation of a bundle: CITATION.cff for GitHub and Zenodo, and metadata for DataCite, which registers the DOIs of data sets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ann2neo.recording import Recording
 from ann2neo.sharing.metadata import Author, Metadata
 
 PAPER = "10.1016/j.neucom.2024.128473"
-# DataCite's words for what is not known, and for what is still to come.
+# DataCite's words for unknown values, and for values to be assigned.
 UNKNOWN = ":unkn"
 TO_BE_ASSIGNED = ":tba"
 KEYWORDS = ("artificial neural network", "spike trains", "neurophysiology", "NWB", "neo")
-# What the schemas of both files require.
+# Fields that the schemas of both files require.
 REQUIRED = {
     "CITATION.cff": ("cff-version", "message", "title", "authors"),
     "datacite.json": ("schemaVersion", "creators", "titles", "publisher", "publicationYear", "types"),
@@ -25,7 +25,7 @@ REQUIRED = {
 
 
 def citation(recording: Recording, name: str, known: Metadata) -> str:
-    """Write CITATION.cff for the data, with what the sharer says.
+    """Return the text of CITATION.cff for the data, with the metadata from the sharer.
 
     References
     ----------
@@ -67,7 +67,7 @@ def citation(recording: Recording, name: str, known: Metadata) -> str:
 
 
 def datacite(recording: Recording, name: str, known: Metadata) -> str:
-    """Write the metadata that DataCite asks for, as JSON of its schema 4.5; the publisher, whom only the archive knows, is marked as still to come, and so is the DOI unless it is given.
+    """Return the metadata that DataCite requires, as JSON of its schema 4.5; the publisher, which only the archive knows, is marked as to be assigned, and so is the DOI unless it is given.
 
     References
     ----------
@@ -112,12 +112,12 @@ def datacite(recording: Recording, name: str, known: Metadata) -> str:
 
 
 def title(known: Metadata, name: str) -> str:
-    """Return the title that is known, or one made of the name."""
+    """Return the given title, or one made from the name."""
     return known.title or f"Spike trains of an artificial neural network: {name}"
 
 
 def _cff_author(author: Author) -> dict[str, str]:
-    """Write a person whose names are known in parts as such, anybody else as an entity."""
+    """Return an author as a person if the parts of the name are known, else as an entity."""
     parts = {"given-names": author.given, "family-names": author.family} if author.family else {"name": author.name}
     orcid = f"https://orcid.org/{author.orcid}" if author.orcid else ""
     # An entity has no affiliation in the format.

@@ -1,4 +1,4 @@
-"""An NWB file with what the sharer knows of it: who, where, which subject and session."""
+"""Metadata from the sharer in an NWB file: experimenter, institution, subject and session."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import h5py
 from ann2neo.integrity import seal_file
 from ann2neo.sharing.metadata import Metadata
 
-# What DANDI allows in a label, less what shells, Markdown and sha256sum give a meaning of their own.
+# Characters that DANDI allows in a label, without those that have a meaning in shells, Markdown or sha256sum.
 NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
 SUBJECT_ID = "general/subject/subject_id"
 
 
 def label(text: str) -> str:
-    """Make of a text what archives and shells take in the name of a file.
+    """Convert a text to a label that archives and shells accept in the name of a file.
 
     Examples
     --------
@@ -28,16 +28,16 @@ def label(text: str) -> str:
 
 
 def subject_of(nwb: Path) -> str:
-    """Read under which subject a file stands; a file without one stands under "network"."""
+    """Read the subject of a file; "network" for a file without one."""
     with h5py.File(nwb, "r") as file:
         found: Any = file[SUBJECT_ID][()] if SUBJECT_ID in file else b"network"  # type: ignore[index]
     return found.decode("utf-8") if isinstance(found, bytes) else str(found)
 
 
 def describe(nwb: Path, known: Metadata) -> None:
-    """Write metadata into an NWB file and seal it again; what the metadata leave open stays as it is.
+    """Write metadata into an NWB file and seal it again; fields without metadata stay as they are.
 
-    Keywords stay out: neo's reader does not open a file that has them. They go into ``CITATION.cff`` and ``datacite.json``.
+    Keywords are left out, because neo's reader cannot open a file that has them. They go into ``CITATION.cff`` and ``datacite.json``.
     """
     texts = {
         "general/institution": known.institution,

@@ -1,4 +1,4 @@
-"""What nwbinspector says about a file."""
+"""Findings of nwbinspector about a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import nwbinspector
 
 CRITICAL = ("CRITICAL", "PYNWB_VALIDATION")
-# The inspector's word for a check that stumbled itself, as several do where no unit has a spike: nothing is known of the file.
+# The inspector's word for a check that failed to run, as several do where no unit has a spike: it says nothing about the file.
 NOT_RUN = "ERROR"
 
 
@@ -20,13 +20,13 @@ class Finding:
     Parameters
     ----------
     importance
-        The inspector's word for it, for instance "BEST_PRACTICE_SUGGESTION".
+        The inspector's name of its severity, for instance "BEST_PRACTICE_SUGGESTION".
     check
         Name of the check.
     place
-        Type and name of the object, and where it is.
+        Type and name of the object, and its location.
     message
-        What was found.
+        Description of the finding.
     """
 
     importance: str
@@ -36,12 +36,12 @@ class Finding:
 
     @property
     def critical(self) -> bool:
-        """Whether an archive would refuse the file."""
+        """Return whether an archive would refuse the file."""
         return self.importance in CRITICAL
 
 
 def inspect(path: Path) -> list[Finding]:
-    """Check an NWB file by all rules of nwbinspector, weighed as the DANDI archive does."""
+    """Check an NWB file by all rules of nwbinspector, with the severities of the DANDI archive."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         messages = list(nwbinspector.inspect_nwbfile(nwbfile_path=path, config=nwbinspector.load_config("dandi")))
@@ -58,7 +58,7 @@ def inspect(path: Path) -> list[Finding]:
 
 
 def report(findings: list[Finding], name: str) -> str:
-    """Write the findings down as text, the weightiest first.
+    """Return the findings as text, the most severe first.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def report(findings: list[Finding], name: str) -> str:
 
 
 def _last_line(text: str) -> str:
-    """Leave out of a traceback how it came to that."""
+    """Return the last line of a traceback."""
     return text.strip().splitlines()[-1]
 
 

@@ -1,4 +1,4 @@
-"""What only the sharer knows of a recording: authors, licence, title, who and where; from a mapping or a YAML file."""
+"""Metadata of a recording from the person who shares it: authors, licence, title, experimenter; from a mapping or a YAML file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Author:
     Parameters
     ----------
     name
-        Full name; of a person whose ``family`` name is known, made of both parts.
+        Full name; for a person whose ``family`` name is known, it is made from both parts.
     given, family
         Parts of the name of a person.
     orcid
-        As ``0000-0002-1825-0097``.
+        ORCID in the form ``0000-0002-1825-0097``.
     affiliation, email
-        Where to find them.
+        Institution and address.
     """
 
     name: str
@@ -47,26 +47,26 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What is said of a bundle beside what the recording knows itself; empty where nothing is.
+    """Metadata of a bundle in addition to those of the recording; empty where not given.
 
     Parameters
     ----------
     title, description
-        Of the data set.
+        Title and description of the data set.
     authors
-        In their order.
+        Authors in their order.
     license
-        Identifier of the SPDX list, such as "CC-BY-4.0".
+        Identifier from the SPDX list, such as "CC-BY-4.0".
     contact
-        Whom to ask: a name and an address.
+        Name and address of the person to contact.
     experimenter, institution, lab
-        As NWB has them.
+        Fields of NWB with these names.
     keywords
-        Beside those that every bundle has.
+        Keywords in addition to those that every bundle has.
     subject, session
-        Names under which archives file the network and the run.
+        Names by which archives list the network and the run.
     doi
-        Of the data set, where an archive has reserved one.
+        DOI of the data set, where an archive has reserved one.
     """
 
     title: str = ""
@@ -92,7 +92,7 @@ def read_metadata(given: Mapping[str, Any] | str | PathLike[str] | None) -> Meta
     Raises
     ------
     ShareError
-        If a key is unknown, a value is of the wrong kind, the licence is not of the SPDX list, or an ORCID or DOI is none.
+        If a key is unknown, a value has the wrong type, the licence is not in the SPDX list, or an ORCID or DOI is invalid.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def read_metadata(given: Mapping[str, Any] | str | PathLike[str] | None) -> Meta
         if key not in KNOWN:
             raise ShareError(
                 f"metadata has no {key!r}.{suggestion(str(key), KNOWN)}",
-                "It would be lost.",
+                "This entry would be lost.",
                 f"Use {', '.join(KNOWN)}.",
             )
     values: dict[str, Any] = {key: _value(str(key), value) for key, value in found.items() if value is not None}
@@ -115,9 +115,9 @@ def read_metadata(given: Mapping[str, Any] | str | PathLike[str] | None) -> Meta
 
 
 def with_provenance(metadata: Metadata, provenance: Provenance) -> Metadata:
-    """Take title, authors and licence from the provenance of the recording where the sharer does not name them.
+    """Fill in title, authors and licence from the provenance of the recording where the sharer does not give them.
 
-    A licence of the provenance that is not of the SPDX list is left out: no archive would understand it.
+    A licence in the provenance that is not in the SPDX list is left out, because archives would not recognize it.
     """
     named: Any = provenance.get("authors", [])
     names = [str(one) for one in named] if isinstance(named, list) else [str(named)]
@@ -139,13 +139,13 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ShareError(
             f"{path} cannot be read as YAML ({type(error).__name__}: {' '.join(str(error).split())[:120]}).",
-            "Nothing is known of the bundle.",
+            "The bundle would have no metadata.",
             "Write lines such as `license: CC-BY-4.0`, in UTF-8.",
         ) from error
     if not isinstance(found, Mapping):
         raise ShareError(
             f"{path} holds a {type(found).__name__}, not keys with values.",
-            "Nothing is known of the bundle.",
+            "The bundle would have no metadata.",
             "Write lines such as `license: CC-BY-4.0`.",
         )
     return found
@@ -166,14 +166,14 @@ def _listed(key: str, value: Any) -> Sequence[Any]:
     if isinstance(value, str | Mapping):
         return [value]
     if not isinstance(value, Sequence) or not value:
-        raise ShareError(f"{key} is {value!r}.", "Nobody could be named.", f"Give {key} as a list of names.")
+        raise ShareError(f"{key} is {value!r}.", "It must be a list.", f"Write {key} as a list of names.")
     return value
 
 
 def _text(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ShareError(
-            f"{key} is {value!r}, which is no text.", "It could not be written down.", f'Write {key}: "..." in quotes.'
+            f"{key} is {value!r}, which is not text.", "It cannot be stored.", f'Write {key}: "..." in quotes.'
         )
     return " ".join(value.split())
 
@@ -184,15 +184,15 @@ def _author(given: Any) -> Author:
     if not isinstance(given, Mapping) or not set(given) <= set(AUTHOR):
         raise ShareError(
             f"an author is {given!r}.",
-            "It is unclear who that is.",
-            f"Give a name, or a mapping with {', '.join(AUTHOR)}.",
+            "This does not identify a person.",
+            f"Write a name, or a mapping with {', '.join(AUTHOR)}.",
         )
     known = {str(key): _text(f"{key} of an author", value) for key, value in given.items()}
     if "orcid" in known:
         known["orcid"] = _matched(ORCID, known["orcid"], "orcid", "0000-0002-1825-0097")
     name = known.pop("name", " ".join(filter(None, [known.get("given"), known.get("family")])))
     if not name:
-        raise ShareError("an author has no name.", "Nobody could be cited.", "Give name, or given and family.")
+        raise ShareError("an author has no name.", "A citation needs a name.", "Write name, or given and family.")
     return Author(name=name, **known)
 
 
@@ -202,13 +202,13 @@ def _license(text: str) -> str:
     except InvalidLicenseExpression as error:
         raise ShareError(
             f"license is {text!r}, which is not in the SPDX list.",
-            "No archive would understand it.",
+            "Archives would not recognize it.",
             "Use an identifier such as CC-BY-4.0, CC0-1.0 or BSD-3-Clause (spdx.org/licenses).",
         ) from error
     if " " in found or found.startswith("LicenseRef-"):
         raise ShareError(
             f"license is {text!r}, which is an expression.",
-            "Citations name one licence.",
+            "A citation names one licence.",
             "Use one identifier, such as CC-BY-4.0.",
         )
     return str(found)
@@ -217,5 +217,5 @@ def _license(text: str) -> str:
 def _matched(pattern: re.Pattern[str], text: str, key: str, example: str) -> str:
     found = pattern.fullmatch(text)
     if found is None:
-        raise ShareError(f"{key} is {text!r}.", "It leads nowhere.", f"Write it as {example}.")
+        raise ShareError(f"{key} is {text!r}.", "This is not a valid identifier.", f"Write it as {example}.")
     return found[1]

@@ -1,4 +1,4 @@
-"""The report of a bundle: what is to be seen of the recording without any software."""
+"""The report of a bundle: a page on the recording that needs no software but a browser."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MOST_BINS = 100
 def write_page(recording: Recording, path: Path, *, title: str) -> None:
     """Analyze a recording and write figures and indicators of its units as one page.
 
-    Spikes are counted in label windows where there are labels, else in windows of 100 bins, or of as many as there are. What `ann2neo.analyze` warns of stands
-    at the head of the page.
+    Spikes are counted in label windows where there are labels, else in windows of 100 bins, or of all bins if there are fewer. Warnings of `ann2neo.analyze` appear
+    at the top of the page.
 
     Parameters
     ----------
     recording
-        What is shared.
+        The recording that is shared.
     path
         Name of the page.
     title
-        Its heading.
+        Heading of the page.
     """
     table, warned = _analyzed(recording)
     result = Result(name="Units and layers", table=table, recording=recording)
@@ -48,7 +48,7 @@ def write_page(recording: Recording, path: Path, *, title: str) -> None:
 
 
 def _analyzed(recording: Recording) -> tuple[pd.DataFrame, list[str]]:
-    """Measure all units, and take down what is worth knowing instead of showing it on a terminal."""
+    """Measure all units, and collect warnings instead of showing them on a terminal."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = analyze(recording, windows=_windows(recording), progress=False)
