@@ -296,7 +296,7 @@ def test_compare_refuses(tables, tmp_path):
     assert isinstance(run("compare", one, "--against", "none.csv", *out), FormatError)
     error = run("compare", one, "--against", two, "--windows", "20", *out)
     assert isinstance(error, AnalysisError)
-    assert "measured already; windows" in str(error)
+    assert "already measured; windows" in str(error)
     assert "--names" in run("compare", one, "--against", two, "--names", "a", "a", *out, code=2)
     assert "--against" in run("compare", one, *out, code=2)
     assert not list(tmp_path.iterdir())

@@ -118,7 +118,7 @@ def test_what_cannot_be_told_apart_or_is_not_known_is_refused(folder, tmp_path):
         ann2neo.collect([folder / "mem0.zarr", tmp_path / "mem0.zarr"], progress=False)
     with pytest.raises(AnalysisError, match="is a summary"):
         ann2neo.collect(folder / "mem" / "mem0-summary.csv", level="unit")
-    with pytest.raises(AnalysisError, match="measured already"):
+    with pytest.raises(AnalysisError, match="already measured"):
         ann2neo.collect(folder / "mem" / "mem0.csv", windows=5)
 
 

@@ -1,4 +1,4 @@
-"""Folders of results: what `ann2neo analyze` and `ann2neo compare` write, and pages that show it all."""
+"""Folders of results: the output of `ann2neo analyze` and `ann2neo compare`, with a page on all of it."""
 
 from ann2neo.results.contrasts import compare_files
 from ann2neo.results.files import analyze_files

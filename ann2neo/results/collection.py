@@ -27,28 +27,28 @@ def collect(
 ) -> pd.DataFrame:
     """Collect files into one tidy table, with the notes of each recording as columns: a sweep in one call.
 
-    A network whose unit table, summary and joined table are all among the files counts once; they are known by their values.
+    A network whose unit table, summary and joined table are all among the files counts once; such tables are recognized by their values.
 
     Parameters
     ----------
     paths
         Recordings, which are analyzed first, or tables that `ann2neo analyze` or `ann2neo.write_table` wrote: of units, summaries, ``all-sources``.
     level
-        "layer": a row per file, layer and population, as of `ann2neo.summarize`. "unit": a row per unit.
+        "layer": a row per file, layer and population, as in `ann2neo.summarize`. "unit": a row per unit.
     windows, order
-        How recordings are analyzed; refused for tables, which were measured already.
+        Options for the analysis of recordings; refused for tables, which are already measured.
     progress
         Whether to show progress bars.
 
     Returns
     -------
     pandas.DataFrame
-        ``source`` (name of the file without its suffix), ``notes_...``, ``windows``, ``reference``, then the columns of the level. What some files lack is NaN or empty.
+        ``source`` (name of the file without its suffix), ``notes_...``, ``windows``, ``reference``, then the columns of the level. Values that some files lack are NaN or empty.
 
     Raises
     ------
     AnalysisError
-        If two files have one name, there is none, or units are asked of a summary.
+        If two files have the same name, if there are no files, or if units are requested from a summary.
     FormatError
         If a file is missing or damaged.
 
@@ -75,7 +75,7 @@ def collect(
     given = [paths] if isinstance(paths, str | PathLike) else list(paths)
     files: list[Path] = [path_of(path) for path in given]
     if not files:
-        raise AnalysisError("no file was given.", "There is nothing to collect.", "Give names of recordings or tables.")
+        raise AnalysisError("no file was given.", "There is nothing to collect.", "Pass names of recordings or tables.")
     how: dict[str, Any] = {"windows": windows, "progress": progress}
     found, _ = counted_once([one for path in files for one in read_results(path, order, **how)])
     tables: dict[str, pd.DataFrame] = {}
@@ -83,7 +83,7 @@ def collect(
         if one.name in tables:
             raise AnalysisError(
                 f"two files are called {one.name!r}.",
-                "Their rows could not be told apart.",
+                "Their rows could not be distinguished.",
                 "Rename one of them, or collect them one after another.",
             )
         tables[one.name] = _at_level(one.table, level, one.name)
@@ -98,7 +98,7 @@ def _at_level(table: pd.DataFrame, level: str, name: str) -> pd.DataFrame:
         if is_summary(table):
             raise AnalysisError(
                 f"{name!r} is a summary, which has a row per layer.",
-                "Its units are not known any more.",
+                "It no longer holds the single units.",
                 'Collect tables of units, or use level="layer".',
             )
         return table

@@ -1,4 +1,4 @@
-"""compare_files: groups of networks, each a file of its own, and what tells them apart."""
+"""compare_files: groups of networks, one file each, and the indicators in which they differ."""
 
 from __future__ import annotations
 
@@ -47,36 +47,36 @@ def compare_files(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Compare groups of networks, one file each, say what the comparison supports and, if asked, write table, figure and page into a folder.
+    """Compare groups of networks, one file each, and report what the comparison supports; on request, write table, figure and page into a folder.
 
     Parameters
     ----------
     groups
-        Files by name of the group: tables of `ann2neo.write_table` (of units, summaries, of all sources), or recordings, which are analyzed first. What is of a
-        network whose table of units is there as well is not counted again.
+        Files by name of the group: tables of `ann2neo.write_table` (of units, summaries, of all sources), or recordings, which are analyzed first. Other tables of a
+        network whose table of units is also given are not counted again.
     out
         Name of the folder, which appears when everything is done; None to write nothing.
     windows, within, order, engine, bin_size_ms, said
-        How recordings are analyzed; refused for tables, which were measured already.
+        Options for the analysis of recordings; refused for tables, which are already measured.
     method, seed, alpha
         As for `ann2neo.compare`.
     figure_format
-        Format of the file of the figure: "png", "pdf" or "svg"; the page holds an image of its own.
+        Format of the file of the figure: "png", "pdf" or "svg"; the page holds a separate image.
     overwrite
         Whether the folder of an earlier comparison may be replaced.
     progress
         Whether to show progress bars.
     say
-        Called with each line that a person should read.
+        Called with each line of output for the user.
 
     Raises
     ------
     FormatError
         If a file is missing, or is neither a table nor a recording.
     AnalysisError
-        If the tables cannot be compared, or a table is to be measured otherwise.
+        If the tables cannot be compared, or options of the analysis are given for a table.
     OutputExists
-        If there is such a folder and it may not be replaced.
+        If the folder exists and may not be replaced.
     """
     how = {"windows": windows, "within": within, "engine": engine, "bin_size_ms": bin_size_ms}
     files = [path for each in groups.values() for path in each]
@@ -88,7 +88,7 @@ def compare_files(
             read = [one for path in of_group for one in read_results(path, order, said, progress=progress, **how)]
             kept, again = counted_once(read)
             if again:
-                say(f"{', '.join(again)}: of networks whose tables are there as well, not counted again")
+                say(f"{', '.join(again)}: of networks whose tables are also given, not counted again")
             tables[name] = [one.table for one in kept]
         found = compare(tables, method=method, seed=seed, alpha=alpha)
         say("\n".join(found.attrs["verdicts"]))
@@ -101,7 +101,7 @@ def compare_files(
 
 
 def brief(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Leave out of a comparison what a first look does not need.
+    """Return the columns of a comparison that a first look needs.
 
     Examples
     --------
@@ -117,14 +117,14 @@ def brief(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_results(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> list[Result]:
-    """Read a table of units, a summary, or a table of several sources; or analyze a recording.
+    """Read a table of units, a summary, or a table of several sources; analyze a recording.
 
     Raises
     ------
     FormatError
         If the file is missing or damaged.
     AnalysisError
-        If a table is to be measured otherwise, a recording holds several Blocks, or a table is of no networks.
+        If options of the analysis are given for a table, a recording holds several Blocks, or a table does not describe networks.
     """
     if not path.exists():
         raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
@@ -132,24 +132,24 @@ def read_results(path: Path, order: str | None, said: Observation | None = None,
         found = analyze_file(path, order, said, **how)
         if len(found) != 1:
             raise AnalysisError(
-                f"{path} holds {len(found)} Blocks.", "A file stands for one network.", "Give a file for each."
+                f"{path} holds {len(found)} Blocks.", "A file stands for one network.", "Use one file for each."
             )
         return found
     asked = [name for name, value in {"order": order, **how}.items() if name in _MEASURED and value is not None]
     if asked:
         raise AnalysisError(
-            f"{path} is a table, which was measured already; {', '.join(asked)} cannot be chosen any more.",
+            f"{path} is a table, which is already measured; {', '.join(asked)} can no longer be chosen.",
             "Nothing was compared.",
-            "Leave it out, or give the recording instead of its table.",
+            "Leave it out, or pass the recording instead of its table.",
         )
     table, name = read_table(path), name_of(path)
     if SOURCE in table:
         return [Result(name=one, table=part, origin=name) for one, part in taken_apart(table).items()]
     if "indicator" in table:
         raise AnalysisError(
-            f"{path} is a comparison already.",
-            "It says nothing of single networks.",
-            "Give the tables that were compared.",
+            f"{path} is already a comparison.",
+            "It does not hold the values of single networks.",
+            "Pass the tables that were compared.",
         )
     return [Result(name=name.removesuffix("-summary") if is_summary(table) else name, table=table, origin=name)]
 
@@ -203,14 +203,14 @@ def _write(
 LIMITS = "The network is the replicate: what is said of kinds of networks rests on how many were compared, not on how many units they have. A difference that is not found is not shown to be absent."
 MEANINGS = {
     "hedges_g": "Difference of the means over networks (first minus second kind) in pooled standard deviations, corrected for small numbers (Hedges' g).",
-    "auc": "Probability that a network of the first kind has a larger value than one of the second; 0.5 tells nothing.",
+    "auc": "Probability that a network of the first kind has a larger value than one of the second; 0.5 is no difference.",
     "p": "p value of a permutation test over networks, two-sided.",
     "p_corrected": "p, corrected for all rows of this table.",
 }
 
 
 def _meanings(found: pd.DataFrame) -> dict[str, str]:
-    """Tell what the columns of a comparison are."""
+    """Return the definitions of the columns of a comparison."""
     known = {name: words for name, words in MEANINGS.items() if name in found}
     means = {
         name: f"Mean over the networks of {name.removeprefix('mean_')}."
@@ -221,7 +221,7 @@ def _meanings(found: pd.DataFrame) -> dict[str, str]:
 
 
 def _sentence(verdict: str) -> str:
-    """Begin a verdict as a sentence: its layer is named as one."""
+    """Return a verdict as a sentence that begins with its layer."""
     layer, colon, rest = verdict.partition(": ")
     if not colon or layer == "No verdict is possible":
         return verdict
@@ -241,7 +241,7 @@ def _facts(found: pd.DataFrame, tables: Mapping[str, list[pd.DataFrame]]) -> lis
 
 
 def _provenance(found: pd.DataFrame, groups: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    """Name the files with their check sums, and how they were compared; numbers are rounded, empty entries are left out."""
+    """List the files with their check sums, and the options of the comparison; numbers are rounded, empty entries are left out."""
     files = {
         f"{name}: {path.name}": sha256(path) if path.is_file() else "a folder"
         for name, each in groups.items()

@@ -1,4 +1,4 @@
-"""analyze_files: a folder with tables, figures and a page of one or several files."""
+"""analyze_files: a folder with tables, figures and a page on one or several files."""
 
 from __future__ import annotations
 
@@ -47,38 +47,38 @@ def analyze_files(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Analyze files of ours, or of any laboratory, and write tables, figures and one page into a folder.
+    """Analyze files of ann2neo, or of any laboratory, and write tables, figures and one page into a folder.
 
     Parameters
     ----------
     files
-        Each becomes ``<name>.csv`` (a row per unit; with order and windows beside it, `ann2neo.read_table` reads both) and ``<name>-summary.csv`` (a row per layer);
-        several become ``all-sources.csv`` and one figure besides.
+        Each file becomes ``<name>.csv`` (a row per unit; order and windows are in a file next to it, and `ann2neo.read_table` reads both) and ``<name>-summary.csv`` (a row per layer);
+        several files also become ``all-sources.csv`` and one figure.
     out
         Name of the folder; it appears when everything is done.
     windows, within, engine, bin_size_ms, over, min_spikes, tests, method, seed, scheduler
         As for `ann2neo.analyze`.
     order
-        In which order the trials of our recordings are read; None for as stored.
+        Order of the trials of ann2neo recordings; None for the stored order.
     said
-        What files do not say themselves: unit of time, begin and end of observation, columns of a text.
+        Facts that files leave out: unit of time, begin and end of observation, columns of a text file.
     figure_format
-        Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
+        Format of the files of figures: "png", "pdf" or "svg"; the page holds separate images.
     overwrite
         Whether the folder of an earlier analysis may be replaced.
     progress
         Whether to show progress bars.
     say
-        Called with each line that a person should read.
+        Called with each line of output for the user.
 
     Raises
     ------
     FormatError
         If a file is missing or holds no spike trains.
     OutputExists
-        If there is such a folder and it may not be replaced.
+        If the folder exists and may not be replaced.
     AnalysisError
-        If two files have one name.
+        If two files have the same name.
     """
     for path in files:
         check_path(path)
@@ -125,7 +125,7 @@ def analyze_files(
 
 
 def name_of(path: Path) -> str:
-    """Name results after a file; what of its name is no text in UTF-8 is written as its code.
+    """Return the name of results of a file; parts of its name that are not UTF-8 are written as codes.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def name_of(path: Path) -> str:
 
 
 def _words(name: str) -> str:
-    """Tell what a file of results holds."""
+    """Describe a file of results."""
     if name.endswith("-metadata.json"):
         return "Definitions, order and windows of that table, which `ann2neo.read_table` reads with it."
     if name == f"{ALL}.csv":
@@ -147,7 +147,7 @@ def _words(name: str) -> str:
 
 
 def _check_names(files: Sequence[Path]) -> None:
-    """Refuse files whose results would have one name, also where a disk knows no capitals."""
+    """Check that results of files have different names, also where a disk ignores case."""
     taken: dict[str, Path] = {}
     for path in files:
         own = [
@@ -161,13 +161,13 @@ def _check_names(files: Sequence[Path]) -> None:
             raise AnalysisError(
                 f"the results of {path} and those of {other} would have the same names.",
                 "They would overwrite one another.",
-                "Rename one of the files, or analyze them into folders of their own.",
+                "Rename one of the files, or analyze them into separate folders.",
             )
         taken |= {name.casefold(): path for name in own}
 
 
 def _together(results: Sequence[Result], folder: Path, figure_format: str) -> Section:
-    """Put all units in one table and one figure, each source beside its own reference."""
+    """Make one table and one figure of all units, each source with its own reference."""
     tables = {result.name: result.table for result in results}
     write_table(joined(tables), folder / f"{ALL}.csv")
     caption = "All sources side by side, each beside what chance predicts for its own units."
@@ -179,7 +179,7 @@ def _together(results: Sequence[Result], folder: Path, figure_format: str) -> Se
 
 
 def analyze_file(path: Path, order: Any, said: Observation | None = None, **options: Any) -> list[Result]:
-    """Analyze a file of ours, or each Block that neo reads from another."""
+    """Analyze a file of ann2neo, or each Block that neo reads from another file."""
     found = read_in_order(path, order, said)
     if len(found) == 1:
         names = [name_of(path)]
@@ -193,19 +193,19 @@ def analyze_file(path: Path, order: Any, said: Observation | None = None, **opti
 
 
 def read_in_order(path: Path, order: Any, said: Observation | None = None) -> list[Any]:
-    """Read a recording of ours, arranged, or all Blocks of another file, which have no other order than that of their spike times.
+    """Read a recording of ann2neo, arranged, or all Blocks of another file, whose only order is that of their spike times.
 
     Raises
     ------
     AnalysisError
-        If an order is asked of a file that is not ours.
+        If an order is given for a file that ann2neo did not write.
     """
     found = read_spikes(path, said)
     if isinstance(found, Recording):
         return [found if order is None else found.arrange(order)]
     if order is not None:
         raise AnalysisError(
-            f"{path} is not ours: its trials cannot be arranged.",
+            f"{path} is not a recording of ann2neo: its trials cannot be arranged.",
             "Its order is that of its spike times.",
             "Leave --order out.",
         )

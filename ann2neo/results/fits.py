@@ -1,4 +1,4 @@
-"""fit_file and simulate_folder: fitted models of a file in a folder, and a recording that is nothing but them."""
+"""fit_file and simulate_folder: fitted models of a file in a folder, and a recording simulated from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE, SUMMARY, POPULATIONS, TRIALS = "models.csv", "summary.csv", "populations.
 WITHOUT_SPIKES = "spikes_left_out"
 LEAD = (
     "Each unit was fitted with models of arrival processes, by maximum likelihood; the smallest BIC says which describes it best with the fewest parameters. "
-    "Bits per spike are those that a model tells beyond one rate{}."
+    "Bits per spike are the information that a model adds to one rate{}."
 )
 LEFT_OUT = "_bits_per_spike_cv"
 
@@ -56,20 +56,20 @@ def fit_file(
     Parameters
     ----------
     path
-        A file of ours, or of any laboratory.
+        A file of ann2neo, or of any laboratory.
     out
         Name of the folder: ``models.csv`` (a row per unit, for `ann2neo.read_table`), ``summary.csv``, ``populations.csv`` (networks only), ``trials.zarr`` (layers and trials of a
-        network without a spike, for `simulate_folder`), figures and ``report.html``. It appears when everything is done.
+        network without spikes, for `simulate_folder`), figures and ``report.html``. It appears when everything is done.
     chosen, by, windows, min_spikes, scheduler
         As ``models``, ``by``, ... of `ann2neo.models.fit`.
     order
-        In which order the trials of our recordings are read; None for as stored.
+        Order of the trials of ann2neo recordings; None for the stored order.
     markov_order
         Number of preceding bins of the model "markov".
     said
-        What a file does not say itself.
+        Facts that a file leaves out.
     figure_format
-        Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
+        Format of the files of figures: "png", "pdf" or "svg"; the page holds separate images.
     overwrite
         Whether the folder of earlier models may be replaced.
     progress
@@ -80,9 +80,9 @@ def fit_file(
     Raises
     ------
     FormatError
-        If the file is missing or holds no spike trains, or more than one Block.
+        If the file is missing, or holds no spike trains or more than one Block.
     OutputExists
-        If there is such a folder and it may not be replaced.
+        If the folder exists and may not be replaced.
     """
     check_path(path)
     with complete_or_absent(out, overwrite=overwrite, marker=results("fitted models"), inputs=[path]) as part:
@@ -91,7 +91,7 @@ def fit_file(
             raise FormatError(
                 f"{path} holds {len(found)} blocks of spike trains.",
                 "Models are fitted to one recording.",
-                "Give a file with one block.",
+                "Use a file with one block.",
             )
         (spikes,) = found
         fitted = models.fit(
@@ -157,7 +157,7 @@ def simulate_folder(
     folder
         Folder that `fit_file` wrote, of a network.
     out
-        File to write, in any of our formats.
+        File to write, in any format of `ann2neo.save`.
     model
         "rate", "label" or "markov".
     seed
@@ -170,25 +170,25 @@ def simulate_folder(
     Raises
     ------
     FormatError
-        If the folder holds no fitted models of a network.
+        If the folder does not hold fitted models of a network.
     """
     missing = [name for name in (TABLE, TRIALS) if not (folder / name).exists()]
     if missing:
         raise FormatError(
             f"{folder} has no {' and no '.join(missing)}.",
-            "There are no parameters, or no trials, to draw from (cells have no bins).",
-            "Give the folder that `ann2neo fit` wrote for a recording of a network.",
+            "Parameters or trials are missing, and without them nothing can be drawn (cells have no bins).",
+            "Use the folder that `ann2neo fit` wrote for a recording of a network.",
         )
     blank = load(folder / TRIALS)
     made = models.simulate(read_table(folder / TABLE), like=blank, model=model, seed=seed)
     known = {key: value for key, value in made.provenance.items() if key != WITHOUT_SPIKES}
     save(replace(made, provenance=known), out, overwrite=overwrite)
-    say(f"{out}: {made.n_units} units that are nothing but the model {model!r} (seed {seed}).")
+    say(f"{out}: {made.n_units} units simulated from the model {model!r} (seed {seed}).")
     return out
 
 
 def without_spikes(recording: Recording) -> Recording:
-    """Keep layers, trials and provenance of a recording, and no spike.
+    """Return a recording without spikes, with the same layers, trials and provenance.
 
     Examples
     --------
@@ -206,7 +206,7 @@ def without_spikes(recording: Recording) -> Recording:
 
 
 def _words(fitted: pd.DataFrame) -> str:
-    """Say what was fitted."""
+    """Describe what was fitted."""
     attrs = fitted.attrs
     where = f"{attrs['n_bins']} bins of {attrs['n_inputs']} inputs" if "n_bins" in attrs else "observed time"
     notes = "".join(f"; {attrs[key]}" for key in ("left_out", "undefined") if attrs.get(key))
@@ -215,7 +215,7 @@ def _words(fitted: pd.DataFrame) -> str:
 
 
 def _shown(summary: pd.DataFrame) -> list[str]:
-    """Choose what a page and a terminal show of a summary."""
+    """Choose the columns of a summary for a page and a terminal."""
     names = (
         *("rate_p_mean", "rate_hz_mean", "label_bits_per_spike_cv_mean", "markov_memory_mean", "gain_rho_mean"),
         *("renewal_cv_mean", "gamma_cv_mean", "inverse_gaussian_cv_mean"),

@@ -1,4 +1,4 @@
-"""The head of a page: what was recorded, what was found, numbers, and what they do not show."""
+"""The head of a page: what was recorded, what was found, key numbers, and their limits."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ OWN = {
 
 
 def recorded(name: str, table: pd.DataFrame, recording: Recording | None) -> str:
-    """Tell in a sentence what a file holds.
+    """Describe in a sentence what a file holds.
 
     Parameters
     ----------
     name
-        What the file is called.
+        Name of the file.
     table
         Table of `ann2neo.analyze`.
     recording
-        The recording, where the file is ours.
+        The recording, where ann2neo wrote the file.
     """
     n_layers = table["layer"].nunique()
     layers = f"{n_layers} layer{'s' * (n_layers != 1)}"
@@ -53,7 +53,7 @@ def recorded(name: str, table: pd.DataFrame, recording: Recording | None) -> str
 
 
 def found(table: pd.DataFrame) -> str:
-    """Tell in a sentence what the units do, beside what chance predicts."""
+    """Describe in a sentence what the units do, compared with what chance predicts."""
     silent = float((table["quality"] == "silent").mean()) if len(table) else 0.0
     parts = [f"{silent:.0%} of the units are silent"]
     for measure in shown_in("sentence"):
@@ -68,7 +68,7 @@ def found(table: pd.DataFrame) -> str:
 
 
 def facts(results: Sequence[Any]) -> list[Fact]:
-    """Count what was analyzed: sources, units, inputs or windows, and average what was measured of all units."""
+    """Count the sources, units, and inputs or windows that were analyzed, and average the measures over all units."""
     tables = [result.table for result in results]
     told = [one.measure for name, one in INDICATORS.items() if name in PAPER and one.statistic == "mean"]
     columns = [(measure.name, INDICATORS[f"{measure.name}_mean"].label) for measure in told]
@@ -88,7 +88,7 @@ def facts(results: Sequence[Any]) -> list[Fact]:
 
 
 def definitions(columns: Sequence[Any]) -> dict[str, str]:
-    """Look up what each column of a summary is: the definition of its measure, as a mean or variance over units.
+    """Return the definition of each column of a summary: that of its measure, as a mean or variance over units.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def _definition(column: str) -> str:
 
 
 def provenance_of(results: Sequence[Any], paths: Mapping[str, Path]) -> dict[str, Any]:
-    """Collect where every source came from: file and check sum, how it was analyzed, and what its recording says of itself."""
+    """Collect the provenance of every source: file and check sum, options of the analysis, and the provenance of its recording."""
     rows: dict[str, Any] = {}
     for result in results:
         before = f"{result.name}: " if len(results) > 1 else ""

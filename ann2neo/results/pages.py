@@ -1,4 +1,4 @@
-"""What is said and drawn of a table, for a terminal and for a page."""
+"""Texts and figures of a table, for a terminal and for a page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ann2neo.tables import write_table
 REPORT = "report.html"
 SHOWN = ("layer", "population", "n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 
-# A longer table opens at a click.
+# Longer tables are folded and open at a click.
 MANY_ROWS = 24
-INDICATORS = "Indicators by layer, beside what chance predicts; a click on a head sorts."
-CHANCE = "Beside each measure stands what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
+INDICATORS = "Indicators by layer, next to what chance predicts; click a column head to sort."
+CHANCE = "Next to each measure is what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
     CHANCE
-    + "A spike of an artificial unit is an activation above its threshold, no action potential, and pseudo-time is the order of inputs, no time."
+    + "A spike of an artificial unit is an activation above its threshold, not an action potential, and pseudo-time is the order of inputs, not time."
 )
 OF_CELLS = (
     CHANCE
@@ -36,20 +36,20 @@ OF_CELLS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What was found in one file.
+    """Result of the analysis of one file.
 
     Parameters
     ----------
     name
-        What the file is called, without its suffix.
+        Name of the file, without its suffix.
     table
         Table of `ann2neo.analyze`.
     recording
-        The recording, where the file is ours.
+        The recording, where ann2neo wrote the file.
     cells
-        Spike trains in time, where the file is another laboratory's.
+        Spike trains in time, where another laboratory wrote the file.
     origin
-        Name of the file; another one than ``name`` where a file holds several sources.
+        Name of the file; differs from ``name`` where a file holds several sources.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Result:
 
 
 def how_to_read(results: Sequence[Result]) -> list[str]:
-    """Say what the numbers of networks, of cells, or of both mean."""
+    """Explain how to read the numbers of networks, of cells, or of both."""
     networks = [result.recording is not None for result in results]
     return ([HOW_TO_READ] if any(networks) else []) + ([OF_CELLS] if not all(networks) else [])
 
 
 def describe(table: pd.DataFrame) -> str:
-    """Say in a line how a table came about: order, windows, reference, engine."""
+    """Describe in a line how a table was made: order, windows, reference, engine."""
     attrs = table.attrs
     unit = "bins" if "window_min_bins" in attrs else "ms"
     low, high = f"{attrs[f'window_min_{unit}']:g}", f"{attrs[f'window_max_{unit}']:g}"
@@ -83,13 +83,13 @@ def describe(table: pd.DataFrame) -> str:
 
 
 def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
-    """Lay a summary out for a terminal."""
+    """Format a summary for a terminal."""
     known = [name for name in columns if summary[name].notna().any()]
     return summary[known].to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
 
 
 def write_result(result: Result, folder: Path, *, figure_format: str = "png") -> Section:
-    """Write the tables and figures of a result and make its part of the page."""
+    """Write the tables and figures of a result, and return its section of the page."""
     write_table(result.table, folder / f"{result.name}.csv")
     write_table(summarize(result.table), folder / f"{result.name}-summary.csv")
     shown = [
@@ -100,7 +100,7 @@ def write_result(result: Result, folder: Path, *, figure_format: str = "png") ->
 
 
 def section(result: Result, shown: Sequence[Picture]) -> Section:
-    """Make the part of the page that is about one result: figures side by side, then the indicators of its layers."""
+    """Make the section of the page about one result: figures side by side, then the indicators of its layers."""
     summary = summarize(result.table)
     if summary["layer"].nunique() == 2:  # all layers together are the only one
         summary = summary[summary["layer"] != NETWORK]
@@ -117,7 +117,7 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
 
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
-    """Draw what there is to see of one file: a name, a drawing, how it is read, and what it shows to who cannot see it."""
+    """Draw the figures of one file: a name, a drawing, a caption, and an alternative text."""
     table = result.table
     drawn = [
         (
@@ -155,7 +155,7 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
 
 
 def _ranges(table: pd.DataFrame, column: str, words: str) -> str:
-    """Tell the middle 90 % of a column, for a reader who cannot see the figure."""
+    """Describe the middle 90 % of a column, for a reader who cannot see the figure."""
     values = table[column].dropna()
     if values.empty:
         return f"No unit has {words}."
@@ -186,7 +186,7 @@ def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
 
 
 def save_picture(drawn: Any, path: Path, caption: str, alt: str | None = None) -> Picture:
-    """Write a figure in the format that its name ends in, and make it a picture of the page."""
+    """Write a figure in the format of its suffix, and return it as a picture of the page."""
     made = picture(drawn, caption, alt, file=path.name)
     if path.suffix == ".png":  # the image of the page, which is not drawn twice
         path.write_bytes(made.png)
@@ -196,5 +196,5 @@ def save_picture(drawn: Any, path: Path, caption: str, alt: str | None = None) -
 
 
 def picture(drawn: Any, caption: str, alt: str | None = None, *, file: str | None = None) -> Picture:
-    """Make a figure a picture of the page."""
+    """Return a figure as a picture of the page."""
     return Picture(png=figures.png(drawn), caption=caption, alt=caption if alt is None else alt, file=file)

@@ -1,4 +1,4 @@
-"""Tables of several sources: joined into one, taken apart again, and each network counted once however many tables hold it."""
+"""Tables of several sources: joined into one, split again, and each network counted once however many tables hold it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SOURCE = "source"
 
 
 def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put tables of units, or summaries, under one another, with a column ``source``; what only some of them have is NaN or empty in the others.
+    """Concatenate tables of units, or summaries, with a column ``source``; columns that a table lacks are NaN or empty.
 
-    `taken_apart` gives back each as it was.
+    `taken_apart` returns each table as it was.
 
     Examples
     --------
@@ -54,18 +54,18 @@ def joined(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def taken_apart(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Give back the tables that were joined, by their names, with their columns, types and attributes.
+    """Return the tables that were joined, by name, with their columns, types and attributes.
 
     Raises
     ------
     AnalysisError
-        If the table does not say of what it was joined.
+        If the table does not hold the attributes of the tables that were joined.
     """
     if table.attrs.get("schema") != SCHEMA:
         raise AnalysisError(
-            "the table holds several sources, but not what is known of each.",
+            "the table holds several sources, but not the attributes of each.",
             "It is unclear how they were measured.",
-            "Analyze the files again with this version, or give their tables one by one.",
+            "Analyze the files again with this version, or pass their tables one by one.",
         )
     found = {}
     for name, known in table.attrs["sources"].items():
@@ -77,15 +77,15 @@ def taken_apart(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def counted_once(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
-    """Leave out summaries and parts of joined tables of networks whose tables of units are there as well, and name them.
+    """Leave out summaries and parts of joined tables of networks whose tables of units are also given, and name them.
 
-    A folder of ``ann2neo analyze`` holds each network up to three times, and a pattern such as ``folder/*.csv`` takes them all. They are known by their
-    values, not by their names. Two tables of units with equal values stay: whether one network was given twice is for the comparison to refuse.
+    A folder of ``ann2neo analyze`` holds each network up to three times, and a pattern such as ``folder/*.csv`` matches all of them. They are recognized by their
+    values, not by their names. Two tables of units with equal values are kept: the comparison refuses a network that was given twice.
 
     Returns
     -------
     tuple
-        What is left, and the names of what was left out.
+        The remaining results, and the names of those left out.
     """
     whole = [one for one in results if not is_summary(one.table) and one.origin == one.name]
     of_units = {fingerprint(one.table) for one in whole}
@@ -107,7 +107,7 @@ def counted_once(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
 
 
 def fingerprint(table: pd.DataFrame) -> tuple[Any, ...]:
-    """Compute what tells the values of a table apart from those of any other."""
+    """Compute a key that distinguishes the values of a table from those of any other."""
     return tuple((str(name), values_crc32(table[name])) for name in table.columns)
 
 
