@@ -155,7 +155,7 @@ def test_an_existing_page_is_kept(tmp_path):
 
 def test_a_picture_needs_an_image_and_words():
     """No alternative text, or no PNG: refused when the picture is made."""
-    with pytest.raises(InputsError, match="no PNG"):
+    with pytest.raises(InputsError, match="not a PNG"):
         Picture(png=b"GIF89a", caption="c", alt="a")
     with pytest.raises(InputsError, match="no alternative text"):
         Picture(png=b"\x89PNG....", caption="c", alt=" ")

@@ -1,4 +1,4 @@
-"""neo opens our store: importing this package registers it with neo.
+"""Reading ann2neo stores with neo: importing this package registers the readers.
 
 After that ``neo.io.get_io("rec.zarr")`` and ``neo.rawio.get_rawio("rec.zarr")`` read a recording.
 """

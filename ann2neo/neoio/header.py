@@ -1,4 +1,4 @@
-"""What neo asks of a raw reader beforehand: channels, and what is known of everything."""
+"""The header of a raw reader for neo: channels and annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_WAVEFORM = ("", 1.0, 0.0, 0, 0.0)
 
 
 def header_of(recording: Recording) -> dict[str, Any]:
-    """List the channels: units are spike channels, trials are an event channel."""
+    """Return the header: units are spike channels, trials are an event channel."""
     names = [name for layer in recording.layers for name in layer.unit_names]
     return {
         "nb_block": 1,
@@ -37,7 +37,7 @@ def header_of(recording: Recording) -> dict[str, Any]:
 
 
 def block_annotations(block: neo.Block, source: str) -> dict[str, Any]:
-    """Say what is known of the Block, its Segments, trains and epochs."""
+    """Return the annotations of the Block, its Segments, trains and epochs."""
     known = {"name": block.name, "description": block.description, "file_origin": source}
     return known | block.annotations | {"segments": [_segment_annotations(segment) for segment in block.segments]}
 
@@ -53,7 +53,7 @@ def _segment_annotations(segment: neo.Segment) -> dict[str, Any]:
 
 
 class _SpikeAnnotations:
-    """What neo asks of each spike channel, made when it is asked."""
+    """Annotations of each spike channel, made on access."""
 
     def __init__(self, spiketrains: Any) -> None:
         self._spiketrains = spiketrains

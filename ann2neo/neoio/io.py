@@ -17,8 +17,8 @@ from ann2neo.trains import to_block
 class Ann2NeoIO(Ann2NeoRawIO, BaseFromRaw):
     """A store of ann2neo as neo objects.
 
-    ``read_block()`` gives the Block of `ann2neo.to_block`, in milliseconds; its spike trains are made when they are touched, so that it is there at once however
-    many units there are. ``read_block(lazy=True)`` gives neo's own proxies instead, also made when they are touched, whose ``load(time_slice=...)`` gives trains in
+    ``read_block()`` returns the Block of `ann2neo.to_block`, in milliseconds. Its spike trains are made on access, so that it opens at once however
+    many units there are. ``read_block(lazy=True)`` returns neo's own proxies instead, also made on access, whose ``load(time_slice=...)`` returns trains in
     seconds.
 
     Parameters
@@ -29,7 +29,7 @@ class Ann2NeoIO(Ann2NeoRawIO, BaseFromRaw):
     Raises
     ------
     FormatError
-        If the folder is no store of ann2neo.
+        If the folder is not an ann2neo store.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Ann2NeoIO(Ann2NeoRawIO, BaseFromRaw):
         block_index
             A store holds one Block: 0.
         lazy
-            Whether neo's proxies stand for trains and epochs.
+            Whether to return neo's proxies of trains and epochs.
         """
         _only_the_first(block_index, self.dirname)
         block = proxy_block(self) if lazy else to_block(self._recording)
@@ -80,9 +80,9 @@ class Ann2NeoIO(Ann2NeoRawIO, BaseFromRaw):
         seg_index
             Number of the pass.
         time_slice
-            Only spikes and trials between these two times, in seconds.
+            Two times in seconds; only spikes and trials between them are read.
         strict_slicing
-            Whether times outside the pass are an error.
+            Whether to raise an error for times outside the pass.
         """
         if time_slice is None:
             return self.read_block(block_index, lazy=lazy).segments[seg_index]
@@ -96,4 +96,4 @@ class Ann2NeoIO(Ann2NeoRawIO, BaseFromRaw):
 
 def _only_the_first(block_index: int, source: str) -> None:
     if block_index != 0:
-        raise FormatError(f"{source} holds one Block.", f"There is none of number {block_index}.", "Use 0.")
+        raise FormatError(f"{source} holds one Block.", f"Block {block_index} does not exist.", "Use 0.")

@@ -1,4 +1,4 @@
-"""neo's own proxies, also made when they are touched."""
+"""neo's own proxies, also made on access."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ann2neo.trains.unit_trains import LayerUnits, UnitTrains, layer_units
 
 
 class _ProxyTrains(UnitTrains):
-    """The units of a layer in one pass, for each of which neo's proxy is made when it is touched."""
+    """The units of a layer in one pass, as neo's proxies that are made on access."""
 
     def __init__(self, units: LayerUnits, reader: Ann2NeoRawIO, seg_index: int) -> None:
         n_bins = reader._axis.n_bins
@@ -22,7 +22,7 @@ class _ProxyTrains(UnitTrains):
         self._reader, self._seg_index = reader, seg_index
 
     def train(self, unit: int) -> Any:
-        """Give the proxy of a unit, the same one while somebody holds it."""
+        """Return the proxy of a unit, the same object as long as it has references."""
         made: Any = self._made.get(unit)
         if made is None:
             number = self._units.first + unit
@@ -32,12 +32,12 @@ class _ProxyTrains(UnitTrains):
         return made
 
     def made(self) -> list[Any]:
-        """List the proxies that somebody holds."""
+        """List the proxies that still have references."""
         return list(self._made.values())
 
 
 def proxy_block(reader: Ann2NeoRawIO) -> neo.Block:
-    """Make a Block in which proxies stand for trains and epochs."""
+    """Make a Block with proxies of trains and epochs."""
     whole, layers = reader._block, layer_units(reader._recording)
     parts = [[_ProxyTrains(units, reader, number) for units in layers] for number in range(len(whole.segments))]
     block = neo.Block(name=whole.name, description=whole.description, **whole.annotations)

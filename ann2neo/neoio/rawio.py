@@ -59,12 +59,12 @@ class Ann2NeoRawIO(BaseRawIO):
 
     @cached_property
     def _block(self) -> neo.Block:
-        """Whoever reads real trains does not need it, and counting all spikes takes a second for a hundred thousand units."""
+        """Return the Block on demand: reading real trains does not need it, and counting all spikes takes a second for a hundred thousand units."""
         return to_block(self._recording)
 
     @cached_property
     def raw_annotations(self) -> dict[str, Any]:
-        """What is known of the Block, its Segments, trains and epochs, in the form that neo asks for."""
+        """Return the annotations of the Block, its Segments, trains and epochs, in neo's form."""
         return {"blocks": [block_annotations(self._block, self.dirname)]}
 
     def _segment_t_start(self, block_index: int, seg_index: int) -> float:
@@ -111,7 +111,7 @@ class Ann2NeoRawIO(BaseRawIO):
 
 def _open(path: Path) -> Recording:
     if not path.is_dir():
-        raise FormatError(f"{path} is no folder.", "A store of ann2neo is one.", "Check the name.")
+        raise FormatError(f"{path} is not a folder.", "An ann2neo store is a folder.", "Check the name.")
     return load(path)
 
 

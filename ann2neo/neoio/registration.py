@@ -1,11 +1,11 @@
-"""Entering our readers into neo's tables.
+"""Registration of ann2neo's readers in neo's tables.
 
-neo has no plug-ins; `neo.io.get_io` asks a table which of its readers knows the suffix of a file. For a folder it counts the suffixes of all files inside, and the chunks
-of a store, such as ``0.3.1``, have suffixes that other readers claim. That is why our reader claims them too, and ``0`` besides, so that it has more than any
-other. It refuses at once what is no store of ann2neo, and neo then asks the next one.
+neo has no plug-ins; `neo.io.get_io` looks up in a table which of its readers claims the suffix of a file. For a folder it counts the suffixes of all files inside, and the chunks
+of a store, such as ``0.3.1``, have suffixes that other readers claim. The reader of ann2neo therefore claims them too, and ``0`` as well, so that it has more matches than any
+other. It refuses at once any folder that is not an ann2neo store, and neo then tries the next reader.
 
-`neo.rawio.get_rawio` looks at nothing but the suffixes of the files at the top of a folder. Those of a store begin with a dot and count as without a suffix, which
-AxoGraph's reader claims, and of two claims neo makes none. So this function is wrapped: it gives our reader for a store, and for anything else what it gave before.
+`neo.rawio.get_rawio` looks only at the suffixes of the files at the top of a folder. Those of a store begin with a dot and count as files without a suffix, which
+AxoGraph's reader claims, and if two readers claim a folder neo returns neither. This function is therefore wrapped: it returns ann2neo's reader for a store, and for anything else the reader that it returned before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATTRIBUTES = ".zattrs"
 
 
 def register() -> None:
-    """Enter the readers into neo's tables, once."""
+    """Register the readers in neo's tables, once."""
     if Ann2NeoIO in neo.io.iolist:
         return
     neo.io.iolist.append(Ann2NeoIO)
@@ -50,6 +50,6 @@ def _knowing_stores(ask: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_store(path: Path) -> bool:
-    """Whether it is a folder of ours, of whatever version."""
+    """Return whether a folder is an ann2neo store of any version."""
     attributes = path / ATTRIBUTES
     return attributes.is_file() and SCHEMA.partition("/")[0] + "/" in attributes.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Numbers and units of measure as a reader of a page wants them."""
+"""Formatting of numbers and units of measure for a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECADES, MAX_DECIMALS = 1e4, 6
 
 
 def format_number(value: object) -> str:
-    """Write a cell of a table: three significant digits, whole numbers whole, nothing that is undefined as a number.
+    """Format a cell of a table: three significant digits, whole numbers without decimals, and a dash for undefined values.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def format_number(value: object) -> str:
 
 
 def format_column(column: pd.Series) -> list[str]:
-    """Write the numbers of a column with the same decimals, so that they line up: three digits of the median number; each by itself where they span four decades.
+    """Format the numbers of a column with the same decimals, so that they line up: three digits of the median number. Format each separately where they span four decades.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def _format_float(value: float) -> str:
 
 
 def unit_of(column: str, units: Mapping[str, str]) -> str:
-    """Give the unit of measure of a column, also of the mean or variance of one; empty where it has none.
+    """Return the unit of measure of a column, or of a column's mean or variance; empty where it has none.
 
     Examples
     --------

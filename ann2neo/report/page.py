@@ -37,37 +37,37 @@ def write_report(
 ) -> Path:
     """Write a report as one HTML page that needs no other file and no network.
 
-    It opens with what was recorded and found, a row of numbers, one figure and what it does not show. The only script sorts tables; without it everything can be read.
+    It opens with what was recorded and found, a row of key numbers, one figure and its limits. The only script sorts tables; everything can be read without it.
 
-    The page is complete or not there: it is written under another name and moved into place.
+    The page is complete or absent: it is written under another name and moved into place.
 
     Parameters
     ----------
     path
-        Where to write.
+        Name of the page.
     title
         Heading of the page.
     sections
-        Its parts, in order.
+        Sections of the page, in order.
     lead
         Paragraphs above the first section: what was recorded and what was found.
     facts
-        Numbers below these.
+        Key numbers below the lead.
     figure
         The figure that shows the result.
     limits
-        What the result does not show, and how it is to be read.
+        What the result does not show, and how to read it.
     files
-        Names of the files beside the page, and what they hold.
+        Names of the files next to the page, and descriptions of them.
     provenance
-        What made the result; versions of the software and the time are added.
+        Provenance of the result; versions of the software and the time are added.
     overwrite
-        Whether to replace a file that is there.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     OutputExists
-        If the path exists and is not to be overwritten.
+        If the file exists and may not be replaced.
     FormatError
         If its folder does not exist or cannot be written to.
 
@@ -111,7 +111,7 @@ def _template() -> jinja2.Template:
 
 
 def _prose(text: str) -> Markup:
-    """Escape text and show what is between backticks as code."""
+    """Escape text, and show parts between backticks as code."""
     parts = str(text).split("`")
     if len(parts) % 2 == 0:
         return escape(text)
@@ -143,7 +143,7 @@ def _rows(table: Table) -> list[list[tuple[str, bool, str]]]:
 
 
 def _keys(column: pd.Series) -> list[str]:
-    """What rows are sorted by: the number itself, not its text."""
+    """Return the keys by which rows are sorted: the number itself, not its text."""
     return (
         [repr(float(value)) if pd.notna(value) else "" for value in column]
         if _is_number(column)
@@ -156,7 +156,7 @@ def _is_number(column: pd.Series) -> bool:
 
 
 def _half_width(png: bytes) -> int:
-    """Give half the width of an image in pixels: shown at that size it is sharp on fine screens."""
+    """Return half the width of an image in pixels, the size at which it is sharp on high-resolution screens."""
     return int.from_bytes(png[PNG_WIDTH], "big") // 2
 
 

@@ -1,4 +1,4 @@
-"""What a page is made of: sections with figures and tables."""
+"""Parts of a page: sections with figures and tables."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Picture:
     png
         The image; `ann2neo.figures.png` renders one.
     caption
-        What is to be seen and how it is to be read, below the figure.
+        Description of the figure and how to read it, below the figure.
     alt
-        What it shows, for a reader who cannot see it.
+        Alternative text for a reader who cannot see the figure.
     file
-        Name of the file beside the page that holds it, which the caption then links to; None if there is none.
+        Name of the file of the figure next to the page, to which the caption then links; None if there is none.
     """
 
     png: bytes
@@ -36,13 +36,13 @@ class Picture:
     def __post_init__(self) -> None:
         if not self.png.startswith(b"\x89PNG"):
             raise InputsError(
-                "a picture is no PNG image.", "Nothing was written.", "Render it with `ann2neo.figures.png(ax)`."
+                "a picture is not a PNG image.", "Nothing was written.", "Render it with `ann2neo.figures.png(ax)`."
             )
         if not self.alt.strip():
             raise InputsError(
                 f"the picture {self.caption!r} has no alternative text.",
                 "A reader who cannot see it would miss it.",
-                "Say in a sentence what it shows (`alt=`).",
+                "Describe in a sentence what it shows (`alt=`).",
             )
 
 
@@ -55,9 +55,9 @@ class Table:
     frame
         The rows; only the first 500 are shown.
     caption
-        What they are.
+        Description of the table.
     definitions
-        What a column is, by its name: shown at its head and listed below the table.
+        Definition of each column by its name, shown at its head and listed below the table.
     """
 
     frame: pd.DataFrame
@@ -77,9 +77,9 @@ class Fact:
     Parameters
     ----------
     value
-        The number, as it is written.
+        The number as text.
     name
-        What it counts or measures.
+        Name of the count or measure.
     """
 
     value: str
@@ -88,20 +88,20 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a report: what is said, then figures side by side, then tables.
+    """A part of a report: text, then figures side by side, then tables.
 
     Parameters
     ----------
     heading
-        Its title.
+        Title of the section.
     paragraphs
-        Plain text; markup is shown as it is written.
+        Plain text; markup is shown literally.
     figures
         Pictures, below the text.
     tables
         Tables, below the pictures.
     folded
-        What the heading of further figures and tables is, which open at a click; None shows all.
+        Heading of the folded figures and tables, which open at a click; None shows all.
     more_figures
         Figures that are folded.
     """

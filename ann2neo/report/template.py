@@ -1,4 +1,4 @@
-"""The page as Jinja sees it: markup, style and the script that sorts tables; nothing is loaded from elsewhere."""
+"""The Jinja template of the page: markup, style and the script that sorts tables; nothing is loaded from elsewhere."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #555; --line: #d0d0d0; --faint: #ececec; --paper: #fff; --card: #f5f7f9; --link: #00609c; }
