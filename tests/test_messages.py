@@ -113,7 +113,7 @@ CASES = {
     "ann2neo.collect([])": ("AnalysisError", "no file was given", "names of recordings"),
     "ann2neo.collect('none.csv')": ("FormatError", "there is no file", "Check the name"),
     "ann2neo.collect('none.csv', level='net')": ("AnalysisError", "'net'", "'layer' or 'unit'"),
-    "ann2neo.compare({'a': table}, indicators='cv_mean')": ("AnalysisError", "'cv_mean' is no list", "Give a list"),
+    "ann2neo.compare({'a': table}, indicators='cv_mean')": ("AnalysisError", "`indicators` must be a list, got 'cv_mean'", "Use a list"),
     "ann2neo.compare({'a': table}, method='bonferroni')": ("AnalysisError", "'bonferroni'", "'bh' or 'by'"),
     # spikes
     "analyze('rec.nwb')": ("AnalysisError", "a str holds no spike trains", "ann2neo.load"),

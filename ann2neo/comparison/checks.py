@@ -1,4 +1,4 @@
-"""Whether tables can be compared at all: groups with tables in them, measured alike."""
+"""Checks that tables can be compared: groups hold tables, which were measured alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from ann2neo.errors import AnalysisError, suggestion
 
-# What a comparison says of its tables where they all agree in it.
+# Attributes that a comparison takes over where all tables agree in them.
 SAID = (
     "order", "windows", "window_min_bins", "window_max_bins", "window_min_ms", "window_max_ms", "n_windows", "over", "reference",
     "n_passes", "n_bins", "bin_size_ms", "min_spikes", "label_share_by",
@@ -17,7 +17,7 @@ SAID = (
 
 
 def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
-    """Give the tables of each group as a list, and refuse what is no mapping from names to tables.
+    """Return the tables of each group as a list; raise if the groups are not a mapping from names to tables.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
     if unnamed:
         raise AnalysisError(
             f"a group is called {unnamed[0]!r}.",
-            "Columns and sentences could not name it.",
+            "Columns and verdicts need a name for it.",
             'Give each group a name: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).',
         )
     tables = {name: _of_group(name, given) for name, given in groups.items()}
@@ -52,9 +52,9 @@ def _of_group(name: str, given: Any) -> list[pd.DataFrame]:
     for table in tables:
         if not isinstance(table, pd.DataFrame):
             raise AnalysisError(
-                f"group {name!r} holds a {type(table).__name__}, which is no table of units.",
+                f"group {name!r} holds a {type(table).__name__}, which is not a table of units.",
                 "There is nothing to compare.",
-                "Give what `ann2neo.analyze` made of each network; a file of it is read by `ann2neo.read_table`.",
+                "Pass the table that `ann2neo.analyze` returned for each network; read it from a file with `ann2neo.read_table`.",
             )
     return tables
 
@@ -65,15 +65,17 @@ def _check_groups(tables: Mapping[str, list[pd.DataFrame]]) -> None:
         raise AnalysisError(
             f"there is no table in {'group ' + ', '.join(map(repr, empty)) if empty else 'any group'}.",
             "There is nothing to compare.",
-            "Give at least one unit table (`ann2neo.analyze`) for each group.",
+            "Pass at least one unit table (`ann2neo.analyze`) for each group.",
         )
 
 
 def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Sequence[str]) -> None:
-    """Refuse indicators that a summary does not have."""
+    """Check that summaries have the indicators."""
     if isinstance(indicators, str) or not isinstance(indicators, Iterable):
         raise AnalysisError(
-            f"indicators={indicators!r} is no list.", "Nothing was compared.", 'Give a list, such as ["fano_mean"].'
+            f"`indicators` must be a list, got {indicators!r}.",
+            "Nothing was compared.",
+            'Use a list, such as ["fano_mean"].',
         )
     twice = [indicator for indicator in indicators if list(indicators).count(indicator) > 1]
     if twice:
@@ -97,25 +99,25 @@ def check_indicators(summaries: Mapping[str, list[pd.DataFrame]], indicators: Se
 
 
 def shared_attrs(tables: Mapping[str, list[pd.DataFrame]]) -> dict[str, Any]:
-    """Take what all tables have in common from their attrs, and refuse tables of another schema."""
+    """Return the attributes that all tables share, and refuse tables of different schemas."""
     all_attrs = [(f"{name}[{i}]", table.attrs) for name, of_group in tables.items() for i, table in enumerate(of_group)]
     origin, first = all_attrs[0]
     for other, attrs in all_attrs[1:]:
         if attrs.get("schema") != first.get("schema"):
             raise AnalysisError(
                 f"tables differ in 'schema': {first.get('schema')!r} in {origin}, {attrs.get('schema')!r} in {other}.",
-                "Their columns do not mean the same.",
+                "Their columns have different meanings.",
                 "Analyze all recordings with one version of ann2neo.",
             )
     return {key: first[key] for key in SAID if key in first and all(a.get(key) == first[key] for _, a in all_attrs)}
 
 
 def check_comparable(reasons: Iterable[str]) -> None:
-    """Refuse tables of which no indicator can be compared; the message gives the first reason."""
+    """Raise if no indicator of the tables can be compared; the message gives the first reason."""
     known = list(reasons)
     if known and all(known):
         raise AnalysisError(
             f"{known[0]}.",
-            "No indicator that was asked for means the same in all tables, so that a difference would say nothing about the networks.",
-            "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`), or ask for other `indicators`.",
+            "None of the indicators means the same in all tables, so that a difference would say nothing about the networks.",
+            "Analyze all recordings with the same inputs, order and windows (`ann2neo.analyze(..., windows=...)`), or choose other `indicators`.",
         )

@@ -1,4 +1,4 @@
-"""Which indicators of which tables mean the same, so that they can be compared: decided indicator by indicator."""
+"""Comparability: whether an indicator means the same in all tables, decided indicator by indicator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ann2neo.measures.indicators import measure_of
 
 Attrs = Mapping[Any, Any]
 
-# What a number about a network that is of no measure means only together with, by the beginning of its name; that of measures is in the registry.
+# Attributes on which the meaning of an indicator that is not a measure depends, by the beginning of its name; those of measures are in the registry.
 NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("silent_share", ("n_bins",)),
     ("saturated_share", ("n_bins",)),
@@ -28,12 +28,12 @@ WHY = {
 
 
 def reason_against(indicator: str, population: str, tables: Mapping[str, Sequence[pd.DataFrame]]) -> str:
-    """Say why an indicator of these tables does not mean the same; empty where it does.
+    """Return why an indicator does not mean the same in these tables; empty where it does.
 
-    Rates need one kind of time, Fano factors like windows (and one kind of time, unless they are divided by what chance
-    predicts), label shares the same labels, measures of intervals one order of inputs; what is about good units needs one
-    rule for these. Measures of intervals, shares of trials and values over expectation are compared between networks
-    and cells, and between recordings of unequal length.
+    Rates need the same kind of time. Fano factors need the same windows (and the same kind of time, unless they are divided by
+    what chance predicts). Label shares need the same labels, and measures of intervals the same order of inputs. Indicators of
+    good units need the same rule for these. Measures of intervals, shares of trials and values over expectation are compared
+    between networks and cells, and between recordings of unequal length.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _needed(indicator: str) -> tuple[str, ...]:
 
 
 def _alike(key: str, first: Attrs, other: Attrs) -> bool:
-    """Whether two tables agree in what a key stands for."""
+    """Return whether two tables agree in the attributes of a key."""
     bins = has_bins(first), has_bins(other)
     if key in ("clock", "bins"):
         return bins[0] == bins[1] and (key == "clock" or all(bins))
@@ -95,7 +95,7 @@ def _alike(key: str, first: Attrs, other: Attrs) -> bool:
 
 
 def has_bins(attrs: Attrs) -> bool:
-    """Whether a table is of spikes on bins, such as those of a network."""
+    """Return whether a table describes spikes in bins, such as those of a network."""
     return "n_bins" in attrs or str(attrs.get("reference")).startswith("Bernoulli")
 
 

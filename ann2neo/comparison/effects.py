@@ -1,4 +1,4 @@
-"""How far two small groups of numbers lie apart: effect sizes with confidence intervals and a permutation test."""
+"""Differences between two small groups of numbers: effect sizes with confidence intervals and a permutation test."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 def hedges_g(
     first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, confidence: float = 0.95
 ) -> Estimate:
-    r"""Difference of two means in units of their pooled standard deviation, corrected for small samples.
+    r"""Compute the difference of two means in units of their pooled standard deviation, corrected for small samples.
 
     With pooled variance :math:`s^2` (ddof 1) on :math:`m = n_1 + n_2 - 2` degrees of freedom
 
     .. math:: g = J(m)\,\frac{\bar x_1 - \bar x_2}{s}, \qquad J(m) = \frac{\Gamma(m/2)}{\sqrt{m/2}\;\Gamma((m-1)/2)}.
 
-    The interval inverts the noncentral t distribution and covers the true difference exactly for normal groups of equal variance, and only there: for 3 against 9
+    The interval inverts the noncentral t distribution. Its coverage of the true difference is exact for normal groups of equal variance, and only for these: for 3 against 9
     networks with a fourth of the spread it covers 73 % instead of 95 (`mean_difference` does not assume this). It is not multiplied by J,
     which would make it too short (it would cover 93.7 % instead of 95 % for 4 against 5). NaN where a group has fewer than 2 values or neither group has any spread.
 
@@ -75,16 +75,16 @@ def hedges_g(
 def auc(
     first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, confidence: float = 0.95
 ) -> Estimate:
-    r"""Probability that a network of the first group has the larger value than one of the second, ties counted half.
+    r"""Compute the probability that a network of the first group has a larger value than one of the second; ties count half.
 
-    It is the Mann-Whitney U over :math:`n_1 n_2`, the area under the ROC curve. The interval holds all :math:`\theta` with
+    It is the Mann-Whitney U over :math:`n_1 n_2`, the area under the ROC curve. The interval contains all :math:`\theta` with
     :math:`(\hat\theta - \theta)^2 \le z^2 V(\theta)`, where
 
     .. math::
         V(\theta) = \frac{\theta(1-\theta)}{n_1 n_2}\left[1 + \left(\frac{n_1+n_2}{2} - 1\right)
         \left(\frac{1-\theta}{2-\theta} + \frac{\theta}{1+\theta}\right)\right],
 
-    so that it keeps a width where the groups do not overlap at all. NaN where a group is empty.
+    so that it keeps a nonzero width where the groups do not overlap. NaN where a group is empty.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ def auc(
 def mean_difference(
     first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, confidence: float = 0.95
 ) -> Estimate:
-    """Difference of two means with Welch's interval, which does not assume equal variances.
+    """Compute the difference of two means with Welch's interval, which does not assume equal variances.
 
-    The degrees of freedom are Satterthwaite's. NaN where a group has fewer than 2 values; an interval of no width where
+    The degrees of freedom are Satterthwaite's. NaN where a group has fewer than 2 values; an interval of width 0 where
     neither group has any spread.
 
     Parameters
@@ -153,12 +153,12 @@ def mean_difference(
 
 
 def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray, " other"], *, seed: int = 0) -> float:
-    r"""Probability that networks dealt to the two groups by chance have means at least as far apart as they are.
+    r"""Compute the probability that networks assigned to the two groups at random have means at least as far apart as observed.
 
-    Far apart is meant in units of Welch's standard error, :math:`|\bar x_1 - \bar x_2| / \sqrt{s_1^2 / n_1 + s_2^2 / n_2}`, so that
-    the test is one of equal means also where groups differ in size and spread. It is exact for groups of one distribution and nearly so for many networks; where
+    The distance is measured in units of Welch's standard error, :math:`|\bar x_1 - \bar x_2| / \sqrt{s_1^2 / n_1 + s_2^2 / n_2}`, so that
+    the test is one of equal means also where groups differ in size and spread. It is exact for groups of one distribution and nearly so for many networks. Where
     the smaller group has the larger spread it still rejects equal means too often (3 against 9 networks of five times the spread: 15 % at a nominal 5 %, where the
-    bare difference of means would reject 33 %; 2 against 20: 18 %, and 11 % at 1 %), and there the interval of `mean_difference` is the better guide. Two-sided: arrangements are counted whose statistic is at least the observed one. All arrangements are
+    bare difference of means would reject 33 %; 2 against 20: 18 %, and 11 % at 1 %); use the interval of `mean_difference` there. The test is two-sided: it counts arrangements whose statistic is at least the observed one. All arrangements are
     counted where there are at most 200,000 (10 against 10 networks); else 99,999 are drawn and the observed one is counted with
     them. NaN where a group has fewer than 2 values.
 
@@ -167,7 +167,7 @@ def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray
     first, second
         One value per network, shapes (network,) and (other,).
     seed
-        Seed of the arrangements that are drawn; without effect where all are counted.
+        Seed of the drawn arrangements; without effect where all are counted.
 
     References
     ----------
@@ -190,7 +190,7 @@ def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray
     pooled = pooled / spread
     dealt = arrangements(first.size, second.size, seed)
     observed = _welch(np.arange(pooled.size)[None] < first.size, pooled, first.size)[0]
-    # Values carry the rounding of their size, be it far above their spread.
+    # The rounding error of values follows their size, even where it is far above their spread.
     rounding = 1e-9 + 64 * np.finfo(float).eps * largest / spread
     extreme = int((_welch(dealt, pooled, first.size) >= observed * (1 - rounding)).sum())
     exact = is_exact(first.size, second.size)
@@ -200,21 +200,21 @@ def permutation_p(first: Float[np.ndarray, " network"], second: Float[np.ndarray
 def _welch(
     dealt: Bool[np.ndarray, "arrangement network"], pooled: Float[np.ndarray, " network"], n_first: int
 ) -> Float[np.ndarray, " arrangement"]:
-    """Absolute difference of means in Welch's standard errors, of values that add up to 0; infinite without spread."""
+    """Compute the absolute difference of means in Welch's standard errors, for values that add up to 0; infinite without spread."""
     n_second = pooled.size - n_first
     total, squares = dealt @ pooled, dealt @ pooled**2
     first = squares - total**2 / n_first
     second = np.sum(pooled**2) - squares - total**2 / n_second
     error = np.maximum(first, 0) / (n_first * (n_first - 1)) + np.maximum(second, 0) / (n_second * (n_second - 1))
     gap = np.abs(total) * (1 / n_first + 1 / n_second)
-    # A spread of rounding only is none.
+    # A spread that is only rounding counts as none.
     error = np.where(error < 1e-24, 0.0, error)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gap < 1e-12, 0.0, gap / np.sqrt(error))
 
 
 def smallest_p(n_first: int, n_second: int) -> float:
-    """Smallest p that `permutation_p` can give for groups of these sizes.
+    """Return the smallest p that `permutation_p` can return for groups of these sizes.
 
     Examples
     --------
@@ -229,13 +229,13 @@ def smallest_p(n_first: int, n_second: int) -> float:
 
 
 def is_exact(n_first: int, n_second: int) -> bool:
-    """Whether all arrangements of groups of these sizes are counted."""
+    """Return whether all arrangements of groups of these sizes are counted."""
     return math.comb(n_first + n_second, n_first) <= MAX_ARRANGEMENTS
 
 
 @lru_cache(maxsize=4)
 def arrangements(n_first: int, n_second: int, seed: int) -> Bool[np.ndarray, "arrangement network"]:
-    """Which networks are dealt to the first group, all arrangements or as many as are drawn, shape (arrangement, network)."""
+    """Return which networks are assigned to the first group, in all arrangements or in those drawn, shape (arrangement, network)."""
     n = n_first + n_second
     if is_exact(n_first, n_second):
         chosen = np.array(list(combinations(range(n), n_first)), np.int64).reshape(-1, n_first)

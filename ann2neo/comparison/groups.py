@@ -52,19 +52,19 @@ def compare(
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say how far groups of networks lie apart, for each indicator and layer, and where a network of unknown kind falls.
+    """Compare groups of networks in each indicator and layer, and place networks of unknown kind between two known groups.
 
-    The network is the replicate: every unit table becomes one number per layer and indicator (`ann2neo.summarize`), however many units it has. Contrasted
-    are the groups "memorizing" and "generalizing"; where one of these is missing, the first two groups that are not called "mine". Every other group is
-    placed against the two. p values are corrected for their number over all rows of the result together. With fewer than 2 networks in a contrasted
-    group, or without two known groups, effects are NaN and the verdict says that none is possible.
+    The network is the replicate: every unit table becomes one number per layer and indicator (`ann2neo.summarize`), however many units it has. The groups
+    "memorizing" and "generalizing" are contrasted; where one of these is missing, the first two groups that are not called "mine". Every other group is
+    placed relative to the two. p values are corrected for multiple tests over all rows of the result. With fewer than 2 networks in a contrasted
+    group, or without two known groups, effects are NaN and the verdict states that none is possible.
 
     Parameters
     ----------
     groups
         Tables of `ann2neo.analyze`, or of `ann2neo.summarize`, by name of the group, one table per network; or tables of `ann2neo.models.fit`, or of `ann2neo.models.fit_population`.
     indicators
-        Columns of `ann2neo.summarize`, or of `ann2neo.models.fit_population`, to compare: the more there are, the stronger the correction. None: the usual ones of the kind of table.
+        Columns of `ann2neo.summarize`, or of `ann2neo.models.fit_population`, to compare: the more there are, the stronger the correction. None: the usual ones for the kind of table.
     confidence
         Probability that an interval covers.
     alpha
@@ -72,7 +72,7 @@ def compare(
     method
         "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence between indicators and layers).
     seed
-        Seed of the permutations that are drawn where there are too many to count all.
+        Seed of the permutations, which are drawn where there are too many to count all.
 
     Returns
     -------
@@ -80,16 +80,15 @@ def compare(
         One row per layer, population ("all" units, "good" units) and indicator; the network row, all layers pooled, comes last and only where all networks
         have the same layers (networks beside cells: always). For each group ``n_``, ``mean_``, ``sd_`` (ddof 1, over networks). For the contrast, first minus second
         group: ``difference`` (with Welch's interval), ``hedges_g`` (whose interval assumes normal groups of equal variance) and ``auc``, each with ``_low`` and
-        ``_high``, ``p`` (permutation of Welch's statistic, two-sided) and ``p_corrected``. ``reason`` says why a cell cannot be compared, which is then NaN in
-        all of these: rates of a network against rates of cells, Fano factors in unlike windows, and the like. For each placed group ``position_`` (0 at the
+        ``_high``, ``p`` (permutation of Welch's statistic, two-sided) and ``p_corrected``. ``reason`` states why a cell cannot be compared; all of these are then NaN: rates of a network against rates of cells, Fano factors in unlike windows, and the like. For each placed group ``position_`` (0 at the
         second group's mean, 1 at the first's), ``z_..._from_...`` (distance from each group's mean in its prediction standard deviations) and
-        ``fits_`` (the groups whose prediction interval holds it: one name, "both", "neither"). ``attrs`` hold ``verdicts``, one sentence per layer, the
-        sizes of the groups, ``smallest_p`` where there is a contrast, and what the tables have in common.
+        ``fits_`` (the groups whose prediction interval contains it: one name, "both", "neither"). ``attrs`` hold ``verdicts``, one sentence per layer, the
+        sizes of the groups, ``smallest_p`` where there is a contrast, and the attributes that all tables share.
 
     Raises
     ------
     AnalysisError
-        If the groups are no mapping from names to tables, there is no table, no cell can be compared because tables were measured otherwise, have no layer in common, or lack an indicator.
+        If the groups are not a mapping from names to tables, a group has no tables, no cell can be compared because tables were measured differently, no layer is common to all, or an indicator is missing.
 
     References
     ----------
@@ -146,7 +145,7 @@ def compare(
 
 
 def _usual(summaries: Mapping[str, list[pd.DataFrame]]) -> Sequence[str]:
-    """Choose the usual indicators of a kind of table, those that it has."""
+    """Return those of the usual indicators of a kind of table that it has."""
     columns = next(iter(summaries.values()))[0].columns
     for usual in (INDICATORS, OF_POPULATIONS, OF_MODELS):
         if usual[0] in columns:
@@ -155,7 +154,7 @@ def _usual(summaries: Mapping[str, list[pd.DataFrame]]) -> Sequence[str]:
 
 
 def _cell(values: Values, contrast: tuple[str, ...], possible: bool, confidence: float, seed: int) -> dict[str, Any]:
-    """Compute one row: description of every group, the contrast, and where the other groups fall."""
+    """Compute one row: description of every group, the contrast, and the places of the other groups."""
     cell: dict[str, Any] = {}
     for name, x in values.items():
         cell[f"n_{name}"] = x.size
@@ -177,7 +176,7 @@ def _cell(values: Values, contrast: tuple[str, ...], possible: bool, confidence:
 
 
 def _place(name: str, values: Values, contrast: tuple[str, ...], confidence: float) -> dict[str, float | str]:
-    """Say where the mean of a group falls relative to two known groups."""
+    """Compute where the mean of a group lies relative to two known groups."""
     mine, (first, second) = values[name], (values[known] for known in contrast)
     where = mine.mean() if mine.size else math.nan
     gap = first.mean() - second.mean() if min(first.size, second.size) else math.nan
@@ -194,7 +193,7 @@ def _place(name: str, values: Values, contrast: tuple[str, ...], confidence: flo
 
 
 def _prediction_z(where: float, n_new: int, known: Float[np.ndarray, " network"]) -> float:
-    """Distance of the mean of new networks from known ones, in standard deviations of such a difference; t-distributed if they are of the same kind."""
+    """Compute the distance of the mean of new networks from known ones, in standard deviations of this difference; t-distributed if they are of the same kind."""
     spread = known.std(ddof=1) if known.size > 1 else math.nan
     if not spread > 0 or n_new == 0:
         return math.nan
@@ -213,7 +212,7 @@ def _fits(inside: Sequence[bool | None], contrast: tuple[str, ...]) -> str:
 def _all_values(
     summaries: Mapping[str, list[pd.DataFrame]], layers: Sequence[str], indicators: Sequence[str]
 ) -> dict[tuple[str, str, str], Values]:
-    """Collect one value per network for every cell; networks in which the indicator is undefined (no unit left, for instance) are left out."""
+    """Collect one value per network for every cell; networks in which the indicator is undefined (without good units, for instance) are left out."""
     found = {name: [_by_cell(summary, indicators) for summary in each] for name, each in summaries.items()}
     cells = list(product(layers, POPULATIONS, indicators))
     values = {}
@@ -230,7 +229,7 @@ def _by_cell(summary: pd.DataFrame, indicators: Sequence[str]) -> dict[tuple[str
 
 
 def _beside_cells(tables: Mapping[str, list[pd.DataFrame]]) -> bool:
-    """Whether recordings of networks stand beside recordings of cells."""
+    """Return whether recordings of networks are compared with recordings of cells."""
     return len({has_bins(table.attrs) for of_group in tables.values() for table in of_group}) == 2
 
 
@@ -244,7 +243,7 @@ def _contrast(tables: Mapping[str, Any]) -> tuple[str, ...]:
 def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]], beside_cells: bool) -> tuple[list[str], list[str]]:
     """Find the layers that every network has, in the order of the first one, and those that only some have.
 
-    Cells have no layers of a network: where these stand beside each other and share no name, all units are pooled.
+    Cells have no layers of a network: where networks are compared with cells and share no name, all units are pooled.
     """
     of_network = [list(dict.fromkeys(summary["layer"])) for each in summaries.values() for summary in each]
     everywhere = set.intersection(*map(set, of_network))
@@ -278,7 +277,7 @@ def _test_attrs(
     alpha: float,
     method: Literal["bh", "by"],
 ) -> dict[str, Any]:
-    """Describe the test: its kind, the smallest p there is, and how many cells have to reach that for any to survive the correction."""
+    """Describe the test: its kind, the smallest possible p, and how many cells must reach it for any to survive the correction."""
     if not contrast:
         return {"test": "none", "n_cells": 0, "cells_needed": 0}
     n = (sizes[contrast[0]], sizes[contrast[1]])

@@ -1,4 +1,4 @@
-"""What a comparison supports, in one sentence per layer."""
+"""Verdicts: what a comparison supports, in one sentence per layer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ WORDS = {
 
 
 def verdicts(comparison: pd.DataFrame) -> list[str]:
-    """Say per layer what the comparison of two known groups supports, and which of them a placed group fits.
+    """Describe for each layer what the comparison of two known groups supports, and which of them a placed group fits.
 
     A difference is stated where its corrected p is at most ``alpha``. A placed group is judged on these indicators only, by the prediction intervals of the
-    known groups. Where nothing can be said, the sentence says that and why; a missing difference is never called equality.
+    known groups. Where no verdict is possible, the sentence gives the reason; a difference that is not found is never called equality.
 
     Parameters
     ----------
     comparison
-        What `compare` gave.
+        Table that `compare` returned.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def _of_layer(layer: object, rows: pd.DataFrame, attrs: dict) -> str:
     (first, second), sizes = attrs["contrast"], attrs["n_networks"]
     n = f"{sizes[first]} v {sizes[second]} networks, p corrected over {attrs['n_cells']} cells"
     rows = rows.assign(higher=rows[f"mean_{first}"] > rows[f"mean_{second}"])
-    # The row of all units comes first and stands for both populations where they agree; the good units speak where only they do, or disagree.
+    # The row of all units comes first and stands for both populations where they agree; the good units are named where only they differ, or where they disagree.
     clear = rows[rows["p_corrected"] <= attrs["alpha"]]
     clear = clear[~clear.duplicated(["indicator", "higher"])]
     if clear.empty:
@@ -90,7 +90,7 @@ def _difference(row: pd.Series) -> str:
 
 
 def _placing(name: str, clear: pd.DataFrame, attrs: dict) -> str:
-    """Count on how many of the separating indicators a group falls where."""
+    """Count on how many of the separating indicators a group fits each kind."""
     (first, second), n = attrs["contrast"], attrs["n_networks"][name]
     fits = clear[f"fits_{name}"]
     counts = {kind: int((fits == kind).sum()) for kind in (first, second, "both", "neither", "")}
