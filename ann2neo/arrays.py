@@ -1,4 +1,4 @@
-"""Spikes from any other source: a spiking network, a simulator, a boolean array."""
+"""Spikes from other sources: a spiking network, a simulator, a boolean array."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ def from_array(
     bin_size_ms: Any = 1.0,
     provenance: Mapping[str, str | int | float | bool] | None = None,
 ) -> Recording:
-    """Make a recording of spikes that some other source gave.
+    """Make a recording from spikes of another source.
 
-    A trial is one bin, or, with ``trial_axis``, as many bins as there are steps. Spiking networks in snnTorch, Norse and SpikingJelly give (step, trial, unit):
+    A trial is one bin, or with ``trial_axis`` one bin per step. Spiking networks in snnTorch, Norse and SpikingJelly return (step, trial, unit):
     stack the spikes of all steps along the first axis and use ``trial_axis=1``.
 
     Parameters
     ----------
     spikes
         Whether each unit spiked in each bin: shape (bin, unit); with ``trial_axis=1`` (step, trial, unit) and with ``trial_axis=0`` (trial, step, unit). Units may lie along
-        several axes, such as channel, row, col. An array or a torch tensor; numbers have to be 0 or 1.
+        several axes, such as channel, row, col. An array or a torch tensor; numbers must be 0 or 1.
     trial_axis
         Axis along which trials lie, 0 or 1, where each has several bins; None where each bin is a trial.
     labels
-        True class of each trial, integers, shape (trial,); or, with ``trial_axis``, of each step of each trial, shape (trial, step): a table of bins. Negative ones are
+        True class of each trial, integers, shape (trial,); or, with ``trial_axis``, of each step of each trial, shape (trial, step), which makes a table of bins. Negative values are
         unknown.
     layer
         Name of the population.
     shape
-        How the units are laid out, for instance (channel, row, col); their product is the number of units. None: as in the array.
+        Shape of the layout of units, for instance (channel, row, col); its product is the number of units. None: as in the array.
     bin_size_ms
         Size of a bin in milliseconds; a quantity of time is converted.
     provenance
-        What is known of the source.
+        Facts about the source.
 
     Raises
     ------
     InputsError
-        If there is no bin or no unit, a number is neither 0 nor 1, an axis is missing or another than 0 and 1, or labels and trials differ in number.
+        If there are no bins or no units, a number is neither 0 nor 1, an axis is missing or neither 0 nor 1, or labels and trials differ in number.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def from_array(
         raise InputsError(
             f"there are {len(known) if known.ndim else 'no'} labels for {n_trials} {noun}.",
             f"It is unclear which label belongs to which of the {noun}.",
-            f"Give one label for each of the {noun}.",
+            f"Use one label for each of the {noun}.",
         )
     _check_steps(known, n_steps, has_steps=trial_axis is not None)
     columns: dict[str, Any] = {} if known is None or known.ndim > 1 else {"label": known}
@@ -117,7 +117,7 @@ def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
         raise InputsError(
             "spikes are lists of several lengths.",
             "It is unclear which number belongs to which bin.",
-            "Give an array of (bin, unit); trials of several lengths are padded, or recorded one by one.",
+            "Pass an array of (bin, unit); pad trials of several lengths, or record them one by one.",
         ) from error
     ones, zeros = given == 1, given == 0
     if hasattr(ones, "cpu"):
@@ -132,25 +132,25 @@ def _as_bool(spikes: Any) -> Bool[np.ndarray, " *axis"]:
 
 
 def _check_steps(labels: Int[np.ndarray, ...] | None, n_steps: int, *, has_steps: bool) -> None:
-    """Refuse labels that are neither one for each trial nor one for each of its steps."""
+    """Check that labels are one for each trial or one for each of its steps."""
     if labels is None or labels.ndim == 1 or (has_steps and labels.ndim == 2 and labels.shape[1] == n_steps):
         return
     steps = f"{n_steps} steps each" if has_steps else "one bin each"
     raise InputsError(
         f"labels have shape {labels.shape} for {len(labels)} trials of {steps}.",
         "It is unclear which label belongs to which bin.",
-        "Give one integer for each trial, or, with trial_axis=, one for each step, shape (trial, step).",
+        "Use one integer for each trial, or, with trial_axis=, one for each step, shape (trial, step).",
     )
 
 
 def _layout(shape: Any, units: tuple[int, ...]) -> tuple[int, ...]:
-    """Take the layout of units, whose product is their number."""
+    """Check the layout of units, whose product must be their number."""
     sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     whole = all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) > 0 for size in sizes)
     if not whole or math.prod(sizes) != math.prod(units):
         raise InputsError(
             f"shape={shape!r} was given for {math.prod(units)} units.",
-            "Units would have no place.",
+            "Units would not have defined places.",
             f"Use shape={units!r}, or (channel, row, col) whose product is {math.prod(units)}.",
         )
     return tuple(int(size) for size in sizes)
@@ -159,8 +159,8 @@ def _layout(shape: Any, units: tuple[int, ...]) -> tuple[int, ...]:
 def _facts(provenance: Any) -> Mapping[str, Any]:
     if not isinstance(provenance, Mapping | None):
         raise InputsError(
-            f"provenance={shown(provenance)} is no mapping.",
-            "It is unclear what is known of the source.",
+            f"`provenance` must be a mapping, got {shown(provenance)}.",
+            "The facts about the source would have no names.",
             'Use provenance={"simulator": "NEST"}, for instance.',
         )
     return provenance or {}
@@ -171,8 +171,8 @@ def _integers(labels: Any) -> Int[np.ndarray, ...]:
     if not np.issubdtype(given.dtype, np.integer):
         raise InputsError(
             f"labels are of type {given.dtype}.",
-            "Classes are integers here.",
-            "Number them, for instance by numpy.unique(names, return_inverse=True)[1].",
+            "Labels must be integers.",
+            "Number the classes, for instance with numpy.unique(names, return_inverse=True)[1].",
         )
     return given.astype(np.int64)
 
@@ -183,15 +183,15 @@ def _trials_first(
     if trial_axis is not None and (isinstance(trial_axis, bool) or trial_axis not in (0, 1)):
         raise InputsError(
             f"trial_axis={trial_axis!r} is neither 0 nor 1.",
-            "Trials and steps lie along the first two axes, units behind them.",
-            "Move the axis of trials there first, for instance by numpy.moveaxis(spikes, 2, 0), and use trial_axis=0.",
+            "Trials and steps lie along the first two axes, units along the others.",
+            "Move the axis of trials there first, for instance with numpy.moveaxis(spikes, 2, 0), and use trial_axis=0.",
         )
     n_axes = 2 if trial_axis is None else 3
     if spikes.size == 0 or spikes.ndim < n_axes:
         raise InputsError(
             f"an array of shape {spikes.shape} holds no bins or no units.",
             "There is nothing to record.",
-            "Give (bin, unit)." if trial_axis is None else "Give (step, trial, unit) or (trial, step, unit).",
+            "Use (bin, unit)." if trial_axis is None else "Use (step, trial, unit) or (trial, step, unit).",
         )
     if trial_axis is None:
         return spikes[:, None]

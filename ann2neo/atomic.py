@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name only when they are complete."""
+"""Atomic writes: files and folders that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ann2neo.arguments import check_flag
 from ann2neo.errors import Ann2NeoWarning, FormatError, OutputExists
 from ann2neo.ownership import Marker, files_of
 
-# On a full disk HDF5 raises a RuntimeError that says so.
+# On a full disk HDF5 raises a RuntimeError with these words.
 HDF5_FAILED = "write failed"
 OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -30,28 +30,28 @@ MANY_FILES = 200
 def complete_or_absent(
     path: Path, *, overwrite: bool = False, marker: Marker | None = None, inputs: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to, and give it its final name when everything went well and is on the disk.
+    """Yield a temporary name next to ``path`` to write to, and rename it to ``path`` when everything is written and on the disk.
 
-    If writing fails or is interrupted, whatever was under ``path`` before is still there. The name never is without a thing, where the operating system can
-    exchange two names. What killed calls left behind for the same name is removed. A link is followed, and what is replaced hands on its permissions.
+    If writing fails or is interrupted, the previous content of ``path`` is kept. Where the operating system can exchange two names, ``path`` always exists during a replacement.
+    Files that killed calls left for the same name are removed. A link is followed, and the new file takes over the permissions of the one that it replaces.
 
     Parameters
     ----------
     path
         Final name of the file or folder.
     overwrite
-        Whether something that has this name may be replaced.
+        Whether an existing file or folder of this name may be replaced.
     marker
-        For a folder: how one is known that may be replaced; a folder that holds other things never is. None for a file.
+        For a folder: how to recognize one that may be replaced; a folder with other files is never replaced. None for a file.
     inputs
-        Files that are read meanwhile, which must not lie in what is replaced.
+        Files that are read in the meantime, which must not lie in a folder that is replaced.
 
     Raises
     ------
     OutputExists
-        If there is something and it may not be replaced.
+        If the file or folder exists and may not be replaced.
     FormatError
-        If the folder around it does not exist, or the operating system refuses to write (a full disk, no permission).
+        If the parent folder does not exist, or the operating system refuses to write (a full disk, no permission).
 
     Examples
     --------
@@ -85,9 +85,9 @@ def complete_or_absent(
 
 
 def reserve(part: Path, n_bytes: int) -> None:
-    """Take room on the disk before writing, as far as the operating system can, so that a full disk is noticed at once.
+    """Reserve space on the disk before writing, where the operating system can, so that a full disk is detected at once.
 
-    HDF5 crashes the whole process when it closes a file that it could not write to the end.
+    HDF5 crashes the whole process when it closes a file that it could not write completely.
     """
     with part.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
@@ -95,7 +95,7 @@ def reserve(part: Path, n_bytes: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole folder, if it is there."""
+    """Remove a file or a whole folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -103,19 +103,19 @@ def remove(path: Path) -> None:
 
 
 def check_target(path: Path, overwrite: bool, *, marker: Marker | None = None, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a name that is taken or whose folder does not exist, before any work is done.
+    """Check before any work that a name is free or may be replaced, and that its folder exists.
 
     Raises
     ------
     OutputExists
-        If something has this name and may not be replaced.
+        If the file or folder exists and may not be replaced.
     FormatError
-        If the folder around it does not exist.
+        If the parent folder does not exist.
     """
     check_flag(overwrite, "overwrite", error=OutputExists)
     if path.exists() and not overwrite:
         raise OutputExists(
-            f"{path} exists already.", "Nothing was written.", "Choose another name, or allow overwriting it."
+            f"{path} already exists.", "Nothing was written.", "Choose another name, or allow overwriting it."
         )
     if path.is_dir() and any(path.iterdir()):
         _check_folder(path, marker, inputs)
@@ -130,12 +130,12 @@ def check_target(path: Path, overwrite: bool, *, marker: Marker | None = None, i
 
 
 def _check_folder(path: Path, marker: Marker | None, inputs: Sequence[Path]) -> None:
-    """Refuse to replace a folder in which there is anything that was not written by us, or that is read just now."""
+    """Check that a folder to be replaced holds only files that ann2neo wrote, and none of the inputs."""
     strangers = ["it is a folder"] if marker is None else marker.strangers(path)
     if strangers:
         more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
         raise OutputExists(
-            f"the folder {path} holds other things than ann2neo wrote there, or they were changed since: {', '.join(strangers[:3])}{more}.",
+            f"the folder {path} holds files that ann2neo did not write, or that were changed since: {', '.join(strangers[:3])}{more}.",
             "They would be lost: nothing was written.",
             "Choose another name, or remove the folder yourself.",
         )
@@ -145,24 +145,24 @@ def _check_folder(path: Path, marker: Marker | None, inputs: Sequence[Path]) -> 
         raise OutputExists(
             f"{inside[0]} lies in {path}, which would be replaced.",
             "It would be lost: nothing was written.",
-            "Choose another name, or move it elsewhere first.",
+            "Choose another name, or move the file elsewhere first.",
         )
 
 
 def _refused(path: Path, part: Path, error: OSError | RuntimeError) -> FormatError:
-    """Say which file the operating system refused: the one that was written, or another that was needed for it."""
+    """Make the error that names the file that the operating system refused: the one being written, or another that it needs."""
     named = getattr(error, "filename", None)
     name = Path(named).absolute() if isinstance(named, str) else part.absolute()
     other = not name.is_relative_to(part.absolute()) and name not in (path.absolute(), path.parent.absolute())
     if other and getattr(error, "errno", None) not in OF_THE_DISK:
         return FormatError(
             f"{path} could not be made: {name} could not be used ({_reason(error)}).",
-            "No file was left behind; what was there before is unchanged.",
-            f"Check that {name} is there and may be read and written.",
+            "Nothing was left on the disk; a previous file is unchanged.",
+            f"Check that {name} exists and may be read and written.",
         )
     return FormatError(
         f"{path} could not be written ({_reason(error)}).",
-        "No file was left behind; what was there before is unchanged.",
+        "Nothing was left on the disk; a previous file is unchanged.",
         "Check free space and permissions, or write somewhere else.",
     )
 
@@ -174,7 +174,7 @@ def _reason(error: OSError | RuntimeError) -> str:
 
 
 def _put(part: Path, path: Path) -> None:
-    """Rename; where a folder is in the way both names are exchanged, so that ``part`` names what was there."""
+    """Rename ``part`` to ``path``; if ``path`` is a folder, exchange both names, so that ``part`` names the old folder."""
     if not path.is_dir():
         os.replace(part, path)
         return
@@ -191,7 +191,7 @@ def _put(part: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step, if the operating system and the disk can."""
+    """Exchange two names atomically, if the operating system and the disk can."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
@@ -200,14 +200,14 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _keep_strangers(old: Path, path: Path, marker: Marker | None) -> None:
-    """Keep what came into a folder while it was being replaced."""
+    """Keep files that were added to a folder while it was being replaced."""
     if marker is None or not old.is_dir() or not marker.strangers(old):
         return
     kept = path.with_name(f"{path.name}.kept-{uuid4().hex[:6]}")
     os.replace(old, kept)
     warnings.warn(
         Ann2NeoWarning(
-            f"{path} was replaced, but something else had come into it meanwhile: all of it lies in {kept}."
+            f"{path} was replaced, but other files had been added to it in the meantime: all of them are in {kept}."
         ),
         stacklevel=5,
     )
@@ -219,7 +219,7 @@ def _take_over_mode(old: Path, part: Path) -> None:
 
 
 def _sync(part: Path) -> None:
-    """Wait until all of it is on the disk, so that a host without power has either all of it or nothing under its name."""
+    """Wait until everything is on the disk, so that after a loss of power the name refers to a complete file or to none."""
     if not part.is_dir():
         _sync_file(part)
         return
@@ -239,7 +239,7 @@ def _sync_file(file: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Not every file system can, and what it cannot is no reason to refuse.
+    # Some file systems cannot sync folders, which is not an error.
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -249,12 +249,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _beside(path: Path, end: str) -> Path:
-    """Name something beside a path, in which the process that made it is known again."""
+    """Return a name next to a path that identifies the process that made it."""
     return path.with_name(f".{path.name[:80]}.{_place()}.{os.getpid()}.{uuid4().hex[:8]}.{end}")
 
 
 def _place() -> str:
-    """Tell apart machines, and containers in one, whose processes have numbers of their own."""
+    """Return an identifier of the machine, or of the container, in which process ids are unique."""
     try:
         numbered_in = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -263,7 +263,7 @@ def _place() -> str:
 
 
 def _remove_left_behind(path: Path) -> None:
-    """Remove what calls that were killed on this machine left behind for this name."""
+    """Remove the files that killed calls on this machine left for this name."""
     begin = f".{path.name[:80]}.{_place()}."
     with suppress(OSError):
         for found in path.parent.iterdir():

@@ -1,4 +1,4 @@
-"""Integrity: check sums by which it is known that bytes and values are those that were written."""
+"""Integrity: check sums that verify that bytes and values are those that were written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ann2neo.errors import Ann2NeoWarning, FormatError
 from ann2neo.outline import outline_of
 from ann2neo.recording import Layer, Recording
 
-# A seal lies after the end of an HDF5 file, where no reader of HDF5 looks. It stands there twice, so that no damage of a few bytes hides it.
+# A seal is appended to an HDF5 file, after the end that readers of HDF5 see. It is written twice, so that damage to a few bytes cannot hide it.
 SEAL_BYTES = 512
 SEAL_MAGIC = b"\nann2neo-seal "
 BLOCK_BYTES = 1 << 22
@@ -25,7 +25,7 @@ SPIKES, UNITS, THRESHOLDS = "spikes", "units", "thresholds"
 
 
 def json_crc32(value: Any) -> int:
-    """Compute the CRC-32 of a value that JSON keeps, however its text is laid out.
+    """Compute the CRC-32 of a value that JSON can hold, independent of the formatting of its text.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def values_crc32(values: Shaped[np.ndarray, " value"] | pd.Series) -> int:
 
 
 def listed(content: Mapping[str, int]) -> list[list[str | int]]:
-    """List check sums by part as pairs, since inspectors of NWB take JSON of a mapping in a table for a mistake."""
+    """List check sums by part as pairs, because inspectors of NWB report JSON of a mapping in a table as a mistake."""
     return [[part, crc] for part, crc in content.items()]
 
 
@@ -59,7 +59,7 @@ def content_of(recording: Recording) -> dict[str, int]:
     """Compute a CRC-32 of each part of a recording, by the name of the part.
 
     Parts are the ``outline`` (schema, size of a bin, passes, provenance, layers, names and types of the trials' columns), each column of the trials and of the bins, and
-    spikes, units and thresholds of each layer. They do not depend on the file that holds the recording.
+    spikes, units and thresholds of each layer. They do not depend on the format of the file.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def content_of(recording: Recording) -> dict[str, int]:
 
 
 def check_content(recording: Recording, written: Any, path: Path) -> None:
-    """Refuse a recording that differs from what was written; warn where nothing was written down of it.
+    """Check that a recording agrees with its stored check sums; warn if there are none.
 
     Raises
     ------
@@ -101,29 +101,29 @@ def check_content(recording: Recording, written: Any, path: Path) -> None:
 
 
 def damaged(path: Path, parts: list[str], kind: type[FormatError] = FormatError) -> FormatError:
-    """Name what is no longer as it was written."""
+    """Make the error that names the parts that differ from what was written."""
     more = f" and {len(parts) - 5} more" if len(parts) > 5 else ""
     return kind(
         f"{path} is damaged, or was changed after ann2neo wrote it: {', '.join(parts[:5])}{more}.",
-        "Other numbers than those that were written would be read.",
-        "Get the file again from where it came, or make it again; `ann2neo.check` lists what is damaged.",
+        "Other numbers than the written ones would be read.",
+        "Get the file again from its source, or make it again; `ann2neo.check` lists what is damaged.",
     )
 
 
 def warn_of_none(path: Path) -> None:
-    """Warn that nobody can tell whether a file is as it was written."""
+    """Warn that a file has no check sums, so that damage to it cannot be detected."""
     warnings.warn(
         Ann2NeoWarning(
             f"{path} carries no check sums: ann2neo 0.1.0, or another program, wrote it.\n"
-            "If a byte of it was changed since, nobody can tell.\n"
-            "Load and save it once more, so that damage is noticed from now on."
+            "A byte that was changed since cannot be detected.\n"
+            "Load and save it again, so that damage is detected from now on."
         ),
         stacklevel=5,
     )
 
 
 def seal_file(path: Path) -> None:
-    """Add a check sum of all bytes of a file to its end."""
+    """Append a check sum of all bytes of a file to its end."""
     size, crc = path.stat().st_size, file_crc32(path)
     line = SEAL_MAGIC + f"{size} {crc:08x} {zlib.crc32(f'{size} {crc:08x}'.encode()):08x}\n".encode()
     with path.open("ab") as file:
@@ -131,14 +131,14 @@ def seal_file(path: Path) -> None:
 
 
 def check_seal(path: Path) -> bool:
-    """Verify all bytes of a file before they are interpreted; False if the file bears no seal.
+    """Verify all bytes of a file before they are interpreted; return False if the file has no seal.
 
-    HDF5 follows pointers in a damaged file wherever they lead, also for ever.
+    HDF5 follows the pointers in a damaged file wherever they lead, which may never end.
 
     Raises
     ------
     FormatError
-        If the file is not as it was sealed.
+        If the file was changed after it was sealed.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def file_crc32(path: Path, n_bytes: int | None = None) -> int:
 
 
 def _by_part(written: Any) -> dict[Any, Any]:
-    """Read check sums by part from pairs; what is not that has none."""
+    """Read check sums by part from pairs; return an empty mapping for anything else."""
     pairs = written if isinstance(written, list) else []
     return {
         pair[0]: pair[1] for pair in pairs if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
@@ -182,7 +182,7 @@ def _by_part(written: Any) -> dict[Any, Any]:
 
 
 def _parsed(text: bytes) -> tuple[int, int] | None:
-    """Read the size and the check sum of a seal that checks itself."""
+    """Read the size and the check sum from a seal, which is verified by its own check sum."""
     try:
         size, crc, own = text.split(b"\n")[0].split(b" ")
         return (int(size), int(crc, 16)) if int(own, 16) == zlib.crc32(size + b" " + crc) else None
@@ -191,7 +191,7 @@ def _parsed(text: bytes) -> tuple[int, int] | None:
 
 
 def _spikes_crc32(layer: Layer) -> int:
-    """Compute the CRC-32 of the packed bits, pass by pass within some units at a time."""
+    """Compute the CRC-32 of the packed bits, some units at a time and pass by pass within these."""
     crc, step = 0, max(1, BLOCK_BYTES * 8 // max(layer.raster.total_bins, 1))
     for first in range(0, layer.n_units, step):
         bits = layer.raster.bits(slice(first, min(first + step, layer.n_units)))

@@ -1,4 +1,4 @@
-"""Outline: everything of a recording but its bits, thresholds and trials, as text that comes back the same."""
+"""Outline: everything in a recording but its bits, thresholds and trials, as text that is read back unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ann2neo.errors import AnnotationError, FormatError, RecordingError
 from ann2neo.pseudotime import milliseconds
 from ann2neo.recording import SCHEMA, Layer, Provenance, Recording
 
-# Each of these breaks the object of neo or the NIX file that carries it as an annotation.
+# Each of these keys breaks the neo object or the NIX file that has it as an annotation.
 RESERVED_KEYS = frozenset(
     (
         *("units", "times", "t_start", "t_stop", "neo_name", "nix_name", "name", "description", "file_origin"),
@@ -24,12 +24,12 @@ RESERVED_KEYS = frozenset(
 
 
 def outline_of(recording: Recording) -> dict[str, Any]:
-    """Write down in a form that JSON keeps what neither arrays nor tables carry: schema, provenance, layers, types of the trials' columns.
+    """Return the facts that neither arrays nor tables hold, in a form that JSON can hold: schema, provenance, layers, types of the trials' columns.
 
     Raises
     ------
     AnnotationError
-        If the provenance, a layer's name or a column of the trials would be lost or damaged by a file format.
+        If a file format would lose or damage the provenance, a layer's name or a column of the trials.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def outline_of(recording: Recording) -> dict[str, Any]:
 def outline_before_trials(
     layers: Sequence[Layer], *, bin_size_ms: float, n_passes: int, provenance: Provenance
 ) -> dict[str, Any]:
-    """Write down what is known of a recording before its trials are; see `outline_of`."""
+    """Return the outline of a recording whose trials are still unknown; see `outline_of`."""
     check_provenance(provenance)
     for layer in layers:
         _check_text(layer.name, "the name of a layer")
@@ -80,12 +80,12 @@ def outline_before_trials(
 
 
 def read_outline(text: str, source: str) -> dict[str, Any]:
-    """Read an outline that was written as JSON, and refuse one that a newer ann2neo wrote.
+    """Read an outline from JSON, and raise if a newer ann2neo wrote it.
 
     Raises
     ------
     FormatError
-        If the text is no outline, or its schema is not ours.
+        If the text is not an outline, or has another schema.
 
     Examples
     --------
@@ -103,13 +103,13 @@ def read_outline(text: str, source: str) -> dict[str, Any]:
         raise FormatError(
             f"the outline of {source} cannot be read ({type(error).__name__}).",
             "It is unclear which layers and trials it holds.",
-            "Get the file again, or record anew.",
+            "Get the file again, or record again.",
         ) from error
     return outline
 
 
 def check_schema(schema: str, source: str) -> None:
-    """Refuse what a newer ann2neo wrote.
+    """Check that the schema is not that of a newer ann2neo.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def check_schema(schema: str, source: str) -> None:
 
 
 def restore_trials(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.DataFrame:
-    """Make the table of trials of its columns, each in the type and at the place that it had."""
+    """Make the table of trials from its columns, each with its original type and position."""
     return pd.DataFrame(
         {
             column["name"]: pd.Series(list(columns[column["name"]]), dtype=column["dtype"])
@@ -135,12 +135,12 @@ def restore_trials(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd
 
 
 def trial_column_names(outline: Mapping[str, Any]) -> list[str]:
-    """Name the columns of the table of trials in their order."""
+    """Return the names of the columns of the table of trials, in their order."""
     return [column["name"] for column in outline["trial_columns"]]
 
 
 def restore_bins(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Make the table of bins of its columns, each in the type and at the place that it had; None if there is none."""
+    """Make the table of bins from its columns, each with its original type and position; None if there is no such table."""
     named = outline.get("bin_columns", ())
     return (
         pd.DataFrame({one["name"]: np.asarray(columns[one["name"]], one["dtype"]) for one in named}) if named else None
@@ -148,7 +148,7 @@ def restore_bins(columns: Mapping[str, Any], outline: Mapping[str, Any]) -> pd.D
 
 
 def bin_column_names(outline: Mapping[str, Any]) -> list[str]:
-    """Name the columns of the table of bins in their order."""
+    """Return the names of the columns of the table of bins, in their order."""
     return [column["name"] for column in outline.get("bin_columns", ())]
 
 
@@ -167,23 +167,23 @@ def time_axis(recording: Recording) -> str:
 
 
 def trial_names(trials: pd.DataFrame, column: str | None = None) -> list[str]:
-    """Name each trial as a string: by the column, or by the first of label_name, label and stimulus_id that there is."""
+    """Return the name of each trial as a string, from the column, or else from the first of label_name, label and stimulus_id that exists."""
     known = [c for c in ("label_name", "label", "stimulus_id") if c in trials.columns]
     return [str(value) for value in trials[column or known[0]].tolist()]
 
 
 def plain(value: Any) -> Any:
-    """Turn a NumPy scalar into Python's own, and leave everything else."""
+    """Convert a NumPy scalar to a Python object; return everything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def check_provenance(provenance: Mapping[str, Any]) -> None:
-    """Refuse what neo or a file format would lose: nested or missing values, mixed lists, keys with a meaning of their own.
+    """Check that neo and all file formats can keep the provenance: no nested or missing values, mixed lists or reserved keys.
 
     Raises
     ------
     AnnotationError
-        The message names the key and the cure.
+        If they cannot; the message names the key and the cure.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def _check_key(key: Any) -> None:
     if not isinstance(key, str) or not key or "/" in key or key in RESERVED_KEYS:
         raise AnnotationError(
             f"{key!r} cannot be a key of the provenance.",
-            "neo or NIX give it a meaning of their own, or cannot store it.",
+            "neo or NIX reserve it for another meaning, or cannot store it.",
             "Use another name, without '/'.",
         )
     _check_text(key, "a key of the provenance")
@@ -245,7 +245,7 @@ def _check_columns(trials: pd.DataFrame) -> None:
         if not isinstance(name, str) or "/" in name or name.endswith("_index") or name.startswith("_") or not name:
             raise RecordingError(
                 f"the trials have a column {name!r}.",
-                "No object of NWB can be called so.",
+                "NWB does not allow this name.",
                 "Use a name without '/' that neither begins with '_' nor ends in '_index'.",
             )
         values = column.to_numpy()
@@ -253,7 +253,7 @@ def _check_columns(trials: pd.DataFrame) -> None:
             raise AnnotationError(
                 f"column {name!r} of the trials holds neither numbers nor truth values nor strings only.",
                 "A file format would lose or change it.",
-                "Give every trial a number, or every trial a string.",
+                "Use a number for every trial, or a string for every trial.",
             )
 
 

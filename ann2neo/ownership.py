@@ -1,4 +1,4 @@
-"""Ownership: which folders ann2neo wrote, all of them, so that overwriting never takes anything of somebody else."""
+"""Ownership: folders whose files were all written by ann2neo, so that overwriting never removes other files."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SIGNATURE = ".ann2neo.json"
-# Left in any folder by who only looks at it.
+# Files that viewers leave in any folder.
 LEFT_BY_VIEWERS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """How a folder is known that may be replaced.
+    """How to recognize a folder that may be replaced.
 
     Parameters
     ----------
     kind
-        What the folder is, in words.
+        Description of the folder.
     strangers
-        Lists what lies in a folder and was not written by us, or was changed since.
+        Function that lists the files in a folder that ann2neo did not write, or that were changed since.
     sign
-        Is called with a folder that is complete, to write down what was written; None where the folder itself tells.
+        Called with a complete folder, to list what was written; None where the folder identifies itself.
     """
 
     kind: str
@@ -54,12 +54,12 @@ def results(kind: str) -> Marker:
 
 
 def signed_files(folder: Path) -> dict[str, str]:
-    """Read the SHA-256 of each file that was written into a folder, by its path in it; none if it bears no signature."""
+    """Read the SHA-256 of each file that was written into a folder, by its path in it; empty if the folder has no signature."""
     return _read(folder)[1]
 
 
 def files_of(folder: Path) -> Iterator[str]:
-    """Name everything in a folder and below it but folders themselves, and what viewers leave."""
+    """List all files in a folder and its subfolders, except those that viewers leave."""
     for found in sorted(folder.rglob("*")):
         if (found.is_symlink() or not found.is_dir()) and found.name not in LEFT_BY_VIEWERS:
             yield found.relative_to(folder).as_posix()

@@ -1,9 +1,9 @@
-"""Tables in files, with the units of measure of their columns and all else that is known of them.
+"""Tables in files, with the units of measure of their columns and their attributes.
 
-CSV is for everybody; what it cannot say lies beside it in ``<name>.csv-metadata.json``, as the W3C's "CSV on the Web" has it: type and unit of each column,
-and a SHA-256 of the CSV, so that two files that do not belong together, or of which a byte was changed, are not read as one table.
-Parquet holds everything in one file: the unit of a column is in the metadata of its field, and pandas finds the rest by itself; a check sum of all values is
-beside them.
+CSV can be read by every program. What it cannot hold is next to it in ``<name>.csv-metadata.json``, in the format of the W3C's "CSV on the Web": type and unit of each column,
+and a SHA-256 of the CSV, so that two files that do not belong together, or in which a byte was changed, are not read as one table.
+Parquet holds everything in one file: the unit of a column is in the metadata of its field, and pandas restores the rest. A check sum of all values is
+in the same metadata.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ann2neo.integrity import damaged, json_crc32, values_crc32, warn_of_none
 
 SUFFIXES = (".csv", ".parquet")
 SIDECAR = "-metadata.json"
-# CSV on the Web names types as XML Schema does.
+# CSV on the Web uses the names of types in XML Schema.
 DATATYPES = {"b": "boolean", "i": "integer", "u": "integer", "f": "double"}
 PANDAS_ATTRS = b"PANDAS_ATTRS"
 PARQUET_CRC32 = b"ann2neo_crc32"
-# Names of a namespace of our own, which readers of CSV on the Web pass over.
+# Names in a namespace of ann2neo, which readers of CSV on the Web ignore.
 SHA256, SEAL = "ann2neo:sha256", "ann2neo:crc32"
 
 
@@ -53,11 +53,11 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
     Raises
     ------
     FormatError
-        If the suffix is unknown, the file cannot be written, or Parquet is asked for and pyarrow is not installed.
+        If the suffix is unknown, the file cannot be written, or Parquet is requested and pyarrow is not installed.
     AnnotationError
-        If a column or an attribute holds what the file would lose.
+        If a column or an attribute holds something that the file cannot keep.
     OutputExists
-        If there is such a file and it may not be replaced.
+        If the file exists and may not be replaced.
 
     References
     ----------
@@ -78,13 +78,13 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
     _check_suffix(path)
     if not isinstance(table, pd.DataFrame):
         raise FormatError(
-            f"an object of type {type(table).__name__} is no table.",
+            f"an object of type {type(table).__name__} is not a table.",
             "Nothing was written.",
-            "Give what `ann2neo.analyze`, `ann2neo.summarize` or `ann2neo.compare` returned; recordings are written by `ann2neo.save`.",
+            "Pass the table that `ann2neo.analyze`, `ann2neo.summarize` or `ann2neo.compare` returned; write recordings with `ann2neo.save`.",
         )
     check_flag(overwrite, "overwrite", error=FormatError)
     if not len(table.columns):
-        raise FormatError("the table has no columns.", "Nothing was written.", "Give a table that holds something.")
+        raise FormatError("the table has no columns.", "Nothing was written.", "Pass a table with columns.")
     _check_columns(table)
     attrs = _json_of(table.attrs)
     if path.suffix == ".parquet":
@@ -104,7 +104,7 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     FormatError
-        If the file, or what lies beside a CSV, is missing or damaged, or the suffix unknown.
+        If the file, or the metadata file of a CSV, is missing or damaged, or if the suffix is unknown.
     """
     path = _path(path)
     _check_suffix(path)
@@ -114,17 +114,17 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except Ann2NeoError:
         raise
-    # pandas and pyarrow fail on damaged files in many ways, each of which means the same.
+    # pandas and pyarrow raise many kinds of exception on damaged files; all mean the same.
     except Exception as error:
         raise FormatError(
             f"{path} cannot be read as a table of ann2neo ({type(error).__name__}: {str(error)[:200]}).",
-            "It, or what lies beside it, was written by another program, or is damaged.",
-            "Read it with pandas, or write it anew.",
+            "It, or its metadata file, was written by another program, or is damaged.",
+            "Read it with pandas, or write it again.",
         ) from error
 
 
 def sidecar(path: Path) -> Path:
-    """Name the file that lies beside a CSV file and describes its columns.
+    """Return the path of the metadata file that describes the columns of a CSV file.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def sidecar(path: Path) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a table that `write_table` wrote, so that a text of spike times in another .csv is not taken for one."""
+    """Return whether `write_table` wrote a file, so that another .csv with spike times is not read as a table."""
     if path.suffix == ".parquet":
         return path.is_file()
     return path.is_file() and sidecar(path).is_file() and _is_description(sidecar(path))
@@ -143,7 +143,7 @@ def is_ours(path: Path) -> bool:
 
 def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     beside = sidecar(path)
-    # A call that was killed between the two may have left a description without its CSV.
+    # A call that was killed between the two writes may have left a description without its CSV.
     alone = beside.exists() and not path.exists() and _is_description(beside)
     with complete_or_absent(path, overwrite=overwrite) as part:
         table.to_csv(
@@ -152,12 +152,12 @@ def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
         described = _csvw(table, path.name) | {SHA256: hashlib.sha256(part.read_bytes()).hexdigest()}
         text = json.dumps(described | {SEAL: json_crc32(described)}, indent=1, ensure_ascii=False)
         with complete_or_absent(beside, overwrite=overwrite or alone) as part_beside:
-            # Half of a surrogate pair, as names of files have that are no UTF-8, becomes its code, which JSON reads back.
+            # Half of a surrogate pair, as in file names that are not UTF-8, is written as its code, which JSON reads back.
             part_beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _is_description(path: Path) -> bool:
-    """Whether a file that lies beside no CSV was written here."""
+    """Return whether ann2neo wrote a metadata file that has no CSV."""
     try:
         return "tableSchema" in json.loads(path.read_bytes())
     except (OSError, ValueError, TypeError, RecursionError):
@@ -183,7 +183,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     content, described = path.read_bytes(), json.loads(sidecar(path).read_text(encoding="utf-8"))
     _check_csv(content, described, path)
     dtypes = {column["name"]: column["dc:format"] for column in described["tableSchema"]["columns"]}
-    # As text first, so that no reader guesses: a string "1" or "NaN" stays one, and numbers keep their last bit.
+    # Read as text first, so that types are not guessed: a string "1" or "NaN" stays a string, and numbers keep their last bit.
     table = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False, encoding="utf-8")
     if list(table.columns) != list(dtypes):
         raise ValueError(f"its columns are {list(table.columns)}")
@@ -193,7 +193,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _check_csv(content: bytes, described: dict[str, Any], path: Path) -> None:
-    """Refuse a CSV that is not the one that was described, and a description that was changed."""
+    """Check that a CSV is the one that was described, and that the description is unchanged."""
     if SEAL not in described and SHA256 not in described:
         warn_of_none(path)
         return
@@ -231,7 +231,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     if PARQUET_CRC32 not in known:
         warn_of_none(path)
     elif known[PARQUET_CRC32] != str(_table_crc32(table)).encode():
-        raise damaged(path, ["its values do not have the check sum that lies with them"])
+        raise damaged(path, ["its values do not have the check sum that is stored with them"])
     return table
 
 
@@ -249,12 +249,12 @@ def _pyarrow(name: str) -> ModuleType:
 def _path(given: Any) -> Path:
     if not isinstance(given, str | PathLike):
         raise FormatError(
-            f"an object of type {type(given).__name__} is no name of a file.",
+            f"an object of type {type(given).__name__} is not a name of a file.",
             "Nothing was read or written.",
-            'Give a name such as "table.csv"; a table comes first: write_table(table, "table.csv").',
+            'Pass a name such as "table.csv"; a table comes first: write_table(table, "table.csv").',
         )
     if "\0" in fspath(given):
-        raise FormatError("the name holds a null character.", "No file can be called so.", "Use another name.")
+        raise FormatError("the name holds a null character.", "A file cannot have this name.", "Use another name.")
     return Path(given)
 
 
@@ -262,7 +262,7 @@ def _check_suffix(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise FormatError(
             f"{path.name!r} has the suffix {path.suffix!r}.",
-            "The suffix says in which format a table is.",
+            "The suffix selects the format of a table.",
             f"Use one of {', '.join(SUFFIXES)}.",
         )
 
@@ -271,8 +271,8 @@ def _check_columns(table: pd.DataFrame) -> None:
     if not table.columns.is_unique or not all(isinstance(name, str) and name for name in table.columns):
         raise AnnotationError(
             f"the columns of the table are called {list(table.columns)}.",
-            "A file cannot tell them apart.",
-            "Give each column a name of its own that is a string.",
+            "A file cannot distinguish them.",
+            "Give each column a unique name that is a string.",
         )
     for name, column in table.items():
         values = column.to_numpy()
@@ -281,19 +281,19 @@ def _check_columns(table: pd.DataFrame) -> None:
         if broken:
             raise AnnotationError(
                 f"column {name!r} holds half of a surrogate pair: {broken[0]!r}.",
-                "It is no text in UTF-8, in which tables are written.",
+                "Tables are written in UTF-8, which cannot hold it.",
                 "Use another text.",
             )
         if values.dtype.kind not in "biuf" and not all(isinstance(value, str) for value in values.tolist()):
             raise AnnotationError(
                 f"column {name!r} holds neither numbers nor truth values nor strings only.",
                 "A file would lose or change it.",
-                "Give every row a number, or every row a string.",
+                "Use a number in every row, or a string in every row.",
             )
 
 
 def _is_broken(text: str) -> bool:
-    """Whether a text cannot be written in UTF-8."""
+    """Return whether a text cannot be written in UTF-8."""
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

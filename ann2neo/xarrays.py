@@ -1,4 +1,4 @@
-"""A recording as an xarray, in the words of Brain-Score: presentation x neuroid."""
+"""A recording as an xarray, in Brain-Score's vocabulary: presentation x neuroid."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ann2neo.recording import AXES, Layer, Recording, as_recording
 if TYPE_CHECKING:
     import xarray
 
-# Brain-Score's words for the second and third axis of an activation, which it counts as (channel, y, x).
+# Brain-Score's names of the second and third axis of an activation, which it orders as (channel, y, x).
 BRAIN_SCORE_AXES = {"row": "channel_y", "col": "channel_x"}
 
 
 def to_xarray(recording: Recording) -> xarray.DataArray:
-    """Give the number of spikes of each unit in each presentation of an input, with all that is known of both.
+    """Return the number of spikes of each unit in each presentation of an input, with the metadata of both.
 
-    A presentation is a trial of a pass, in the recording's order. Where a trial is one bin, as it is unless there are steps, the value is 1 or 0. Coordinates of
+    A presentation is a trial of a pass, in the recording's order. Where a trial is one bin, which it is unless inputs have steps, the value is 1 or 0. Coordinates of
     a presentation: all columns of the table of trials, and ``repetition`` (the pass, in Brain-Score's words). Coordinates of a neuroid: ``neuroid_id`` (the name
-    of the unit), ``neuroid_num`` (its number), ``layer``, ``model`` (where the provenance knows its class), ``node_id`` (its place in the flattened activation),
-    ``channel``, ``row``, ``col`` and the same as ``channel_y``, ``channel_x`` (-1 where there is no such axis), ``threshold``, ``quality``. Attributes are the
+    of the unit), ``neuroid_num`` (its number), ``layer``, ``model`` (where the provenance states its class), ``node_id`` (its place in the flattened activation),
+    ``channel``, ``row``, ``col`` and the same as ``channel_y``, ``channel_x`` (-1 where the layer lacks this axis), ``threshold``, ``quality``. Attributes are the
     provenance.
 
-    The array takes a byte per unit and presentation, eight times as much as the recording; select units first if that is too much.
+    The array takes a byte per unit and presentation, eight times as much memory as the recording; select units first if that is too much.
 
     Parameters
     ----------
     recording
-        What was recorded.
+        A recording.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def _counts(recording: Recording) -> UInt[np.ndarray, "trial unit"]:
     for layer in recording.layers:
         for units in layer.raster.chunks():
             dense = layer.raster.dense(units)
-            # Trials follow one another without a gap, so that each sum ends where the next begins.
+            # Trials follow one another without gaps, so that each sum ends where the next begins.
             parts = dense.view(np.uint8) if longest == 1 else np.add.reduceat(dense, start, axis=1, dtype=dtype)
             counts[:, first + units.start : first + units.stop] = parts.T
         first += layer.n_units

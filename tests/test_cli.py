@@ -144,9 +144,9 @@ BAD = {
         "state_dict()",
     ),
     "bad windows": (["analyze", "nets.py", "-o", "out", "--windows", "5 apples"], "--windows"),
-    "existing folder": (["analyze", "nets.py", "-o", "taken", "--overwrite"], "holds other things"),
+    "existing folder": (["analyze", "nets.py", "-o", "taken", "--overwrite"], "holds files that ann2neo did not write"),
     "shares nothing": (["share", "nets.py", "-o", "out"], "suffix"),
-    "demo is there": (["demo", "-o", "taken"], "exists already"),
+    "demo is there": (["demo", "-o", "taken"], "already exists"),
 }
 
 
@@ -164,7 +164,7 @@ def test_bad_input_is_a_message_and_exit_code_2(folder, case):
 def test_an_existing_output_is_kept(folder):
     """Re-running overwrites nothing without being told to."""
     (folder / "rec.nwb").write_text("mine")
-    assert "exists already" in run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.nwb", code=2)
+    assert "already exists" in run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.nwb", code=2)
     assert (folder / "rec.nwb").read_text() == "mine"
     run(folder, "export", "nets.py:model", "nets.py:inputs", "-o", "rec.nwb", "--overwrite", "--quiet")
     assert ann2neo.load(folder / "rec.nwb").n_units == 6

@@ -119,7 +119,7 @@ def test_it_overwrites_nothing(demo):
         [sys.executable, "-m", "ann2neo", "demo", "-o", folder], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert "exists already" in done.stderr
+    assert "already exists" in done.stderr
     assert (folder / "report.html").stat().st_mtime == before
 
 

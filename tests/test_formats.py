@@ -123,7 +123,7 @@ def test_nothing_is_overwritten_unasked(suffix, tmp_path):
     """What is there stays there, unless overwriting is allowed; then it is replaced."""
     path, first, second = tmp_path / f"a{suffix}", small(), small(seed=1)
     ann2neo.save(first, path)
-    with pytest.raises(OutputExists, match="exists already"):
+    with pytest.raises(OutputExists, match="already exists"):
         ann2neo.save(second, path)
     assert ann2neo.load(path).identical(first)
     ann2neo.save(second, path, overwrite=True)

@@ -58,9 +58,9 @@ def test_many_trains_are_announced(monkeypatch, tmp_path):
 def test_name_that_is_no_utf8(tmp_path):
     """What nixio cannot open is refused by its name, when writing and when reading; nothing is left behind."""
     path = tmp_path / "a\udcff.nix"
-    with pytest.raises(FormatError, match="no text in UTF-8"):
+    with pytest.raises(FormatError, match="not text in UTF-8"):
         ann2neo.save(ann2neo.from_array(np.eye(3, dtype=bool)), path)
     assert not list(tmp_path.iterdir())
     path.write_bytes(b"")
-    with pytest.raises(FormatError, match="no text in UTF-8"):
+    with pytest.raises(FormatError, match="not text in UTF-8"):
         ann2neo.load(path)

@@ -368,7 +368,7 @@ def test_a_table_and_its_description_are_one(tmp_path):
     assert ann2neo.read_table(path).attrs == table.attrs
     path.unlink()
     beside.write_text('{"somebody": "else"}')
-    with pytest.raises(Ann2NeoError, match="exists already"):
+    with pytest.raises(Ann2NeoError, match="already exists"):
         ann2neo.write_table(table, path)
 
 

@@ -135,7 +135,7 @@ CASES = {
     "ann2neo.load('results')": ("FormatError", "suffix ''", ".zarr, .nwb"),
     "ann2neo.load('table.csv')": ("FormatError", "suffix '.csv'", ".zarr, .nwb"),
     "ann2neo.load('none.nwb')": ("FormatError", "there is no file", "Check the name"),
-    "ann2neo.load('folder.zarr')": ("FormatError", "cannot be read as a store", "record anew"),
+    "ann2neo.load('folder.zarr')": ("FormatError", "cannot be read as a store", "record again"),
     "ann2neo.load(None)": ("FormatError", "type NoneType", "such as"),
     "ann2neo.save('rec.nwb', recording)": ("RecordingError", "type str", "ann2neo.record"),
     "ann2neo.save(table, 'rec.nwb')": ("RecordingError", "type DataFrame", "ann2neo.record"),

@@ -65,7 +65,7 @@ def test_a_folder_of_somebody_else_is_never_replaced(write, recording, tmp_path)
     """Files of our names do not make a folder ours; whatever is refused is untouched."""
     put_files(tmp_path / "thesis")
     before = tree(tmp_path / "thesis")
-    with pytest.raises(OutputExists, match=r"holds other things(?s:.*)nothing was written"):
+    with pytest.raises(OutputExists, match=r"holds files that ann2neo did not write(?s:.*)nothing was written"):
         write([recording], tmp_path / "thesis", overwrite=True)
     assert tree(tmp_path / "thesis") == before
     assert {file.name for file in tmp_path.iterdir()} == {"thesis", "r0.mat"}
@@ -76,7 +76,7 @@ def test_a_group_of_somebody_else_is_never_replaced(tmp_path):
     root = zarr.open_group(str(tmp_path / "images.zarr"), mode="w")
     root["layers/0/bits"] = np.zeros(3)
     before = tree(tmp_path / "images.zarr")
-    with pytest.raises(OutputExists, match="holds other things"):
+    with pytest.raises(OutputExists, match="holds files that ann2neo did not write"):
         ann2neo.save(small_recording(), tmp_path / "images.zarr", overwrite=True)
     assert tree(tmp_path / "images.zarr") == before
 
@@ -241,7 +241,7 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path):
             with complete_or_absent(path) as other:
                 other.write_text("first")
 
-    with pytest.raises(OutputExists, match="exists already"):
+    with pytest.raises(OutputExists, match="already exists"):
         both()
     assert path.read_text() == "first"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
@@ -257,7 +257,7 @@ def test_what_comes_into_a_folder_at_the_last_moment_is_kept(tmp_path, monkeypat
         put(part, final)
 
     monkeypatch.setattr(atomic, "_put", slow)
-    with pytest.warns(Ann2NeoWarning, match="something else had come into it"):
+    with pytest.warns(Ann2NeoWarning, match="other files had been added to it"):
         write_folder(path, "new", overwrite=True)
     assert (path / "a.txt").read_text() == "new"
     assert next(tmp_path.glob("out.kept-*/mine.txt")).read_text() == "precious"

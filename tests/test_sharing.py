@@ -236,7 +236,7 @@ def test_a_bundle_is_replaced_only_if_allowed(tmp_path):
     ann2neo.save(small_recording(), tmp_path / "a.nwb")
     ann2neo.save(small_recording(), tmp_path / "b.nwb")
     ann2neo.share(tmp_path / "a.nwb", tmp_path / "bundle")
-    with pytest.raises(OutputExists, match="exists already"):
+    with pytest.raises(OutputExists, match="already exists"):
         ann2neo.share(tmp_path / "b.nwb", tmp_path / "bundle")
     assert (tmp_path / "bundle" / "sub-network" / "sub-network_desc-a.nwb").exists()
     ann2neo.share(tmp_path / "b.nwb", tmp_path / "bundle", overwrite=True)
@@ -249,7 +249,7 @@ def test_a_folder_of_other_things_is_never_replaced(tmp_path):
     ann2neo.save(small_recording(), tmp_path / "a.nwb")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "mine.txt").write_text("mine")
-    with pytest.raises(OutputExists, match="holds other things"):
+    with pytest.raises(OutputExists, match="holds files that ann2neo did not write"):
         ann2neo.share(tmp_path / "a.nwb", tmp_path / "home", overwrite=True)
     assert [file.name for file in (tmp_path / "home").iterdir()] == ["mine.txt"]
 

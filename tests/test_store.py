@@ -90,7 +90,7 @@ def test_a_folder_of_other_things_is_never_replaced(tmp_path):
     """Only a store is replaced by a store, and an empty folder."""
     (tmp_path / "a.zarr").mkdir()
     (tmp_path / "a.zarr" / "mine.txt").write_text("mine")
-    with pytest.raises(OutputExists, match="holds other things"):
+    with pytest.raises(OutputExists, match="holds files that ann2neo did not write"):
         ann2neo.save(small_recording(), tmp_path / "a.zarr", overwrite=True)
     (tmp_path / "a.zarr" / "mine.txt").unlink()
     ann2neo.save(small_recording(), tmp_path / "a.zarr", overwrite=True)
