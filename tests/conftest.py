@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+import signatures
 
-install_import_hook("ann2neo", "beartype.beartype")
+signatures.install()
 # Where there is no card, kernels run under Triton's interpreter, which is to be known before anybody loads Triton.
 if not Path("/proc/driver/nvidia/version").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
