@@ -1,8 +1,8 @@
 """The command line: the same work as the library, and one clear message for whatever goes wrong."""
 
 import subprocess
-import sys
 
+import command_line
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,12 +32,10 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "ann2neo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    ended, said, errors = command_line.run(folder, *arguments)
+    assert ended == code, said + errors
+    assert "Traceback" not in errors
+    return said + errors
 
 
 def test_export_analyze_info_share(folder):

@@ -1,8 +1,6 @@
 """fit and simulate on the command line do what the library does, and refuse what cannot be."""
 
-import subprocess
-import sys
-
+import command_line
 import neo
 import numpy as np
 import pandas as pd
@@ -17,12 +15,10 @@ from ann2neo.models.fitted import MODELS
 
 
 def run(folder, *arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "ann2neo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    ended, said, errors = command_line.run(folder, *arguments)
+    assert ended == code, said + errors
+    assert "Traceback" not in errors
+    return said + errors
 
 
 def small():

@@ -1,10 +1,9 @@
 """Files of any laboratory: what they say is kept, what they do not say is asked for, and what they are not is told."""
 
-import subprocess
-import sys
 import time
 import warnings
 
+import command_line
 import h5py
 import neo
 import numpy as np
@@ -318,10 +317,8 @@ def test_an_end_that_is_the_last_spike_is_told(tmp_path):
 
 
 def cli(*arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-m", "ann2neo", *map(str, arguments)], capture_output=True, text=True, cwd=cwd
-    )
-    return done.returncode, done.stdout + done.stderr
+    code, said, errors = command_line.run(cwd, *arguments)
+    return code, said + errors
 
 
 def test_the_command_line_reads_them_too(tmp_path):
