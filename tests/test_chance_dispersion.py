@@ -1,12 +1,13 @@
 """Dispersion over windows: its law against every arrangement, SciPy and simulation, with two windows and with many."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from ann2neo import analyze, chance, from_array
+from ann2neo.chance.count_laws import _ways
 
 LEVELS = (0.05, 0.01, 1e-3, 1e-4)
 
@@ -44,6 +45,22 @@ def test_the_law_is_that_of_all_arrangements(sizes, n):
     np.testing.assert_allclose(chance.overdispersion_test(counts, sizes), upper, atol=1e-9)
     truth = np.minimum(2 * np.minimum(lower, upper), 1)
     np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=1e-9)
+
+
+@pytest.mark.parametrize("lattice", [True, False])
+@pytest.mark.parametrize("sizes", [[1, 1], [2, 2], [1, 3], [3, 1, 2], [1, 1, 2, 1]])
+def test_no_way_to_deal_spikes_is_left_out(sizes, lattice):
+    """All ways are listed once, and below a dispersion those that have at most this one: windows of one bin, empty and full ones included."""
+    sizes = np.array(sizes)
+    for n in range(1, sizes.sum()):
+        most = [min(n, size) if lattice else n for size in sizes]
+        every = [way for way in product(*(range(k + 1) for k in most)) if sum(way) == n]
+        expected = sizes * n / sizes.sum()
+        spread = [((np.array(way) - expected) ** 2 / sizes).sum() for way in every]
+        for limit in (np.inf, np.median(spread) + 1e-6):
+            ways = _ways(n, sizes, limit, lattice=lattice, bounded=False)
+            found = sorted(map(tuple, ways[((ways - expected) ** 2 / sizes).sum(axis=1) <= limit].tolist()))
+            assert found == [way for way, value in zip(every, spread) if value <= limit]
 
 
 @pytest.mark.parametrize("n", [7, 100, 1000])

@@ -1,6 +1,6 @@
 """Tests of fit given the number of spikes: SciPy, enumeration, laws, edges."""
 
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from scipy import stats
 
 import ann2neo
 from ann2neo import analyze, chance
+from ann2neo.chance.runs import _folded_law
 from ann2neo.chance.stationarity import stationarity_test_of_inputs
 from ann2neo.errors import AnalysisError
 
@@ -260,3 +261,14 @@ def test_a_trend_over_inputs_is_found():
     spikes = rng.random((80, 6, 50)) < np.linspace(0.2, 0.6, 80)[:, None, None]
     table = analyze(ann2neo.from_array(spikes, trial_axis=0), windows=6, tests=True, progress=False)
     assert np.mean(table["stationarity_p"] < 0.01) > 0.9
+
+
+@pytest.mark.parametrize("bins", [1, 2, 5, 8])
+def test_spikes_that_follow_a_spike_are_counted_over_all_arrangements(bins):
+    """No spike, one run of all spikes, and as many runs as there is place for are as likely as they are."""
+    law = _folded_law(np.arange(bins + 1), bins)
+    np.testing.assert_allclose(law.sum(axis=1), 1)
+    for n in range(bins + 1):
+        joined = [sum(b - a == 1 for a, b in pairwise(places)) for places in combinations(range(bins), n)]
+        truth = np.bincount(joined, minlength=bins) / len(joined)
+        np.testing.assert_allclose(law[n, np.arange(bins) % law.shape[1]], truth, atol=1e-12)
