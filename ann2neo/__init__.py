@@ -1,6 +1,6 @@
 """ann2neo: thresholded activations of torch networks as neo spike trains on a pseudo-time axis.
 
-Three verbs: export activations to neo files, analyze them with Elephant, share them. Names are loaded when they are first used, so that
+Three main steps: export activations to neo files, analyze them with Elephant, share them. Names are loaded when they are first used:
 `import ann2neo` alone loads neither torch, Elephant, neo nor matplotlib.
 """
 
@@ -123,11 +123,11 @@ def __getattr__(name: str) -> Any:
     return found
 
 
-# A room -> the package without which nothing in it works; its extra is in extras.py.
+# Subpackage -> package that everything in it needs; its extra is in extras.py.
 _NEEDS = {"capture": "torch", "sharing": "nwbinspector"}
 
 
 def __dir__() -> list[str]:
-    # `help(ann2neo)` and completion ask for all names that are listed, so those that cannot be had are not.
+    # `help(ann2neo)` and completion access every listed name, so names whose package is missing are not listed.
     lacking = {room for room, package in _NEEDS.items() if find_spec(package) is None}
     return sorted([*(name for name in __all__ if _HOME[name] not in lacking), "__version__"])

@@ -1,4 +1,4 @@
-"""Arguments of public functions: one number, seed, truth value or name, or an error that says what would be one."""
+"""Checks of the arguments of public functions: a number, seed, truth value or name is returned, anything else raises with an example."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ NOTHING = "Nothing was done."
 def check_whole(
     value: Any, name: str, *, low: int = 1, such_as: int | None = None, error: type[Ann2NeoError] = AnalysisError
 ) -> int:
-    """Return a whole number that is large enough; a truth value is not one.
+    """Check that an argument is a whole number of at least ``low``; truth values are refused.
 
     Parameters
     ----------
     value
-        What was given.
+        Value of the argument.
     name
         Name of the argument.
     low
-        Smallest number that makes sense.
+        Smallest allowed number.
     such_as
-        Number that the message suggests; None: the smallest.
+        Number that the message suggests; None for the smallest.
     error
-        Error that is raised.
+        Class of the error that is raised.
 
     Raises
     ------
     Ann2NeoError
-        If it is not a whole number, or too small.
+        If the value is not a whole number, or too small.
 
     Examples
     --------
@@ -59,12 +59,12 @@ def check_whole(
 
 
 def check_seed(value: Any, name: str = "seed", *, error: type[Ann2NeoError] = AnalysisError) -> int:
-    """Return a seed: a whole number of at least 0, so that the same call gives the same numbers.
+    """Check that an argument is a seed: a whole number of at least 0, so that the same call gives the same numbers.
 
     Raises
     ------
     Ann2NeoError
-        If it is anything else, such as None, which would give other numbers each time.
+        If it is anything else, such as None, with which results could not be reproduced.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def check_number(
     such_as: float | int = 1.0,
     error: type[Ann2NeoError] = AnalysisError,
 ) -> float:
-    """Return a number of at least ``low``, strictly between the other bounds; NaN, infinity and truth values are refused.
+    """Check that an argument is a number of at least ``low`` and strictly between the other bounds; NaN, infinity and truth values are refused.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def check_number(
 
 
 def check_flag(value: Any, name: str, *, error: type[Ann2NeoError] = AnalysisError) -> bool:
-    """Return a truth value; a text such as "no", which Python takes for true, is refused.
+    """Check that an argument is a truth value; a text such as "no", which Python would count as true, is refused.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def check_flag(value: Any, name: str, *, error: type[Ann2NeoError] = AnalysisErr
 
 
 def check_choice(value: Any, name: str, known: Iterable[str], *, error: type[Ann2NeoError] = AnalysisError) -> str:
-    """Return one of the names that there are.
+    """Check that an argument is one of the known names.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def check_choice(value: Any, name: str, known: Iterable[str], *, error: type[Ann
 
 
 def check_text(value: Any, name: str, *, such_as: str, error: type[Ann2NeoError] = AnalysisError) -> str:
-    """Return a text that is not empty.
+    """Check that an argument is a text that is not empty.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def check_text(value: Any, name: str, *, such_as: str, error: type[Ann2NeoError]
 
 
 def shown(value: Any) -> str:
-    """Write a value into a message: its type where it is long, an array or a table.
+    """Format a value for a message; of arrays, tables and long texts only the type is shown.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Cards: what a notebook shows of an object, a heading and a small table."""
+"""Cards: the display of an object in a notebook, as a heading and a small table."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-# Rows of a table of parts; more are counted.
+# Largest number of rows in a table of parts; the rest is counted.
 MAX_ROWS = 20
 
 
 def card(title: str, facts: Mapping[str, Any], parts: Sequence[Mapping[Any, Any]] = ()) -> str:
-    """Write an object as HTML: a heading, facts by name, and a table with a row for each of its parts, 20 at most.
+    """Write an object as HTML: a heading, facts by name, and a table with a row for each of its parts (at most 20).
 
     Parameters
     ----------
     title
-        What it is.
+        Kind of object.
     facts
-        What is known of it; None is left out.
+        Facts about the object by name; those that are None are left out.
     parts
-        What it consists of: the same names in each.
+        Facts about each of its parts, with the same names for every part.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Compile a kernel once and keep it on disk, where there is a place to keep it."""
+"""Compilation of kernels with numba, cached on disk where possible."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numba.core import event
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function to machine code that releases Python's lock and rounds as NumPy does.
+    """Compile a function to machine code that releases the GIL and rounds as NumPy does.
 
-    No fast-math: sums keep their order and products are not fused, so that the bits are NumPy's. Division by zero
-    gives inf or NaN. The compiled code is cached on disk; where no cache folder can be written, it is compiled anew in
-    each process.
+    Fast-math is off: sums keep their order and products are not fused, so that results are bit-identical to NumPy's.
+    Division by zero gives inf or NaN. The compiled code is cached on disk; if no cache folder can be written, each
+    process compiles it again.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     1.5
     """
     _listen()
-    # Run-time type checks wrap functions in tests; numba needs the function itself.
+    # In tests, functions are wrapped by run-time type checks; numba needs the original function.
     plain = inspect.unwrap(function)
     try:
         return numba.njit(nogil=True, error_model="numpy", cache=True)(plain)
@@ -37,14 +37,14 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 class _Notice(event.Listener):
-    """Say once in a process that kernels of ours are being compiled: a bar that stands still looks like a fault."""
+    """Log once per process that kernels of ann2neo are being compiled: a progress bar that does not move looks like a fault."""
 
     def on_start(self, event: Any) -> None:
         if (event.data["dispatcher"].py_func.__module__ or "").startswith("ann2neo."):
             _say()
 
     def on_end(self, event: Any) -> None:
-        """Nothing is left to say."""
+        """Do nothing: the message is logged at the start."""
 
 
 @cache
@@ -55,5 +55,5 @@ def _listen() -> None:
 @cache
 def _say() -> None:
     logging.getLogger(__name__).warning(
-        "Kernels are compiled, which takes some seconds; where the cache of numba can be written, later runs start at once."
+        "Kernels are compiled, which takes a few seconds; if numba's cache can be written, later runs start at once."
     )

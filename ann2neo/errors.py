@@ -1,6 +1,6 @@
-"""One tree of errors: every error that ann2neo raises on purpose is an `Ann2NeoError`.
+"""Errors and warnings: every error that ann2neo raises on purpose is an `Ann2NeoError`.
 
-A message has three parts, each on its own line: the fact (with names, shapes, values), the consequence, the cure.
+A message has three parts, each on its own line: the fact (with names, shapes, values), the consequence, and the cure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class Ann2NeoError(Exception):
-    """Something that the caller can mend; the message says how.
+    """An error that the caller can correct; the message says how.
 
     Examples
     --------
@@ -26,7 +26,7 @@ class Ann2NeoError(Exception):
 
 
 class InputsError(Ann2NeoError):
-    """The inputs are empty, of a form that is not understood, or change between batches."""
+    """The inputs are empty, have an unknown form, or change between batches."""
 
 
 class ModelError(Ann2NeoError):
@@ -34,11 +34,11 @@ class ModelError(Ann2NeoError):
 
 
 class LayerNotFound(Ann2NeoError):
-    """No layer matches the name or pattern that was asked for."""
+    """No layer matches the given name or pattern."""
 
 
 class LayerNeverRan(Ann2NeoError):
-    """A layer that was asked for was not called by the first batch."""
+    """A requested layer was not called in the first batch."""
 
 
 class ActivationError(Ann2NeoError):
@@ -54,7 +54,7 @@ class ThresholdError(Ann2NeoError):
 
 
 class PseudoTimeError(Ann2NeoError):
-    """A bin size at which spike times are not exact, or times that are not on the lattice."""
+    """A bin size at which spike times are not exact, or spike times that do not fit the bins."""
 
 
 class WindowError(Ann2NeoError):
@@ -66,7 +66,7 @@ class RecordingError(Ann2NeoError):
 
 
 class SpikeTrainError(Ann2NeoError):
-    """Spike trains that cannot be analyzed: unsorted, outside their borders, or in no unit of time."""
+    """Spike trains that cannot be analyzed: unsorted, outside t_start and t_stop, or without a unit of time."""
 
 
 class AnnotationError(Ann2NeoError):
@@ -74,15 +74,15 @@ class AnnotationError(Ann2NeoError):
 
 
 class FormatError(Ann2NeoError):
-    """A file that is missing, foreign, truncated, of a newer schema or of an unknown suffix."""
+    """A file that is missing, truncated, written by other software or with a newer schema, or has an unknown suffix."""
 
 
 class ForeignFile(FormatError):
-    """A sound file, or a Block, that ann2neo did not write: `analyze` takes it, `load` cannot."""
+    """An intact file, or a Block, that ann2neo did not write: `analyze` can read it, `load` cannot."""
 
 
 class OutputExists(Ann2NeoError):
-    """The output is already there and nobody allowed to overwrite it."""
+    """The output exists already, and overwriting was not allowed."""
 
 
 class StoreError(FormatError):
@@ -90,7 +90,7 @@ class StoreError(FormatError):
 
 
 class AnalysisError(Ann2NeoError):
-    """A table cannot be computed from what was given."""
+    """A table cannot be computed from the given data or options."""
 
 
 class ShareError(Ann2NeoError):
@@ -98,15 +98,15 @@ class ShareError(Ann2NeoError):
 
 
 class MissingPackage(Ann2NeoError, ImportError):
-    """A package is not installed that only some work needs; the message has the command that installs it."""
+    """An optional package is not installed; the message has the command that installs it."""
 
 
 class Ann2NeoWarning(UserWarning):
-    """Something worth knowing that does not stop the work."""
+    """A warning: results are computed, but may need attention."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which of the known names is nearest, or nothing.
+    """Return a sentence that suggests the nearest of the known names, or an empty text.
 
     Examples
     --------

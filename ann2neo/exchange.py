@@ -1,4 +1,4 @@
-"""What chance exchanges: inputs, each with all its bins, between classes."""
+"""Exchangeable units of permutation tests: inputs, each with all its bins, are exchanged between classes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ann2neo.windows import STIMULUS, codes_of_column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What chance exchanges: inputs (trials of a recording of cells), each with all its bins in all its passes.
+    """Inputs that are exchangeable under the null hypothesis (trials, in recordings of cells), each with all its bins in all passes.
 
     Parameters
     ----------
     ids
         Input of each bin, or of each spike, -1 for none, shape (item,).
     label
-        Class of each input, -1 where it is unknown, shape (input,).
+        Class of each input, -1 if it is unknown, shape (input,).
     size
-        Bins or duration of each input, all its passes together, shape (input,).
+        Number of bins or duration of each input over all passes, shape (input,).
     labels_are_windows
         Whether the windows of a pass are the classes.
     first_pass_only
-        Whether inputs differ in their class from pass to pass, so that only their bins in the first pass are named.
+        Whether the class of an input differs from pass to pass, so that only bins of the first pass are assigned to inputs.
     over_passes
-        There, the sequences of classes that inputs have over all passes, of the bins of all passes; else None.
+        In this case, the exchangeable sequences of classes that inputs have over all passes, for the bins of all passes; otherwise None.
     """
 
     ids: Int[np.ndarray, " item"]
@@ -41,15 +41,15 @@ class Exchange:
 
     @property
     def one_bin(self) -> bool:
-        """Whether every input is one bin, so that bins are exchangeable."""
+        """Whether every input has a single bin, so that bins are exchangeable."""
         return np.issubdtype(self.size.dtype, np.integer) and bool((self.size <= 1).all())
 
 
 def exchange_by_column(trials: pd.DataFrame, name: str, *, labels_are_windows: bool) -> Exchange:
-    """Find which bins belong to one input and which class an input has.
+    """Assign bins to exchangeable inputs, and a class to each input.
 
-    Rows with one stimulus id are one input, in whatever pass they lie. Where they differ in their class within a pass, an input is a presentation: the first,
-    second, ... of its stimulus in a pass. Where they differ from pass to pass, as predictions of a network with dropout do, inputs and classes are those of
+    Rows with the same stimulus id are one input, in all passes. If their class differs within a pass, an input is a presentation instead: the first,
+    second, ... of its stimulus in a pass. If their class differs from pass to pass, as predictions of a network with dropout do, inputs and classes are those of
     the first pass, by the same rule, and the bins of the other passes belong to no input.
 
     Examples

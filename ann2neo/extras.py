@@ -1,4 +1,4 @@
-"""Packages that only some work needs: the extra of ann2neo that installs each, and what is said where one is missing."""
+"""Optional packages: the extra of ann2neo that installs each, and the error that is raised if one is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 from ann2neo.errors import MissingPackage
 
-# Package as it is imported -> the extra that installs it, as in pyproject.toml.
+# Name of the package in imports -> extra that installs it, as in pyproject.toml.
 EXTRAS = {
     "dask.distributed": "cluster",
     "nixio": "nix",
@@ -21,18 +21,18 @@ EXTRAS = {
 
 
 def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
-    """Import a package that only an extra of ann2neo installs.
+    """Import an optional package.
 
-    A package that is there but fails to import fails with its own error: to install it once more would not help.
+    A package that is installed but fails to import raises its own error: installing it again would not help.
 
     Parameters
     ----------
     package
-        Name by which it is imported.
+        Name under which it is imported.
     to
-        What needs it, as the beginning of a sentence.
+        Task that needs it, as the beginning of a sentence.
     extra
-        The extra that installs it; that of `EXTRAS` where it is not given, and none where that knows none.
+        Extra that installs it; if not given, the one in `EXTRAS`, if any.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
     Traceback (most recent call last):
     ...
     ann2neo.errors.MissingPackage: Reading notes needs jsonn, which is not installed.
-    Everything that does without it works.
+    All other functions work without it.
     Install it with: python -m pip install 'ann2neo[notes]'
     """
     try:
@@ -57,12 +57,12 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
             raise
         raise MissingPackage(
             f"{to} needs {error.name}, which is not installed.",
-            "Everything that does without it works.",
+            "All other functions work without it.",
             f"Install it with: python -m pip install {_named(package, extra)}",
         ) from error
 
 
 def _named(package: str, extra: str | None) -> str:
-    """Name what pip installs: an extra of ours, or a package that no extra brings."""
+    """Return what pip has to install: an extra of ann2neo, or a package that belongs to no extra."""
     known = extra or EXTRAS.get(package)
     return f"'ann2neo[{known}]'" if known else package.partition(".")[0]

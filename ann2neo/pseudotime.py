@@ -1,4 +1,4 @@
-"""Pseudo-time: which bin a spike is in, and at which time it is written down."""
+"""Pseudo-time: the bin of each spike, and the time at which it is written."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from ann2neo.arguments import check_whole
 from ann2neo.errors import PseudoTimeError
 
-# Of edge, quarter and centre only the quarter is mapped back to its bin by every consumer that was tried (floor, round, Elephant's and pynapple's
-# binning, closed intervals on both ends); being dyadic it also keeps every time exact in binary floating point.
+# Of edge, quarter and centre, only the quarter was mapped back to its bin by every consumer that was tried (floor, round, Elephant's and pynapple's
+# binning, closed intervals on both ends). It is dyadic, so every time is also exact in binary floating point.
 POSITION_IN_BIN = 0.25
 MANTISSA_BITS = 53
 
 
 def milliseconds(given: Any, name: str = "bin_size_ms") -> float:
-    """Read a duration: a number counts milliseconds, and whatever has a unit is converted by it or refused, never stripped of it.
+    """Convert a duration to milliseconds. A plain number is in milliseconds; a value with a unit is converted, or refused if its unit is not one of time.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def milliseconds(given: Any, name: str = "bin_size_ms") -> float:
     Raises
     ------
     PseudoTimeError
-        If it is no single duration.
+        If the value is not a single duration.
 
     Examples
     --------
@@ -43,8 +43,8 @@ def milliseconds(given: Any, name: str = "bin_size_ms") -> float:
     >>> milliseconds(2 * pq.mV)
     Traceback (most recent call last):
         ...
-    ann2neo.errors.PseudoTimeError: bin_size_ms=2.0 mV is no duration.
-    Its unit would be lost, and all times and rates with it.
+    ann2neo.errors.PseudoTimeError: `bin_size_ms` must be a duration, got 2.0 mV.
+    Without a unit of time, all times and rates would be wrong.
     Give a number of milliseconds, such as 1.0, or a quantity of time, such as 1 * pq.ms.
     """
     try:
@@ -59,25 +59,25 @@ def milliseconds(given: Any, name: str = "bin_size_ms") -> float:
     except (ValueError, TypeError, OverflowError):
         pass
     raise PseudoTimeError(
-        f"{name}={given!s} is no duration.",
-        "Its unit would be lost, and all times and rates with it.",
+        f"`{name}` must be a duration, got {given!s}.",
+        "Without a unit of time, all times and rates would be wrong.",
         "Give a number of milliseconds, such as 1.0, or a quantity of time, such as 1 * pq.ms.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PseudoTime:
-    """A lattice of bins of equal size that begins at 0.
+    """A time axis of equal bins that begins at 0.
 
-    The spike of bin ``k`` is at ``(k + 0.25) * bin_size_ms``. Bin sizes at which these times would not be exact in float64 (0.1 ms, for instance)
-    are refused, because inter-spike intervals that ought to be equal would then differ.
+    The spike of bin ``k`` is at ``(k + 0.25) * bin_size_ms``. Bin sizes for which these times are not exact in float64 (0.1 ms, for instance)
+    are refused, because equal inter-spike intervals would then differ.
 
     Parameters
     ----------
     n_bins
         Number of bins.
     bin_size_ms
-        Size of a bin in milliseconds; "pseudo" because an input takes no time.
+        Size of a bin in milliseconds. The time is called "pseudo" because an input takes no time.
 
     Raises
     ------
@@ -103,7 +103,7 @@ class PseudoTime:
         object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         if not (math.isfinite(self.bin_size_ms) and self.bin_size_ms > 0):
             raise PseudoTimeError(
-                f"A bin of {self.bin_size_ms} ms has no duration.",
+                f"`bin_size_ms` must be positive and finite, got {self.bin_size_ms}.",
                 "Nothing was done.",
                 "Use a positive bin size, such as 1.0.",
             )
@@ -119,16 +119,16 @@ class PseudoTime:
 
     @property
     def duration_ms(self) -> float:
-        """Where the last bin ends, in milliseconds."""
+        """End of the last bin, in milliseconds."""
         return self.n_bins * self.bin_size_ms
 
     @property
     def edges_ms(self) -> Float[np.ndarray, " edge"]:
-        """Borders of the bins in milliseconds, shape (bin + 1,)."""
+        """Edges of the bins in milliseconds, shape (bin + 1,)."""
         return np.arange(self.n_bins + 1) * float(self.bin_size_ms)
 
     def spike_times_ms(self, bins: Int[np.ndarray, " spike"]) -> Float[np.ndarray, " spike"]:
-        """Give the time of a spike in each bin, in milliseconds, shape (spike,)."""
+        """Return the time of a spike in each of the given bins, in milliseconds, shape (spike,)."""
         return (bins + POSITION_IN_BIN) * float(self.bin_size_ms)
 
     def bins_of(self, times_ms: Float[np.ndarray, " spike"]) -> Int[np.ndarray, " spike"]:
@@ -137,19 +137,19 @@ class PseudoTime:
         Raises
         ------
         PseudoTimeError
-            If a time is outside the lattice or not at a quarter of its bin: such a train was not made by ann2neo.
+            If a time lies outside the bins, or not at a quarter of its bin: ann2neo did not make such a train.
         """
         bins = np.floor(times_ms / self.bin_size_ms).astype(np.int64)
         if bins.size and (bins.min() < 0 or bins.max() >= self.n_bins):
             raise PseudoTimeError(
                 f"Spike times reach from {times_ms.min()} to {times_ms.max()} ms, but the bins cover 0 to {self.duration_ms} ms.",
                 "These spikes have no bin.",
-                "Analyze the trains as they are (`ann2neo.analyze`), or give the right bin size.",
+                "Analyze the trains as they are (`ann2neo.analyze`), or use the bin size with which they were made.",
             )
         if not np.allclose(times_ms, self.spike_times_ms(bins), rtol=1e-9, atol=1e-6 * self.bin_size_ms):
             raise PseudoTimeError(
                 f"Spike times are not at a quarter of bins of {self.bin_size_ms} ms.",
-                "They were not made by ann2neo, or with another bin size, and cannot become bits without loss.",
+                "They were made by other software, or with another bin size, and cannot be converted to bits without loss.",
                 "Analyze the trains as they are (`ann2neo.analyze`).",
             )
         return bins

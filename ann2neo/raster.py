@@ -1,4 +1,4 @@
-"""Raster: which unit spiked in which bin, one bit each, in memory or an array on disk."""
+"""Raster: which unit spiked in which bin, as one bit each, in memory or in an array on disk."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CHUNK_BYTES = 1 << 25
 class Raster:
     """Whether each unit spiked in each bin, packed to bits.
 
-    Every pass begins on a byte, so that passes can be written and read on their own; the bits that fill up its last byte are zero. A selection of units
-    and an arrangement of bins are kept beside the packed bits and applied when these are read: both are views.
+    Every pass begins on a byte, so that passes can be written and read separately; the unused bits of its last byte are zero. A selection of units
+    and an arrangement of bins are views: they are stored next to the packed bits and applied when these are read.
 
     Parameters
     ----------
     packed
-        The bits as `numpy.packbits` lays them out, shape (pass, unit, byte): a NumPy array, or an array on disk.
+        The bits in the layout of `numpy.packbits`, shape (pass, unit, byte): a NumPy array, or an array on disk.
     n_bins
         Number of bins of one pass.
     rows
-        Rows of ``packed`` that are the units of this raster, shape (unit,); None for all.
+        Rows of ``packed`` that are the units of this raster, shape (unit,); None for all rows.
     bin_order
-        Bin of a pass that is shown at each place, shape (bin,); None for as stored.
+        Stored bin that is shown at each position of a pass, shape (bin,); None for the stored order.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Raster:
 
     @classmethod
     def from_dense(cls, dense: Bool[np.ndarray, "unit total_bin"], *, n_passes: int = 1) -> Raster:
-        """Pack a boolean array whose columns are the bins of all passes, one pass after another, shape (unit, pass * bin)."""
+        """Pack a boolean array of shape (unit, pass * bin), in which the passes follow one another."""
         by_pass = dense.reshape(dense.shape[0], n_passes, -1).transpose(1, 0, 2)
         return cls(packed=np.packbits(by_pass, axis=2), n_bins=by_pass.shape[2])
 
@@ -87,19 +87,19 @@ class Raster:
 
     @property
     def total_bins(self) -> int:
-        """Number of bins of all passes together."""
+        """Number of bins over all passes."""
         return self.n_passes * self.n_bins
 
     def take(self, units: Int[np.ndarray, " unit"]) -> Raster:
-        """View some units, in the order given."""
+        """View some units, in the given order."""
         return replace(self, rows=units if self.rows is None else self.rows[units])
 
     def arrange(self, bin_order: Int[np.ndarray, " bin"]) -> Raster:
-        """View the bins of every pass in another order: place ``i`` shows what is now at ``bin_order[i]``."""
+        """View the bins of every pass in another order: position ``i`` shows what is now at ``bin_order[i]``."""
         return replace(self, bin_order=bin_order if self.bin_order is None else self.bin_order[bin_order])
 
     def bits(self, units: slice = slice(None)) -> UInt8[np.ndarray, "pass unit byte"]:
-        """Read the packed bits of some units as they are arranged, shape (pass, unit, byte)."""
+        """Read the packed bits of some units in the arranged order, shape (pass, unit, byte)."""
         stored = self._stored(units)
         if self.bin_order is None:
             return stored
@@ -107,7 +107,7 @@ class Raster:
         return np.packbits(dense[:, :, self.bin_order], axis=2)
 
     def dense(self, units: slice = slice(None)) -> Bool[np.ndarray, "unit total_bin"]:
-        """Read some units as a boolean array, the bins of all passes one after another, shape (unit, pass * bin)."""
+        """Read some units as a boolean array of shape (unit, pass * bin), in which the passes follow one another."""
         dense = np.unpackbits(self._stored(units), axis=2, count=self.n_bins).view(np.bool_)
         if self.bin_order is not None:
             dense = dense[:, :, self.bin_order]
@@ -121,26 +121,26 @@ class Raster:
     def spike_bins(
         self, units: slice = slice(None)
     ) -> tuple[Int[np.ndarray, " spike"], Int[np.ndarray, " unit_plus_one"]]:
-        """List the bins of all spikes, unit after unit, and where each unit begins: shapes (spike,) and (unit + 1,)."""
+        """Return the bins of all spikes, unit by unit, and the index at which each unit begins, shapes (spike,) and (unit + 1,)."""
         dense = self.dense(units)
         flat = np.flatnonzero(dense)
         offsets = np.searchsorted(flat, np.arange(dense.shape[0] + 1) * self.total_bins)
         return flat % max(self.total_bins, 1), offsets.astype(np.int64)
 
     def chunks(self, n_bytes: int | None = None) -> Iterator[slice]:
-        """Cut the units into slices whose unpacked bins fit into so many bytes (32 MiB if not given)."""
+        """Divide the units into slices whose unpacked bins fit into ``n_bytes`` (32 MiB if not given)."""
         step = max(1, (CHUNK_BYTES if n_bytes is None else n_bytes) // max(self.total_bins, 1))
         for first in range(0, self.n_units, step):
             yield slice(first, min(first + step, self.n_units))
 
     def identical(self, other: Raster) -> bool:
-        """Whether both show the same bits, whatever lies beneath."""
+        """Whether both rasters show the same bits, however these are stored."""
         if (self.n_units, self.n_passes, self.n_bins) != (other.n_units, other.n_passes, other.n_bins):
             return False
         return all(np.array_equal(self.bits(units), other.bits(units)) for units in self.chunks())
 
     def _stored(self, units: slice) -> UInt8[np.ndarray, "pass unit byte"]:
-        """Read units as they are stored, before any arrangement."""
+        """Read units in the stored order of bins."""
         if self.rows is None:
             return np.asarray(self.packed[:, units])
         rows = self.rows[units]

@@ -1,4 +1,4 @@
-"""Labels of steps: windows of the bins that share one, and what chance exchanges where a label belongs to a bin and not to an input."""
+"""Labels of steps: windows of bins that share a label, and the exchange of labels that belong to bins and not to inputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ann2neo.windows import Windows
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sequences:
-    """What chance exchanges where labels belong to bins: the whole sequence of labels of an input, for that of an input like it.
+    """Inputs that are exchangeable under the null hypothesis if labels belong to bins: they exchange whole sequences of labels.
 
-    Inputs are exchangeable, their bins are not. Inputs are alike that have as many bins, with known labels at the same positions: by exchanging their sequences each
-    label keeps its number of bins at each position, and so in all. An input that is like no other keeps its own labels.
+    Inputs are exchangeable, their bins are not. Two inputs are alike if they have the same number of bins, with known labels at the same positions. When
+    inputs that are alike exchange their sequences, each label keeps its number of bins at each position, and thus in total. An input that is like no other
+    keeps its own labels.
 
     Parameters
     ----------
     groups
-        For each set of inputs that are alike the bins of a pass that have a label, shape (input, position).
+        For each set of inputs that are alike, their labelled bins of a pass, shape (input, position).
     label
         Class of each bin of a pass, -1 where it is unknown, shape (bin,).
     labels_are_windows
@@ -39,7 +40,7 @@ class Sequences:
         return int(self.label.max(initial=-1)) + 1
 
     def keep(self, kept: Int[np.ndarray, " kept"]) -> Sequences:
-        """View some bins of a pass, in this order; inputs that lose a bin are left out."""
+        """View some bins of a pass, in the given order; inputs that lose a bin are left out."""
         place = np.full(self.label.size, -1, np.int64)
         place[kept] = np.arange(kept.size)
         moved = [place[group] for group in self.groups]
@@ -52,7 +53,7 @@ class Sequences:
 
 
 def step_codes(bins: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " bin"], np.ndarray]:
-    """Number the values of a column of the table of bins in ascending order; negative values are unknown, -1.
+    """Number the values of a column of the table of bins in ascending order; negative values are unknown and get -1.
 
     Examples
     --------
@@ -65,7 +66,7 @@ def step_codes(bins: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " bin"], 
 
 
 def windows_of_steps(trials: pd.DataFrame, bins: pd.DataFrame, name: str) -> Windows:
-    """Make a window of all bins of a pass that share a value of a column of the table of bins; negative values have no window.
+    """Make one window per pass for each value in a column of the table of bins; bins with negative values are in no window.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def windows_of_steps(trials: pd.DataFrame, bins: pd.DataFrame, name: str) -> Win
     if not known.size:
         raise WindowError(
             f"All {len(bins)} bins have an unknown {name} (a negative number).",
-            "There is no window to count in.",
+            "Without windows, spikes cannot be counted.",
             "Use windows of a number of bins, or record with labels.",
         )
     n_passes = int(trials["pass"].iloc[-1]) + 1
@@ -99,7 +100,7 @@ def windows_of_steps(trials: pd.DataFrame, bins: pd.DataFrame, name: str) -> Win
 
 
 def sequences_of(trials: pd.DataFrame, bins: pd.DataFrame, name: str, *, labels_are_windows: bool) -> Sequences:
-    """Find which inputs have label sequences that chance can exchange.
+    """Find the inputs whose label sequences can be exchanged under the null hypothesis.
 
     Examples
     --------

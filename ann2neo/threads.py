@@ -1,4 +1,4 @@
-"""Share units out to threads: kernels release Python's lock, and a unit's numbers do not depend on its neighbours."""
+"""Threads over units: kernels release the GIL, and the results of a unit do not depend on other units."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def over_units(
     n_threads: int | None = None,
     units_per_task: int = UNITS_PER_TASK,
 ) -> None:
-    """Call a task for consecutive ranges of units, several at a time; an error in any of them is raised.
+    """Call a task for consecutive ranges of units in several threads; an error in any of them is raised.
 
     Parameters
     ----------
     task
-        Called with the first unit of a range and the one after its last.
+        Function that is called with the first unit of a range and the unit after its last.
     n_units
         Number of units.
     n_threads
         Number of threads; None for one per processor that this process may use.
     units_per_task
-        Number of units of a range.
+        Number of units per range.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def over_units(
 
 
 def available_processors() -> int:
-    """Count the processors that this process may use, which a scheduler may have limited."""
+    """Count the processors that this process may use; a scheduler may have limited them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Versions of the software that made a result."""
+"""Versions of the software with which a result was computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def software(*packages: str) -> str:
-    """List our version and those of some packages, as in ``ann2neo 0.2.0, torch 2.13.0``.
+    """List the versions of ann2neo and of some packages, as in ``ann2neo 0.2.0, torch 2.13.0``.
 
     Examples
     --------
@@ -21,7 +21,7 @@ def software(*packages: str) -> str:
 @cache
 def _version(package: str) -> str:
     if package == "ann2neo":
-        return sys.modules["ann2neo"].__version__  # whose imports for type checkers are those of every room
+        return sys.modules["ann2neo"].__version__  # not imported: for import-linter, that would import every subpackage
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Orders of trials, stretches of unbroken bins and windows in which spikes are counted, all as integer arrays."""
+"""Orders of trials, stretches of contiguous bins, and windows in which spikes are counted, all as integer arrays."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ann2neo.errors import WindowError, suggestion
 Order = Literal["presented", "label", "shuffled"]
 
 STIMULUS = "stimulus_id"
-"""Windows of this name are trials, and counts are compared over the repeats of each stimulus."""
+"""Column whose windows are trials; counts are compared over the repeats of each stimulus."""
 
 TRIAL_COLUMNS_OF_TIME = ("pass", "trial", "start_bin", "stop_bin", "stimulus_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
-    """Which windows repeat each other: those of one condition at one position within their trial.
+    """Which windows repeat each other: those of the same condition at the same position within their trial.
 
     Parameters
     ----------
     condition
         Condition of each window, -1 for none, shape (window,).
     position
-        Place of each window within its trial, 0, 1, ..., shape (window,).
+        Position of each window within its trial, 0, 1, ..., shape (window,).
 
     Raises
     ------
     WindowError
-        If the two differ in their number of windows.
+        If the two arrays differ in length.
     """
 
     condition: Int[np.ndarray, " window"]
@@ -44,7 +44,7 @@ class Repeats:
     def __post_init__(self) -> None:
         if self.condition.size != self.position.size:
             raise WindowError(
-                f"There are {self.condition.size} conditions and {self.position.size} positions of windows.",
+                f"Windows have {self.condition.size} conditions, but {self.position.size} positions.",
                 "It is unclear which windows repeat each other.",
                 "Give one condition and one position for each window.",
             )
@@ -57,17 +57,17 @@ class Windows:
     Parameters
     ----------
     kind
-        How they were made: a column of the trials table, "trial", or "n bins".
+        How the windows were made: a column of the trials table, "trial", or "n bins".
     ids
-        Window of each bin, -1 for none, shape (bin,). Windows are numbered pass after pass.
+        Window of each bin, -1 for none, shape (bin,). Windows are numbered pass by pass.
     n_bins
         Number of bins of each window, shape (window,).
     of_pass
         Pass to which each window belongs, shape (window,).
     names
-        What each window stands for: the label, or its number.
+        Name of each window: its label, or its number.
     repeats
-        Which windows repeat each other, where counts are compared over repeats; else None.
+        Which windows repeat each other, if counts are compared over repeats; otherwise None.
     """
 
     kind: str
@@ -79,9 +79,9 @@ class Windows:
 
 
 def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> Int[np.ndarray, " trial"]:
-    """Say in which order the trials of one pass are to be read.
+    """Return the order in which the trials of one pass are read.
 
-    ``"presented"`` is ascending in ``trial``; ``"label"`` is ascending in ``label`` and, within a label, as presented; ``"shuffled"`` is a uniformly
+    ``"presented"`` sorts by ``trial``; ``"label"`` sorts by ``label`` and keeps the presented order within a label; ``"shuffled"`` is a uniformly
     random permutation of the presented order.
 
     Parameters
@@ -91,12 +91,12 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
     by
         Name of the order.
     seed
-        Seed of the shuffle; needed for ``"shuffled"``, refused otherwise.
+        Seed of the shuffle; required for ``"shuffled"``, refused otherwise.
 
     Raises
     ------
     WindowError
-        If there are no labels to order by, the order is unknown, or the seed is missing or without use.
+        If the trials have no labels to order by, the order is unknown, or a seed is missing or superfluous.
 
     Examples
     --------
@@ -107,9 +107,9 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
     presented = np.argsort(trials["trial"].to_numpy(), kind="stable")
     if (by == "shuffled") != (seed is not None):
         raise WindowError(
-            f"order {by!r} was asked for with seed={seed}.",
+            f"the order {by!r} was requested with seed={seed}.",
             "A shuffle without a seed cannot be repeated, and a seed without a shuffle has no effect.",
-            "Use arrange('shuffled', seed=0), or leave the seed out.",
+            "Use arrange('shuffled', seed=0), or omit the seed.",
         )
     if by == "presented":
         return presented
@@ -121,9 +121,9 @@ def trial_order(trials: pd.DataFrame, by: Order, *, seed: int | None = None) -> 
 
 
 def order_words(trials: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
-    """Say in which order the inputs lie: a loader that shuffles presents them in another order than that of their data set.
+    """Describe the order of the inputs: a loader that shuffles presents them in another order than that of their data set.
 
-    Where the provenance does not say so, it is seen by the stimulus ids of a presented order, which ascend unless somebody drew them.
+    If the provenance does not tell, the stimulus ids do: in presented order they ascend unless a loader shuffled the inputs.
 
     Examples
     --------
@@ -137,26 +137,30 @@ def order_words(trials: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
 
 
 def column_of(trials: pd.DataFrame, name: str, *, known: Sequence[str] | None = None) -> np.ndarray:
-    """Take a column of the trials table by which trials can be grouped: one of those known, None is all but time and identity.
+    """Return a column of the trials table by which trials can be grouped.
+
+    Columns to group by are those in ``known``; if it is None, all columns except those of time and identity.
 
     Raises
     ------
     WindowError
-        If the table lacks it; the message names those that it has.
+        If the column does not exist; the message lists those that do.
     """
     known = [c for c in trials.columns if c not in TRIAL_COLUMNS_OF_TIME] if known is None else known
     if name not in known:
         raise WindowError(
             f"The trials have no column {name!r} (columns to group by: {', '.join(map(repr, known)) or 'none'})."
             + suggestion(name, known),
-            "Trials cannot be ordered or counted by it.",
+            "Trials cannot be ordered or grouped by it.",
             "Give labels when recording (`Inputs(data, labels=...)`), or use windows of a number of bins.",
         )
     return trials[name].to_numpy()
 
 
 def stretch_edges(trials: pd.DataFrame) -> Int[np.ndarray, " edge"]:
-    """Give the bins at which unbroken time begins, and the end: passes, or trials where a trial has several bins, shape (stretch + 1,).
+    """Return the first bin of each stretch of contiguous time, and the end of the last one, shape (stretch + 1,).
+
+    A stretch is a pass, or a trial if trials have several bins.
 
     Examples
     --------
@@ -173,7 +177,7 @@ def stretch_edges(trials: pd.DataFrame) -> Int[np.ndarray, " edge"]:
 
 
 def windows_by_column(trials: pd.DataFrame, name: str) -> Windows:
-    """Make a window of all bins that share a value of a trials column, wherever they lie; negative values have no window.
+    """Make one window per pass for each value of a trials column; its bins need not be contiguous, and negative values have no window.
 
     Examples
     --------
@@ -186,14 +190,14 @@ def windows_by_column(trials: pd.DataFrame, name: str) -> Windows:
     if not known.size:
         raise WindowError(
             f"All {len(trials)} trials have an unknown {name} (a negative number).",
-            "There is no window to count in.",
+            "Without windows, spikes cannot be counted.",
             "Use windows of a number of bins, or record with labels.",
         )
     return _windows_of_trials(trials, codes, tuple(str(value) for value in known), name)
 
 
 def codes_of_column(trials: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " trial"], np.ndarray]:
-    """Number the values of a trials column in ascending order; negative values are unknown, -1."""
+    """Number the values of a trials column in ascending order; negative values are unknown and get -1."""
     known, codes = np.unique(column_of(trials, name), return_inverse=True)
     if np.issubdtype(known.dtype, np.number):
         n_unknown = int(np.count_nonzero(known < 0))
@@ -202,22 +206,22 @@ def codes_of_column(trials: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " 
 
 
 def windows_by_trial(trials: pd.DataFrame) -> Windows:
-    """Make one window of each trial (one bin wide unless trials have several steps)."""
+    """Make each trial a window (of one bin, unless trials have several steps)."""
     codes = trials.groupby("pass").cumcount().to_numpy()
     names = tuple(str(trial) for trial in trials["trial"].to_numpy()[: codes.max() + 1])
     return _windows_of_trials(trials, codes, names, "trial")
 
 
 def windows_within(trials: pd.DataFrame, name: str, n_bins: int | None = None) -> Windows:
-    """Make one window of each trial, or cut each into windows of so many bins, where those at one place of trials that share a value repeat each other.
+    """Make each trial a window, or divide it into windows of ``n_bins``; windows at the same position of trials that share a value repeat each other.
 
-    The repeats of a value lie in one pass or in several. A value that is shown once has no repeat and counts nowhere;
-    neither do negative values, which are unknown. Bins after the last complete window of a trial are in none.
+    The repeats of a value may lie in one pass or in several. A value that is shown once has no repeats and is not counted;
+    nor are negative values, which are unknown. Bins after the last complete window of a trial belong to no window.
 
     Raises
     ------
     WindowError
-        If no value has two trials, whole trials of a value are of unequal length, or no trial holds a window.
+        If no value has two trials, whole trials of a value differ in length, or no trial is as long as a window.
 
     Examples
     --------
@@ -245,13 +249,13 @@ def windows_within(trials: pd.DataFrame, name: str, n_bins: int | None = None) -
 
 
 def _cut_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], n_bins: int, name: str) -> Windows:
-    """Cut each trial from its first bin."""
+    """Divide each trial into windows of ``n_bins``, from its first bin on."""
     length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
     per_trial = length // n_bins if n_bins > 0 else np.zeros(length.size, np.int64)
     if per_trial.sum() == 0:
         raise WindowError(
             f"No trial (longest: {length.max()} bins) holds a window of {n_bins} bins.",
-            "There would be nothing to count in.",
+            "Without windows, spikes cannot be counted.",
             f"Use windows of 1 to {length.max()} bins, or 'trial'.",
         )
     first, trial = np.cumsum(per_trial) - per_trial, np.repeat(np.arange(length.size), per_trial)
@@ -269,7 +273,7 @@ def _cut_trials(trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], n_bins: 
 
 
 def _check_equal_lengths(codes: Int[np.ndarray, " trial"], n_bins: Int[np.ndarray, " window"], name: str) -> None:
-    """Refuse repeats of unequal length: their counts differ for that reason alone."""
+    """Check that repeats have equal lengths: otherwise their counts would differ for that reason alone."""
     known = codes >= 0
     shortest, longest = np.full(codes.max() + 1, n_bins.max()), np.zeros(codes.max() + 1, np.int64)
     np.minimum.at(shortest, codes[known], n_bins[known])
@@ -284,7 +288,7 @@ def _check_equal_lengths(codes: Int[np.ndarray, " trial"], n_bins: Int[np.ndarra
 
 
 def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
-    """Cut each stretch into windows of so many bins; an incomplete last window of a stretch is dropped.
+    """Divide each stretch into windows of ``n_bins``; an incomplete last window of a stretch is dropped.
 
     Raises
     ------
@@ -295,8 +299,8 @@ def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
     lengths = np.diff(edges)
     if n_bins < 1 or (lengths // n_bins).sum() == 0:
         raise WindowError(
-            f"No stretch of unbroken bins (longest: {lengths.max()}) holds a window of {n_bins} bins.",
-            "There would be nothing to count in.",
+            f"No stretch of contiguous bins (longest: {lengths.max()}) holds a window of {n_bins} bins.",
+            "Without windows, spikes cannot be counted.",
             f"Use windows of 1 to {lengths.max()} bins.",
         )
     per_stretch = lengths // n_bins
@@ -316,12 +320,12 @@ def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
 
 
 def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
-    """Make the windows that were asked for; None is by label where there are labels, else 100 bins.
+    """Make the requested windows; None stands for windows by label if there are labels, and for 100 bins otherwise.
 
     Raises
     ------
     WindowError
-        If the trials do not support them.
+        If the trials do not support such windows.
     """
     if windows is None:
         windows = "label" if "label" in trials.columns and codes_of_column(trials, "label")[1].size else 100
@@ -331,7 +335,7 @@ def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
         or (isinstance(windows, float) and not windows.is_integer())
     ):
         raise WindowError(
-            f"windows={windows!r} is no name and no whole number of bins.",
+            f"`windows` must be a name or a whole number of bins, got {windows!r}.",
             "Spikes cannot be counted.",
             "Use 'label', another column of the trials, 'trial', 'stimulus_id' (over the repeats of each stimulus), or a number of bins.",
         )
@@ -345,7 +349,7 @@ def make_windows(trials: pd.DataFrame, windows: Any) -> Windows:
 def _windows_of_trials(
     trials: pd.DataFrame, codes: Int[np.ndarray, " trial"], names: tuple[str, ...], kind: str
 ) -> Windows:
-    """Give every bin of a trial the trial's code, numbered anew in each pass."""
+    """Assign the code of its trial to every bin, with separate numbers in each pass."""
     passes = trials["pass"].to_numpy(np.int64)
     length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
     n_passes = int(passes.max()) + 1
@@ -365,9 +369,9 @@ def _windows_of_trials(
 def sums_by_code(
     counts: Shaped[np.ndarray, "unit place"], codes: Int[np.ndarray, " place"], n_codes: int
 ) -> Int[np.ndarray, "unit code"]:
-    """Add up the counts of each unit over the places of each code, in memory that grows with places and codes and not with their product.
+    """Sum the counts of each unit over the places of each code; memory grows with places and codes, not with their product.
 
-    A code that no place has sums to 0.
+    The sum of a code without places is 0.
 
     Examples
     --------

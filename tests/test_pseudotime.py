@@ -42,7 +42,7 @@ def test_inexact_bin_sizes_are_refused(bin_size_ms):
 @pytest.mark.parametrize("bin_size_ms", [0.0, -1.0, float("nan"), float("inf")])
 def test_bins_without_duration_are_refused(bin_size_ms):
     """A bin must last."""
-    with pytest.raises(PseudoTimeError, match="no duration"):
+    with pytest.raises(PseudoTimeError, match="must be positive and finite"):
         PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
 
 
