@@ -158,7 +158,7 @@ DIFFERENCES = {
         "passes": ann2neo.Passes(2),
     },
     "steps": {"steps": ann2neo.Steps("calls")},
-    "type of numbers": {
+    "numeric type": {
         "network": lambda: model().double(),
         "x": lambda: ann2neo.Inputs(data().double(), batch_size=7),
     },

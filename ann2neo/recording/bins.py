@@ -1,4 +1,4 @@
-"""The table of bins: what is known of each step of an input, such as its label; the same in every pass."""
+"""The table of bins: what is known about each step of an input, such as its label. It is the same in every pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ann2neo.errors import RecordingError
 
 
 def is_of_steps(values: np.ndarray) -> bool:
-    """Whether a column that belongs to inputs holds an array of one value per step for each of them.
+    """Whether a column of the trials holds, for each input, an array with one value per step.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def is_of_steps(values: np.ndarray) -> bool:
 
 
 def per_input(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Lay one array per input into an array of objects, shape (input,), also where all are equally long."""
+    """Collect one array per input in an array of objects, shape (input,), even if all have the same length."""
     found = np.empty(len(parts), object)
     found[:] = [None] * len(parts)
     for place, part in enumerate(parts):
@@ -33,19 +33,19 @@ def per_input(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def join_bins(passes: Sequence[Mapping[str, Any]], lengths: Int[np.ndarray, " input"]) -> pd.DataFrame | None:
-    """Make the table of bins of the columns that hold values per step; None if there are none.
+    """Build the table of bins from the columns that hold values per step; None if no column does.
 
     Parameters
     ----------
     passes
-        Columns of each pass; those of steps count from the first one, and must not change.
+        Columns of each pass. Values per step are taken from the first pass and must be the same in every other.
     lengths
         Number of bins of each input, shape (input,).
 
     Raises
     ------
     RecordingError
-        If an input has another number of values than bins, or values change from pass to pass.
+        If an input does not have one value per bin, or values change from pass to pass.
 
     Examples
     --------
@@ -59,13 +59,13 @@ def join_bins(passes: Sequence[Mapping[str, Any]], lengths: Int[np.ndarray, " in
         later = [known[name] for known in passes[1:] if name in known]
         if any(not all(map(np.array_equal, values, other)) for other in later):
             raise RecordingError(
-                f"steps have another {name} in a later pass than in the first.",
-                "In each pass a bin would stand for something else.",
-                "Give the same inputs, in the same order, in every pass.",
+                f"the {name} of some steps differs between the first pass and a later one.",
+                "The same bin would mean something different in each pass.",
+                "Present the same inputs, in the same order, in every pass.",
             )
         if not np.array_equal([one.size for one in values], lengths):
             raise RecordingError(
-                f"the number of values of {name!r} is not that of the steps of each input.",
+                f"the number of values of {name!r} differs from the number of steps of an input.",
                 "It is unclear which value belongs to which bin.",
                 "Give one value for each step.",
             )
@@ -73,12 +73,12 @@ def join_bins(passes: Sequence[Mapping[str, Any]], lengths: Int[np.ndarray, " in
 
 
 def check_bins(bins: pd.DataFrame | None, trials: pd.DataFrame, n_bins: int) -> None:
-    """Refuse a table that has not one row for each bin of a pass, no column, or a name that the trials have too.
+    """Check that a table has one row for each bin of a pass, and at least one column, none of which the trials have too.
 
     Raises
     ------
     RecordingError
-        If it is so.
+        If it does not.
     """
     if bins is None:
         return
@@ -86,9 +86,9 @@ def check_bins(bins: pd.DataFrame | None, trials: pd.DataFrame, n_bins: int) -> 
     if len(bins) != n_bins or twice or not len(bins.columns):
         raise RecordingError(
             f"the table of bins has {len(bins)} rows for {n_bins} bins of a pass, and the columns {list(bins.columns)}"
-            + (f", of which the trials have {twice} too." if twice else "."),
+            + (f", of which the trials also have {twice}." if twice else "."),
             "It is unclear which value belongs to which bin.",
-            "Give one row for each bin of a pass, in columns with names of their own; None where nothing is known of bins.",
+            "Give one row for each bin of a pass, in columns that the trials do not have; None if nothing is known about bins.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The units of one layer, and finding layers by name or pattern."""
+"""The units of one layer, and the search for layers by name or pattern."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Layer:
     Parameters
     ----------
     name
-        Name of the module in its model, with ``:1`` behind it for its second call in a forward pass, and so on.
+        Name of the module in its model; ``:1`` is appended for its second call in a forward pass, and so on.
     shape
         Shape of the activation without the batch axis.
     dtype
@@ -35,7 +35,7 @@ class Layer:
     units
         Place of each unit in the flattened activation, shape (unit,).
     thresholds
-        Value that the activation of each unit has to exceed for a spike, shape (unit,).
+        Value that the activation of each unit must exceed for a spike, shape (unit,).
     raster
         The spikes.
     """
@@ -63,26 +63,26 @@ class Layer:
         if not self.units.size == self.thresholds.size == self.raster.n_units:
             raise RecordingError(
                 f"layer {self.name!r} has {self.units.size} units, {self.thresholds.size} thresholds and {self.raster.n_units} spike trains.",
-                "It is unclear which belongs to which.",
+                "It is unclear which threshold and which spikes belong to which unit.",
                 "Give one threshold and one row of the raster for each unit.",
             )
         n_places = math.prod(self.shape)
         if self.units.size and not 0 <= self.units.min() <= self.units.max() < n_places:
             raise RecordingError(
                 f"layer {self.name!r} has units {self.units.min()} to {self.units.max()}, but its shape {self.shape} has {n_places} places.",
-                "Units would have no place in the activation.",
+                "Some units would lie outside the activation.",
                 "Give the shape of one activation without the batch axis; its product is the number of places.",
             )
         if (np.diff(self.units) <= 0).any() and np.unique(self.units).size < self.units.size:
             raise RecordingError(
                 f"layer {self.name!r} names {self.units.size - np.unique(self.units).size} of its units twice.",
-                "Two units would have one name, and one of them would be counted twice.",
+                "Two units would share one name, and one of them would be counted twice.",
                 "Name each unit once.",
             )
         if np.isnan(self.thresholds).any():
             raise RecordingError(
                 f"{int(np.isnan(self.thresholds).sum())} of {self.thresholds.size} thresholds of layer {self.name!r} are NaN.",
-                "Nothing exceeds NaN, so that these units could never have spiked.",
+                "Nothing exceeds NaN, so these units could never have spiked.",
                 "Give a number for each unit.",
             )
 
@@ -93,18 +93,18 @@ class Layer:
 
     @property
     def coordinates(self) -> dict[str, Int[np.ndarray, " unit"]]:
-        """Place of each unit along the first axes of the activation, as channel, row and col; only the axes that there are."""
+        """Position of each unit along the first axes of the activation: channel, row and col, as far as the activation has them."""
         index = np.unravel_index(self.units, self.shape)
         return {axis: np.asarray(place, np.int64) for axis, place in zip(AXES, index)}
 
     @property
     def unit_names(self) -> list[str]:
-        """Name of each unit: the layer and the place in its activation, as in ``features.3[12,0,5]``."""
+        """Name of each unit: its layer and its position in the activation, as in ``features.3[12,0,5]``."""
         index = np.stack(np.unravel_index(self.units, self.shape), axis=1).tolist()
         return [f"{self.name}[{','.join(map(str, place))}]" for place in index]
 
     def take(self, units: Int[np.ndarray, " unit"]) -> Layer:
-        """View some of the units, by their position among the recorded ones."""
+        """View some of the units, by their position among the recorded units."""
         return replace(self, units=self.units[units], thresholds=self.thresholds[units], raster=self.raster.take(units))
 
     def identical(self, other: Layer) -> bool:
@@ -118,7 +118,7 @@ class Layer:
 
 
 def layer_facts(layer: Layer) -> dict[str, Any]:
-    """Tell how many units were recorded, over how many bins, above which threshold and in which type."""
+    """Summarize a layer: number of units and bins, range of thresholds, and floating-point type."""
     low, high = (
         (float(layer.thresholds.min()), float(layer.thresholds.max())) if layer.n_units else (math.nan, math.nan)
     )
@@ -128,7 +128,7 @@ def layer_facts(layer: Layer) -> dict[str, Any]:
 
 
 def _shape(given: object) -> tuple[int, ...]:
-    """Take a shape: a tuple of whole numbers."""
+    """Convert a shape to a tuple of integers, or raise if it is something else."""
     sizes = given if isinstance(given, tuple | list) else (given,)
     if not all(isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0 for size in sizes):
         raise RecordingError(
@@ -142,7 +142,7 @@ def _shape(given: object) -> tuple[int, ...]:
 def _check_name(name: object) -> None:
     if not isinstance(name, str):
         raise RecordingError(
-            f"`name` must be a text, got {shown(name)}.", "No file could keep it.", "Use name='fc1', for instance."
+            f"`name` must be a text, got {shown(name)}.", "No file could store it.", "Use name='fc1', for instance."
         )
 
 
@@ -153,7 +153,7 @@ def _check_dtype(name: object) -> None:
         known = False
     if not known:
         raise RecordingError(
-            f"`dtype` must be the name of a type of numbers, got {name!r}.",
+            f"`dtype` must be the name of a numeric type, got {name!r}.",
             "It is unclear in which type activations and thresholds were compared.",
             "Use dtype='float32', for instance.",
         )
@@ -171,26 +171,26 @@ def _check_arrays(layer: Layer) -> None:
     if wrong is not None:
         raise RecordingError(
             f"`{wrong}` must be an array of {'whole ' * (wrong == 'units')}numbers, got {shown(getattr(layer, wrong))}.",
-            "Units would have no place, or no threshold.",
+            "Units would lack a position or a threshold.",
             f"Use numpy.array({'[0, 1, 2]' if wrong == 'units' else '[0.0, 0.0, 0.0]'}), for instance.",
         )
     if not isinstance(layer.raster, Raster):
         raise RecordingError(
             f"`raster` must be a Raster, got {shown(layer.raster)}.",
-            "There are no spikes.",
-            "Make one of an array of (unit, bin) with Raster.from_dense, or use `ann2neo.from_array`.",
+            "The layer would have no spikes.",
+            "Make one from an array of shape (unit, bin) with Raster.from_dense, or use `ann2neo.from_array`.",
         )
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a layer has this name or fits this pattern; a pattern without a call number fits all calls."""
+    """Whether the name of a layer matches a name or pattern; a pattern without a call number matches all calls."""
     return fnmatch.fnmatchcase(name, pattern) or (
         ":" in name and fnmatch.fnmatchcase(name.rpartition(":")[0].removesuffix(":"), pattern)
     )
 
 
 def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[Layer, ...]:
-    """Find the layers that fit a name or pattern, in their own order.
+    """Find the layers that match any of the names or patterns, in the order of the layers.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, Sequence) or not all(isinstance(pattern, str) for pattern in patterns):
         raise LayerNotFound(
-            f"layers={patterns!r} are no names.",
+            f"`layers` must be a name, a pattern or a list of these, got {patterns!r}.",
             "Nothing was selected.",
             f"Use names or patterns of {', '.join(repr(layer.name) for layer in layers)}.",
         )
@@ -211,7 +211,7 @@ def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[
 
 
 def layer_not_found(name: str, layers: tuple[Layer, ...]) -> LayerNotFound:
-    """Say which layers there are, and which is nearest."""
+    """Build the error for a name without a layer: it lists all layers and suggests the nearest."""
     known = [layer.name for layer in layers]
     return LayerNotFound(
         f"no layer matches {name!r} in this recording (layers: {', '.join(map(repr, known))}).{suggestion(name, known)}",

@@ -20,9 +20,9 @@ from ann2neo.recording.trials import check_trials, order_sha256, presented_order
 from ann2neo.windows import Order, order_words, stretch_edges, trial_order
 
 SCHEMA = "ann2neo/1"
-# What the keys of notes begin with.
+# Prefix of the keys of notes.
 NOTES = "notes_"
-# Provenance that a notebook shows.
+# Keys of the provenance that a notebook shows.
 SHOWN = ("model_class", "dataset", "dataset_split", "created")
 
 Provenance = Mapping[str, "int | float | str | bool | list[int] | list[float] | list[str]"]
@@ -30,23 +30,23 @@ Provenance = Mapping[str, "int | float | str | bool | list[int] | list[float] | 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recording:
-    """One network observed over one set of inputs; it never changes, and selecting or arranging gives another view of the same bits.
+    """One network observed over one set of inputs. It never changes; `select` and `arrange` return views of the same bits.
 
     Parameters
     ----------
     layers
         The recorded layers, in the order in which the network called them.
     trials
-        One row per pass and trial, in the order in which the bins lie: ``pass``, ``trial`` (place in the presented order), ``start_bin`` and
+        One row per pass and trial, in the order of the bins: ``pass``, ``trial`` (place in the presented order), ``start_bin`` and
         ``stop_bin`` (half-open, counted over all passes), ``stimulus_id``; where known ``label`` (the true class), ``label_name``, ``target_label`` (what
         the network was trained on), ``predicted_label``, ``correct``.
     bin_size_ms
         Size of a bin of pseudo-time in milliseconds; a quantity of time is converted.
     provenance
-        What made this recording, flat: values are numbers, strings, truth values or lists of one of these.
+        How this recording was made, as a flat mapping: values are numbers, strings, truth values or lists of one of these.
     bins
-        Labels of steps: one row per bin of a pass (the same in every pass), in the order in which the bins lie, and columns such as ``label``, whose names the trials do
-        not have; negative ones are unknown. None where labels belong to inputs, or there are none.
+        Labels of steps: one row per bin of a pass (the same in every pass), in the order of the bins, with columns such as ``label`` that the trials do
+        not have; negative labels are unknown. None if labels belong to inputs, or nothing is labelled.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class Recording:
 
     @property
     def pseudotime(self) -> PseudoTime:
-        """The lattice of all bins, pass after pass."""
+        """The pseudo-time axis of all bins, pass after pass."""
         return PseudoTime(n_bins=self.n_bins, bin_size_ms=self.bin_size_ms)
 
     @property
@@ -109,7 +109,7 @@ class Recording:
 
     @property
     def n_bins(self) -> int:
-        """Number of bins, all passes together."""
+        """Number of bins over all passes."""
         return int(self.trials["stop_bin"].iloc[-1])
 
     @property
@@ -119,7 +119,7 @@ class Recording:
 
     @property
     def stretches(self) -> Int[np.ndarray, " edge"]:
-        """Bins at which unbroken time begins, and the end, shape (stretch + 1,)."""
+        """First bin of each stretch of uninterrupted time, and the end of the last one, shape (stretch + 1,)."""
         return stretch_edges(self.trials)
 
     def layer(self, name: str) -> Layer:
@@ -128,7 +128,7 @@ class Recording:
         Raises
         ------
         LayerNotFound
-            If there is none; the message suggests the nearest.
+            If no layer has this name; the message suggests the nearest.
         """
         for layer in self.layers:
             if layer.name == name:
@@ -136,7 +136,7 @@ class Recording:
         raise layer_not_found(name, self.layers)
 
     def raster(self, layer: str) -> Bool[np.ndarray, "unit bin"]:
-        """Unpack the spikes of a layer, shape (unit, bin), the bins of all passes one after another."""
+        """Unpack the spikes of a layer, shape (unit, bin); the bins of all passes follow one another."""
         return self.layer(layer).raster.dense()
 
     def select(
@@ -152,14 +152,15 @@ class Recording:
         layers
             Names or patterns such as ``"features.*"``.
         units
-            Positions among the units of every layer that is kept, or a truth value for each; or these by layer name (layers that are not named keep all).
+            Positions among the units of every layer that is kept, or a truth value for each unit; or a mapping of these by layer name (layers that are not named keep
+            all their units).
 
         Raises
         ------
         LayerNotFound
             If a name or pattern matches no layer.
         RecordingError
-            If there are no such units.
+            If a position lies outside the recorded units.
 
         Examples
         --------
@@ -174,12 +175,12 @@ class Recording:
         return replace(self, layers=tuple(_take(layer, units) for layer in kept))
 
     def arrange(self, by: Order, *, seed: int | None = None) -> Recording:
-        """View the trials in another order: "presented", "label" (stable) or "shuffled" with a seed; every pass in the same one.
+        """View the trials in another order: "presented", "label" (stable) or "shuffled" with a seed. Every pass is arranged alike.
 
         Raises
         ------
         WindowError
-            If there are no labels to order by, or a shuffle lacks its seed.
+            If the trials have no labels to order by, or a shuffle lacks its seed.
         """
         one_pass = self.trials[self.trials["pass"] == 0]
         order = trial_order(one_pass, by, seed=seed)
@@ -207,7 +208,7 @@ class Recording:
 
 
 def notes_of(provenance: Provenance) -> dict[str, Any]:
-    """Find the notes of a recording, under the names that they have in provenance and tables.
+    """Return the notes of a recording, under the names that they have in the provenance and in tables.
 
     Examples
     --------
@@ -238,7 +239,7 @@ def _take(layer: Layer, units: Any) -> Layer:
     whole = np.issubdtype(chosen.dtype, np.integer) or chosen.size == 0
     if chosen.ndim != 1 or not whole or (np.abs(2 * chosen + 1) > 2 * layer.n_units).any():
         raise RecordingError(
-            f"units={units!r} are no positions among the {layer.n_units} recorded units of layer {layer.name!r}.",
+            f"`units` must be positions among the {layer.n_units} recorded units of layer {layer.name!r}, got {units!r}.",
             "Nothing was selected.",
             f"Give integers from 0 to {layer.n_units - 1}, a truth value for each unit, or a slice; a mapping chooses by layer.",
         )
@@ -249,8 +250,8 @@ def _as_layers(layers: Any) -> tuple[Layer, ...]:
     if not isinstance(layers, Sequence) or not all(isinstance(layer, Layer) for layer in layers):
         raise RecordingError(
             f"`layers` must be a tuple of Layer, got {shown(layers)}.",
-            "There are no units.",
-            "Give layers=(ann2neo.Layer(...),); of another recording take its `layers`.",
+            "The recording would have no units.",
+            "Give layers=(ann2neo.Layer(...),), or the `layers` of another recording.",
         )
     return tuple(layers)
 
@@ -261,15 +262,15 @@ def _check_kind(given: Any, kind: type, name: str, noun: str, example: str) -> N
 
 
 def _check_facts(provenance: Mapping[Any, Any]) -> None:
-    """Refuse facts that no file could keep, where they enter."""
+    """Raise if a fact of the provenance could not be stored in a file."""
     for key, value in provenance.items():
         items = value if isinstance(value, list | tuple) else [value]
         flat = all(isinstance(item, str | int | float | np.generic | np.ndarray) for item in items)
         if not isinstance(key, str) or not key or not flat:
             raise RecordingError(
                 f"the provenance holds {key!r}, of type {type(value).__name__}.",
-                "File formats keep flat values that have a name.",
-                "Use texts as keys, and as values numbers, texts, truth values, or lists of one of these.",
+                "File formats store flat values under a name.",
+                "Use texts as keys; as values use numbers, texts, truth values, or lists of one of these.",
             )
 
 
@@ -277,9 +278,9 @@ def _check_layers(layers: tuple[Layer, ...], n_bins: int) -> None:
     names = [layer.name for layer in layers]
     if not layers or len(set(names)) != len(names):
         raise RecordingError(
-            f"a recording needs layers with names of their own, but has {names}.",
-            "Its units would have no names of their own.",
-            "Give at least one layer, and each a name of its own.",
+            f"a recording needs at least one layer, each with a unique name, got {names}.",
+            "Units could not be told apart by their names.",
+            "Give at least one layer, and a different name to each.",
         )
     for layer in layers:
         if layer.raster.total_bins != n_bins:
@@ -291,17 +292,17 @@ def _check_layers(layers: tuple[Layer, ...], n_bins: int) -> None:
 
 
 def as_recording(given: Any) -> Recording:
-    """Take a recording.
+    """Return what was given if it is a recording, and raise if it is not.
 
     Parameters
     ----------
     given
-        What was given.
+        Argument of a public function.
 
     Raises
     ------
     RecordingError
-        If it is something else.
+        If it is not a recording.
 
     Examples
     --------
@@ -319,5 +320,5 @@ def as_recording(given: Any) -> Recording:
         f"a recording is needed, and an object of type {type(given).__name__} was given.",
         "Nothing was done.",
         "Give what `ann2neo.record`, `ann2neo.load` or `ann2neo.from_array` returned."
-        + (" A Block that ann2neo made becomes a recording by `ann2neo.from_block`." if block else ""),
+        + (" `ann2neo.from_block` converts a Block that ann2neo made." if block else ""),
     )

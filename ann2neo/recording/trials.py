@@ -1,4 +1,4 @@
-"""The table of trials: which input lay in which bins, pass by pass."""
+"""The table of trials: which input was presented in which bins, pass by pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Int
 from ann2neo.errors import RecordingError
 from ann2neo.recording.bins import is_of_steps
 
-# How the provenance says what a stimulus_id is.
+# Meanings of a stimulus_id, as they are written in the provenance.
 COUNTED, PLACES, TRACED = "counted as presented", "places in the data", "places in the data, found by content"
 # Columns that hold classes.
 CLASSES = ("label", "target_label")
@@ -22,7 +22,7 @@ CLASSES = ("label", "target_label")
 def make_trials(
     n_trials: int, *, n_passes: int = 1, lengths: Int[np.ndarray, " trial"] | None = None, **columns: Any
 ) -> pd.DataFrame:
-    """Make the table of trials in presented order; columns hold a value per trial of one pass, or per pass and trial."""
+    """Build the table of trials in presented order; columns hold one value per trial of a pass, or one per pass and trial."""
     length = np.ones(n_trials, np.int64) if lengths is None else lengths
     return _table(length, n_passes, columns)
 
@@ -40,13 +40,13 @@ def _table(length: Int[np.ndarray, " trial"], n_passes: int, columns: Mapping[st
         array = np.asarray(values)
         table[name] = np.tile(array, n_passes) if array.size == n_trials else array
     if all(values.dtype == np.int64 for values in table.values()):
-        # One block of numbers, which pandas takes as it is, in a fifth of the time.
+        # pandas takes a single block of numbers without a copy, in a fifth of the time.
         return pd.DataFrame(np.stack(list(table.values())).T, columns=list(table), copy=False)
     return pd.DataFrame(table)
 
 
 def with_bins(trials: pd.DataFrame) -> pd.DataFrame:
-    """Number the bins of the trials anew, in the order of the rows."""
+    """Renumber the bins of the trials in the order of the rows."""
     length = (trials["stop_bin"] - trials["start_bin"]).to_numpy(np.int64)
     stop = np.cumsum(length)
     return trials.assign(start_bin=stop - length, stop_bin=stop)
@@ -59,26 +59,26 @@ def join_passes(
     stimulus_ids: Int[np.ndarray, " trial"],
     n_outputs: int | None = None,
 ) -> pd.DataFrame:
-    """Make the table of trials of what each pass knows of its inputs; only predictions differ from pass to pass.
+    """Build the table of trials from the columns of each pass; only predictions may differ from pass to pass.
 
-    ``correct`` says whether the predicted class is the label: truth values, or 1, 0 and NaN where some labels are negative, which is to say unknown.
+    ``correct`` is whether the predicted class is the label: truth values, or 1, 0 and NaN if some labels are negative (unknown).
 
     Parameters
     ----------
     passes
-        Columns of each pass; of those but ``predicted_label`` the first pass counts.
+        Columns of each pass. All but ``predicted_label`` are taken from the first pass.
     lengths
         Number of bins of each input in each pass, each of shape (trial,).
     stimulus_ids
-        Which input each trial presented, shape (trial,).
+        Input that each trial presented, shape (trial,).
     n_outputs
-        Number of outputs of which the largest was taken for the predicted class: they are scores of classes only if there are as many classes, the largest label + 1;
-        otherwise nothing was predicted. None if the prediction is known to be one.
+        Number of outputs, the largest of which gave the predicted class. Outputs are class scores only if their number is that of the classes (largest label + 1);
+        otherwise the prediction is left out. None if the prediction is known to be a class.
 
     Raises
     ------
     RecordingError
-        If passes differ in the number of bins, or the label, of an input.
+        If the number of bins or the label of an input differs between passes.
 
     Examples
     --------
@@ -88,18 +88,18 @@ def join_passes(
     """
     if any(not np.array_equal(other, lengths[0]) for other in lengths[1:]):
         raise RecordingError(
-            "inputs have another number of bins in a later pass than in the first.",
-            "There is no common pseudo-time axis.",
-            "Give the same inputs, of the same lengths, in every pass.",
+            "the number of bins of some inputs differs between the first pass and a later one.",
+            "The passes have no common pseudo-time axis.",
+            "Present the same inputs, of the same lengths, in every pass.",
         )
-    # Values of steps belong into the table of bins.
+    # Values per step belong in the table of bins.
     passes = [{name: v for name, v in known.items() if not is_of_steps(np.asarray(v))} for known in passes]
     labels = [known["label"] for known in passes if "label" in known]
     if any(not np.array_equal(other, labels[0]) for other in labels[1:]):
         raise RecordingError(
-            "inputs have another label in a later pass than in the first.",
-            "In each pass a bin would stand for another input.",
-            "Give the same inputs, in the same order, in every pass.",
+            "the label of some inputs differs between the first pass and a later one.",
+            "The same bin would mean a different input in each pass.",
+            "Present the same inputs, in the same order, in every pass.",
         )
     columns: dict[str, Any] = {name: values for name, values in passes[0].items() if name != "predicted_label"}
     if all("predicted_label" in known for known in passes) and n_outputs in (None, n_classes(columns)):
@@ -110,7 +110,7 @@ def join_passes(
 
 
 def n_classes(columns: Mapping[str, Any]) -> int:
-    """Count the classes, of which the largest label is the last; 0 if no label is known.
+    """Count the classes as the largest label + 1; 0 if no label is known.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def _correct(predicted: Int[np.ndarray, " trial"], label: Int[np.ndarray, " tria
 
 
 def presented_order(stimulus_ids: np.ndarray) -> dict[str, str]:
-    """Say, for the provenance, in which order inputs were presented: their ids ascend unless a loader drew them.
+    """Describe, for the provenance, the order in which inputs were presented: their ids ascend unless a loader shuffled them.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def order_sha256(stimulus_ids: np.ndarray) -> str:
 
 
 def check_trials(trials: pd.DataFrame) -> None:
-    """Refuse a table whose bins are not one after another, pass by pass.
+    """Check that the bins of the trials follow one another, pass by pass.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def check_trials(trials: pd.DataFrame) -> None:
         raise RecordingError(
             f"the table of trials has {len(trials)} rows and lacks {missing or 'no column'}.",
             "Bins cannot be assigned to inputs.",
-            "Give at least one trial with pass, trial, start_bin, stop_bin and stimulus_id.",
+            "Give at least one trial, with the columns pass, trial, start_bin, stop_bin and stimulus_id.",
         )
     start, stop = trials["start_bin"].to_numpy(), trials["stop_bin"].to_numpy()
     if start[0] != 0 or (start[1:] != stop[:-1]).any() or (stop <= start).any():
@@ -176,7 +176,9 @@ def check_trials(trials: pd.DataFrame) -> None:
     steps = np.diff(trials["pass"].to_numpy())
     if trials["pass"].iloc[0] != 0 or ((steps != 0) & (steps != 1)).any():
         raise RecordingError(
-            "passes are not numbered from 0 in the order of the rows.", "", "Put the rows of a pass together."
+            "passes are not numbered from 0 in the order of the rows.",
+            "Bins cannot be assigned to passes.",
+            "Keep the rows of each pass together, and number the passes 0, 1, ...",
         )
 
 
