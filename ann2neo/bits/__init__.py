@@ -1,4 +1,4 @@
-"""Spikes as bits: planes of eight bins of one unit to a byte, and rows of units made of them. No torch."""
+"""Spikes as bits: planes, in which a byte holds eight bins of one unit, and their conversion to rows of units. Without torch."""
 
 from ann2neo.bits.buffer import Buffer, Held, PlaneBuffer, buffer_for, fetched
 from ann2neo.bits.planes import Planes, pack

@@ -1,4 +1,4 @@
-"""Planes of many batches, one behind another, and their bits unit by unit."""
+"""Buffers that collect the planes of many batches and return their bits unit by unit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PLANES_PER_TURN = 128
 
 @runtime_checkable
 class Buffer(Protocol):
-    """Bins of one layer that follow one another: what is added batch by batch as planes, and taken out as rows of units."""
+    """Consecutive bins of one layer: added batch by batch as planes, taken out as rows of units."""
 
     @property
     def n_bins(self) -> int:
-        """Number of bins that were added and not taken out."""
+        """Number of bins that were added and not yet taken out."""
         ...
 
     def add(self, planes: Any) -> None:
@@ -30,7 +30,7 @@ class Buffer(Protocol):
         ...
 
     def take(self, n_bins: int | None = None) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
-        """Take the first bins out, and return a function, for any thread, that waits for their rows."""
+        """Take the first bins out and return a function that waits for their rows; any thread may call it."""
         ...
 
     def pop(self, n_bins: int | None = None) -> UInt8[np.ndarray, "unit byte"]:
@@ -38,36 +38,36 @@ class Buffer(Protocol):
         ...
 
     def rows(self) -> UInt8[np.ndarray, "unit byte"]:
-        """Copy all bins, and keep them."""
+        """Copy all bins without taking them out."""
         ...
 
 
 @runtime_checkable
 class Held(Protocol):
-    """Spikes of a batch that are held elsewhere, such as on a device, and come with a buffer of their own; see `Planes`."""
+    """Spikes of a batch that are held elsewhere, such as on a device, with a type of buffer of their own; see `Planes`."""
 
     n_bins: int
 
     def fetch(self) -> Planes:
-        """Copy the planes to here, as long as they were not added to a buffer."""
+        """Copy the planes to the host; only possible before they are added to a buffer."""
         ...
 
     def without_first(self, n_bins: int) -> Held:
-        """Leave out the first bins."""
+        """Return the spikes without the first bins."""
         ...
 
     def buffer(self, n_bins: int | None) -> Buffer:
-        """Make a buffer, of which so many bins are taken out at a time; None if that is not known."""
+        """Make a buffer from which ``n_bins`` are taken out at a time; None if that is not known."""
         ...
 
 
 def fetched(planes: Planes | Held) -> Planes:
-    """Copy planes to here if they are elsewhere."""
+    """Return planes in host memory, copied if they are held elsewhere."""
     return planes if isinstance(planes, Planes) else planes.fetch()
 
 
 def buffer_for(planes: Planes | Held, n_bins: int | None = None) -> Buffer:
-    """Make a buffer for spikes like these, of which so many bins are taken out at a time.
+    """Make a buffer for spikes of this kind, from which ``n_bins`` are taken out at a time.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def buffer_for(planes: Planes | Held, n_bins: int | None = None) -> Buffer:
 
 
 class PlaneBuffer:
-    """Planes of one layer that follow one another, of any number of bins each.
+    """Consecutive planes of one layer, each with any number of bins.
 
     Examples
     --------
@@ -97,11 +97,11 @@ class PlaneBuffer:
 
     @property
     def n_bins(self) -> int:
-        """Number of bins that were added and not taken out."""
+        """Number of bins that were added and not yet taken out."""
         return 8 * self._n_whole + self._n_rest
 
     def add(self, planes: Planes) -> None:
-        """Append planes, shifted to where the last bin ended."""
+        """Append planes, with their bits shifted to follow the last bin."""
         n_bins = self._n_rest + planes.n_bins
         if self._n_rest == 0 and n_bins % 8 == 0 and n_bins:
             self._whole.append(np.ascontiguousarray(planes.bits))
@@ -117,7 +117,10 @@ class PlaneBuffer:
             self._rest = bits[n_whole : n_whole + 1].copy()
 
     def pop(self, n_bins: int | None = None) -> UInt8[np.ndarray, "unit byte"]:
-        """Take the first bins out, unit by unit, shape (unit, byte); a multiple of eight, or all of them with the last byte filled up with zeros."""
+        """Take the first bins out as rows of units, shape (unit, byte).
+
+        ``n_bins`` is a multiple of eight, or None for all bins; the unused bits of the last byte are then zero.
+        """
         everything = n_bins is None
         n_whole = self._n_whole if n_bins is None else min(n_bins // 8, self._n_whole)
         rows = np.empty((self._rest.shape[1], n_whole + (everything and self._n_rest > 0)), np.uint8)
@@ -133,12 +136,12 @@ class PlaneBuffer:
         return rows
 
     def take(self, n_bins: int | None = None) -> Callable[[], UInt8[np.ndarray, "unit byte"]]:
-        """Take the first bins out, and return a function that returns their rows."""
+        """Take the first bins out and return a function that returns their rows."""
         rows = self.pop(n_bins)
         return lambda: rows
 
     def rows(self) -> UInt8[np.ndarray, "unit byte"]:
-        """Copy all bins unit by unit, shape (unit, byte), and keep them."""
+        """Copy all bins as rows of units, shape (unit, byte), without taking them out."""
         rows, done = np.empty((self._rest.shape[1], self._n_whole + (self._n_rest > 0)), np.uint8), 0
         for piece in self._whole:
             transpose(np.ascontiguousarray(piece), done, rows)
@@ -148,7 +151,10 @@ class PlaneBuffer:
         return rows
 
     def _first(self, joined: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane unit"]:
-        """Take as many whole planes out as this array holds: pieces of a batch are few bytes of a row, and so are joined before they are transposed."""
+        """Take out as many complete planes as the array holds.
+
+        The planes of one batch fill only a few bytes of a row, so those of several batches are joined before they are transposed.
+        """
         pieces, missing = [], len(joined)
         while missing:
             piece = self._whole.popleft()
@@ -160,7 +166,7 @@ class PlaneBuffer:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, out=joined)
 
     def _shifted(self, bits: UInt8[np.ndarray, "plane unit"]) -> UInt8[np.ndarray, "plane_plus_one unit"]:
-        """Put bits behind those of the unfinished plane."""
+        """Append bits to those of the incomplete plane."""
         shifted = np.empty((len(bits) + 1, bits.shape[1]), np.uint8)
         append_shifted(self._rest[0], self._n_rest, np.ascontiguousarray(bits), shifted)
         return shifted
@@ -173,7 +179,7 @@ def append_shifted(
     bits: UInt8[np.ndarray, "plane unit"],
     shifted: UInt8[np.ndarray, "plane_plus_one unit"],
 ) -> None:
-    """Put planes behind the first ``n_used`` bits, 1 to 7, of a plane that is not full."""
+    """Append planes after the first ``n_used`` bits (1 to 7) of an incomplete plane."""
     for unit in range(last.size):
         shifted[0, unit] = last[unit]
     for plane in range(len(bits)):

@@ -1,4 +1,4 @@
-"""Planes: spikes of a batch, eight bins of one unit to a byte."""
+"""Planes: the spikes of a batch, with eight bins of one unit in each byte."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from jaxtyping import Bool, UInt8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planes:
-    """Spikes of some units in some bins, eight bins of one unit to a byte.
+    """Spikes of some units in some bins, with eight bins of one unit in each byte.
 
-    A batch arrives as (bin, unit), but is read later as (unit, bin). Packing along the bins first leaves an eighth of the data to transpose.
+    A batch arrives as (bin, unit), but is later read as (unit, bin). Packing along the bins first leaves an eighth of the data to transpose.
 
     Parameters
     ----------
     bits
-        As `numpy.packbits` packs axis 0 of (bin, unit), shape (plane, unit) with a plane for each eight bins begun; bits beyond the last bin are zero.
+        Axis 0 of (bin, unit) as packed by `numpy.packbits`, shape (plane, unit), with one plane per eight bins or part of eight; bits beyond the last bin are zero.
     n_bins
         Number of bins.
     n_invalid
-        Number of values that were NaN or infinite, where values were packed.
+        Number of NaN or infinite values, if activations were packed.
     """
 
     bits: UInt8[np.ndarray, "plane unit"]
@@ -29,7 +29,7 @@ class Planes:
     n_invalid: int = 0
 
     def without_first(self, n_bins: int) -> Planes:
-        """Leave out the first bins.
+        """Return the spikes without the first bins.
 
         Examples
         --------
@@ -43,7 +43,7 @@ class Planes:
 
 
 def pack(spikes: Bool[np.ndarray, "bin unit"]) -> Planes:
-    """Pack spikes that are given as truth values, shape (bin, unit).
+    """Pack a boolean array of spikes, shape (bin, unit).
 
     Examples
     --------

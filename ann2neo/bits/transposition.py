@@ -1,4 +1,4 @@
-"""From planes to rows of units: transposing bytes, eight by eight in registers."""
+"""Transposition of planes to rows of units: blocks of eight by eight bytes in registers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def transpose(planes: UInt8[np.ndarray, "plane unit"], first: int, rows: UInt8[n
 
 @compiled
 def _transpose_words(planes: UInt64[np.ndarray, "plane word"], rows: UInt64[np.ndarray, "unit word"]) -> None:
-    """Transpose words of eight bytes each, eight of them at a time: halves change places, then quarters, then single bytes."""
+    """Transpose eight words of eight bytes at a time: single bytes are exchanged first, then pairs, then halves of words."""
     ones, twos, fours = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00000000FFFFFFFF)
     by1, by2, by4 = np.uint64(8), np.uint64(16), np.uint64(32)
-    # Through a tile of its own: rows whose length is a power of two push one another out of the cache.
+    # Written to a tile first: rows whose length is a power of two evict one another from the cache.
     tile = np.empty((TILE, TILE // 8), np.uint64)
     n_planes, n_words = planes.shape[0] // 8, planes.shape[1]
     for word in range(0, n_words, TILE // 8):
@@ -68,7 +68,7 @@ def _transpose_words(planes: UInt64[np.ndarray, "plane word"], rows: UInt64[np.n
 
 @compiled
 def _transpose_bytes(planes: UInt8[np.ndarray, "plane unit"], first: int, rows: UInt8[np.ndarray, "unit byte"]) -> None:
-    """Transpose what does not fill words."""
+    """Transpose the bytes that do not fill a word."""
     n_planes, n_units = planes.shape
     for unit in range(n_units):
         for plane in range(n_planes):
