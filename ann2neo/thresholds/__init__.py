@@ -1,4 +1,4 @@
-"""Threshold rules: which value an activation has to exceed for a spike. Statistics in, thresholds out; no torch."""
+"""Threshold rules: the value that an activation must exceed for a spike, computed from statistics of activations, without torch."""
 
 from ann2neo.thresholds.floors import NO_FLOOR, Floor
 from ann2neo.thresholds.moments import Moments

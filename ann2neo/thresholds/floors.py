@@ -1,4 +1,4 @@
-"""The lowest value that an activation function takes: below it, a threshold means nothing."""
+"""The infimum of an activation function: a threshold below it is always exceeded."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Floor:
     Parameters
     ----------
     value
-        Largest number that no value of the function lies below; minus infinity if there is none, or if it is not known.
+        Greatest lower bound of the function; minus infinity if the function is unbounded below, or the bound is unknown.
     attained
-        Whether the function takes this value at some finite pre-activation.
+        Whether the function takes this value at a finite pre-activation.
     """
 
     value: float
     attained: bool
 
     def always_exceeds(self, thresholds: Float[np.ndarray, " unit"], *, eps: float = 0.0) -> Bool[np.ndarray, " unit"]:
-        """Whether every value of the function lies above each threshold, whatever the pre-activation, shape (unit,).
+        """Whether the function exceeds each threshold for every pre-activation, shape (unit,).
 
         Parameters
         ----------
         thresholds
             Thresholds, rounded to the activation's type, shape (unit,).
         eps
-            Relative precision of that type: an attained infimum may be missed by as much.
+            Relative precision of that type: computed values may miss an attained infimum by this much.
 
         Examples
         --------

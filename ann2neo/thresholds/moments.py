@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a stream, batch by batch, as exact as from all values at once."""
+"""Mean and standard deviation of a stream, batch by batch, as exactly as from all values at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 class Moments:
     """Mean and standard deviation of every column of a stream, merged batch by batch in double precision.
 
-    Values are taken relative to the first row, so that a column that never changes has a standard deviation of exactly 0 and a mean of exactly its value.
+    Values are shifted by the first row, so a constant column has a standard deviation of exactly 0 and a mean of exactly its value.
 
     References
     ----------
@@ -28,7 +28,7 @@ class Moments:
         self._origin = self._mean = self._squares = np.zeros(0)
 
     def add(self, values: Float[np.ndarray, "value column"]) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         block = values.astype(np.float64)
         if self._n == 0:
             self._origin, self._mean, self._squares = (
@@ -44,7 +44,7 @@ class Moments:
         self._n = n_both
 
     def end_reading(self) -> bool:
-        """Say that all rows were read; one reading is enough."""
+        """End a reading of the stream; returns True, because one reading is enough."""
         return True
 
     @property

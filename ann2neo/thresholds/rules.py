@@ -1,4 +1,4 @@
-"""The rules themselves: what a user may write, which of them a layer follows, and how they are written down."""
+"""Threshold rules: the forms that users may give, the rule of each layer, and their description in the provenance."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ Per = Literal["unit", "layer"]
 
 @runtime_checkable
 class ArrayLike(Protocol):
-    """What NumPy can make an array of, such as a tensor."""
+    """An object that NumPy can convert to an array, such as a tensor."""
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Make the array."""
+        """Convert to an array."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """The threshold is a quantile of the activation over some inputs.
+    """Threshold at a quantile of the activation over calibration inputs.
 
-    It is the smallest of the unit's own activations that at least a share ``q`` of them does not exceed (NumPy's "inverted_cdf"), so that a unit spikes on at most
-    a share ``1 - q`` of these inputs: exactly, whatever their number. Memory is bounded; one reading of the inputs is enough where activations fit, or where inputs come
-    in random order; others, such as many inputs sorted by label, may be read a few times.
+    The threshold is the smallest of the unit's own activations that is not exceeded by at least a share ``q`` of them (NumPy's "inverted_cdf"). A unit then spikes on
+    at most a share ``1 - q`` of these inputs, exactly and for any number of inputs. Memory is bounded. One reading of the inputs is enough if the activations fit into
+    memory, or if inputs come in random order; other inputs, such as many inputs sorted by label, may be read a few times.
 
     Parameters
     ----------
     q
-        Share of activations that are no spikes, from 0 to 1.
+        Share of activations that are not spikes, from 0 to 1.
     on
-        Inputs that calibrate it, in any form that `ann2neo.record` takes; with steps, every position counts.
+        Calibration inputs, in any form that `ann2neo.record` takes; with steps, every position counts.
     per
-        "unit" for a threshold of each unit, "layer" for one from all recorded units of a layer together.
+        "unit" for a separate threshold for each unit, "layer" for one threshold from all recorded units of a layer.
 
     Raises
     ------
     ThresholdError
-        If ``q`` is no share, or ``per`` is not known.
+        If ``q`` is not between 0 and 1, ``per`` is unknown, or ``on`` is not inputs.
 
     Examples
     --------
@@ -67,32 +67,32 @@ class Quantile:
         _check_on(self.on)
         if not _is_number(self.q) or not 0 <= self.q <= 1:
             raise ThresholdError(
-                f"{self.q!r} is no share from 0 to 1.",
-                "There is no such quantile.",
-                "Use for instance Quantile(0.9, ...).",
+                f"`q` must be a number from 0 to 1, got {self.q!r}.",
+                "The quantile is not defined.",
+                "Use Quantile(0.9, ...), for instance.",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class MeanPlusSd:
-    """The threshold is the mean of the activation over some inputs plus so many standard deviations (ddof 0).
+    """Threshold at the mean of the activation over calibration inputs plus ``k`` standard deviations (ddof 0).
 
-    Both are exact to double precision in one reading, and the sum is rounded to the activation's type. A unit whose activation never changes has its own value as
-    threshold and is silent.
+    Both are computed in one reading, exact to double precision, and the sum is rounded to the activation's type. A unit with constant activation has this value as
+    its threshold and is silent.
 
     Parameters
     ----------
     k
         Number of standard deviations; may be negative.
     on
-        Inputs that calibrate it, in any form that `ann2neo.record` takes; with steps, every position counts.
+        Calibration inputs, in any form that `ann2neo.record` takes; with steps, every position counts.
     per
-        "unit" for a threshold of each unit, "layer" for one from all recorded units of a layer together.
+        "unit" for a separate threshold for each unit, "layer" for one threshold from all recorded units of a layer.
 
     Raises
     ------
     ThresholdError
-        If ``k`` is no finite number, or ``per`` is not known.
+        If ``k`` is not a finite number, ``per`` is unknown, or ``on`` is not inputs.
 
     Examples
     --------
@@ -110,9 +110,9 @@ class MeanPlusSd:
         _check_on(self.on)
         if not _is_number(self.k):
             raise ThresholdError(
-                f"{self.k!r} is no finite number of standard deviations.",
-                "There is no such threshold.",
-                "Give a number.",
+                f"`k` must be a finite number of standard deviations, got {self.k!r}.",
+                "The threshold is not defined.",
+                "Use MeanPlusSd(2, ...), for instance.",
             )
 
 
@@ -123,14 +123,14 @@ Statistic = Moments | Selection
 
 
 def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
-    """Find the rule of a layer: a number, thresholds of each unit, a rule to calibrate, or None for the activation's value at pre-activation 0.
+    """Find the rule of a layer: a number, one threshold per unit, a rule to calibrate, or None for the activation's value at pre-activation 0.
 
-    Of a mapping from patterns to rules the first pattern that fits is taken, and None where none fits. An array or tensor without axes is a number.
+    In a mapping from patterns to rules the first pattern that matches applies; without a match the rule is None. An array or tensor without axes is a number.
 
     Raises
     ------
     ThresholdError
-        If the rule is of no known form, or not finite.
+        If the rule has an unknown form, or is not finite.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
         if fitting and isinstance(fitting[0], Mapping):
             raise ThresholdError(
                 f"the rule for {layer!r} is a mapping within a mapping.",
-                "It is unclear which pattern counts.",
+                "It is unclear which pattern applies.",
                 "Use one mapping from patterns to rules.",
             )
         return rule_for(layer, fitting[0]) if fitting else None
@@ -158,23 +158,23 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
     values = None if hasattr(rule, "rescale") else _array(rule)
     if values is None or not np.isfinite(values).all():
         raise ThresholdError(
-            f"a {type(rule).__name__} ({rule!s:.40}) is no threshold for layer {layer!r}."
+            f"the threshold of layer {layer!r} must be a finite number, an array or a rule, got a {type(rule).__name__} ({rule!s:.40})."
             if values is None or values.ndim == 0
             else f"{(~np.isfinite(values)).sum()} of {values.size} thresholds for layer {layer!r} are not finite.",
-            "An activation cannot be compared with it.",
-            "Give a finite number, an array of one per unit, Quantile, MeanPlusSd, None (the activation's value at pre-activation 0) or a mapping from layer "
+            "Activations cannot be compared with it.",
+            "Give a finite number, an array of one number per unit, Quantile, MeanPlusSd, None (the activation's value at pre-activation 0) or a mapping from layer "
             "patterns to these.",
         )
     return values if values.ndim else float(values)
 
 
 def check_choices(option: str, choices: Mapping[Any, Any], error: type[Ann2NeoError]) -> None:
-    """Refuse a mapping of no patterns, or of patterns that are no texts.
+    """Check that a mapping from layer patterns is not empty and has only texts as keys.
 
     Raises
     ------
     Ann2NeoError
-        If it is empty, or a key is.
+        If the mapping is empty, or a key is empty or not a text.
 
     Examples
     --------
@@ -184,13 +184,13 @@ def check_choices(option: str, choices: Mapping[Any, Any], error: type[Ann2NeoEr
     if wrong or not choices:
         raise error(
             f"`{option}` is a mapping " + (f"with the key {wrong[0]!r}." if wrong else "without any pattern."),
-            "It would apply to nothing.",
-            f'Use names or patterns of layers as keys: {option}={{"fc*": ...}}; leave {option} out for the default.',
+            "It would apply to no layer.",
+            f'Use names or patterns of layers as keys: {option}={{"fc*": ...}}; omit {option} for the default.',
         )
 
 
 def calibrated_rules(rule: Rule) -> list[CalibratedRule]:
-    """List the rules that have inputs of their own.
+    """List the rules that are calibrated on inputs.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def calibrated_rules(rule: Rule) -> list[CalibratedRule]:
 
 
 def statistic_for(rule: CalibratedRule, *, max_bytes: int = MAX_BYTES, n_expected: int | None = None) -> Statistic:
-    """Make what gathers a rule's activations.
+    """Make the statistic that accumulates activations for a rule.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def statistic_for(rule: CalibratedRule, *, max_bytes: int = MAX_BYTES, n_expecte
     max_bytes
         Memory for activations or counts.
     n_expected
-        How many activations each column will have, if that is known.
+        Number of activations that each column will have, if it is known.
     """
     if isinstance(rule, Quantile):
         return Selection(float(rule.q), max_bytes=max_bytes, n_expected=n_expected)
@@ -219,7 +219,7 @@ def statistic_for(rule: CalibratedRule, *, max_bytes: int = MAX_BYTES, n_expecte
 
 
 def thresholds_from(rule: CalibratedRule, statistic: Statistic) -> Float[np.ndarray, " column"]:
-    """Find the thresholds from what was gathered, in double precision, shape (column,): a column per unit, or one for the layer.
+    """Compute the thresholds from an accumulated statistic, in double precision, shape (column,): one column per unit, or one for the layer.
 
     Examples
     --------
@@ -232,19 +232,23 @@ def thresholds_from(rule: CalibratedRule, statistic: Statistic) -> Float[np.ndar
     if isinstance(statistic, Selection):
         return statistic.values.astype(np.float64)
     if isinstance(rule, Quantile):
-        raise ThresholdError(f"{rule!r} does not follow from a mean.", "", "Gather a `Selection`.")
+        raise ThresholdError(
+            f"{rule!r} needs a quantile, got mean and standard deviation.",
+            "Its thresholds cannot be computed.",
+            "Accumulate a `Selection`.",
+        )
     return statistic.mean + rule.k * statistic.sd
 
 
 def describe(rule: Rule, n_inputs: Mapping[int, int] | None = None) -> str:
-    """Write a rule down for the provenance.
+    """Describe a rule for the provenance.
 
     Parameters
     ----------
     rule
         The rule.
     n_inputs
-        Number of inputs that calibrated it, by the `id` of what was given as ``on``; None if it was not calibrated yet.
+        Number of calibration inputs, by the `id` of the object given as ``on``; None if the rule is not calibrated yet.
 
     Examples
     --------
@@ -269,7 +273,7 @@ def describe(rule: Rule, n_inputs: Mapping[int, int] | None = None) -> str:
         return repr(rule.item() if isinstance(rule, np.generic) else rule)
     values = _array(rule)
     if values is None:
-        # It is refused when it is applied to a layer.
+        # Refused later, when it is applied to a layer.
         return f"a {type(rule).__name__}"
     if values.ndim == 0:
         return repr(float(values))
@@ -281,10 +285,10 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _array(values: Any) -> Float[np.ndarray, "*shape"] | None:
-    """Make an array of floating-point numbers; None where that is not possible, or for text and truth values."""
+    """Convert values to an array of floating-point numbers; None if that is not possible, or for texts and truth values."""
     if str(getattr(values, "dtype", "")) == "torch.bool":
         return None
-    # A tensor may be on another device, need gradients, or be of a type that NumPy does not know.
+    # A tensor may be on another device, require gradients, or have a type that NumPy does not know.
     given = values.detach().cpu().double().numpy() if hasattr(values, "detach") else values
     try:
         array = np.asarray(given)
@@ -296,14 +300,16 @@ def _array(values: Any) -> Float[np.ndarray, "*shape"] | None:
 def _check_on(on: Any) -> None:
     if on is None or isinstance(on, str | Real):
         raise ThresholdError(
-            f"on={on!r} are no inputs.",
+            f"`on` must be inputs that `ann2neo.record` takes, got {on!r}.",
             "The threshold cannot be calibrated.",
-            "Give inputs in any form that `ann2neo.record` takes, such as a tensor: on=x.",
+            "Give a tensor or another form of inputs: on=x.",
         )
 
 
 def _check_per(per: str) -> None:
     if per not in ("unit", "layer"):
         raise ThresholdError(
-            f"{per!r} is no scope of a threshold.", "It cannot be calibrated.", "Use per='unit' or per='layer'."
+            f"`per` must be 'unit' or 'layer', got {per!r}.",
+            "The threshold cannot be calibrated.",
+            "Use per='unit' or per='layer'.",
         )

@@ -1,6 +1,6 @@
 """Compiled loops over the values of a stream: keep those that may be a quantile, or count them by their leading bits.
 
-All live in one file, because numba's cache does not notice a callee that changed in another file.
+All are in one file, because numba's cache does not notice changes of a callee in another file.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from jaxtyping import Float, Int64, UInt, UInt64
 
 from ann2neo.compiled import compiled
 
-# A line of memory holds sixteen float32: each is read once, and a column then lies in a row.
+# A cache line holds sixteen float32: in tiles each line is read once, and a column then becomes a row.
 TILE, ROWS = 64, 64
 
 
 @compiled
 def _gather(row: Float[np.ndarray, " slot"], first: int, last: int, pivot: float, ties: bool) -> int:
-    """Bring values below a pivot, or with ties not above it, to the front; gives the place behind them.
+    """Move values below a pivot (with ``ties``, values not above it) to the front; return the index after them.
 
-    Without a branch that depends on a value: it would be mispredicted half of the time.
+    The loop has no branch that depends on a value: it would be mispredicted half of the time.
     """
     behind = first
     for i in range(first, last + 1):
@@ -31,7 +31,7 @@ def _gather(row: Float[np.ndarray, " slot"], first: int, last: int, pivot: float
 
 @compiled
 def _select(row: Float[np.ndarray, " slot"], first: int, last: int, place: int) -> None:
-    """Bring the value of a place to where sorting would bring it: none before is larger, none behind is smaller."""
+    """Partially sort a row so that the value at ``place`` is that of the sorted row: none before it is larger, none after it smaller."""
     while first < last:
         left, middle, right = row[first], row[(first + last) // 2], row[last]
         pivot = max(min(left, middle), min(max(left, middle), right))
@@ -48,10 +48,10 @@ def _select(row: Float[np.ndarray, " slot"], first: int, last: int, place: int) 
 
 @compiled
 def _window(n_kept: int, n_below: int, n_seen: int, q: float, n_expected: int, place: int) -> tuple[int, int]:
-    """Choose which of the sorted kept values stay, from the first to the last.
+    """Choose which of the sorted kept values remain; returns the first and last index.
 
-    If it is known how many values come, those that cannot reach the place whatever comes are left out; if that is not enough, those stay that would be nearest if
-    what comes were like what came.
+    If the number of values is known, values that cannot become the quantile are dropped first, whatever values are still to come. If that is not enough, the values
+    nearest to the expected place of the quantile remain, under the assumption that later values are distributed like earlier ones.
     """
     first, last = 0, n_kept - 1
     if n_expected >= n_seen:
@@ -59,7 +59,7 @@ def _window(n_kept: int, n_below: int, n_seen: int, q: float, n_expected: int, p
         last = min(max(place - n_below, 0), n_kept - 1)
     if last - first + 1 <= n_kept * 3 // 4:
         return first, last
-    # Six standard deviations of a quantile's place, each way, if the values come in random order.
+    # Six standard deviations of a quantile's place on either side, if the values come in random order.
     width = min(max(int(12 * np.sqrt(q * (1 - q) * n_seen)), n_kept // 4), n_kept // 2)
     centre = int(q * n_seen) - n_below
     first = min(max(centre - width // 2, first), last - width + 1)
@@ -81,9 +81,9 @@ def keep(
     low: Float[np.ndarray, " open"],
     high: Float[np.ndarray, " open"],
 ) -> None:
-    """Keep the values between the limits of their column; where its slots are full, narrow the limits.
+    """Keep the values between the limits of their column; if its slots are full, narrow the limits.
 
-    Whatever is dropped is not above the lower limit, and counted, or not below the upper one.
+    Every dropped value is either not above the lower limit, and counted, or not below the upper limit.
     """
     tile = np.empty((TILE, ROWS), values.dtype)
     for corner in range(0, columns.size, TILE):
@@ -99,7 +99,7 @@ def keep(
                 k, below, least, most = n_kept[c], n_below[c], low[c], high[c]
                 for r in range(n_rows):
                     value = tile[j, r]
-                    # Written before it is known whether it stays: a branch here would be mispredicted half of the time.
+                    # Written before it is known whether the value is kept: a branch here would be mispredicted half of the time.
                     row[k] = value
                     below += value < least
                     k += (value >= least) & (value <= most)
@@ -123,7 +123,7 @@ def found(
     places: Int64[np.ndarray, " open"],
     values: Float[np.ndarray, " open"],
 ) -> None:
-    """Write down the value at a place of each column's kept values; nothing where the place is not among them."""
+    """Write, for each column, the kept value at its place; columns whose place is not among the kept values are skipped."""
     for c in range(places.size):
         if 0 <= places[c] < n_kept[c]:
             row = kept[starts[c] : starts[c + 1]]
@@ -142,7 +142,7 @@ def count(
     least: UInt[np.ndarray, "column pattern"],
     most: UInt[np.ndarray, "column pattern"],
 ) -> None:
-    """Count the keys below the limits of their column, and those between by the leading bits of their distance from the lower one; with the extremes of each."""
+    """Count keys below the limits of their column, and keys between the limits by the leading bits of their distance from the lower limit, with extremes."""
     for corner in range(0, keys.shape[1], TILE):
         stop = min(corner + TILE, keys.shape[1])
         for r in range(len(keys)):

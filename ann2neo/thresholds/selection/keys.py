@@ -1,4 +1,4 @@
-"""Where a quantile lies among sorted values, and floating-point numbers as integers of the same order."""
+"""The place of a quantile among sorted values, and a mapping of floating-point numbers to integers that keeps their order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def place_of(q: float, n_values: int) -> int:
 
 
 def ordered_keys(values: Float[np.ndarray, "*shape"]) -> UInt[np.ndarray, "*shape"]:
-    """Map floating-point numbers to unsigned integers of the same width and order; both zeros have one key.
+    """Map floating-point numbers to unsigned integers of the same width and order; both zeros have the same key.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def ordered_keys(values: Float[np.ndarray, "*shape"]) -> UInt[np.ndarray, "*shap
 
 
 def values_of(keys: UInt[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Map keys back to the numbers that they came from.
+    """Map keys back to floating-point numbers.
 
     Examples
     --------

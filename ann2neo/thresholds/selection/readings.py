@@ -1,4 +1,4 @@
-"""One reading of a stream: values between limits are kept, or counted."""
+"""One reading of a stream, in which values between limits are kept or counted."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ MOST_BITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Columns whose quantile is not known yet, and between which values it lies.
+    """Columns whose quantile is not known yet, and the limits between which it lies.
 
     Parameters
     ----------
     columns
         The columns, shape (open,).
     low, high
-        Smallest and largest value that the quantile may have, shape (open,).
+        Smallest and largest possible value of the quantile, shape (open,).
     most_between
-        How many values lie from the one to the other, shape (open,).
+        Number of values from the lower to the upper limit, shape (open,).
     exact
-        Whether these numbers are exact; if not, values that equal a limit may come in addition.
+        Whether these numbers are exact; if not, further values may equal a limit.
     """
 
     columns: Int[np.ndarray, " open"]
@@ -37,7 +37,7 @@ class Limits:
 
 
 def no_limits(n_columns: int, dtype: np.dtype[Any]) -> Limits:
-    """Know nothing of so many columns.
+    """Return infinite limits for all columns.
 
     Examples
     --------
@@ -54,18 +54,18 @@ def no_limits(n_columns: int, dtype: np.dtype[Any]) -> Limits:
 
 
 class Kept:
-    """A reading in which values between limits are kept, and the limits narrowed where they are too many.
+    """A reading in which values between limits are kept; if they become too many, the limits are narrowed.
 
     Parameters
     ----------
     limits
-        Between which values they are kept.
+        Limits between which values are kept.
     room
-        How many values of each open column can be kept, at least four, or one more than there are; shape (open,).
+        Number of values of each open column that can be kept: at least four, or one more than the column has; shape (open,).
     q
-        Share of values that the quantile is not to exceed.
+        Share of values that do not exceed the quantile.
     n_expected
-        How many values each column will have, if that is known.
+        Number of values that each column will have, if it is known.
     """
 
     def __init__(self, limits: Limits, room: Int[np.ndarray, " open"], *, q: float, n_expected: int | None) -> None:
@@ -78,8 +78,8 @@ class Kept:
         self._low, self._high = limits.low.copy(), limits.high.copy()
 
     def add(self, values: Float[np.ndarray, "value column"]) -> None:
-        """Take in the next rows."""
-        # numba is loaded only where thresholds are calibrated.
+        """Add the next rows."""
+        # numba is loaded only when thresholds are calibrated.
         from ann2neo.thresholds.selection.kernels import keep
 
         keep(
@@ -99,7 +99,7 @@ class Kept:
         self._n += len(values)
 
     def end(self, place: int, quantiles: Float[np.ndarray, " column"]) -> Limits:
-        """Write down the quantiles that are known; gives the limits of the others."""
+        """Write the quantiles that are known, and return the limits of the others."""
         from ann2neo.thresholds.selection.kernels import found
 
         places = place - self._n_below
@@ -119,14 +119,14 @@ class Kept:
 
 
 class Counted:
-    """A reading in which values between limits are counted by the leading bits of their distance from the lower one.
+    """A reading in which values between limits are counted by the leading bits of their distance from the lower limit.
 
-    The extremes of the values that have the same bits are kept, and are the next limits: however many values are equal, they are told from others at once.
+    For each pattern of bits the smallest and largest value are kept; they become the next limits. Ties, however many, are therefore recognized at once.
 
     Parameters
     ----------
     limits
-        Between which values they are counted.
+        Limits between which values are counted.
     max_bytes
         Memory for the counts.
     """
@@ -149,14 +149,14 @@ class Counted:
         )
 
     def add(self, values: Float[np.ndarray, "value column"]) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         from ann2neo.thresholds.selection.kernels import count
 
         keys: UInt[np.ndarray, "value open"] = ordered_keys(values[:, self._limits.columns])
         count(keys, self._low, self._high, self._shift, self._n_below, self._counts, self._least, self._most)
 
     def end(self, place: int, quantiles: Float[np.ndarray, " column"]) -> Limits:
-        """Write down the quantiles that are known; gives the limits of the others."""
+        """Write the quantiles that are known, and return the limits of the others."""
         upto = np.cumsum(self._counts, axis=1, out=self._counts)
         column, pattern = np.arange(len(upto)), (upto <= (place - self._n_below)[:, None]).sum(axis=1)
         between = upto[column, pattern] - np.where(pattern > 0, upto[column, pattern - 1], 0)

@@ -1,4 +1,4 @@
-"""A quantile of every column of a stream, in as few readings of it as its memory allows."""
+"""A quantile of every column of a stream, in as few readings as memory allows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ MAX_BYTES = 256 * 1024**2
 
 
 class Selection:
-    """A quantile of every column of a stream: exactly one of its values.
+    """The exact quantile of every column of a stream, which is one of the values of the column.
 
-    The first reading keeps a column's values between two limits, and counts the others. Where they are more than memory has room for, the limits are narrowed around
-    the place at which the quantile would lie if what comes were like what came; values that cannot be the quantile whatever comes go first. If the quantile lies
-    between the limits at the end, which it does whenever values come in random order, or memory holds all of them, one reading is enough. Other columns need further
-    readings: between limits that are known to hold the quantile, all values are kept where memory has room for them; where it has not, they are counted by the leading
-    bits of their distance from the lower limit, which narrows the limits by a known factor.
+    The first reading keeps a column's values between two limits, and counts the others. If the kept values exceed the memory, the limits are narrowed around
+    the expected place of the quantile, under the assumption that later values are distributed like earlier ones; values that cannot become the quantile are dropped
+    first. One reading is enough if the quantile lies between the limits at the end, as it does if values come in random order, or if memory holds all of them. Other
+    columns need further readings. Between limits that are known to contain the quantile, all values are kept if memory allows; otherwise they are counted by the
+    leading bits of their distance from the lower limit, which narrows the limits by a known factor.
 
     Parameters
     ----------
     q
-        Share of values that the quantile is not to exceed.
+        Share of values that do not exceed the quantile.
     max_bytes
         Memory for values or counts.
     n_expected
-        How many values each column will have, if that is known; fewer readings may then be needed, and less memory is taken.
+        Number of values that each column will have, if it is known; fewer readings and less memory may then be needed.
 
     References
     ----------
@@ -58,29 +58,29 @@ class Selection:
         self._dtype: np.dtype[Any] = np.dtype(np.float64)
 
     def add(self, values: Float[np.ndarray, "value column"]) -> None:
-        """Take in the next rows, all of one floating-point type."""
+        """Add the next rows, all of one floating-point type."""
         reading = self._reading = self._reading or self._first_reading(values)
-        # Compiled code knows no float16; its numbers are all numbers of float32.
+        # numba does not support float16; float32 represents all its values.
         wide = np.ascontiguousarray(values, np.float32 if values.itemsize < 4 else values.dtype)
         self._sums += wide.view(f"u{wide.itemsize}").sum(axis=0, dtype=np.uint64)
         reading.add(wide)
         self._n += len(values)
 
     def end_reading(self) -> bool:
-        """Say that all rows were read; whether the values are known, so that no other reading is needed.
+        """End a reading of the stream; return whether all quantiles are known, so that no other reading is needed.
 
         Raises
         ------
         InputsError
-            If another reading gave other values.
+            If the values differ from those of the reading before.
         """
         if self._reading is None:
-            raise InputsError("no values were read.", "They have no quantile.", "Give at least one input.")
+            raise InputsError("no values were read.", "Their quantile is not defined.", "Give at least one input.")
         if self._n_readings:
             self._check_same()
         self._n_readings += 1
         limits = self._reading.end(place_of(self._q, self._n), self._found)
-        # What it took is given back before the next one takes as much.
+        # Its memory is released before the next reading allocates as much.
         self._reading = None
         self._n_before, self._sums_before = self._n, self._sums
         if limits.columns.size == 0:
@@ -91,7 +91,7 @@ class Selection:
 
     @property
     def n_readings(self) -> int:
-        """How often the stream was read to its end."""
+        """Number of completed readings of the stream."""
         return self._n_readings
 
     @property
@@ -103,8 +103,10 @@ class Selection:
     def values(self) -> Float[np.ndarray, " column"]:
         """Quantile of each column in the type of the stream, shape (column,); known once `end_reading` is true."""
         if self._n_readings == 0 or self._n != self._n_before:
-            raise InputsError("the quantiles are not known yet.", "", "Read the stream again.")
-        # Of the two zeros it is the positive one.
+            raise InputsError(
+                "the quantiles are not known yet.", "There are no values to return.", "Read the stream again."
+            )
+        # A quantile of zero is the positive zero.
         return self._found.astype(self._dtype) + self._dtype.type(0)
 
     def _first_reading(self, values: np.ndarray) -> Kept:
@@ -117,7 +119,7 @@ class Selection:
         return Kept(limits, np.full(n_columns, room), q=self._q, n_expected=self._n_expected)
 
     def _next_reading(self, limits: Limits) -> Kept | Counted:
-        """Keep what lies between the limits if memory has room for it. If it turned out to have none, because of ties at a limit, count first."""
+        """Keep the values between the limits if memory has room for them; count them first if an earlier try failed because of ties at a limit."""
         room = limits.most_between + 1
         fits = int(room.sum()) * self._found.itemsize <= self._max_bytes
         if fits and (self._n_readings == 1 or limits.exact):
@@ -128,7 +130,7 @@ class Selection:
         n_other = int((self._sums != self._sums_before).sum())
         if self._n != self._n_before or n_other:
             raise InputsError(
-                f"the calibrating inputs gave other activations when they were read again ({n_other} columns differ).",
-                "Their exact quantiles cannot be found.",
-                "Give inputs that are the same at every reading (no augmentation), fewer of them, or calibrate fewer units.",
+                f"the calibration inputs gave different activations when they were read again ({n_other} columns differ).",
+                "Their exact quantiles cannot be determined.",
+                "Give inputs that are the same at every reading (no augmentation), give fewer inputs, or calibrate fewer units.",
             )
