@@ -29,7 +29,7 @@ def test_another_order_is_noticed_and_elephant_computes(another_order):
     """The right numbers come from the reference, a warning says why it takes long, and the table says who computed it."""
     recording = small_recording(4, 60)
     expected = ann2neo.analyze(recording, engine="elephant", progress=False)
-    with pytest.warns(Ann2NeoWarning, match="adds in an order(?s:.*)Elephant itself"):
+    with pytest.warns(Ann2NeoWarning, match="adds in an order(?s:.*)Elephant is used instead"):
         found = ann2neo.analyze(recording, engine="bulk", progress=False)
     assert found.attrs["engine"] == "elephant"
     assert found.equals(expected)

@@ -126,7 +126,7 @@ def test_kernels_from_the_cache_give_the_same_bits(tmp_path):
         ({"window": np.full(100, 4)}, "Windows 4 to 4"),
         ({"label": np.full(100, -2)}, "label id is -2"),
         ({"pass_bins": 96}, "need 12 bytes"),
-        ({"bits": np.full((1, 2, 13), 255, np.uint8)}, "behind the last"),
+        ({"bits": np.full((1, 2, 13), 255, np.uint8)}, "after the last"),
     ],
 )
 def test_bits_that_contradict_their_bins_are_refused(changes, fact):

@@ -1,1 +1,1 @@
-"""What is measured of each unit, by Elephant and, bit for bit the same, in bulk."""
+"""Measures of single units, computed by Elephant or, bit for bit the same, by a bulk engine."""

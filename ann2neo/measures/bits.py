@@ -1,4 +1,4 @@
-"""Spikes of many units as packed bits: what recordings hold, and the fastest thing to measure."""
+"""Spikes of many units as packed bits: the form in which recordings are stored, and the fastest input of measures."""
 
 from __future__ import annotations
 
@@ -18,41 +18,40 @@ SPIKE_PLACE_IN_BIN = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpikeBits:
-    """The spikes of some units on a lattice of bins, one bit each.
+    """The spikes of some units on equal bins, one bit per unit and bin.
 
-    The spike of bin ``k`` is at ``(k + 0.25) * bin_size_ms``, with one clock for all passes. The bin size must be one
-    at which these times are exact, so that an interval is a number of bins times the bin size. Stretches and windows
-    are as in `SpikeArrays`.
+    The spike of bin ``k`` is at ``(k + 0.25) * bin_size_ms``, with one clock for all passes. The bin size must make
+    these times exact, so that an interval is a number of bins times the bin size. Stretches and windows are defined as in
+    `SpikeArrays`.
 
     Parameters
     ----------
     bits
-        Whether each unit spiked in each bin, as `numpy.packbits` lays bits out, shape (pass, unit, byte). Every pass
+        Whether each unit spiked in each bin, in the layout of `numpy.packbits`, shape (pass, unit, byte). Every pass
         begins on a byte.
     pass_bins
         Number of bins of one pass. Bits beyond it are zero.
     bin_size_ms
         Size of a bin in milliseconds.
     stretch_edges
-        Bins at which stretches begin, counted over all passes, and the end of the last one, shape (stretch + 1,).
+        First bin of each stretch, counted over all passes, and the end of the last one, shape (stretch + 1,).
     window
-        Window of each bin, -1 for none, shape (bin,), passes one after another.
+        Window of each bin over all passes, -1 for none, shape (bin,).
     window_pass
         Pass to which each window belongs, shape (window,).
     label
-        Class of each bin for the label share, -1 for none, shape (bin,); None where there are no labels.
-
+        Class of each bin for the label share, -1 for none, shape (bin,); None without labels.
     repeats
-        Which windows repeat each other, where Fano factors are taken over repeats; else None.
+        Which windows repeat each other, if Fano factors are computed over repeats; otherwise None.
     exchange
-        Which bins belong to one input, and the class of each, where there are classes; else None.
+        Exchangeable input of each bin, and the class of each input, if classes are known; otherwise None.
     sequences
-        Which inputs can exchange their sequences of labels, where labels belong to bins; else None.
+        Inputs that can exchange their sequences of labels, if labels belong to bins; otherwise None.
 
     Raises
     ------
     RecordingError
-        If the parts contradict each other, or a bit beyond the last bin is set.
+        If the parts contradict each other, or a bit after the last bin is set.
 
     Examples
     --------
@@ -84,18 +83,18 @@ class SpikeBits:
     def __post_init__(self) -> None:
         for fact in self._contradictions():
             raise RecordingError(
-                fact, "Spikes would be counted where they do not belong.", "Give parts of one recording."
+                fact, "Spikes would be counted in the wrong place.", "Give parts that belong to the same recording."
             )
 
     def _contradictions(self) -> list[str]:
-        """Say what does not fit together; compiled kernels trust these numbers and would read beyond their arrays."""
+        """List contradictions; compiled kernels do not check these numbers and would read outside their arrays."""
         n_bytes, n_pad = -(-self.pass_bins // 8), -self.pass_bins % 8
         edges = self.stretch_edges
         facts = []
         if self.bits.shape[2] != n_bytes:
             facts.append(f"{self.pass_bins} bins need {n_bytes} bytes per unit, but bits have shape {self.bits.shape}.")
         elif n_pad and np.any(self.bits[:, :, -1] & ((1 << n_pad) - 1)):
-            facts.append(f"A bit behind the last of {self.pass_bins} bins is set.")
+            facts.append(f"A bit after the last of {self.pass_bins} bins is set.")
         if edges.size == 0 or edges[0] != 0 or edges[-1] != self.n_bins or np.any(np.diff(edges) < 0):
             facts.append(f"stretch_edges do not ascend from 0 to the {self.n_bins} bins of all passes.")
         for name, ids in (("window", self.window), ("label", self.label)):
@@ -103,25 +102,27 @@ class SpikeBits:
                 facts.append(f"There are {ids.size} {name} ids for {self.n_bins} bins.")
         n_windows = self.window_pass.size
         if self.window.size and (self.window.max() >= n_windows or self.window.min() < -1):
-            facts.append(f"Windows {self.window.min()} to {self.window.max()} are named, but there are {n_windows}.")
+            facts.append(
+                f"Bins have window ids {self.window.min()} to {self.window.max()}, but there are {n_windows} windows."
+            )
         if self.repeats is not None and self.repeats.condition.size != n_windows:
-            facts.append(f"There are conditions of {self.repeats.condition.size} windows for {n_windows} windows.")
+            facts.append(f"There are {self.repeats.condition.size} conditions for {n_windows} windows.")
         if self.exchange is not None and self.exchange.ids.size != self.n_bins:
-            facts.append(f"There are inputs of {self.exchange.ids.size} bins for {self.n_bins} bins.")
+            facts.append(f"There are {self.exchange.ids.size} input ids for {self.n_bins} bins.")
         if self.sequences is not None and self.sequences.label.size != self.pass_bins:
-            facts.append(f"There are labels of {self.sequences.label.size} steps for {self.pass_bins} bins of a pass.")
+            facts.append(f"There are {self.sequences.label.size} labels of steps for {self.pass_bins} bins of a pass.")
         if self.label is not None and self.label.size and self.label.min() < -1:
-            facts.append(f"A label id is {self.label.min()}.")
+            facts.append(f"Label ids must be at least -1, got {self.label.min()}.")
         return facts
 
     @property
     def n_units(self) -> int:
-        """Number of units, silent ones included."""
+        """Number of units, including silent units."""
         return self.bits.shape[1]
 
     @property
     def n_bins(self) -> int:
-        """Number of bins of all passes together."""
+        """Number of bins over all passes."""
         return self.bits.shape[0] * self.pass_bins
 
     @property
@@ -141,13 +142,13 @@ class SpikeBits:
 
     @property
     def label_bins(self) -> Int[np.ndarray, " class"] | None:
-        """Number of bins of each class over all passes, shape (class,); None where there are no labels."""
+        """Number of bins of each class over all passes, shape (class,); None without labels."""
         return None if self.label is None else np.bincount(self.label[self.label >= 0])
 
     def arrays(self) -> SpikeArrays:
-        """Write the spikes out as times, which takes up to 64 times the memory."""
+        """Convert the spikes to times, which takes up to 64 times the memory."""
         dense = np.unpackbits(self.bits, axis=2, count=self.pass_bins).view(np.bool_)
-        # Three times as fast as the places of a matrix: those of a line, less the beginning of each unit.
+        # Flat indices minus the offset of each unit: three times as fast as the indices of a matrix.
         by_unit = dense.transpose(1, 0, 2).reshape(self.n_units, self.n_bins)
         offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(by_unit, axis=1))]).astype(np.int64)
         bins = np.flatnonzero(by_unit) - np.repeat(np.arange(self.n_units) * self.n_bins, np.diff(offsets))

@@ -1,4 +1,4 @@
-"""Spikes of many units as flat arrays: what every measure takes, wherever the trains came from."""
+"""Spikes of many units as flat arrays, the common input of all measures for any source of spike trains."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ann2neo.windows import Repeats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpikeArrays:
-    """The spikes of some units, unit after unit, in compressed sparse rows.
+    """The spikes of some units, unit by unit, as compressed sparse rows.
 
-    A stretch is a piece of unbroken time; no inter-spike interval crosses its border. A window is a set of time in
-    which spikes are counted; each window belongs to one pass (one run through all inputs), and windows of a pass need
-    be neither contiguous nor of equal size.
+    A stretch is a contiguous piece of time; no inter-spike interval crosses its border. A window is a set of times in
+    which spikes are counted. Each window belongs to one pass (one run through all inputs), and windows of a pass need
+    not be contiguous or of equal size.
 
     Parameters
     ----------
     times
-        Spike times in ``time_unit``, ascending within each (unit, stretch), shape (spike,). Each stretch may have a
-        clock of its own.
+        Spike times in ``time_unit``, ascending within each (unit, stretch), shape (spike,). Each stretch may have its
+        own clock.
     offsets
         Spikes of unit ``u`` are ``times[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
     stretch
@@ -37,23 +37,23 @@ class SpikeArrays:
     stretch_durations
         Duration of each stretch in ``time_unit``, shape (stretch,).
     stretch_starts
-        When each stretch begins on its clock, in ``time_unit``, shape (stretch,); None where all begin at 0.
+        Begin of each stretch on its clock, in ``time_unit``, shape (stretch,); None if all begin at 0.
     stretch_bins
-        Number of bins of each stretch, shape (stretch,); None where the source has no lattice.
+        Number of bins of each stretch, shape (stretch,); None if the source has no bins.
     window_durations
-        Time that each window covers in ``time_unit``, shape (window,).
+        Duration of each window in ``time_unit``, shape (window,).
     window_bins
-        Number of bins of each window, shape (window,); None where the source has no lattice.
+        Number of bins of each window, shape (window,); None if the source has no bins.
     window_pass
         Pass to which each window belongs, shape (window,).
     label_bins
-        Number of bins of each class over all passes, shape (class,); None where there are no labels or no lattice.
+        Number of bins of each class over all passes, shape (class,); None without labels or bins.
     time_unit
         Unit of all times, for instance "ms".
     repeats
-        Which windows repeat each other, where Fano factors are taken over repeats; else None.
+        Which windows repeat each other, if Fano factors are computed over repeats; otherwise None.
     exchange
-        Which spikes belong to one input, and the class of each, where there are classes; else None.
+        Exchangeable input of each spike, and the class of each input, if classes are known; otherwise None.
     """
 
     times: Float[np.ndarray, " spike"]
@@ -85,17 +85,17 @@ class SpikeArrays:
             self._check_ids("label", self.label, -1, self.label_bins.size)
 
     def _check_ids(self, name: str, ids: Int[np.ndarray, " spike"], lowest: int, n_known: int) -> None:
-        """Refuse ids that are out of range: compiled kernels trust them and would write beyond their arrays."""
+        """Raise if ids are out of range: compiled kernels do not check them and would write outside their arrays."""
         if ids.size and (ids.min() < lowest or ids.max() >= n_known):
             raise SpikeTrainError(
                 f"Spikes name the {name} ids {ids.min()} to {ids.max()}, but only {lowest} to {n_known - 1} are known.",
-                "They would be counted where they do not belong.",
+                "Spikes would be counted in the wrong place.",
                 f"Give every spike a {name} that exists.",
             )
 
     @property
     def n_units(self) -> int:
-        """Number of units, silent ones included."""
+        """Number of units, including silent units."""
         return self.offsets.size - 1
 
     @property
@@ -109,7 +109,7 @@ class SpikeArrays:
         return np.repeat(np.arange(self.n_units), self.n_spikes)
 
     def stretches_of(self, unit: int) -> Iterator[tuple[int, Float[np.ndarray, " spike"]]]:
-        """Give the stretch number and spike times of each stretch in which the unit spiked."""
+        """Yield the number and spike times of each stretch in which the unit spiked."""
         rows = slice(self.offsets[unit], self.offsets[unit + 1])
         times, stretch = self.times[rows], self.stretch[rows]
         borders = np.flatnonzero(np.diff(stretch)) + 1

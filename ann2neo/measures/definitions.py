@@ -1,4 +1,4 @@
-"""What both engines share: units, which windows belong together, and measures that need counts only."""
+"""Definitions that both engines share: units, groups of windows, and measures that are computed from counts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Over = Literal["windows", "passes"]
 
 
 def milliseconds_per(time_unit: str) -> float:
-    """Say how many milliseconds a unit of time lasts, as `quantities` rescales it.
+    """Return the number of milliseconds in a unit of time, according to `quantities`.
 
     Raises
     ------
     AnalysisError
-        If it is no unit of time.
+        If it is not a unit of time.
 
     Examples
     --------
@@ -34,12 +34,14 @@ def milliseconds_per(time_unit: str) -> float:
         return float(pq.Quantity(1.0, time_unit).rescale("ms").magnitude)
     except (LookupError, ValueError) as error:
         raise AnalysisError(
-            f"{time_unit!r} is no unit of time.", "Rates and intervals would have no unit.", "Use 'ms', 's' or 'us'."
+            f"the unit must be one of time, got {time_unit!r}.",
+            "Rates and intervals would have no unit.",
+            "Use 'ms', 's' or 'us'.",
         ) from error
 
 
 def per_second(time_unit: str) -> float:
-    """Give the factor that turns a number per unit of time into Hz.
+    """Return the factor that converts a number per unit of time to Hz.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def per_second(time_unit: str) -> float:
 def spikes_per_bin(
     n_spikes: Int[np.ndarray, " unit"], stretch_bins: Int[np.ndarray, " stretch"] | None
 ) -> Float[np.ndarray, " unit"]:
-    """Divide the spikes of each unit by the bins of all stretches; NaN where the source has no lattice or no bin.
+    """Divide the spikes of each unit by the bins of all stretches; NaN if the source has no bins.
 
     Examples
     --------
@@ -67,13 +69,12 @@ def spikes_per_bin(
 def label_share(
     counts: Int[np.ndarray, "unit class"], label_bins: Int[np.ndarray, " class"]
 ) -> Float[np.ndarray, " unit"]:
-    r"""Share of a unit's variance over bins that the label explains (eta squared, the correlation ratio).
+    r"""Compute the share of a unit's variance over bins that the label explains (eta squared, the correlation ratio).
 
-    With :math:`r_c` the share of bins of class c, of :math:`w_c` bins, in which the unit spiked, and :math:`r` the
-    share over all :math:`L = \sum_c w_c` labelled bins, it is :math:`\sum_c (w_c / L) (r_c - r)^2 / (r (1 - r))`: 0
-    where all classes are alike, 1 where each class has either a spike in every bin or none. NaN for units that are
-    silent or saturated in the labelled bins, and where there are fewer than two classes. Classes without bins do not
-    count.
+    With :math:`r_c` the share of the :math:`w_c` bins of class c in which the unit spiked, and :math:`r` the share of all
+    :math:`L = \sum_c w_c` labelled bins, it is :math:`\sum_c (w_c / L) (r_c - r)^2 / (r (1 - r))`: 0 if all classes are
+    alike, 1 if each class has either a spike in every bin or none at all. It is NaN for units that are silent or
+    saturated in the labelled bins, and with fewer than two classes. Classes without bins are ignored.
 
     Parameters
     ----------
@@ -103,11 +104,11 @@ def label_share(
 def fano_is_fixed(
     window_bins: Int[np.ndarray, " window"] | None, over: Over = "windows", repeats: Repeats | None = None
 ) -> bool:
-    """Say whether the Fano factor carries no information, because no window covers more than one bin.
+    """Whether the Fano factor carries no information, because all windows have at most one bin.
 
-    A bin holds one spike or none, so that over one-bin windows the Fano factor is exactly 1 - p, whatever the unit
-    does. Both engines give NaN then. Over the passes or repeats of a window it is 1 - p of what the window shows, which
-    differs from input to input and is a number of its own. Sources without bins are never concerned.
+    A bin holds one spike or none, so over one-bin windows the Fano factor is exactly 1 - p for every unit; both engines
+    then return NaN. Over the passes or repeats of a window it is 1 - p for the input of the window, which differs from
+    input to input and is informative. For sources without bins the answer is always False.
 
     Examples
     --------
@@ -123,9 +124,9 @@ def fano_is_fixed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowGroups:
-    """Groups of windows over each of which a Fano factor is taken, and sets of groups over which factors are averaged.
+    """Groups of windows, each with one Fano factor, and sets of groups over which factors are averaged.
 
-    The result is the mean over sets of the mean over the groups of a set; what has no spikes is left out of both.
+    The result is the mean over sets of the mean over the groups of a set; groups and sets without spikes are left out.
 
     Parameters
     ----------
@@ -145,11 +146,11 @@ def groups_of_windows(
     over: Over,
     repeats: Repeats | None = None,
 ) -> WindowGroups:
-    """Say over which windows each Fano factor is taken, and how factors are averaged.
+    """Group windows for Fano factors, and groups into sets for averaging.
 
-    Windows without duration do not exist and count nowhere; one window alone has no variance and is no group. With
-    ``repeats`` a group is the windows of one condition and position, and the groups of a condition are a set; else all
-    groups of `window_groups` are one set.
+    Windows without duration are ignored. A single window has no variance and does not form a group. With ``repeats`` a
+    group consists of the windows of one condition and position, and the groups of a condition form a set; otherwise all
+    groups of `window_groups` form one set.
 
     Parameters
     ----------
@@ -158,14 +159,14 @@ def groups_of_windows(
     durations
         Bins or duration of each window, shape (window,).
     over
-        Whether a Fano factor is taken over the windows of each pass, or over the passes of each window.
+        Whether Fano factors are computed over the windows of each pass, or over the passes of each window.
     repeats
-        Which windows repeat each other; None where that is not asked.
+        Which windows repeat each other; None if Fano factors are not computed over repeats.
 
     Raises
     ------
     WindowError
-        As `window_groups`.
+        As in `window_groups`.
 
     Examples
     --------
@@ -220,14 +221,14 @@ def sums_of_groups(
 def mean_of_groups(
     values: Float[np.ndarray, "unit group"], set_edges: Int[np.ndarray, " set_plus_one"]
 ) -> Float[np.ndarray, " unit"]:
-    """Average over the groups of each set, then over sets, leaving NaN out; NaN where nothing is left.
+    """Average over the groups of each set, then over sets, ignoring NaN; NaN if no value remains.
 
     Parameters
     ----------
     values
         One value per unit and group, shape (unit, group).
     set_edges
-        Groups at which sets begin, and the end, shape (set + 1,).
+        First group of each set, and the end of the last one, shape (set + 1,).
 
     Examples
     --------
@@ -245,17 +246,17 @@ def mean_of_groups(
 
 
 def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[Int[np.ndarray, " _"]]:
-    """Say over which windows each Fano factor is taken; the factors are then averaged over groups.
+    """Group the windows over which each Fano factor is computed; factors are then averaged over groups.
 
-    Over windows, a group is all windows of a pass. Over passes, a group is one window as it recurs in each pass:
-    windows are numbered pass after pass, so that window ``w`` of pass ``p`` has id ``p * windows_per_pass + w``.
+    Over windows, a group consists of all windows of a pass. Over passes, a group consists of the same window in each
+    pass: windows are numbered pass by pass, so that window ``w`` of pass ``p`` has id ``p * windows_per_pass + w``.
 
     Raises
     ------
     WindowError
-        If there is only one pass to go over, or passes differ in their windows.
+        If ``over="passes"`` and there is only one pass, or passes differ in their windows.
     AnalysisError
-        If ``over`` is neither of its two values.
+        If ``over`` is unknown.
 
     Examples
     --------
@@ -269,7 +270,9 @@ def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[I
         return [np.flatnonzero(window_pass == number) for number in passes]
     if over != "passes":
         raise AnalysisError(
-            f"over={over!r} is unknown.", "Nothing was computed.", "Use over='windows' or over='passes'."
+            f"`over` must be 'windows' or 'passes', got {over!r}.",
+            "Nothing was computed.",
+            "Use over='windows' or over='passes'.",
         )
     if passes.size < 2:
         raise WindowError(
@@ -279,8 +282,8 @@ def window_groups(window_pass: Int[np.ndarray, " window"], over: Over) -> list[I
         )
     if (n_windows != n_windows[0]).any() or (np.diff(window_pass) < 0).any():
         raise WindowError(
-            f"Passes have {n_windows.min()} to {n_windows.max()} windows, or are not numbered pass after pass.",
-            "It is unclear which window of a pass recurs in the next.",
+            f"Passes have {n_windows.min()} to {n_windows.max()} windows, or windows are not numbered pass by pass.",
+            "It is unclear which windows of different passes correspond to each other.",
             "Give every pass the same windows in the same order.",
         )
     return list(np.arange(window_pass.size).reshape(passes.size, -1).T)

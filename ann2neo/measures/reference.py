@@ -1,4 +1,4 @@
-"""The reference engine: Elephant on neo.SpikeTrains and nothing else. Slow, and the definition of every number."""
+"""The reference engine: Elephant's functions on neo.SpikeTrains. It is slow, and defines every number."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def measure_reference(
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
     """Compute every measure of each unit with Elephant.
 
-    What each measure is, and where it is undefined (NaN), is told in `ann2neo.measures.registry.MEASURES`.
-    `measure_bulk` gives the same bits many times faster.
+    Each measure, and where it is undefined (NaN), is described in `ann2neo.measures.registry.MEASURES`.
+    `measure_bulk` computes bit-identical results many times faster.
 
     Parameters
     ----------
     spikes
         Spikes of some units.
     over
-        Whether a Fano factor is taken over the windows of each pass, or over the passes of each window.
+        Whether Fano factors are computed over the windows of each pass, or over the passes of each window.
     refractory_period
         Refractoriness R of LvR, in ``spikes.time_unit``; None leaves ``lvr`` out.
 
@@ -51,7 +51,7 @@ def measure_reference(
     Raises
     ------
     WindowError
-        If ``over="passes"`` and there are not two passes with the same windows.
+        If ``over="passes"`` and the spikes do not have at least two passes with the same windows.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def measure_reference(
     """
     n_spikes = spikes.n_spikes.astype(np.int64)
     with warnings.catch_warnings():
-        # Elephant warns where we give NaN or windows of unequal duration; both are documented results here.
+        # Elephant warns of NaN and of windows of unequal duration; both are documented results here.
         warnings.simplefilter("ignore")
         measured: dict[str, np.ndarray] = {
             "n_spikes": n_spikes,
@@ -89,10 +89,10 @@ def measure_reference(
 
 
 def weighted_mean(values: list[float], weights: list[int]) -> float:
-    """Average the values of stretches, each weighted by its number of interval pairs; NaN for none.
+    """Average the values of stretches, each weighted by its number of interval pairs; NaN without values.
 
-    One value is returned as it is. Otherwise products are added one after another, in the order of the stretches, and
-    divided by the sum of weights: the bulk engine repeats this order of operations, so that the bits agree.
+    A single value is returned unchanged. Otherwise products are added in the order of the stretches and divided by the
+    sum of weights. The bulk engine uses the same order of operations, so that results are bit-identical.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def weighted_mean(values: list[float], weights: list[int]) -> float:
 
 
 def _elephant_statistics() -> ModuleType:
-    """Import Elephant only when it is needed: it takes seconds and changes the process-wide filter of warnings."""
+    """Import Elephant when it is needed: the import takes seconds and changes the process-wide filter of warnings."""
     with warnings.catch_warnings():
         import elephant.statistics
     return elephant.statistics
@@ -122,16 +122,15 @@ def _train(times: Float[np.ndarray, " spike"], start: float, stop: float, time_u
     import quantities as pq
 
     unit = pq.unit_registry[time_unit]
-    # Quantities of the train's own unit spare neo two look-ups of the unit's name.
+    # With quantities in the unit of the train, neo need not look up the name of the unit twice.
     edges = pq.Quantity(np.array([start, stop]), unit)
     return neo.SpikeTrain(pq.Quantity(times, unit), t_start=edges[0], t_stop=edges[1], units=unit)
 
 
 def _train_on_own_clock(times: Float[np.ndarray, " spike"], duration: float, time_unit: str) -> Any:
-    """Make a neo.SpikeTrain that lasts as long as a set of time which may lie in pieces.
+    """Make a neo.SpikeTrain with the total duration of a window or recording, which need not be contiguous.
 
-    Only its number of spikes and its duration are ever used: times are moved to begin with 0 and to end before the
-    duration.
+    Only its number of spikes and its duration are used: times are shifted to begin at 0 and clipped to the duration.
     """
     moved = np.clip(times - times.min(), 0.0, duration) if times.size else times
     return _train(moved, 0.0, duration, time_unit)
@@ -142,7 +141,7 @@ def _times(spikes: SpikeArrays, unit: int) -> Float[np.ndarray, " spike"]:
 
 
 def _firing_rate(spikes: SpikeArrays) -> Float[np.ndarray, " unit"]:
-    """Give Elephant's mean rate on a clock that lasts as long as all stretches together, in Hz."""
+    """Compute Elephant's mean firing rate over the total duration of all stretches, in Hz."""
     duration, to_hz = float(spikes.stretch_durations.sum()), per_second(spikes.time_unit)
     mean_firing_rate = _elephant_statistics().mean_firing_rate
     trains = (_train_on_own_clock(_times(spikes, unit), duration, spikes.time_unit) for unit in range(spikes.n_units))
@@ -150,14 +149,14 @@ def _firing_rate(spikes: SpikeArrays) -> Float[np.ndarray, " unit"]:
 
 
 def _interval_measures(spikes: SpikeArrays, refractory_period: float | None) -> dict[str, Float[np.ndarray, " unit"]]:
-    """Measure the inter-spike intervals of each unit."""
+    """Compute the interval measures of each unit."""
     rows = [_intervals_of_unit(spikes, unit, refractory_period) for unit in range(spikes.n_units)]
     known = (one.name for one in computed(refractoriness=refractory_period is not None) if one.of == "intervals")
     return {name: np.array([row[name] for row in rows], np.float64) for name in known}
 
 
 def _intervals_of_unit(spikes: SpikeArrays, unit: int, refractory_period: float | None) -> dict[str, float]:
-    """Pool intervals over stretches for mean, variance and CV; average Elephant's value per stretch for the rest."""
+    """Compute mean, variance and CV from intervals pooled over stretches; average Elephant's values per stretch for the rest."""
     statistics, ms = _elephant_statistics(), milliseconds_per(spikes.time_unit)
     parts = [times.astype(np.float64) for _, times in spikes.stretches_of(unit)]
     trains = [_train(times, times[0], times[-1], spikes.time_unit) for times in parts]
@@ -205,7 +204,7 @@ def _fano(spikes: SpikeArrays, over: Over) -> dict[str, Shaped[np.ndarray, " uni
 
 
 def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: Sequence[Int[np.ndarray, " _"]]) -> list[float]:
-    """Give Elephant's Fano factor of each group of windows, NaN where the unit is silent in all of them."""
+    """Compute Elephant's Fano factor of each group of windows; NaN if the unit is silent in the whole group."""
     times, window = _times(spikes, unit), spikes.window[spikes.offsets[unit] : spikes.offsets[unit + 1]]
     fanofactor = _elephant_statistics().fanofactor
     trains = [
@@ -216,7 +215,7 @@ def _fano_of_groups(spikes: SpikeArrays, unit: int, groups: Sequence[Int[np.ndar
 
 
 def _mean_in_order(values: list[float]) -> float:
-    """Average what is not NaN, adding one after another: the built-in sum may compensate for rounding."""
+    """Average the values that are not NaN, added in order: the built-in sum may compensate for rounding."""
     total, n = 0.0, 0
     for value in values:
         if not np.isnan(value):
@@ -225,7 +224,7 @@ def _mean_in_order(values: list[float]) -> float:
 
 
 def _label_share(spikes: SpikeArrays) -> Float[np.ndarray, " unit"]:
-    """Count each unit's spikes in each class and give the share of variance that the class explains."""
+    """Count each unit's spikes in each class, and compute the share of variance that the class explains."""
     if spikes.label is None or spikes.label_bins is None:
         return np.full(spikes.n_units, np.nan)
     counted = spikes.label >= 0

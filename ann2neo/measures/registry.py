@@ -39,7 +39,7 @@ _ALL = (
     Measure(
         name="firing_rate",
         unit="Hz",
-        definition="Spikes divided by the duration of all stretches together. 0 for silent units.",
+        definition="Number of spikes divided by the total duration of all stretches. 0 for silent units.",
         doi="10.1016/S0006-3495(67)86596-2",
         words="firing rate",
         plural="firing rates",
@@ -55,7 +55,7 @@ _ALL = (
         unit="ms",
         definition=(
             "Mean of the inter-spike intervals, pooled over stretches; no interval crosses the border of a stretch. "
-            "NaN without an interval, that is with fewer than two spikes in every stretch."
+            "NaN without intervals, that is with fewer than two spikes in every stretch."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
         words="mean ISI",
@@ -69,8 +69,8 @@ _ALL = (
         name="isi_var",
         unit="ms^2",
         definition=(
-            "Population variance (ddof 0) of the inter-spike intervals, pooled over stretches. NaN without an "
-            "interval, 0 with one."
+            "Population variance (ddof 0) of the inter-spike intervals, pooled over stretches. NaN without intervals, "
+            "0 with one."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
         words="variance of ISIs",
@@ -85,7 +85,7 @@ _ALL = (
         unit="1",
         definition=(
             "Standard deviation (ddof 0) of the inter-spike intervals, pooled over stretches, divided by their mean. "
-            "NaN without an interval, 0 with one."
+            "NaN without intervals, 0 with one."
         ),
         doi="10.1016/S0006-3495(67)86596-2",
         words="CV of ISIs",
@@ -178,8 +178,8 @@ _ALL = (
             "windows of each pass and averaged over passes with spikes, or over the passes of each window and "
             "averaged over windows with spikes, or over the repeats of each condition at each position in the trial "
             "and averaged over positions, then over conditions with spikes. Windows of unequal size enter with their "
-            "raw counts, windows without duration not at all, and one window alone has no factor. NaN without spikes "
-            "in windows, and over the windows of a pass where none covers more than one bin (it is then 1 - p_spike "
+            "raw counts; windows without duration are ignored; a single window has no Fano factor. NaN without spikes "
+            "in windows, and over the windows of a pass if none has more than one bin (it is then 1 - p_spike "
             "by construction)."
         ),
         doi="10.1103/PhysRev.72.26",
@@ -233,7 +233,7 @@ _ALL = (
         name="label_share",
         unit="1",
         definition=(
-            "Share of the unit's variance over bins that the label explains (eta squared), be it that of the input or of its steps. NaN without labels, and "
+            "Share of the unit's variance over bins that the label of the input, or of its steps, explains (eta squared). NaN without labels, and "
             "for units that are silent or saturated in the labelled bins."
         ),
         doi="10.1037/1082-989X.8.4.434",

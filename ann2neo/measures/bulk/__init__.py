@@ -1,4 +1,4 @@
-"""The bulk engine: Elephant's numbers, bit for bit and NaN for NaN, without neo objects."""
+"""The bulk engine: Elephant's numbers, bit for bit and NaN for NaN, computed without neo objects."""
 
 from ann2neo.measures.bulk.agreement import sums_as_numpy
 from ann2neo.measures.bulk.counts import (

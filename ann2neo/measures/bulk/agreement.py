@@ -1,4 +1,4 @@
-"""Agreement: whether compiled sums and logarithms are those of the NumPy and the C library that are installed, to the last bit."""
+"""Agreement of compiled sums and logarithms with those of the installed NumPy and C library, to the last bit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.measures.bulk import kernels
 
-# Where NumPy's order of additions changes: eight running sums, blocks of 128, halves cut at multiples of eight.
+# Sizes at which NumPy's order of additions changes: eight running sums, blocks of 128, halves at multiples of eight.
 SIZES = (1, 7, 8, 9, 15, 16, 127, 128, 129, 136, 255, 257, 1000, 1023, 4097)
 
 
 @cache
 def sums_as_numpy() -> bool:
-    """Compare sums with NumPy's once in a process: on numbers whose sum depends on the order in which they are added.
+    """Check, once per process, that compiled sums equal NumPy's on numbers whose sum depends on the order of additions.
 
-    NumPy promises no order of additions. Where it adds in another order than the one that the kernels repeat, the bulk engine would give other last bits than
-    Elephant: the reference engine is then used instead, which is slow and right, and a warning says so.
+    NumPy does not guarantee an order of additions. If it differs from the order of the kernels, the last bits of the bulk engine would differ from Elephant's.
+    The reference engine, which is slow and exact, is then used instead, with a warning.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def sums_as_numpy() -> bool:
             warnings.warn(
                 Ann2NeoWarning(
                     f"NumPy {np.__version__} adds in an order that the bulk engine does not know.\n"
-                    "Elephant itself computes everything instead, which gives the right numbers and takes about a hundred times as long.\n"
+                    "Elephant is used instead, which gives the same numbers but takes about a hundred times as long.\n"
                     "Install a NumPy with which this version of ann2neo was tested (constraints.txt)."
                 ),
                 stacklevel=4,
@@ -60,5 +60,5 @@ def _logs_as_python(rng: np.random.Generator) -> bool:
 
 
 def _rows_as_numpy(values: np.ndarray) -> bool:
-    """Whether NumPy adds a row of a table as it adds a row by itself."""
+    """Whether NumPy adds a row of a table in the same order as a single row."""
     return bool(np.add.reduce(np.stack([values, values]), axis=1)[1] == np.add.reduce(values))

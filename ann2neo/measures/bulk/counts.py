@@ -1,4 +1,4 @@
-"""Counts that tests against chance need: spikes per window and stretch, and runs of bins with spikes."""
+"""Counts for tests against chance: spikes per window and stretch, and runs of bins with spikes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ann2neo.threads import over_units
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Intervals:
-    """The intervals of some units on bins, and what else the place of their spikes says.
+    """Inter-spike intervals of some units in bins, with sums of spike positions and numbers of runs.
 
     Parameters
     ----------
     isis
-        Intervals in bins, unit after unit and within a unit stretch after stretch, shape (isi,).
+        Intervals in bins, unit by unit and, within a unit, stretch by stretch, shape (isi,).
     offsets
         Intervals of unit ``u`` are ``isis[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
     bin_sums
-        Sum of the numbers of each unit's bins with a spike, from 0 through all stretches, shape (unit,).
+        Sum of the indices of each unit's bins with a spike, counted from 0 over all stretches, shape (unit,).
     n_runs
-        Runs of successive bins with a spike within stretches, shape (unit,).
+        Number of runs of successive bins with a spike within stretches, shape (unit,).
     """
 
     isis: Int[np.ndarray, " isi"]
@@ -71,7 +71,7 @@ def count_in_windows(
 def count_in_stretches(
     spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None
 ) -> Int[np.ndarray, "unit stretch"]:
-    """Count each unit's spikes in each stretch, shape (unit, stretch): meant for few stretches, or few units at a time.
+    """Count each unit's spikes in each stretch, shape (unit, stretch); intended for few stretches, or few units at a time.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def count_labels(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = Non
         If the spikes have no labels.
     """
     if spikes.label is None or spikes.label_bins is None:
-        raise AnalysisError("The spikes have no labels.", "There are no classes to count in.", "Record with labels.")
+        raise AnalysisError("The spikes have no labels.", "Spikes per class cannot be counted.", "Record with labels.")
     if isinstance(spikes, SpikeBits):
         return _count_bins(spikes, spikes.label, spikes.label_bins.size, n_threads)
     return _count_times(spikes, spikes.label, spikes.label_bins.size, n_threads)
@@ -110,7 +110,7 @@ def count_labels(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = Non
 def count_in_groups(
     spikes: SpikeArrays | SpikeBits, ids: Int[np.ndarray, " item"], n_ids: int, *, n_threads: int | None = None
 ) -> Int[np.ndarray, "unit id"]:
-    """Count each unit's spikes of each id, given one id per bin (of bits) or per spike (of times), shape (unit, id).
+    """Count each unit's spikes for each id, given one id per bin (bits) or per spike (times), shape (unit, id).
 
     Parameters
     ----------
@@ -132,8 +132,8 @@ def count_in_groups(
     if ids.size != n_items or (ids.size and not -1 <= ids.min() <= ids.max() < n_ids):
         raise AnalysisError(
             f"There are {ids.size} ids below {n_ids} for {n_items} bins or spikes, or some are out of range.",
-            "Spikes would be counted where they do not belong.",
-            "Give one id for each, -1 for none.",
+            "Spikes would be counted in the wrong place.",
+            "Give one id for each bin or spike, -1 for none.",
         )
     if isinstance(spikes, SpikeBits):
         return _count_bins(spikes, ids, n_ids, n_threads)
@@ -141,8 +141,7 @@ def count_in_groups(
 
 
 def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None) -> Int[np.ndarray, "unit stretch"]:
-    """Count each unit's runs of spikes in each stretch: successive bins with a spike are one run, shape (unit,
-    stretch).
+    """Count each unit's runs in each stretch, shape (unit, stretch); successive bins with a spike form one run.
 
     Parameters
     ----------
@@ -154,7 +153,7 @@ def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None)
     Raises
     ------
     AnalysisError
-        If the source has no bins, so that no two spikes are in successive ones.
+        If the source has no bins, so that successive bins are not defined.
     """
     if isinstance(spikes, SpikeBits):
         counts = np.zeros((spikes.n_units, spikes.stretch_bins.size), np.int64)
@@ -176,14 +175,14 @@ def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None)
 def intervals_in_bins(
     spikes: SpikeBits, n: Int[np.ndarray, "unit stretch"], *, n_threads: int | None = None
 ) -> Intervals:
-    """List each unit's inter-spike intervals in bins, none across the border of a stretch.
+    """List each unit's inter-spike intervals in bins, within stretches.
 
     Parameters
     ----------
     spikes
         Spikes of some units.
     n
-        Spikes of each unit in each stretch, as `count_in_stretches` counts them, shape (unit, stretch).
+        Spikes of each unit in each stretch, from `count_in_stretches`, shape (unit, stretch).
     n_threads
         Number of threads; None for one per available processor.
 
@@ -209,12 +208,12 @@ def intervals_in_bins(
 
 
 def as_ids(ids: Int[np.ndarray, " item"]) -> Int32[np.ndarray, " item"]:
-    """Give ids the one form for which kernels are compiled."""
+    """Convert ids to the type for which kernels are compiled."""
     return np.ascontiguousarray(ids, np.int32)
 
 
 def as_trains(spikes: SpikeArrays) -> kernels.Trains:
-    """Give spike times the one form for which kernels are compiled."""
+    """Convert spike times to the types for which kernels are compiled."""
     return kernels.Trains(
         times=np.ascontiguousarray(spikes.times, np.float64),
         offsets=np.ascontiguousarray(spikes.offsets, np.int64),
@@ -224,7 +223,7 @@ def as_trains(spikes: SpikeArrays) -> kernels.Trains:
 
 
 def as_lattice(spikes: SpikeBits) -> kernels.Lattice:
-    """Give packed bits the one form for which kernels are compiled."""
+    """Convert packed bits to the types for which kernels are compiled."""
     return kernels.Lattice(
         bits=np.ascontiguousarray(spikes.bits),
         pass_bins=spikes.pass_bins,
@@ -235,12 +234,12 @@ def as_lattice(spikes: SpikeBits) -> kernels.Lattice:
 
 
 def _bin_size(spikes: SpikeArrays) -> float:
-    """Give the size of a bin in the spikes' own unit of time."""
+    """Return the size of a bin in the unit of the spike times."""
     if spikes.stretch_bins is None or spikes.stretch_bins.sum() == 0:
         raise AnalysisError(
             "The spikes come from a source without bins.",
             "Runs of successive bins are undefined.",
-            "Give bin_size_ms if the spike times lie on a lattice.",
+            "Give bin_size_ms if the spike times lie on equal bins.",
         )
     return float(spikes.stretch_durations.sum() / spikes.stretch_bins.sum())
 
@@ -262,7 +261,7 @@ def _count_bins(
 ) -> Int[np.ndarray, "unit id"]:
     """Count the spikes of each id from one id per bin."""
     ids, lattice = as_ids(ids), as_lattice(spikes)
-    # The last column takes the spikes of bins without an id.
+    # The last column counts the spikes of bins without an id.
     counts = np.zeros((spikes.n_units, n_ids + 1), np.int64)
     over_units(
         lambda first, last: kernels.count_bin_ids(lattice, ids, counts, first, last),

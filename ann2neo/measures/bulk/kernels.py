@@ -1,8 +1,8 @@
-"""Compiled loops over units: whole kernels at the end, their parts before.
+"""Compiled loops over units: kernels at the end, their parts before them.
 
-All live in one file, because numba's cache does not notice a callee that changed in another file. Arrays are
-C-contiguous; each kernel fills the rows of units ``first`` to ``last`` of its outputs, so that threads share nothing.
-The kernels trust their arguments: ids that are out of range are refused where `SpikeArrays` and `SpikeBits` are made.
+All are in one file, because numba's cache does not notice changes of a callee in another file. Arrays are
+C-contiguous; each kernel fills the rows of units ``first`` to ``last`` of its outputs, so that threads share no rows.
+Kernels do not check their arguments: `SpikeArrays` and `SpikeBits` refuse ids that are out of range.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ N_LOGS = 4096
 
 
 class Trains(NamedTuple):
-    """Spike times unit after unit, the stretch of each spike, and the milliseconds of the unit of time."""
+    """Spike times unit by unit, the stretch of each spike, and the unit of time in milliseconds."""
 
     times: Float64[np.ndarray, " spike"]
     offsets: Int64[np.ndarray, " unit_plus_one"]
@@ -30,7 +30,7 @@ class Trains(NamedTuple):
 
 
 class Lattice(NamedTuple):
-    """Packed bits, the stretch of each bin, and whether there is but one stretch."""
+    """Packed bits, the stretch of each bin, and whether there is only one stretch."""
 
     bits: UInt8[np.ndarray, "pass unit byte"]
     pass_bins: int
@@ -54,7 +54,7 @@ class Counting(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What `measure_bins` fills: measures and numbers of spikes of all units, label counts of its own units only."""
+    """Outputs of `measure_bins`: measures and spike counts of all units, label counts only of the units of its task."""
 
     columns: Float64[np.ndarray, "unit column"]
     n_spikes: Int64[np.ndarray, " unit"]
@@ -62,7 +62,7 @@ class Filled(NamedTuple):
 
 
 def _spikes_of_bytes() -> tuple[Int32[np.ndarray, "256 8"], Int64[np.ndarray, " 256"]]:
-    """List, for each value of a byte, the places of its bits that are one, first bin first, and their number."""
+    """List, for each value of a byte, the positions of its set bits in the order of bins, and their number."""
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
     places = np.argsort(1 - bits, axis=1, kind="stable").astype(np.int32)
     return places, bits.sum(axis=1, dtype=np.int64)
@@ -73,7 +73,7 @@ PLACES, N_ONES = _spikes_of_bytes()
 
 @compiled
 def block_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> float:
-    """Sum up to 128 values as NumPy does: in eight running sums, or one by one where there are fewer than eight."""
+    """Sum up to 128 values as NumPy does: in eight running sums, or one by one if there are fewer than eight."""
     if size < 8:
         total = 0.0
         for i in range(start, start + size):
@@ -99,13 +99,13 @@ def block_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> fl
 
 @compiled
 def pairwise_sum(values: Float64[np.ndarray, " item"], start: int, size: int) -> float:
-    """Sum as NumPy sums a contiguous row: by halves, cut at multiples of eight, down to blocks of at most 128.
+    """Sum as NumPy sums a contiguous row: recursively by halves, at multiples of eight, down to blocks of at most 128.
 
-    A stack stands for NumPy's recursion: recursive functions crashed when numba loaded them from its cache.
+    A stack replaces NumPy's recursion: recursive functions crashed when numba loaded them from its cache.
     """
     if size <= 128:
         return block_sum(values, start, size)
-    # Each halving adds two entries at most, and 2**57 values do not fit into any memory.
+    # Each halving adds at most two entries, and 2**57 values do not fit into any memory.
     sizes, sums = np.empty(128, np.int64), np.empty(64)
     sizes[0], n_sizes, n_sums = size, 1, 0
     while n_sizes > 0:
@@ -132,7 +132,7 @@ def pooled_statistics(
     ms: float,
     out: Float64[np.ndarray, " item"],
 ) -> None:
-    """Fill mean, variance and CV of all intervals, as numpy.mean, numpy.var and scipy.stats.variation round them."""
+    """Fill in mean, variance and CV of all intervals, rounded like numpy.mean, numpy.var and scipy.stats.variation."""
     if n == 0:
         return
     mean = pairwise_sum(isi, 0, n) / n
@@ -154,7 +154,7 @@ def lvr_of_stretch(
     ms: float,
     period: float,
 ) -> float:
-    """Give Elephant's LvR of one stretch; it computes in milliseconds."""
+    """Compute Elephant's LvR of one stretch; Elephant computes it in milliseconds."""
     for i in range(n_pairs):
         first, second = ms * isi[start + i], ms * isi[start + i + 1]
         total = first + second
@@ -179,7 +179,7 @@ def paired_statistics(
     period: float,
     out: Float64[np.ndarray, " item"],
 ) -> None:
-    """Fill CV2, Lv, LvR and IR: the value of each stretch, weighted by its pairs, in the order of stretches."""
+    """Fill in CV2, Lv, LvR and IR: the value per stretch, weighted by the number of pairs, in the order of stretches."""
     n_used, weights, start = 0, 0, 0
     cv2, lv, lvr, ir = 0.0, 0.0, 0.0, 0.0
     cv2_only, lv_only, lvr_only, ir_only = 0.0, 0.0, 0.0, 0.0
@@ -198,7 +198,7 @@ def paired_statistics(
             ir_here = pairwise_sum(scratch[0], 0, n) / n
             n_used, weights = n_used + 1, weights + n
             if n_used == 1:
-                # Kept as they are: multiplied and divided by the weight they might not come back.
+                # Kept unchanged: multiplication and division by the weight might change the last bit.
                 cv2_only, lv_only, lvr_only, ir_only = cv2_here, lv_here, lvr_here, ir_here
             cv2, lv = cv2 + cv2_here * n, lv + lv_here * n
             lvr, ir = lvr + lvr_here * n, ir + ir_here * n
@@ -216,7 +216,7 @@ def fano_statistics(
     square: Float64[np.ndarray, " item"],
     out: Float64[np.ndarray, " item"],
 ) -> None:
-    """Fill the mean over sets of the mean Fano factor over groups with spikes, and the number of groups without."""
+    """Fill in the mean over sets of the mean Fano factor over groups with spikes, and the number of groups without spikes."""
     members, edges, sets = counting.members, counting.edges, counting.sets
     whole, n_sets, n_empty = 0.0, 0, 0
     for one in range(sets.size - 1):
@@ -249,7 +249,7 @@ def count_ids(
     first: int,
     last: int,
 ) -> None:
-    """Count the spikes of each id that is not negative, shape of ``counts``: (unit, id)."""
+    """Count the spikes of each id that is not negative; ``counts`` has shape (unit, id)."""
     for unit in range(first, last):
         for i in range(offsets[unit], offsets[unit + 1]):
             if ids[i] >= 0:
@@ -264,7 +264,7 @@ def intervals_of_times(
     logs: Float64[np.ndarray, " item"],
     ends: Int64[np.ndarray, " item"],
 ) -> int:
-    """Write the intervals within stretches, their logarithms, and where those of each end; give the number of stretches with spikes."""
+    """Write the intervals within stretches, their logarithms, and the end of each stretch's intervals; return the number of stretches with spikes."""
     times, stretch, n, part = trains.times, trains.stretch, 0, 0
     for i in range(trains.offsets[unit] + 1, trains.offsets[unit + 1]):
         if stretch[i] == stretch[i - 1]:
@@ -280,13 +280,13 @@ def intervals_of_times(
 
 @compiled
 def spike_bins(lattice: Lattice, unit: int, bins: Int32[np.ndarray, " item"]) -> int:
-    """Write the bins of a unit's spikes, pass after pass; give their number. ``bins`` has eight places to spare."""
+    """Write the bins of a unit's spikes, pass by pass, and return their number. ``bins`` needs eight additional places."""
     n = 0
     for number in range(lattice.bits.shape[0]):
         row = lattice.bits[number, unit]
         for byte in range(row.size):
             value, base = row[byte], number * lattice.pass_bins + 8 * byte
-            # Eight places are written whatever the byte holds: without a branch this runs several times faster.
+            # Eight places are always written: without a branch this runs several times faster.
             for i in range(8):
                 bins[n + i] = base + PLACES[value, i]
             n += int(N_ONES[value])
@@ -303,7 +303,7 @@ def intervals_of_bins(
     logs: Float64[np.ndarray, " item"],
     ends: Int64[np.ndarray, " item"],
 ) -> int:
-    """As `intervals_of_times`, for bins: an interval is exactly its bins times the bin size; ``log_of`` has logarithms."""
+    """Write intervals from bins, as `intervals_of_times` does: an interval is exactly its bins times the bin size; ``log_of`` holds logarithms."""
     stretch, bin_size, n, part = lattice.stretch, lattice.bin_size, 0, 0
     if lattice.unbroken:
         for i in range(n_spikes - 1):
@@ -329,7 +329,7 @@ def intervals_of_bins(
 def measure_times(
     trains: Trains, counting: Counting, period: float, out: Float64[np.ndarray, "unit column"], first: int, last: int
 ) -> None:
-    """Fill the columns of ``out`` from spike times."""
+    """Fill in the columns of ``out`` from spike times."""
     offsets, window, n_windows, longest = trains.offsets, counting.window, counting.n_windows, 1
     for unit in range(first, last):
         longest = max(longest, offsets[unit + 1] - offsets[unit])
@@ -357,7 +357,7 @@ def measure_bins(
     first: int,
     last: int,
 ) -> None:
-    """Fill measures, numbers of spikes and label counts from bits; the last class takes the bins without a label."""
+    """Fill in measures, spike counts and label counts from bits; the last class counts bins without a label."""
     longest = 8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8
     bins, ends = np.empty(longest, np.int32), np.empty(longest, np.int64)
     isi, logs, scratch = np.empty(longest), np.empty(longest), np.empty((2, longest))
@@ -374,7 +374,7 @@ def measure_bins(
         n_parts = intervals_of_bins(lattice, bins, n, log_of, isi, logs, ends)
         pooled_statistics(isi, ends[n_parts - 1], scratch[0], 1.0, out)
         paired_statistics(isi, logs, ends, n_parts, scratch, 1.0, period, out)
-        # Spikes outside all windows (-1) go to the last place, which belongs to no group: no branch.
+        # Spikes outside all windows (-1) are counted in the last place, which belongs to no group; this avoids a branch.
         counts[:] = 0
         for i in range(n):
             counts[window[bins[i]]] += 1
@@ -392,7 +392,7 @@ def count_bin_ids(
     first: int,
     last: int,
 ) -> None:
-    """Count the spikes whose bin has each id, from packed bits; the last column counts those without (-1)."""
+    """Count the spikes of each id from packed bits; the last column counts spikes in bins without an id (-1)."""
     bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
     for unit in range(first, last):
         n = spike_bins(lattice, unit, bins)
@@ -402,7 +402,7 @@ def count_bin_ids(
 
 @compiled
 def count_runs_of_bins(lattice: Lattice, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int) -> None:
-    """Count runs of bins with spikes within stretches, from packed bits, shape of ``counts``: (unit, stretch)."""
+    """Count runs of bins with spikes within stretches, from packed bits; ``counts`` has shape (unit, stretch)."""
     bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
     for unit in range(first, last):
         n = spike_bins(lattice, unit, bins)
@@ -422,7 +422,7 @@ def list_intervals_of_bins(
     first: int,
     last: int,
 ) -> None:
-    """List the intervals of each unit in bins, none across the border of a stretch; sum the bins with a spike; count runs."""
+    """List each unit's intervals in bins within stretches, sum the indices of bins with a spike, and count runs."""
     bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
     for unit in range(first, last):
         n, place = spike_bins(lattice, unit, bins), offsets[unit]
@@ -439,7 +439,7 @@ def list_intervals_of_bins(
 def count_runs_of_times(
     trains: Trains, bin_size: float, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int
 ) -> None:
-    """Count runs of successive bins with spikes within stretches, from spike times on a lattice of bins."""
+    """Count runs of successive bins with spikes within stretches, from spike times on equal bins."""
     times, stretch = trains.times, trains.stretch
     for unit in range(first, last):
         for i in range(trains.offsets[unit], trains.offsets[unit + 1]):

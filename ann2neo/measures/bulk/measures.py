@@ -1,4 +1,4 @@
-"""Every measure of every unit, from arrays of spike times or straight from packed bits."""
+"""All measures of all units, from arrays of spike times or directly from packed bits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ann2neo.measures.definitions import (
 from ann2neo.measures.registry import computed
 from ann2neo.threads import over_units
 
-# What stands for "none" in compiled code, so that each kernel is compiled for one set of types.
+# Placeholders for None in compiled code, so that each kernel is compiled for one set of types.
 NO_IDS = np.zeros(0, np.int32)
 NO_PERIOD = -1.0
 
@@ -32,9 +32,9 @@ def measure_bulk(
     refractory_period: float | None = None,
     n_threads: int | None = None,
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Compute every measure of each unit from spike times: the bits of `measure_reference`, hundreds of times faster.
+    """Compute every measure of each unit from spike times: bit-identical to `measure_reference`, and hundreds of times faster.
 
-    Sums repeat NumPy's pairwise order of additions, so that means and variances are rounded as Elephant's.
+    Sums follow NumPy's pairwise order of additions, so that means and variances are rounded like Elephant's.
 
     Parameters
     ----------
@@ -99,8 +99,9 @@ def measure_bits(
     refractory_period: float | None = None,
     n_threads: int | None = None,
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Compute every measure of each unit from packed bits: the bits of ``measure_bulk(spikes.arrays())`` in one pass
-    over memory.
+    """Compute every measure of each unit from packed bits, in one pass over memory.
+
+    Results are bit-identical to ``measure_bulk(spikes.arrays())``.
 
     Parameters
     ----------
@@ -167,15 +168,15 @@ def _rates(
     stretch_bins: Int[np.ndarray, " stretch"] | None,
     time_unit: str,
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Give what depends on the number of spikes alone."""
-    # Without any time the rate is NaN, as Elephant's.
+    """Compute the measures that depend on the number of spikes alone."""
+    # Without duration the rate is NaN, as in Elephant.
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = n_spikes / float(stretch_durations.sum()) * per_second(time_unit)
     return {"n_spikes": n_spikes, "p_spike": spikes_per_bin(n_spikes, stretch_bins), "firing_rate": rate}
 
 
 def _counting(spikes: SpikeArrays | SpikeBits, durations: Num[np.ndarray, " window"], over: Over) -> kernels.Counting:
-    """Write groups of windows one after another, with the places where each begins and the end."""
+    """Concatenate groups of windows, with the index at which each begins and the end of the last one."""
     groups = groups_of_windows(spikes.window_pass, durations, over, spikes.repeats)
     return kernels.Counting(
         window=as_ids(spikes.window),
@@ -189,7 +190,7 @@ def _counting(spikes: SpikeArrays | SpikeBits, durations: Num[np.ndarray, " wind
 def _chosen(
     out: Float[np.ndarray, "unit column"], over: Over, *, with_lvr: bool, fixed: bool
 ) -> dict[str, Shaped[np.ndarray, " unit"]]:
-    """Name the columns that were asked for, in the order of the table."""
+    """Select and name the requested columns, in the order of the table."""
     measures = [one for one in computed(refractoriness=with_lvr) if one.kernel]
     chosen: dict[str, np.ndarray] = {one.name: out[:, getattr(kernels, one.kernel)].copy() for one in measures}
     if fixed:
