@@ -152,7 +152,7 @@ def test_trials_of_unlike_length_are_told_of():
 
 def test_a_surrogate_of_a_surrogate_is_refused():
     """Its provenance could not tell how to make it again."""
-    with pytest.raises(RecordingError, match="surrogate already"):
+    with pytest.raises(RecordingError, match="already a surrogate"):
         permute(permute(small_recording(), seed=0), seed=1)
 
 

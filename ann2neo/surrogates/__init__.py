@@ -1,8 +1,9 @@
 """Surrogates: inputs permuted jointly or per unit, null bands of population means, and confidence intervals.
 
-The units of a network answer the same inputs, so that the noise of a mean over units is shared by them and does not
-shrink with their number: sd / sqrt(units) is no error bar. What is one instead: `null_bands` for the question whether a
-population differs from chance, `jackknife` for other inputs of the same kind, `across_networks` for other seeds.
+All units of a network respond to the same inputs. They share the noise of these inputs, so the error of a mean over
+units does not shrink with their number, and sd / sqrt(units) is not a valid error bar. Use `null_bands` to test whether a
+population differs from chance, `jackknife` to generalize to other inputs of the same kind, `across_networks` to
+generalize to other seeds.
 """
 
 from ann2neo.surrogates.bands import null_bands

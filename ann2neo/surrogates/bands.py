@@ -1,4 +1,4 @@
-"""null_bands: where the indicators of a population would lie if its inputs came in random order."""
+"""null_bands: the distribution of population indicators if inputs came in random order."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ def null_bands(
     min_spikes: int = 10,
     progress: bool = True,
 ) -> pd.DataFrame:
-    r"""Say for each indicator of each layer what random orders of the inputs give, all units permuted jointly.
+    r"""Compare each indicator of each layer with its null distribution over random orders of the inputs.
 
-    Each of the :math:`B` surrogates is ``permute(recording, how="jointly", seed=seed, number=i)``, measured in the
-    windows and labels that stay in place. Units keep what they do together, so that a band is as wide as their shared
-    noise makes it, however many there are. With :math:`T_0` observed and :math:`T_i` permuted,
+    Each of the :math:`B` surrogates is ``permute(recording, how="jointly", seed=seed, number=i)``; windows and labels
+    stay in place. All units are permuted jointly, so their correlations are kept, and a band is as wide as their shared
+    noise, however many units there are. With :math:`T_0` observed and :math:`T_i` permuted,
 
     .. math:: p_> = \frac{1 + \#\{i: T_i \ge T_0\}}{1 + B}, \quad p_< = \frac{1 + \#\{i: T_i \le T_0\}}{1 + B},
               \quad p = \min(1, 2 \min(p_>, p_<)),
 
-    exact at every number of permutations if trials are exchangeable. The band reaches from the k-th smallest to the
-    k-th largest surrogate, k the integer part of :math:`(1 + B)(1 - \mathrm{confidence}) / 2`: barring ties, the
-    observed value lies strictly outside just where p is at most 2 k / (1 + B). Bands and p values are of one indicator
-    of one layer at a time and not corrected for their number; the two populations and all indicators share the
+    exact for any number of permutations if trials are exchangeable. The band reaches from the k-th smallest to the
+    k-th largest surrogate, where k is the integer part of :math:`(1 + B)(1 - \mathrm{confidence}) / 2`: without ties, the
+    observed value lies strictly outside if and only if p is at most 2 k / (1 + B). Bands and p values apply to one
+    indicator of one layer and are not corrected for multiple comparisons; both populations and all indicators share the
     surrogates.
 
-    What no permutation changes has no null band, NaN: mean and variance of rates always, interval measures where
-    trials have several bins (no interval leaves a trial), Fano factors over windows that are single trials.
+    The null band is NaN for indicators that no permutation changes: mean and variance of rates always, interval measures
+    if trials have several bins (no interval leaves a trial), and Fano factors over windows that are single trials.
 
     Parameters
     ----------
     recording
-        Spikes in the order to be tested.
+        Recording whose order of inputs is tested.
     windows
         As in `ann2neo.analyze`.
     over
@@ -74,9 +74,9 @@ def null_bands(
     seed
         Seed of the permutations.
     confidence
-        Share of surrogates that the band holds.
+        Share of surrogates that the band contains.
     min_spikes
-        Units with fewer spikes, or empty bins, are not "good".
+        Units with fewer spikes, or fewer empty bins, are not "good".
     progress
         Whether to show a progress bar.
 
@@ -90,8 +90,8 @@ def null_bands(
     Raises
     ------
     AnalysisError
-        If an indicator is unknown, there are too few permutations for a band of this confidence, or no two trials can
-        be exchanged.
+        If an indicator is unknown, there are too few permutations for this confidence, or no two trials can be
+        exchanged.
     WindowError
         If the recording does not support the windows.
 
@@ -116,7 +116,7 @@ def null_bands(
     rank = math.floor((1 + n_permutations) * (1 - confidence) / 2 + 1e-9)
     if rank < 1:
         raise AnalysisError(
-            f"{n_permutations} permutations cannot leave out {1 - confidence:.2g} of chance on both sides.",
+            f"{n_permutations} permutations are too few for a band of confidence {confidence:g}.",
             "The band would be too narrow.",
             f"Use n_permutations={math.ceil(2 / (1 - confidence) - 1e-9) - 1} or more.",
         )
@@ -146,16 +146,16 @@ def null_bands(
 def rearranged(
     spikes: SpikeBits, dense: UInt8[np.ndarray, "pass unit bin"], *, order: Int[np.ndarray, " bin"]
 ) -> SpikeBits:
-    """Give each place the spikes of another bin, in all passes and units alike; windows and labels stay.
+    """Rearrange bins in the same way in all passes and units; windows and labels stay in place.
 
     Parameters
     ----------
     spikes
         Spikes of some units.
     dense
-        Their bits, unpacked, shape (pass, unit, bin).
+        Their unpacked bits, shape (pass, unit, bin).
     order
-        Bin of a pass whose spikes come to each place, shape (bin,).
+        Bin of a pass whose spikes move to each position, shape (bin,).
     """
     return replace(spikes, bits=np.packbits(dense[:, :, order], axis=2))
 
@@ -168,12 +168,12 @@ def _permuted(
     seed: int,
     number: int,
 ) -> SpikeBits:
-    # The order is drawn again for every chunk: kept, the orders of a long recording would outgrow its spikes.
+    # The order is drawn again for every chunk: stored orders of a long recording would take more memory than its spikes.
     return rearranged(spikes, dense, order=joint_bin_order(lengths, seed=seed, number=number))
 
 
 def _null(values: Values, rank: int) -> dict[str, Float[np.ndarray, " row"]]:
-    """Describe the surrogates of each row, and compare the observed value with them."""
+    """Summarize the surrogates of each row, and compare the observed value with them."""
     observed, tolerance = values.observed[:, None], values.tolerance[:, None]
     ascending = np.sort(values.variants, axis=1)
     varies = (np.abs(values.variants - observed) > tolerance).any(axis=1) & np.isfinite(values.variants).all(axis=1)

@@ -1,4 +1,4 @@
-"""Indicators of each layer, for a recording and for many variants of it, chunk by chunk."""
+"""Indicators of each layer, for a recording and for many variants of it, computed chunk by chunk."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from ann2neo.summary import NETWORK, POPULATIONS
 ROUNDING = 1e-12
 
 Variant = Callable[[SpikeBits, UInt8[np.ndarray, "pass unit bin"]], SpikeBits]
-"""Makes other spikes of the spikes of a chunk, which it gets packed and unpacked."""
+"""Function that takes the spikes of a chunk, packed and unpacked, and returns a variant of them."""
 
 
 class Moments(NamedTuple):
-    """Number, mean and sum of squared deviations of the values of some units, each of shape (variant, measure)."""
+    """Number, mean and sum of squared deviations of values over units, each of shape (variant, measure)."""
 
     n: Float[np.ndarray, "variant measure"]
     mean: Float[np.ndarray, "variant measure"]
@@ -54,9 +54,9 @@ class Values:
     variants
         Value of each variant, shape (row, variant).
     tolerance
-        Difference below which two values are the same but for rounding, shape (row,).
+        Difference below which two values are equal up to rounding, shape (row,).
     facts
-        What is to be said of windows and order.
+        Facts about windows and order.
     """
 
     rows: pd.DataFrame
@@ -78,13 +78,13 @@ def indicator_values(
 ) -> Values:
     """Compute each indicator of each layer and of the network, for the recording and for its variants.
 
-    Silent units and all others count as in `ann2neo.summarize`. Which units are good is decided by the recording itself.
-    Memory is that of one chunk of units and of three numbers per variant and measure.
+    Units are included as in `ann2neo.summarize`. Whether a unit is good is determined from the recording itself, not from
+    the variants. Memory is needed for one chunk of units and for three numbers per variant and measure.
 
     Raises
     ------
     AnalysisError
-        If an indicator is unknown, or none is given.
+        If an indicator is unknown, or the list is empty.
     """
     check_indicators(indicators, PERMUTED)
     measures = tuple(dict.fromkeys(name.rpartition("_")[0] for name in indicators))
@@ -102,32 +102,36 @@ def indicator_values(
 
 
 def check_indicators(indicators: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse indicators that are unknown, or none.
+    """Check that indicators are a list of known names that is not empty.
 
     Raises
     ------
     AnalysisError
-        If one is unknown; the message suggests the nearest.
+        If one is unknown (the message suggests the nearest), or the list is empty.
     """
     if isinstance(indicators, str) or not isinstance(indicators, Sequence):
         raise AnalysisError(
-            f"indicators={indicators!r} is no list.", "Nothing was computed.", 'Give a list, such as ["fano_mean"].'
+            f"`indicators` must be a list, got {indicators!r}.",
+            "Nothing was computed.",
+            'Give a list, such as ["fano_mean"].',
         )
     for name in indicators:
         if name not in known:
             raise AnalysisError(
                 f"there is no indicator {name!r} (indicators: {', '.join(known)}).{suggestion(name, known)}",
                 "Nothing was computed.",
-                "Use some of these, or leave `indicators` out for the usual ones.",
+                "Use some of these, or omit `indicators` for the default ones.",
             )
     if not indicators:
         raise AnalysisError(
-            "no indicator was named.", "Nothing was computed.", "Leave `indicators` out for the usual ones."
+            "`indicators` is empty.",
+            "Nothing was computed.",
+            "Name an indicator, or omit `indicators` for the default ones.",
         )
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse a confidence that is no probability.
+    """Check that a confidence is a probability.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def check_confidence(confidence: float) -> None:
 
 
 def indicator_unit(indicator: str) -> str:
-    """Give the unit of measure of an indicator.
+    """Return the physical unit of an indicator.
 
     Examples
     --------
@@ -151,8 +155,8 @@ def indicator_unit(indicator: str) -> str:
 def _of_chunk(
     chunk: Chunk, variants: Sequence[Variant], measures: tuple[str, ...], over: Over, min_spikes: int, bar: Any
 ) -> dict[str, Moments]:
-    """Take the moments over the units of a chunk, for the chunk itself (first) and for its variants."""
-    # Chunks of a recording are bits.
+    """Compute the moments over the units of a chunk, for the chunk itself (first) and for its variants."""
+    # Chunks of a recording are stored as bits.
     spikes = cast(SpikeBits, chunk.spikes)
     dense = np.unpackbits(spikes.bits, axis=2, count=spikes.pass_bins)
     n = dense.sum(axis=(0, 2), dtype=np.int64)
@@ -184,7 +188,7 @@ def _moments(values: Float[np.ndarray, " unit"], chosen: Bool[np.ndarray, " unit
 
 
 def _merge(a: Moments, b: Moments) -> Moments:
-    """Join two sets of units (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115)."""
+    """Merge the moments of two sets of units (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115)."""
     n = a.n + b.n
     share = b.n / np.maximum(n, 1)
     gap = b.mean - a.mean
@@ -197,7 +201,7 @@ def _values(
     indicators: Sequence[str],
     facts: Mapping[str, Any],
 ) -> Values:
-    """Read the indicators off the moments."""
+    """Compute the indicators from the moments."""
     rows, values, tolerance = [], [], []
     for (layer, population), found in moments.items():
         for indicator in indicators:

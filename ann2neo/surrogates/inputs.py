@@ -1,4 +1,4 @@
-"""jackknife: what other inputs of the same kind would give."""
+"""jackknife: the uncertainty of indicators with respect to the inputs."""
 
 from __future__ import annotations
 
@@ -47,36 +47,36 @@ def jackknife(
     min_spikes: int = 10,
     progress: bool = True,
 ) -> pd.DataFrame:
-    r"""Estimate how far each indicator of each layer would move with other inputs, by leaving out inputs.
+    r"""Estimate standard errors and confidence intervals of indicators with respect to the inputs, with a grouped jackknife.
 
-    The inputs of each window (of each label, with label windows) are cut into :math:`G` successive groups of equal
-    size; the g-th groups of all windows are left out together, from all units, layers and passes, and their bins are
-    cut out of windows and time. With :math:`T_g` the indicator of what is left,
+    The inputs of each window (of each label, with label windows) are divided into :math:`G` successive groups of equal
+    size. The g-th groups of all windows are left out together, from all units, layers and passes, and their bins are
+    removed from windows and time. With :math:`T_g` the indicator of the remaining inputs,
 
     .. math:: s^2 = \frac{G-1}{G} \sum_g (T_g - \bar T)^2, \qquad T \pm t_{G-1} s .
 
-    Units move together with the inputs that they share, which sd / sqrt(units) overlooks. The interval is about inputs
-    drawn anew for the same labels and one trained network; for other seeds see `across_networks`. Inputs are taken to
-    be drawn independently of each other (or to depend on near ones only, which groups of successive ones allow for).
+    Units vary together because they share inputs, which sd / sqrt(units) ignores. The interval refers to new inputs
+    with the same labels and the same trained network; for other seeds see `across_networks`. Inputs are assumed to
+    be independent (or to depend only on neighbouring inputs, which groups of successive inputs allow for).
 
-    Indicators of intervals (CV, CV2, Lv, IR) depend on the order of inputs: for them groups are blocks of successive inputs
-    of all labels, and only where inputs lie label by label, of each label. Where windows lie inside trials, inputs are
-    grouped within labels if there are any, else among all. Fewer inputs than ``n_groups`` in a window make the interval
-    wider than need be.
+    Indicators of intervals (CV, CV2, Lv, IR) depend on the order of inputs. Their groups are blocks of successive inputs
+    of all labels; if inputs are sorted by label, blocks within each label. If windows lie inside trials, inputs are
+    grouped within labels if labels are known, otherwise over all inputs. If a window has fewer inputs than ``n_groups``,
+    the interval is wider than necessary.
 
-    A Fano factor jumps with the size of windows, which groups that do not divide a label leave unequal. Over label windows
-    mean and variance of Fano factors are therefore not computed from groups but by linearization with a second-order
-    term, see `ann2neo.surrogates.linearization.fano_errors`; the interval is that of the normal law.
+    A Fano factor depends on the size of windows, and groups that do not divide a label evenly leave windows of unequal
+    size. Over label windows, errors of mean and variance of Fano factors are therefore computed by linearization with
+    a second-order term, see `ann2neo.surrogates.linearization.fano_errors`, with a normal interval.
 
-    Where inputs have no relation to windows at all, squares of counts have no linear part, and the interval of other
+    If inputs are unrelated to windows, squares of counts have no linear part, and the interval of other
     indicators (label shares, Fano factors in other windows) is too wide, never too narrow in expectation: by sqrt(2) for
-    means, by more for variances. That of CV, CV2, Lv and IR in shuffled order is 1.2 to 1.4 times too wide. Test chance with
-    `null_bands`.
+    means, by more for variances. The interval of CV, CV2, Lv and IR in shuffled order is 1.2 to 1.4 times too wide. Test
+    against chance with `null_bands`.
 
     Parameters
     ----------
     recording
-        Spikes of several trials.
+        Recording of several trials.
     windows
         As in `ann2neo.analyze`.
     over
@@ -84,11 +84,11 @@ def jackknife(
     indicators
         Columns of `ann2neo.summarize`.
     n_groups
-        Number G of groups; as many as there are inputs is the delete-one jackknife.
+        Number G of groups; with as many groups as inputs, this is the delete-one jackknife.
     confidence
-        Probability that an interval covers, approximately.
+        Approximate coverage probability of an interval.
     min_spikes
-        Units with fewer spikes, or empty bins, in the whole recording, are not "good".
+        Units with fewer spikes, or fewer empty bins, in the whole recording are not "good".
     progress
         Whether to show a progress bar.
 
@@ -101,7 +101,7 @@ def jackknife(
     Raises
     ------
     AnalysisError
-        If an indicator is unknown, or there are fewer than 2 groups or more than trials.
+        If an indicator is unknown, or ``n_groups`` is below 2 or above the number of trials.
     WindowError
         If the recording does not support the windows.
 
@@ -124,7 +124,7 @@ def jackknife(
     lengths = trial_lengths(recording)
     if not 2 <= n_groups <= lengths.size:
         raise AnalysisError(
-            f"{lengths.size} trials cannot be dealt to {n_groups} groups.",
+            f"{lengths.size} trials cannot be divided into {n_groups} groups.",
             "Nothing was estimated.",
             f"Use n_groups from 2 to {lengths.size}.",
         )
@@ -162,18 +162,18 @@ def without(
     kept: Int[np.ndarray, " kept"],
     edges: Int[np.ndarray, " edge"],
 ) -> SpikeBits:
-    """Keep some bins of every pass; windows that lose all their bins are no more.
+    """Keep some bins of every pass; windows that lose all their bins are removed.
 
     Parameters
     ----------
     spikes
         Spikes of some units.
     dense
-        Their bits, unpacked, shape (pass, unit, bin).
+        Their unpacked bits, shape (pass, unit, bin).
     kept
         Bins of a pass that are kept, ascending, shape (kept,).
     edges
-        Bins at which stretches of the kept bins begin, over all passes, and the end, shape (edge,).
+        First bin of each stretch of the kept bins, over all passes, and the end of the last stretch, shape (edge,).
 
     Examples
     --------
@@ -201,7 +201,7 @@ def without(
 
 
 def _kept_inputs(exchange: Exchange, pass_bins: int, kept: Int[np.ndarray, " kept"]) -> Exchange:
-    """Leave inputs without bins out of what chance exchanges."""
+    """Exclude inputs without bins from the exchangeable inputs."""
     ids = exchange.ids.reshape(-1, pass_bins)[:, kept].ravel()
     size = np.bincount(ids[ids >= 0], minlength=exchange.size.size)
     over_passes = exchange.over_passes
@@ -221,23 +221,23 @@ def _leaving_out(
 def _strata(
     recording: Recording, windows: Any, lengths: Int[np.ndarray, " trial"]
 ) -> tuple[Int[np.ndarray, " trial"], Int[np.ndarray, " trial"]]:
-    """Say within which sets of inputs groups are cut, for indicators of counts and for those of intervals."""
+    """Return the stratum of each input, within which groups are formed, for indicators of counts and of intervals."""
     spikes = recording_source(recording, windows).chunks[0]().spikes
     first_bins = np.cumsum(lengths) - lengths
     of_window = spikes.window[first_bins]
     label = np.zeros(lengths.size, np.int64) if spikes.label is None else spikes.label[first_bins]
     several_inputs = np.bincount(of_window + 1)[1:].max(initial=0) > 1
-    # An interval leaves no trial of several bins, and none but a few leave a label where inputs lie label by label.
+    # Intervals stay within trials of several bins; if inputs are sorted by label, only a few intervals cross labels.
     lies_by_label = np.count_nonzero(np.diff(label)) == np.unique(label).size - 1
     by_time = label if lengths.max() > 1 or lies_by_label else np.zeros_like(label)
     return of_window if several_inputs else label, by_time
 
 
 def _cut(strata: Int[np.ndarray, " trial"], n_groups: int) -> Int[np.ndarray, " trial"]:
-    """Cut the inputs of each stratum into successive groups of equal size, or nearly.
+    """Divide the inputs of each stratum into successive groups of equal or nearly equal size.
 
-    Where they do not divide evenly, strata begin at different fractions of an input, so that the larger shares fall to
-    other groups in each and groups as a whole remain alike.
+    If the inputs do not divide evenly, strata begin at different fractions of an input: the larger shares fall to
+    different groups in each stratum, and the groups as a whole have similar sizes.
     """
     groups = np.empty(strata.size, np.int64)
     known = np.unique(strata)
@@ -248,7 +248,7 @@ def _cut(strata: Int[np.ndarray, " trial"], n_groups: int) -> Int[np.ndarray, " 
 
 
 def _linearize(result: pd.DataFrame, errors: Errors, confidence: float) -> None:
-    """Replace the errors of Fano factors by those of their linearization."""
+    """Replace the standard errors of Fano factors by those from linearization."""
     own = result["indicator"].isin(OF_FANO).to_numpy()
     keys = zip(result["layer"].tolist(), result["population"].tolist(), result["indicator"].tolist())
     error = np.array([errors[layer, p][name] if mine else np.nan for (layer, p, name), mine in zip(keys, own)])

@@ -1,7 +1,7 @@
-"""How far Fano factors over label windows would move with other inputs of the same labels, by their derivatives.
+"""Standard errors of Fano factors over label windows with respect to the inputs, by linearization.
 
-With counts n_c and N their sum, a Fano factor is ``F = sum n_c^2 / N - N / W``. An input that deviates by x from the mean of
-its label moves it by ``dF/dn_c x``, and two of them together by ``d2F/dn_c dn_d x x'`` more.
+With counts n_c and their sum N, a Fano factor is ``F = sum n_c^2 / N - N / W``. An input that deviates by x from the mean of
+its label changes F by ``dF/dn_c x``; two such inputs together change it by an additional ``d2F/dn_c dn_d x x'``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ann2neo.measures.bulk import count_in_groups
 from ann2neo.measures.quality import quality
 from ann2neo.summary import NETWORK, POPULATIONS
 
-# Inputs of which pairs are taken for the second order.
+# Largest number of inputs whose pairs enter the second-order term.
 MOST_PAIRED = 600
 
 Errors = dict[tuple[str, str], dict[str, float]]
@@ -30,7 +30,7 @@ Errors = dict[tuple[str, str], dict[str, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Sums over units: their number, F and F^2, dF and F dF of each input, and second derivatives of pairs of inputs."""
+    """Sums over units: their number, F, dF and F dF of each input, second derivatives and products of dF for pairs of inputs."""
 
     n: float
     factor: float
@@ -50,7 +50,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """Label of each input of which it is known, the inputs of each label, and those of which pairs are taken."""
+    """Inputs with a known label, their label, the number of inputs of each label, and the inputs whose pairs are used."""
 
     known: Int[np.ndarray, " input"]
     code: Int[np.ndarray, " input"]
@@ -59,13 +59,13 @@ class Labels:
 
 
 def fano_errors(source: Source, min_spikes: int) -> Errors | None:
-    r"""Estimate standard errors of mean and variance over units of Fano factors over label windows.
+    r"""Estimate standard errors of the mean and variance over units of Fano factors over label windows.
 
-    Inputs are taken to be drawn anew for the same labels. To first order the variance is :math:`V_1 = \sum_c k_c \sum_{i \in c}
-    u_i^2` with :math:`k_c = w_c / (w_c - 1)` and :math:`u_i` what input i of the :math:`w_c` of its label contributes, averaged
-    over units. As derivatives are taken at the counts themselves, it exceeds the truth by half of the second-order term
-    :math:`\sum_{ij} k_i k_j A_{ij}^2`, with :math:`A_{ij}` the second derivatives; that half, estimated from at most 600 inputs,
-    is taken off (at most half of :math:`V_1`). Labels with one input contribute nothing.
+    The errors refer to new inputs with the same labels. To first order the variance is :math:`V_1 = \sum_c k_c \sum_{i \in c}
+    u_i^2` with :math:`k_c = w_c / (w_c - 1)`, where :math:`u_i` is the contribution of input i, one of the :math:`w_c` inputs of its
+    label, averaged over units. Derivatives are taken at the observed counts, so :math:`V_1` exceeds the true variance by half of the
+    second-order term :math:`\sum_{ij} k_i k_j A_{ij}^2`, with :math:`A_{ij}` the second derivatives. That half, estimated from at most
+    600 inputs, is subtracted (at most half of :math:`V_1`). Labels with one input do not contribute.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def fano_errors(source: Source, min_spikes: int) -> Errors | None:
     Returns
     -------
     dict or None
-        Standard errors of "fano_mean" and "fano_var" by layer and population, the network last; None where windows are
-        no labels, or inputs differ in their label from pass to pass.
+        Standard errors of "fano_mean" and "fano_var" by layer and population, the network last; None if windows are not
+        labels, or the label of an input differs from pass to pass.
 
     References
     ----------
@@ -115,7 +115,7 @@ def _labels(exchange: Exchange) -> Labels:
 
 
 def _of_chunk(chunk: Chunk, labels: Labels, min_spikes: int) -> Iterator[tuple[str, Sums]]:
-    # Chunks of a recording are bits.
+    # Chunks of a recording are stored as bits.
     spikes = cast(SpikeBits, chunk.spikes)
     exchange = cast(Exchange, spikes.exchange)
     n_passes, n_inputs = spikes.bits.shape[0], exchange.size.size
@@ -129,7 +129,7 @@ def _of_chunk(chunk: Chunk, labels: Labels, min_spikes: int) -> Iterator[tuple[s
 
 
 def _sums(counts: Float[np.ndarray, "unit pass input"], labels: Labels) -> Sums:
-    """Add up derivatives of the factors of each unit, averaged over its passes with spikes."""
+    """Sum derivatives of the Fano factor over units, averaged over the passes in which a unit has spikes."""
     kinds = np.eye(labels.inputs.size)[labels.code]
     of_label = counts @ kinds
     n = of_label.sum(axis=2)
@@ -191,7 +191,7 @@ def _errors(sums: Sums, labels: Labels) -> dict[str, float]:
 
 
 def _error(first: Float[np.ndarray, " input"], second: Float[np.ndarray, "paired other"], labels: Labels) -> float:
-    """First-order variance, less half of the second-order term, from pairs of different inputs."""
+    """Compute the standard error: first-order variance minus half of the second-order term over pairs of different inputs."""
     factor = labels.inputs / np.maximum(labels.inputs - 1.0, 1.0) * (labels.inputs > 1)
     variance = float((factor[labels.code] * first**2).sum())
     code = labels.code[labels.paired]

@@ -1,4 +1,4 @@
-"""across_networks: what other seeds of training would give."""
+"""across_networks: the uncertainty of indicators with respect to the seed of training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ann2neo.summary import NETWORK, check_replicates, summarize
 from ann2neo.surrogates.indicators import check_confidence, check_indicators, indicator_unit
 
 SCHEMA = "ann2neo-across-networks/1"
-# An indicator is the same number about two networks only where these are the same.
+# Indicators of two networks are comparable only if all of these agree.
 SAME_IN_ALL = (
     "order",
     "windows",
@@ -35,11 +35,12 @@ SAME_IN_ALL = (
 def across_networks(
     tables: Sequence[pd.DataFrame], *, indicators: Sequence[str] = PERMUTED, confidence: float = 0.95
 ) -> pd.DataFrame:
-    r"""Average each indicator over networks, with a t interval: the network is the replicate, however many units it has.
+    r"""Average each indicator over networks, with a t interval: networks are the replicates, however many units they have.
 
     With :math:`m` networks of mean :math:`\bar x` and standard deviation :math:`s` (ddof 1) the interval is
-    :math:`\bar x \pm t_{m-1} s / \sqrt m`: it holds the mean over all seeds of training, on these inputs, if the values of
-    networks are about normal. Networks in which an indicator is undefined are left out; NaN with fewer than 2.
+    :math:`\bar x \pm t_{m-1} s / \sqrt m`: it covers the mean over all seeds of training, on these inputs, if the values of
+    networks are approximately normal. Networks in which an indicator is undefined are left out; the interval is NaN with
+    fewer than 2 networks.
 
     Parameters
     ----------
@@ -48,19 +49,19 @@ def across_networks(
     indicators
         Columns of `ann2neo.summarize`.
     confidence
-        Probability that an interval covers.
+        Coverage probability of an interval.
 
     Returns
     -------
     pandas.DataFrame
         One row per layer, population and indicator: ``n_networks``, ``value`` (mean), ``sd``, ``standard_error``,
-        ``low``, ``high``. Layers that only some networks have are there with these; the row ``network``, all layers
-        pooled, only where all networks have the same layers.
+        ``low``, ``high``. A layer that only some networks have is averaged over these. The row ``network``, which pools
+        all layers, is included only if all networks have the same layers.
 
     Raises
     ------
     AnalysisError
-        If there is no table, an indicator is unknown, or tables differ in windows, order or number of bins.
+        If no table is given, an indicator is unknown, or tables differ in windows, order or number of bins.
 
     References
     ----------
@@ -122,23 +123,23 @@ def _interval(values: Float[np.ndarray, " network"], confidence: float) -> dict[
 
 
 def _shared(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    """Take what the tables say of windows and order, and refuse tables that were not measured alike."""
+    """Return what the tables record about windows and order; raise if they were not measured alike."""
     if isinstance(tables, pd.DataFrame) or not isinstance(tables, Sequence):
         raise AnalysisError(
-            f"the tables were given as a {type(tables).__name__}.",
-            "It is unclear which networks there are.",
+            f"`tables` must be a list of tables, got an object of type {type(tables).__name__}.",
+            "It is unclear which networks to average.",
             "Give a list with the table of each network: across_networks([table, ...]).",
         )
     for table in tables:
         if not isinstance(table, pd.DataFrame):
             raise AnalysisError(
-                f"the tables hold a {type(table).__name__}, which is no table of units.",
-                "There is nothing to average.",
-                "Give what `ann2neo.analyze` made of each network.",
+                f"`tables` must hold tables of units, got an object of type {type(table).__name__}.",
+                "Nothing was averaged.",
+                "Give the table that `ann2neo.analyze` returned for each network.",
             )
     if not tables:
         raise AnalysisError(
-            "there is no table.", "Nothing can be averaged.", "Give one table of units for each network."
+            "`tables` is empty.", "Nothing can be averaged.", "Give one table of units for each network."
         )
     first = tables[0].attrs
     for number, table in enumerate(tables):
@@ -146,7 +147,7 @@ def _shared(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
             if table.attrs.get(key) != first.get(key):
                 raise AnalysisError(
                     f"tables differ in {key!r}: {first.get(key)!r} in the first, {table.attrs.get(key)!r} in number {number}.",
-                    "Their indicators do not mean the same.",
+                    "Their indicators cannot be compared.",
                     "Analyze all networks on the same inputs, with the same order and windows.",
                 )
     return {key: first[key] for key in SAME_IN_ALL if key in first}

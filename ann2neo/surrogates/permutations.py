@@ -1,4 +1,4 @@
-"""permute: the spikes of other inputs in the place of each, for all units alike or for each unit by itself."""
+"""permute: spikes permuted between inputs, jointly for all units or separately for each unit."""
 
 from __future__ import annotations
 
@@ -22,49 +22,50 @@ How = Literal["jointly", "per_unit"]
 def permute(
     recording: Recording, *, how: How = "jointly", seed: int, number: int = 0, progress: bool = True
 ) -> Recording:
-    """Give every trial the spikes of a randomly chosen other one, while labels and all else stay where they are.
+    """Permute the spikes of trials at random, while labels and everything else stay in place.
 
-    ``"jointly"`` draws one permutation for all units of all layers: what they do together in a trial is kept, and only
-    its relation to labels and to the place in time is destroyed. ``"per_unit"`` draws one for each unit: what units do
-    together is destroyed as well. Both keep every unit's number of spikes.
+    ``"jointly"`` draws one permutation for all units of all layers: correlations between units in a trial are kept, and
+    only the relation of spikes to labels and to time is destroyed. ``"per_unit"`` draws one permutation for each unit:
+    correlations between units are destroyed as well. Both keep every unit's number of spikes.
 
-    The same permutation is used in every pass, so that the passes of an input stay together and only what the inputs
-    mean is destroyed. A trial of several bins moves as a block, and only to where a trial of equal length was: windows
-    and stretches stay as they are, and intervals within trials are those of the original.
+    The same permutation is used in every pass: the passes of an input stay together, and only the assignment of spikes
+    to inputs is destroyed. A trial of several bins moves as a block, and only to the position of a trial of equal length:
+    windows and stretches do not change, nor do intervals within trials.
 
-    Randomness is keyed by ``(seed, number)``, and per unit also by the layer's name and the unit's place in its
-    activation: selecting units or layers, their order and chunks do not change a bit (with one version of NumPy).
+    Random numbers are keyed by ``(seed, number)``, and per unit also by the layer's name and the unit's position in its
+    activation. A selection of units or layers, their order, and the size of chunks do not change a bit (within one
+    version of NumPy).
 
     Parameters
     ----------
     recording
-        What is permuted.
+        Recording to permute.
     how
-        One permutation for all units, or one for each.
+        One permutation for all units, or one for each unit.
     seed
         Seed of the permutations.
     number
-        Which permutation of this seed: 0, 1, 2, ... are independent.
+        Number of the permutation for this seed: permutations 0, 1, 2, ... are independent.
     progress
-        Whether to show a progress bar; "jointly" is a view and needs none.
+        Whether to show a progress bar for "per_unit"; "jointly" is a view and takes no time.
 
     Returns
     -------
     Recording
-        "jointly": a view of the same bits. "per_unit": packed bits of its own in memory. Its provenance holds
+        With "jointly" a view of the same bits, with "per_unit" new packed bits in memory. Its provenance holds
         ``surrogate``, ``surrogate_seed`` and ``surrogate_number``.
 
     Raises
     ------
     AnalysisError
-        If no two trials have the same length, or ``how`` is neither of its values.
+        If no two trials have the same length, or ``how`` is unknown.
     RecordingError
-        If the recording is a surrogate already, whose provenance would no longer tell how it was made.
+        If the recording is already a surrogate: its provenance could not describe both permutations.
 
     Warns
     -----
     Ann2NeoWarning
-        If some trials have a length of their own: they keep their spikes.
+        If some trials have a unique length: they keep their spikes.
 
     References
     ----------
@@ -82,8 +83,8 @@ def permute(
     seed, number = check_seed(seed), check_seed(number, "number")
     if "surrogate" in as_recording(recording).provenance:
         raise RecordingError(
-            f"The recording is a surrogate already ({recording.provenance['surrogate']}).",
-            "The provenance of a surrogate of a surrogate would not tell how to make it again.",
+            f"The recording is already a surrogate ({recording.provenance['surrogate']}).",
+            "A surrogate of a surrogate could not be reproduced from its provenance.",
             "Permute the original, with another number=.",
         )
     lengths = exchangeable_lengths(recording)
@@ -98,7 +99,7 @@ def permute(
 
 
 def exchangeable_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
-    """Give the number of bins of each trial of a pass, shape (trial,), if any two can be exchanged.
+    """Return the number of bins of each trial of a pass, shape (trial,), if at least two trials can be exchanged.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def exchangeable_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
     Warns
     -----
     Ann2NeoWarning
-        If some trials have a length of their own.
+        If some trials have a unique length.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def exchangeable_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
     if n_alone == lengths.size:
         raise AnalysisError(
             f"No two of {lengths.size} trials have the same number of bins.",
-            "There is nothing to permute.",
+            "No trials can be exchanged.",
             "Record inputs of equal length (pad them, or cut them with Steps(lengths=...)).",
         )
     if n_alone:
@@ -134,13 +135,13 @@ def exchangeable_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
 
 
 def trial_lengths(recording: Recording) -> Int[np.ndarray, " trial"]:
-    """Give the number of bins of each trial of a pass, shape (trial,)."""
+    """Return the number of bins of each trial of a pass, shape (trial,)."""
     one_pass = as_recording(recording).trials[recording.trials["pass"] == 0]
     return (one_pass["stop_bin"] - one_pass["start_bin"]).to_numpy(np.int64)
 
 
 def joint_bin_order(lengths: Int[np.ndarray, " trial"], *, seed: int, number: int) -> Int[np.ndarray, " bin"]:
-    """Draw the permutation that all units share: bin of a pass whose spikes come to each place, shape (bin,).
+    """Draw the permutation that all units share: the bin whose spikes move to each position of a pass, shape (bin,).
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def joint_bin_order(lengths: Int[np.ndarray, " trial"], *, seed: int, number: in
     seed
         Seed of the permutations.
     number
-        Which permutation of this seed.
+        Number of the permutation for this seed.
 
     Examples
     --------
@@ -161,7 +162,7 @@ def joint_bin_order(lengths: Int[np.ndarray, " trial"], *, seed: int, number: in
 
 
 def generator(*key: str | int) -> np.random.Generator:
-    """Make a source of randomness that belongs to a key and to no other.
+    """Make a random number generator that is determined by a key.
 
     Examples
     --------
@@ -173,9 +174,9 @@ def generator(*key: str | int) -> np.random.Generator:
 
 
 def _permute_units(layer: Layer, lengths: Int[np.ndarray, " trial"], seed: int, number: int, bar: Any) -> Layer:
-    """Pack the spikes of each unit in an order of its own, chunk by chunk."""
+    """Permute the spikes of each unit separately, chunk by chunk."""
     raster, parts = layer.raster, []
-    # An order takes eight bytes per bin where an unpacked bin takes one.
+    # An order takes eight bytes per bin, an unpacked bin one.
     for units in raster.chunks(CHUNK_BYTES // 8):
         orders = np.stack([_unit_bin_order(lengths, layer.name, int(u), seed, number) for u in layer.units[units]])
         parts.append(_rearranged(raster, units, orders))
@@ -197,7 +198,7 @@ def _rearranged(
 
 
 def _exchanged(lengths: Int[np.ndarray, " trial"], rng: np.random.Generator) -> Int[np.ndarray, " trial"]:
-    """Permute trials, each to the place of one of equal length."""
+    """Permute trials among those of equal length."""
     order = np.arange(lengths.size)
     for length in np.unique(lengths):
         places = np.flatnonzero(lengths == length)
@@ -206,6 +207,6 @@ def _exchanged(lengths: Int[np.ndarray, " trial"], rng: np.random.Generator) -> 
 
 
 def _bins_of(order: Int[np.ndarray, " trial"], lengths: Int[np.ndarray, " trial"]) -> Int[np.ndarray, " bin"]:
-    """List the bins of trials in this order, where each comes to the place of one of equal length."""
+    """List the bins of trials in this order, in which each trial takes the position of one of equal length."""
     start = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(start[order] - start, lengths)
