@@ -285,7 +285,7 @@ def test_a_damaged_store_is_told(tmp_path):
 
 def test_a_port_that_is_taken_is_told(served):
     """In the words of the house."""
-    with pytest.raises(RecordingError, match="Leave the port out"):
+    with pytest.raises(RecordingError, match="Omit the port"):
         serve(served[0], port=served[1].server.server_port)
 
 

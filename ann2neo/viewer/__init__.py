@@ -1,4 +1,4 @@
-"""The viewer: a raster in which one can zoom, in a page, in a notebook, or served on this computer for what is large."""
+"""The viewer: a zoomable raster as a page, in a notebook, or served on this computer for large recordings."""
 
 from ann2neo.viewer.browser import Browser, browse
 from ann2neo.viewer.page import MOST_BYTES, fragment

@@ -1,4 +1,4 @@
-"""browse: what shows itself in a notebook, and can be written as a page or served."""
+"""browse: a zoomable raster that a notebook displays, and that can be saved as a page or served."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FRAME = 'width="100%" height="620" style="border:0" title="Zoomable raster"'
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Browser:
-    """A raster in which one can zoom; a notebook shows it where it is the value of a cell.
+    """A zoomable raster; a notebook displays it if it is the value of a cell.
 
     Parameters
     ----------
     recording
-        What is shown.
+        Recording to show.
     images
         Images of the inputs; see `ann2neo.browse`.
     """
@@ -33,21 +33,21 @@ class Browser:
     _served: list[Served] = field(default_factory=list, repr=False)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write one HTML page with all spikes inside, which needs no other file, no network and no library.
+        """Write one HTML page with all spikes inside. It needs no other files, no network access and no library.
 
         Parameters
         ----------
         path
-            Where to write.
+            Path of the page.
         overwrite
-            Whether to replace a file that is there.
+            Whether to replace an existing file.
 
         Raises
         ------
         RecordingError
             If the packed bits take more than 32 MiB.
         OutputExists
-            If there is such a file and it may not be replaced.
+            If the file exists and ``overwrite`` is false.
         FormatError
             If its folder does not exist or cannot be written to.
         """
@@ -58,66 +58,67 @@ class Browser:
         return Path(path)
 
     def serve(self, *, port: int = 0, progress: bool = False) -> str:
-        """Serve the page to browsers on this computer, from this process until `close`, and return its address.
+        """Serve the page from this process to browsers on this computer until `close`, and return its address.
 
         Parameters
         ----------
         port
-            Port of 127.0.0.1; 0 for any that is free.
+            Port of 127.0.0.1; 0 for any free port.
         progress
             Whether to show a progress bar while spikes are counted.
 
         Raises
         ------
         RecordingError
-            If the port cannot be had.
+            If the port is not available.
         """
         if not self._served:
             self._served.append(serve(self.recording, images=self.images, port=port, progress=progress))
         return self._served[0].address
 
     def close(self) -> None:
-        """Stop serving; without effect where nothing is served."""
+        """Stop serving; without effect if nothing is served."""
         while self._served:
             self._served.pop().close()
 
     def _repr_html_(self) -> str:
         if n_bytes(self.recording) <= MOST_BYTES:
             page = whole_page(self.recording, fragment(self.recording, images=self.images))
-            # The page runs its own script and reaches nothing of the notebook.
+            # The page runs its own script and cannot access the notebook.
             return f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(page)}" {FRAME}></iframe>'
         return (
             f'<iframe src="{html.escape(self.serve())}" {FRAME}></iframe><p>Served by this kernel to this computer alone. '
-            "Where the frame stays empty because the kernel runs elsewhere, browse a part: <code>ann2neo.browse(recording.select(units=slice(None, None, 10)))</code>.</p>"
+            "If the frame stays empty because the kernel runs elsewhere, browse a part: <code>ann2neo.browse(recording.select(units=slice(None, None, 10)))</code>.</p>"
         )
 
 
 def browse(recording: Recording, *, images: Any = None) -> Browser:
-    """Browse a recording: a raster in which one zooms down to single spikes.
+    """Browse a recording as a raster that can be zoomed down to single spikes.
 
-    The pointer, or the arrow keys, tell unit, input, label and prediction, and show the input where there are images. Rows are units, layer after layer; columns are bins,
-    as the recording is arranged or by label. Zoomed out, a pixel shows the share of spikes in all units and bins that it covers, so that nothing is sampled; the scale
-    is that of the square root, so that 1 % is seen.
+    The pointer, or the arrow keys, select a point: its unit, input, label and prediction are shown, and the input itself if images are given. Rows are units, layer by
+    layer; columns are bins, in the arrangement of the recording or by label. Zoomed out, a pixel shows the share of spikes in all units and bins that it covers,
+    so that nothing is sampled; the color scale follows the square root, so that 1 % is visible.
 
-    In a notebook the returned object shows itself. Up to 32 MiB of packed bits (10,000 units by 26,000 bins) everything lies inside the page, which also ``save`` writes; larger
-    recordings are served by this process to browsers on this computer (``serve``, ``close``), as ``ann2neo browse rec.zarr`` does.
+    A notebook displays the returned object. Up to 32 MiB of packed bits (10,000 units by 26,000 bins), the page contains all spikes, and ``save`` writes it; larger
+    recordings are served by this process to browsers on this computer (``serve``, ``close``), as with ``ann2neo browse rec.zarr``.
 
     Parameters
     ----------
     recording
-        What to show; select layers and units, or arrange inputs, before (`Recording.select`, `Recording.arrange`).
+        Recording to show. Select layers and units, or arrange inputs, first (`Recording.select`, `Recording.arrange`).
     images
-        The inputs as images: image ``i`` is that of the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width, channel) with 1, 3 or 4
-        channels, uint8 or floating point from 0 to 1. At most 1,000 inputs that were presented. None for no images.
+        The inputs as images: image ``i`` belongs to the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width, channel) with 1, 3 or 4
+        channels, uint8 or floating point from 0 to 1. At most 1,000 presented inputs. None for no images.
 
     Returns
     -------
-    What shows itself in a notebook, with ``save(path)``, ``serve()`` and ``close()``.
+    Browser
+        A notebook displays it; its methods are ``save(path)``, ``serve()`` and ``close()``.
 
     Raises
     ------
     RecordingError
-        If it is no recording.
+        If the argument is not a recording.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""What the page knows beside the bits: names of units, inputs, labels, predictions."""
+"""Facts of the page besides the bits: names of units, inputs, labels and predictions."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ CLASSES = ("label", "target_label", "predicted_label")
 
 
 def known_of(recording: Recording, n_spikes: Int[np.ndarray, " unit"], images: Any = None) -> dict[str, Any]:
-    """Collect what the page shows of a recording, in values that JSON has.
+    """Collect the facts that the page shows about a recording, as values that JSON supports.
 
     Parameters
     ----------
     recording
-        What is shown.
+        Recording to show.
     n_spikes
-        Number of spikes of each unit, the layers one after another, shape (unit,).
+        Number of spikes of each unit, layer by layer, shape (unit,).
     images
         Images of the inputs, as `ann2neo.browse` takes them; None for none.
 
     Raises
     ------
     InputsError
-        If these are no images, or some are missing.
+        If ``images`` are not images, or images of some inputs are missing.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def known_of(recording: Recording, n_spikes: Int[np.ndarray, " unit"], images: A
 
 
 def coded(values: pd.Series, names: pd.Series | None = None) -> dict[str, Any]:
-    """Number the classes of a column, in the order of their values; -1 where it is unknown (a negative integer, NaN, empty text).
+    """Number the classes of a column in the order of their values; -1 if the class is unknown (a negative integer, NaN or an empty text).
 
     Examples
     --------
@@ -84,7 +84,7 @@ def coded(values: pd.Series, names: pd.Series | None = None) -> dict[str, Any]:
 
 
 def deflated(values: UInt8[np.ndarray, ...]) -> str:
-    """Compress bytes as zlib does and write them as base64, which a browser reads back without a library."""
+    """Compress bytes with zlib and encode them as base64, which browsers can decode without a library."""
     return base64.b64encode(zlib.compress(values.tobytes(), 6)).decode("ascii")
 
 

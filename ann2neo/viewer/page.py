@@ -1,4 +1,4 @@
-"""The page: markup, style and script in one file, with the bits inside or with the address that counts them."""
+"""The page of the viewer: markup, style and script in one file, with the bits inside or with the address of a server of counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ann2neo.recording import Recording, as_recording
 from ann2neo.viewer.facts import deflated, known_of
 from ann2neo.viewer.rows import packed_rows
 
-# Bytes of packed bits that a page may hold: 100,000 units by 2,684 bins, or 10,000 by 26,843.
+# Largest size of the packed bits in a page: 100,000 units by 2,684 bins, or 10,000 by 26,843.
 MOST_BYTES = 32 << 20
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 
@@ -58,12 +58,12 @@ PAGE = """<!DOCTYPE html>
 
 
 def fragment(recording: Recording, *, images: Any = None) -> str:
-    """Write the zoomable raster as a piece of HTML that any page can hold: style, data, canvas and script, without anything to load.
+    """Write the zoomable raster as an HTML fragment for any page, with style, data, canvas and script inside; nothing is loaded.
 
     Parameters
     ----------
     recording
-        What to show, as it is arranged and selected.
+        Recording to show, in its arrangement and selection.
     images
         Images of the inputs; see `ann2neo.browse`.
 
@@ -72,7 +72,7 @@ def fragment(recording: Recording, *, images: Any = None) -> str:
     RecordingError
         If the packed bits take more than 32 MiB.
     InputsError
-        If these are no images, or some are missing.
+        If ``images`` are not images, or images of some inputs are missing.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def fragment(recording: Recording, *, images: Any = None) -> str:
 
 
 def fill_fragment(recording: Recording, known: dict[str, Any]) -> str:
-    """Write the piece of HTML with what it knows; names come from files, and none of them is markup."""
+    """Write the HTML fragment with its data; names come from files, so all of them are escaped."""
     here = files("ann2neo.viewer")
     return FRAGMENT.format(
         style=here.joinpath("style.css").read_text(encoding="utf-8"),
@@ -98,7 +98,7 @@ def fill_fragment(recording: Recording, known: dict[str, Any]) -> str:
 
 
 def whole_page(recording: Recording, filled: str) -> str:
-    """Write a page around the piece of HTML."""
+    """Write a page around the HTML fragment."""
     return PAGE.format(title=html.escape(_words(recording)), policy=html.escape(POLICY), fragment=filled)
 
 
@@ -108,18 +108,18 @@ def n_bytes(recording: Recording) -> int:
 
 
 def check_size(recording: Recording) -> None:
-    """Refuse what is too large for one page.
+    """Check that a recording fits into one page.
 
     Raises
     ------
     RecordingError
-        If the packed bits take more than 32 MiB, or it is no recording.
+        If the packed bits take more than 32 MiB, or the argument is not a recording.
     """
     if n_bytes(as_recording(recording)) > MOST_BYTES:
         raise RecordingError(
             f"{recording!r} has {n_bytes(recording):,} bytes of packed bits; a page holds at most {MOST_BYTES:,}.",
             "Browsers would take long to open it.",
-            "Serve it from this computer instead (`ann2neo browse FILE` without -o), or choose: recording.select(layers=..., units=slice(None, None, 10)).",
+            "Serve it from this computer instead (`ann2neo browse FILE` without -o), or select units: recording.select(layers=..., units=slice(None, None, 10)).",
         )
 
 
@@ -129,6 +129,6 @@ def _words(recording: Recording) -> str:
 
 
 def _script_json(known: dict[str, Any]) -> str:
-    """Write JSON that ends no script element, whatever a name holds."""
+    """Write JSON that cannot end a script element, whatever characters names contain."""
     text = json.dumps(known, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

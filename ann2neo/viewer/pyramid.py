@@ -1,4 +1,4 @@
-"""A pyramid of counts: how many spikes lie in blocks of units and bins, from single ones to the whole recording."""
+"""A pyramid of spike counts in blocks of units and bins, from single unit-bins to the whole recording."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ann2neo.viewer.rows import gather, packed_rows
 
 # Blocks along one side of a tile.
 SIDE = 256
-# The smallest blocks whose counts are kept are 16 by 16, and larger where these would take more memory.
+# The smallest blocks whose counts are kept have 16 by 16 unit-bins; they are larger if their counts would take too much memory.
 MIN_LEVEL, MOST_KEPT_BYTES = 4, 96 << 20
-# A count of more spikes does not fit into 32 bits.
+# Counts in blocks of more levels may not fit into 32 bits.
 MOST_LEVELS = 31
 STRIP_BYTES, MOST_STRIP_BYTES = 8 << 20, 128 << 20
 WORDS = {6: np.uint64, 5: np.uint32, 4: np.uint16, 3: np.uint8}
@@ -29,14 +29,14 @@ WORDS = {6: np.uint64, 5: np.uint32, 4: np.uint16, 3: np.uint8}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cache:
-    """What was read last, up to so many bytes; threads may share it."""
+    """Arrays that were used last, up to a number of bytes; threads may share the cache."""
 
     most_bytes: int
     kept: OrderedDict[Any, np.ndarray] = field(default_factory=OrderedDict, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def get(self, key: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what is kept under a key, or make it and keep it in place of what was not used for longest."""
+        """Return the array of a key, or make it; the least recently used arrays are dropped."""
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
@@ -51,22 +51,22 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pyramid:
-    """Counts of spikes in blocks, and the bits below the smallest of them.
+    """Counts of spikes in blocks, and the bits for smaller blocks.
 
     Parameters
     ----------
     recording
-        Whose spikes are counted: units of all layers one after another, bins of all passes one after another.
+        Recording whose spikes are counted, with the units of all layers and the bins of all passes in sequence.
     bins
-        Bin that is shown at each place, shape (bin,); None for as the recording is arranged.
+        Bin that is shown at each position, shape (bin,); None for the arrangement of the recording.
     level
-        Blocks of ``levels[0]`` are ``2**level`` units by as many bins; those of each next array are twice as long on both sides.
+        Blocks of ``levels[0]`` have ``2**level`` units and as many bins; those of each next array are twice as long on both sides.
     levels
         Number of spikes in each block, shape (block of units, block of bins) each.
     n_spikes
         Number of spikes of each unit, shape (unit,).
     strips, beside
-        Bits that were read last, and rows of tiles that were counted as a whole.
+        Cache of bits, and cache of rows of tiles that were counted together.
     """
 
     recording: Recording
@@ -83,14 +83,14 @@ def build_pyramid(
 ) -> Pyramid:
     """Count the spikes of a recording in blocks, in one pass over its bits.
 
-    Memory does not grow with the recording beyond 128 MiB of counts: blocks of 16 by 16 are the smallest ones up to about 7,000 million bits, and larger ones beyond.
+    Counts take at most 128 MiB for recordings of any size: the smallest blocks have 16 by 16 unit-bins up to about 7,000 million bits, and more beyond.
 
     Parameters
     ----------
     recording
-        What to count.
+        Recording whose spikes are counted.
     bins
-        Bin to show at each place, shape (bin,); None for as the recording is arranged.
+        Bin to show at each position, shape (bin,); None for the arrangement of the recording.
     progress
         Whether to show a progress bar.
 
@@ -120,22 +120,22 @@ def build_pyramid(
 def count_tile(pyramid: Pyramid, units: int, bins: int, row: int, column: int) -> UInt32[np.ndarray, "group block"]:
     """Count the spikes in each block of a tile.
 
-    Block ``[y, x]`` holds the units from ``(256 * row + y) * 2**units`` and the bins from ``(256 * column + x) * 2**bins``, ``2**units`` by ``2**bins`` of them; what
-    lies beyond the last unit or bin counts as silent.
+    Block ``[y, x]`` holds ``2**units`` units from ``(256 * row + y) * 2**units`` and ``2**bins`` bins from ``(256 * column + x) * 2**bins``; positions after
+    the last unit or bin count as silent.
 
     Parameters
     ----------
     pyramid
-        Of the recording.
+        Pyramid of the recording.
     units, bins
-        Logarithms to base 2 of the size of a block, from 0, together at most 31.
+        Base-2 logarithms of the size of a block, at least 0, with a sum of at most 31.
     row, column
-        Place of the tile among those of this size.
+        Position of the tile among tiles of this size.
 
     Raises
     ------
     RecordingError
-        If there is no such tile.
+        If the tile does not exist.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def _from_blocks(pyramid: Pyramid, units: int, bins: int, row: int, column: int)
 
 
 def _from_bits(pyramid: Pyramid, units: int, bins: int, row: int, column: int) -> UInt32[np.ndarray, "group block"]:
-    """Count the bits of a tile; where it takes more units than are kept, of all tiles beside it, since the same bits must be read for each of them."""
+    """Count the bits of a tile. If a tile has more units than the cache holds, all tiles of its row are counted together, because each needs the same bits."""
     recording = pyramid.recording
     n_units, n_blocks = min(SIDE << units, recording.n_units), -(-recording.n_bins >> bins)
     n_bytes, whole = n_units * -(-recording.n_bins // 8), SIDE * n_blocks * _counts(units + bins).itemsize
@@ -184,7 +184,7 @@ def _from_bits(pyramid: Pyramid, units: int, bins: int, row: int, column: int) -
 def _count_columns(
     pyramid: Pyramid, units: int, bins: int, row: int, columns: slice, *, keep: bool = True
 ) -> UInt[np.ndarray, "group block"]:
-    """Count some columns of blocks in a row of tiles, strip by strip; strips begin at multiples of their height, a power of two."""
+    """Count some columns of blocks in a row of tiles, strip by strip; strips begin at multiples of their height, which is a power of two."""
     n_units, height = pyramid.recording.n_units, _strip_height(pyramid.recording)
     first, stop = row * SIDE << units, min((row + 1) * SIDE << units, n_units)
     out = np.zeros((SIDE, columns.stop - columns.start), _counts(units + bins))
@@ -217,7 +217,7 @@ def _counts(level: int) -> np.dtype:
 
 
 def _count_bins(rows: UInt8[np.ndarray, "unit byte"], level: int, n_blocks: int) -> UInt[np.ndarray, "unit block"]:
-    """Count the spikes of each unit in blocks of ``2**level`` bins, of which so many are wanted."""
+    """Count the spikes of each unit in the first ``n_blocks`` blocks of ``2**level`` bins."""
     wanted = -(-(n_blocks << level) // 8)
     if rows.shape[1] != wanted:
         filled = np.zeros((len(rows), wanted), np.uint8)
@@ -236,7 +236,7 @@ def _count_bins(rows: UInt8[np.ndarray, "unit byte"], level: int, n_blocks: int)
 def _count_units(
     counts: UInt[np.ndarray, "unit block"], level: int, dtype: np.dtype
 ) -> UInt[np.ndarray, "group block"]:
-    """Sum over blocks of ``2**level`` units, of which the last may be incomplete."""
+    """Sum over blocks of ``2**level`` units; the last block may be incomplete."""
     side = 1 << level
     whole = len(counts) // side * side
     summed = counts[:whole].reshape(-1, side, counts.shape[1]).sum(axis=1, dtype=dtype)
@@ -253,7 +253,7 @@ def _smallest_level(recording: Recording) -> int:
 
 
 def _strip_height(recording: Recording) -> int:
-    """Take as many units, a power of two up to 256, as fit into a strip."""
+    """Return the number of units in a strip: the largest power of two, up to 256, that fits."""
     fitting = max(1, STRIP_BYTES // max(1, -(-recording.n_bins // 8)))
     return min(SIDE, 1 << (fitting.bit_length() - 1))
 

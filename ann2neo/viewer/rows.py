@@ -1,4 +1,4 @@
-"""Rows of bits: the units of all layers one after another, in any order of the inputs."""
+"""Rows of bits: the units of all layers in sequence, in any order of the inputs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from ann2neo.compiled import compiled
 from ann2neo.recording import Recording
 from ann2neo.windows import trial_order
 
-# Units that are arranged together, a byte of each in one word.
+# Number of units that are arranged together, one byte of each in a word.
 EIGHT = 8
 
 
 def packed_rows(recording: Recording, first: int, stop: int) -> UInt8[np.ndarray, "unit byte"]:
-    """Read the spikes of some units, counted over all layers, one bit for each bin of all passes.
+    """Read the spikes of some units, numbered over all layers, as one bit for each bin of all passes.
 
     Parameters
     ----------
     recording
-        What to read.
+        Recording to read.
     first, stop
-        Units to read, half-open; the units of the first layer come first.
+        Half-open range of units; the units of the first layer come first.
 
     Returns
     -------
-    Bits as `numpy.packbits` lays them out, the bins of all passes one after another; the bits that fill up the last byte are zero.
+    numpy.ndarray
+        Bits in the layout of `numpy.packbits`, shape (unit, byte), with the bins of all passes in sequence; unused bits of the last byte are zero.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def packed_rows(recording: Recording, first: int, stop: int) -> UInt8[np.ndarray
 
 
 def rows_by_label(recording: Recording) -> Int[np.ndarray, " row"] | None:
-    """List the rows of the trials by label, each pass by itself; within a label as presented. None where inputs have no label.
+    """List the rows of the trials by label within each pass, and in presented order within a label. None if inputs have no labels.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def rows_by_label(recording: Recording) -> Int[np.ndarray, " row"] | None:
 
 
 def bins_of(recording: Recording, rows: Int[np.ndarray, " row"]) -> Int[np.ndarray, " bin"]:
-    """List the bins of the trials in these rows, one trial after another.
+    """List the bins of the trials in the given rows, trial by trial.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def bins_of(recording: Recording, rows: Int[np.ndarray, " row"]) -> Int[np.ndarr
 
 
 def gather(bits: UInt8[np.ndarray, "unit byte"], bins: Int[np.ndarray, " bin"]) -> UInt8[np.ndarray, "unit byte"]:
-    """Arrange packed bits: place ``i`` of the result shows bin ``bins[i]``.
+    """Arrange packed bits: position ``i`` of the result shows bin ``bins[i]``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A server on this computer for one recording: the page, and tiles of counts as it asks for them."""
+"""A server on this computer for one recording: it serves the page, and tiles of counts on request."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ NAMES = ("order", "u", "b", "i", "j")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Served:
-    """A recording that is being served, until `close`.
+    """A recording that is served until `close`.
 
     Parameters
     ----------
     address
-        Where a browser on this computer finds the page. It holds a secret, so that other users of this computer cannot guess it.
+        Address of the page for browsers on this computer. It contains a secret, so that other users of this computer cannot guess it.
     server
-        What answers.
+        The HTTP server.
     thread
-        In which it answers.
+        Thread in which the server runs.
     closed
-        Whether it stopped.
+        Whether the server was stopped.
     """
 
     address: str
@@ -47,7 +47,7 @@ class Served:
     closed: threading.Event = field(repr=False)
 
     def close(self) -> None:
-        """Stop answering, also to browsers that keep their connection open."""
+        """Stop the server, also for browsers that keep their connection open."""
         self.closed.set()
         self.server.shutdown()
         self.server.server_close()
@@ -57,26 +57,26 @@ class Served:
 def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: bool = False) -> Served:
     """Serve the zoomable raster of a recording of any size to browsers on this computer, from a thread of this process.
 
-    Spikes are counted once, in blocks; tiles are made of these counts, or of the bits where a block is larger than a pixel. Memory is bounded: at most 128 MiB of counts for
-    each order of the inputs (by label: when it is first asked for), 128 MiB of bits and 64 MiB of tiles.
+    Spikes are counted once, in blocks; tiles are computed from these counts, or from the bits if a block is larger than a pixel. Memory is bounded: at most 128 MiB of
+    counts for each order of the inputs (for the order by label, after its first request), 128 MiB of bits and 64 MiB of tiles.
 
     Parameters
     ----------
     recording
-        What to show.
+        Recording to show.
     images
         Images of the inputs; see `ann2neo.browse`.
     port
-        Port of 127.0.0.1; 0 for any that is free.
+        Port of 127.0.0.1; 0 for any free port.
     progress
         Whether to show a progress bar while spikes are counted.
 
     Raises
     ------
     RecordingError
-        If it is no recording, or the port cannot be had.
+        If the argument is not a recording, or the port is not available.
     InputsError
-        If these are no images, or some are missing.
+        If ``images`` are not images, or images of some inputs are missing.
 
     Examples
     --------
@@ -96,9 +96,9 @@ def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: 
         server = ThreadingHTTPServer((HOST, port), _handler(secret, page, _counter(presented), closed))
     except (OSError, OverflowError) as error:
         raise RecordingError(
-            f"port {port} of {HOST} cannot be had ({error}).",
+            f"port {port} of {HOST} is not available ({error}).",
             "Nothing is served.",
-            "Leave the port out, or use another one.",
+            "Omit the port, or use another one.",
         ) from error
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="ann2neo-browse", daemon=True)
@@ -108,7 +108,7 @@ def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: 
 
 
 def _counter(presented: Pyramid) -> Callable[..., bytes]:
-    """Make what counts a tile of the first or the second order, of which each is counted once."""
+    """Return a function that counts tiles of the first or second order of inputs; the pyramid of each order is built once."""
     pyramids, lock, tiles = {0: presented}, threading.Lock(), Cache(MOST_TILE_BYTES)
     recording = presented.recording
 
@@ -132,7 +132,7 @@ def _handler(
     secret: str, page: bytes, counts: Callable[..., bytes], closed: threading.Event
 ) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Answer to the page's own address, and to nobody who came by another name of this computer."""
+        """Answer requests for the page's own address only, not for other host names of this computer."""
 
         protocol_version = "HTTP/1.1"
 
@@ -158,7 +158,7 @@ def _handler(
                 return self._answer(500, str(error).encode(), "text/plain")
 
         def _answer(self, status: int, content: bytes, kind: str) -> None:
-            # A browser that moved on hangs up.
+            # A browser that no longer needs the tile closes the connection.
             with suppress(ConnectionError):
                 self.send_response(status)
                 self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text") else kind)
@@ -170,6 +170,6 @@ def _handler(
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Write nothing: a request for each tile would fill the terminal."""
+            """Log nothing: the requests for tiles would fill the terminal."""
 
     return Handler
