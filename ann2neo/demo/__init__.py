@@ -1,4 +1,4 @@
-"""The demo: small networks on real digits, all three verbs, one report. Only this package and `capture` use torch."""
+"""The demo: small networks on real digits are recorded, analyzed and shared, with a report. Only this package and `capture` use torch."""
 
 from ann2neo.extras import require
 

@@ -1,4 +1,4 @@
-"""Small networks on real digits: at random weights, generalizing, and memorizing permuted labels."""
+"""Small networks on real digits: with random weights, generalizing, and memorizing permuted labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATES = ("random", "generalizing", "memorizing")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digits:
-    """Images of handwritten digits, shape (input, 1, 8, 8), and what they show, shape (input,)."""
+    """Images of handwritten digits, shape (input, 1, 8, 8), and their labels, shape (input,)."""
 
     images: Float[torch.Tensor, "input 1 row col"]
     labels: Int[np.ndarray, " input"]
@@ -28,7 +28,7 @@ class Digits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A network of the demo in one state: what it was trained on, for how long, and how well it does."""
+    """A network of the demo in one state: its training labels, number of epochs, and accuracies."""
 
     architecture: str
     state: str
@@ -39,12 +39,12 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Name of its files."""
+        """Name of the files of the network."""
         return f"{self.architecture}-{self.state}"
 
 
 def load_digits() -> Digits:
-    """Read scikit-learn's 1,797 digits, which come with the package, scaled to [0, 1]."""
+    """Read the 1,797 digits that come with scikit-learn, scaled to [0, 1]."""
     from sklearn.datasets import load_digits as read
 
     data: Any = read()
@@ -54,7 +54,7 @@ def load_digits() -> Digits:
 
 
 def permuted(labels: Int[np.ndarray, " input"], *, seed: int) -> Int[np.ndarray, " input"]:
-    """Give every input the label of another, drawn by chance: as often as before, but without relation to the image."""
+    """Permute labels at random: each label is as frequent as before, but unrelated to the image."""
     return np.random.default_rng(seed).permutation(labels)
 
 
@@ -104,12 +104,12 @@ def train(
     name: str = "",
     progress: bool = True,
 ) -> int:
-    """Train with Adam until every input has its label, and give the number of epochs that took.
+    """Train with Adam until the model predicts every label, and return the number of epochs.
 
     Raises
     ------
     Ann2NeoError
-        If the accuracy is not reached: the state that the demo promises would not be there.
+        If the accuracy is not reached: the network would not be in the state that the demo needs.
     """
     targets = torch.as_tensor(labels)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -126,13 +126,13 @@ def train(
             if reached >= accuracy:
                 return epoch + 1
     raise Ann2NeoError(
-        f"network {name!r} reached {reached:.1%} of its labels in {max_epochs} epochs, not {accuracy:.1%}.",
-        "It has not memorized them.",
+        f"network {name!r} reached an accuracy of {reached:.1%} in {max_epochs} epochs, not {accuracy:.1%}.",
+        "It has not learned its labels.",
         "Use another seed.",
     )
 
 
 def accuracy_of(model: nn.Module, images: torch.Tensor, labels: Int[np.ndarray, " input"]) -> float:
-    """Share of inputs that the model gives their label."""
+    """Compute the share of inputs whose label the model predicts."""
     with torch.no_grad():
         return float((model(images).argmax(1) == torch.as_tensor(labels)).float().mean())

@@ -1,4 +1,4 @@
-"""What the demo prints and shows: accuracies, the paper's four indicators, figures and the page."""
+"""Output of the demo: accuracies, the paper's four indicators, figures and the page."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ COLUMNS = {
     },
 }
 SHOWN = ("n_units", "n_silent", *USUAL_BESIDE_CHANCE)
-# Units of each layer in a raster of the page.
+# Number of units of each layer in a raster of the page.
 RASTER_UNITS = 60
 BY_TARGET = tuple(name for name in USUAL_BESIDE_CHANCE if (found := measure_of(name)) and found.of != "spikes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analyzed:
-    """A network with its recording and its tables, by the labels that made the windows."""
+    """A network with its recording, and its tables by the kind of labels that define the windows."""
 
     network: Network
     recording: Recording
@@ -42,7 +42,7 @@ class Analyzed:
 
 
 def accuracies(networks: Sequence[Network]) -> pd.DataFrame:
-    """Say how well each network does on what it was trained on, on the true labels, and on images it never saw."""
+    """Tabulate the accuracy of each network on its training labels, on the true labels, and on held-out images."""
     return pd.DataFrame(
         [
             {"network": network.name, "epochs": network.epochs} | {k: f"{v:.1%}" for k, v in network.accuracies.items()}
@@ -52,9 +52,9 @@ def accuracies(networks: Sequence[Network]) -> pd.DataFrame:
 
 
 def indicators(analyzed: Sequence[Analyzed], labels: str) -> pd.DataFrame:
-    """Put the indicators of networks side by side, layer by layer, all units.
+    """Tabulate the indicators of all networks layer by layer, over all units.
 
-    With windows by target label, networks that were trained on true labels are those by label, and the random network has none.
+    With windows by target label, networks that were trained on true labels have their values by label, and the random network is left out.
     """
     rows = []
     for each in analyzed:
@@ -70,7 +70,7 @@ def indicators(analyzed: Sequence[Analyzed], labels: str) -> pd.DataFrame:
 
 
 def printed(analyzed: Sequence[Analyzed]) -> str:
-    """Lay the indicators of all networks out for a terminal, with their order, windows and references."""
+    """Format the indicators of all networks for a terminal, with order, windows and references."""
     parts = []
     for architecture, group in _by_architecture(analyzed).items():
         by_true, by_target = indicators(group, "label"), indicators(group, "target_label")
@@ -87,14 +87,14 @@ def printed(analyzed: Sequence[Analyzed]) -> str:
 
 
 CAUTION = (
-    "By target label each network is counted in windows of the labels that it was trained on: a difference there may lie in these labels.\n"
-    "One network of each kind was trained: these are differences between networks, not yet between kinds of networks.\n"
-    "`ann2neo.compare` takes several networks of each kind and says which differences chance would not explain."
+    "By target label, the windows of each network are the labels on which it was trained: a difference there may be due to these labels.\n"
+    "Only one network of each kind was trained: these are differences between networks, not yet between kinds of networks.\n"
+    "`ann2neo.compare` takes several networks of each kind and tests which differences exceed chance."
 )
 
 
 def told_apart(by_true: pd.DataFrame, by_target: pd.DataFrame) -> list[str]:
-    """Say per layer in which direction the memorizing network differs from the generalizing one.
+    """Describe, for each layer, how the memorizing network differs from the generalizing one.
 
     Examples
     --------
@@ -137,24 +137,24 @@ def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int, figure_forma
 
 
 FILES = {
-    "bundle": "One recording as it can be published: data card, check sums, citation.",
-    "mlp-memorizing.nwb": "A network with all its units; the others lie beside it, and a sample of each as .nix.",
-    "mlp-memorizing-by-label.csv": "Its table over windows of one true label each; others by network and kind of windows.",
+    "bundle": "One recording, ready to publish: data card, check sums, citation.",
+    "mlp-memorizing.nwb": "A network with all its units; the other networks have files of their own, with a sample of the units of each as .nix.",
+    "mlp-memorizing-by-label.csv": "Its table over windows of one true label each; there is one such table for each network and kind of windows.",
     "figures": "All figures.",
 }
 
 
 def _recorded(analyzed: Sequence[Analyzed]) -> str:
-    """Tell what was trained and recorded."""
+    """Describe what was trained and recorded."""
     recording = analyzed[0].recording
     return (
-        f"{len(analyzed)} small networks were recorded over the same {len(recording.trials):,} images of digits: random ones have learnt nothing, generalizing ones the true "
-        "labels, memorizing ones a random permutation of them. Each unit's activation above its threshold is a spike, and each image a bin."
+        f"{len(analyzed)} small networks were recorded over the same {len(recording.trials):,} images of digits: random networks are untrained, generalizing networks learned the true "
+        "labels, memorizing networks a random permutation of them. An activation above the threshold of its unit is a spike, and each image is a bin."
     )
 
 
 def _found(group: Sequence[Analyzed]) -> list[str]:
-    """Tell what tells the memorizing network of an architecture from the generalizing one, all layers together."""
+    """Describe how the memorizing network of an architecture differs from the generalizing one, over all layers."""
     whole = [
         line
         for line in told_apart(indicators(group, "label"), indicators(group, "target_label"))
@@ -164,7 +164,7 @@ def _found(group: Sequence[Analyzed]) -> list[str]:
 
 
 def _facts(analyzed: Sequence[Analyzed]) -> list[Fact]:
-    """Count networks, units and images, and name what memorizing and generalizing networks get right."""
+    """Collect numbers of networks, units and images, and accuracies and silent units of generalizing and memorizing networks."""
     units = sum(each.recording.n_units for each in analyzed)
     shown = [state for state in ("generalizing", "memorizing") if any(each.network.state == state for each in analyzed)]
     right = {s: [each.network.accuracies["held out"] for each in analyzed if each.network.state == s] for s in shown}
@@ -206,7 +206,7 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path, figure_
             ),
             Table(
                 frame=by_target[["layer", "state", *BY_TARGET]].rename(columns=COLUMNS),
-                caption="The same over windows of one target label each; networks trained on true labels have the same windows as above.",
+                caption="The same indicators over windows of one target label each; networks trained on true labels have the same windows as above.",
             ),
         ],
     )
@@ -215,14 +215,14 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path, figure_
 def _pictures(
     architecture: str, group: Sequence[Analyzed], folder: Path, figure_format: str
 ) -> tuple[list[Picture], list[Picture]]:
-    """Draw indicators of all states and a raster of each, side by side, then distributions."""
+    """Draw the indicators of all states and a raster of each, then distributions."""
     summaries = {each.network.state: summarize(each.tables["label"]) for each in group}
 
     def kept(name: str, drawn: Any, caption: str) -> Picture:
         made = save_picture(drawn, folder / f"{architecture}-{name}.{figure_format}", caption)
         return replace(made, file=f"figures/{made.file}")
 
-    words = "the paper's four indicators by layer and state, over windows of one true label each. Orange bars are what chance predicts."
+    words = "the paper's four indicators by layer and state, over windows of one true label each. Orange bars are expected by chance."
     first = kept("indicators", figures.indicators(summaries), f"{architecture.upper()}: {words}")
     rasters, more = [], []
     for each in group:
@@ -232,7 +232,7 @@ def _pictures(
         caption = f"{state}: Fano factors over windows of one true label each."
         more.append(kept(f"{state}-fano", figures.fano(each.tables["label"]), caption))
     last = group[-1]
-    caption = f"{last.network.state}: Fano factor against firing, beside chance."
+    caption = f"{last.network.state}: Fano factor against firing rate, with the expectation by chance."
     more.append(kept("memorizing-fano-rate", figures.fano_against_rate(last.tables["label"]), caption))
     return [first, *rasters], more
 

@@ -1,4 +1,4 @@
-"""Train, export, analyze, share: the whole way from real images to a page of results."""
+"""The demo from real images to a page of results: train, export, analyze, share."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ def run_demo(
 ) -> Path:
     """Train six small networks on real digits, export their activations, analyze the files with Elephant, and share one.
 
-    Networks: a perceptron and a convolutional network, each with random weights, generalizing (trained on true labels until all training images are right)
-    and memorizing (trained on a permutation of the labels until all are). All are recorded over the training images in presented order. Every number is
+    The networks are a perceptron and a convolutional network, each with random weights, generalizing (trained on true labels up to an accuracy of 100 % on the training
+    images) and memorizing (trained likewise on a permutation of the labels). All are recorded over the training images in presented order. Every number is
     computed by Elephant from the NWB files as neo reads them.
 
     Parameters
     ----------
     out
-        Name of the folder; it appears when everything is done.
+        Name of the folder; it appears when the demo is complete.
     seed
         Seed of the split, the weights, the permutation and the order of training.
     figure_format
         Format of the files of figures: "png", "pdf" or "svg"; the page holds images of its own.
     overwrite
-        Whether the folder of an earlier demo may be replaced.
+        Whether to replace the folder of an earlier demo.
     progress
         Whether to show progress bars.
     say
-        Called with each line that a person should read.
+        Function that is called with each line of output.
 
     Raises
     ------
     OutputExists
-        If there is such a folder and it may not be replaced.
+        If the folder exists and may not be replaced.
     """
     with complete_or_absent(out, overwrite=overwrite, marker=results("a demo")) as part, _few_threads():
         digits = load_digits()
         train_set, held_out = _split(digits, seed)
         say(
-            f"{len(digits.labels)} digits of scikit-learn: {len(train_set.labels)} to train on and to record, {N_HELD_OUT} held out"
+            f"{len(digits.labels)} digits of scikit-learn: {len(train_set.labels)} for training and recording, {N_HELD_OUT} held out"
         )
         part.mkdir()
         networks = _train_all(train_set, held_out, seed, progress)
@@ -77,12 +77,12 @@ def run_demo(
         bundle = share(part / "mlp-memorizing.nwb", part / "bundle")
         say(f"\nshared mlp-memorizing.nwb as {bundle.name}/ with data card, checksums and the inspector's verdict")
         page.write(analyzed, part, seed=seed, figure_format=figure_format)
-    say(f"\n{out / REPORT} shows it all.")
+    say(f"\n{out / REPORT} shows all results.")
     return out
 
 
 def _split(digits: Digits, seed: int) -> tuple[Digits, Digits]:
-    """Hold some images out, drawn by chance; the others keep their order."""
+    """Hold out some images, drawn at random; the others keep their order."""
     held = np.sort(np.random.default_rng(seed).permutation(len(digits.labels))[:N_HELD_OUT])
     kept = np.setdiff1d(np.arange(len(digits.labels)), held)
     parts = [Digits(images=digits.images[torch.tensor(ids)], labels=digits.labels[ids]) for ids in (kept, held)]
@@ -117,7 +117,7 @@ def _train_all(train_set: Digits, held_out: Digits, seed: int, progress: bool) -
 
 
 def _export(network: Network, train_set: Digits, folder: Path, progress: bool) -> Recording:
-    """Write all units to NWB and some to NIX."""
+    """Export all units to NWB and some units to NIX."""
     columns = {"label": train_set.labels}
     if network.state != "random":
         columns["target_label"] = network.target
@@ -128,7 +128,7 @@ def _export(network: Network, train_set: Digits, folder: Path, progress: bool) -
 
 
 def evenly_spaced(recording: Recording, n_units: int) -> Recording:
-    """View at most so many units, spread evenly over each layer in proportion to its size.
+    """View at most ``n_units`` units, spread evenly over each layer in proportion to its size.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def evenly_spaced(recording: Recording, n_units: int) -> Recording:
 
 
 def _analyze(network: Network, recording: Recording, folder: Path, progress: bool) -> page.Analyzed:
-    """Read the file as any user of neo would, and have Elephant measure it."""
+    """Read the file with neo, and analyze it with Elephant."""
     from neo.io import NWBIO
 
     path = folder / f"{network.name}.nwb"
@@ -156,7 +156,7 @@ def _analyze(network: Network, recording: Recording, folder: Path, progress: boo
         for kind in kinds
     }
     for kind, table in tables.items():
-        # neo's reader does not know in which order the inputs were presented; we do.
+        # neo's reader does not know the order in which inputs were presented.
         table.attrs["order"] = recording.provenance["input_order"]
         write_table(table, folder / f"{network.name}-by-{kind}.csv")
     return page.Analyzed(network=network, recording=recording, tables=tables)
@@ -164,7 +164,7 @@ def _analyze(network: Network, recording: Recording, folder: Path, progress: boo
 
 @contextmanager
 def _few_threads() -> Iterator[None]:
-    """Train such small networks on one thread: on several they only wait for one another."""
+    """Use one thread for training: networks this small are slower on several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
