@@ -38,7 +38,7 @@ numpydoc_xref_param_type = True
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
 
-# Tutorials are scripts with cells: they are run while the site is built, and an error in one of them fails the build.
+# Tutorials are scripts with cells: they are executed when the site is built, and an error in a script fails the build.
 nb_custom_formats = {".py": "sources.read_script"}
 nb_execution_mode = "force"
 nb_execution_in_temp = True
@@ -46,7 +46,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
 
-# Links to the libraries of the field where they can be reached; without a network the names stay plain, and that is no failure.
+# Links to the documentation of other libraries; without network access the names stay plain text, and the build does not fail.
 NOTHING = str(sources.empty_inventory(HERE / "generated" / "empty.inv"))
 intersphinx_timeout = 5
 intersphinx_mapping = {

@@ -1,7 +1,7 @@
 """Make the picture of the README: `python tutorials/guide/pictures.py` writes `_static/rasters.png`.
 
-Two perceptrons of 100 hidden units learn 400 digits, one with their true labels, one with permuted labels. Both are shown the same 400 digits, arranged by true
-label; units are sorted alike. One has learned classes, the other has learned inputs.
+Two perceptrons of 100 hidden units learn 400 digits, one with true labels, the other with permuted labels. Both are recorded over the same 400 digits, arranged by true
+label, with units sorted in the same way. The first has learned classes, the second single inputs.
 """
 
 from pathlib import Path

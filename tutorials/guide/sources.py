@@ -1,4 +1,4 @@
-"""Pages of the site that are made from code: the reference, the tutorials, the definitions of all columns."""
+"""Pages of the site that are generated from code: the reference, the tutorials, the definitions of all columns."""
 
 import importlib
 import inspect
@@ -13,30 +13,30 @@ import ann2neo
 
 TUTORIALS = Path(__file__).resolve().parents[1]
 
-# Every public name has its place here: one that is forgotten, or that is gone, fails the build.
+# Every public name is listed here: a missing or outdated name fails the build.
 RECORD = ["record", "plan", "export", "Inputs", "Steps", "Passes", "Sample", "Quantile", "MeanPlusSd", "from_array"]
 FILES = ["load", "save", "check", "share", "browse", "Recording", "Layer"]
 NEO = ["to_block", "from_block", "read_block", "to_xarray"]
 ANALYZE = ["analyze", "Around", "summarize", "compare", "collect", "read_table", "write_table"]
 ERRORS = ["Ann2NeoError", "Ann2NeoWarning"]
 GROUPS: Mapping[str, tuple[str, str, Sequence[str]]] = {
-    "record": ("Record a network", "A torch model and its inputs become spikes on pseudo-time.", RECORD),
-    "files": ("Files and recordings", "Recordings, the files that hold them, and bundles to share.", FILES),
-    "neo": ("neo and other libraries", "Recordings as the objects of other libraries, and back.", NEO),
-    "analyze": ("Analyze", "One table of units, summaries by layer, groups of networks.", ANALYZE),
-    "errors": ("Errors and warnings", "Everything that ann2neo raises derives from these two.", ERRORS),
+    "record": ("Record a network", "Convert a torch model and its inputs to spikes on pseudo-time.", RECORD),
+    "files": ("Files and recordings", "Recordings, their files, and bundles to share.", FILES),
+    "neo": ("neo and other libraries", "Convert recordings to objects of other libraries, and back.", NEO),
+    "analyze": ("Analyze", "Compute tables of units and summaries by layer, and compare groups of networks.", ANALYZE),
+    "errors": ("Errors and warnings", "All errors and warnings of ann2neo derive from these two classes.", ERRORS),
 }
 ROOMS = {
     "population": ("Many units at once", "Histograms, rates, tuning, correlations, trajectories."),
-    "surrogates": ("Surrogates", "Permuted inputs, bands of chance, intervals over inputs and networks."),
-    "models": ("Models of arrival processes", "Fitted per unit, compared, simulated."),
-    "figures": ("Figures", "Each draws on axes that you give, or on its own."),
-    "chance": ("What chance predicts", "Expectations and tests given the number of spikes: numbers in, numbers out."),
+    "surrogates": ("Surrogates", "Permuted inputs, null bands, confidence intervals over inputs and networks."),
+    "models": ("Models of arrival processes", "Fit models to every unit, compare and simulate them."),
+    "figures": ("Figures", "Each function draws on the axes that you pass, or on new ones."),
+    "chance": ("What chance predicts", "Expectations and tests given the number of spikes, as functions of numbers."),
 }
 
 
 def write(folder: Path) -> None:
-    """Write all pages that are made from code into an empty folder."""
+    """Write all generated pages into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "reference").mkdir(parents=True)
     (folder / "tutorials").mkdir()
@@ -54,7 +54,7 @@ def write(folder: Path) -> None:
 
 
 def read_script(text: str) -> Any:
-    """Read a script with cells as a notebook of Python."""
+    """Read a script with cells as a Python notebook."""
     import jupytext
 
     notebook = jupytext.reads(text, fmt="py:percent")
@@ -65,7 +65,7 @@ def read_script(text: str) -> Any:
 
 
 def _prose_and_code(cell: Any) -> list[Any]:
-    """Show the docstring of a script, and the comment with which a cell begins, as prose."""
+    """Convert the docstring of a script, and the comment at the beginning of a cell, to prose."""
     from nbformat.v4 import new_code_cell, new_markdown_cell
 
     source = cell.source.strip()
@@ -86,7 +86,7 @@ def _prose_and_code(cell: Any) -> list[Any]:
 
 
 def empty_inventory(path: Path) -> Path:
-    """Write an inventory without names, which stands in for a site that cannot be reached."""
+    """Write an inventory without names, which replaces that of an unavailable site."""
     head = b"# Sphinx inventory version 2\n# Project: nothing\n# Version: 0\n# The remainder of this file is compressed using zlib.\n"
     path.write_bytes(head + zlib.compress(b""))
     return path
@@ -97,7 +97,7 @@ def _check_names() -> None:
     public = [name for name in ann2neo.__all__ if not name.startswith("__")]
     if sorted(placed) != sorted(public):
         raise ValueError(
-            f"The reference and ann2neo.__all__ differ in {sorted(set(placed) ^ set(public))}: mend tutorials/guide/sources.py."
+            f"The reference and ann2neo.__all__ differ in {sorted(set(placed) ^ set(public))}: correct tutorials/guide/sources.py."
         )
 
 
@@ -110,7 +110,7 @@ def _reference_page(title: str, text: str, names: Sequence[str], *, room: Module
 
 
 def _columns() -> str:
-    """Make one entry of each column, from the definitions that `ann2neo info --columns` prints."""
+    """Write one entry per column, from the definitions that `ann2neo info --columns` prints."""
     from ann2neo.analysis.columns import handbook
 
     page = ["# Columns of the table", "", *COLUMNS_SAY, ""]
@@ -127,5 +127,5 @@ def _columns() -> str:
 
 COLUMNS_SAY = (
     "{func}`ann2neo.analyze` returns one row per unit. `table.attrs` holds the engine, the order of inputs, the windows, the reference and",
-    "what was masked. These are the definitions that `ann2neo info --columns` prints in a terminal.",
+    "the masked columns. `ann2neo info --columns` prints the same definitions in a terminal.",
 )
