@@ -14,18 +14,18 @@ raster.savefig("raster.png")
 raster
 
 # %%
-# That was it. What is it that we recorded? One bit for each unit and image: did the activation exceed its threshold?
+# The recording holds one bit for each unit and image: whether the activation exceeded its threshold.
 print(recording)
 print(recording.layers[0].name, "has threshold", recording.layers[0].thresholds[0])
 
 # %%
-# A neuroscientist gets it as neo objects, in a file that their tools open, ...
+# Save it to an NWB file, which the tools of neuroscience can open, or convert it to neo objects.
 ann2neo.save(recording, "digits.nwb", overwrite=True)
 block = ann2neo.to_block(recording)
 print(block.segments[0].spiketrains[0])
 
 # %%
-# ... and the same numbers as from Elephant, beside what chance predicts for as many spikes in random order.
+# Analyze it: the numbers are Elephant's, each with its expectation by chance for the same number of spikes in random order.
 table = ann2neo.analyze(recording, windows="label")
 print(table[["unit", "firing_rate", "cv", "cv_expected", "fano", "fano_expected", "quality"]].head())
 print(ann2neo.summarize(table)[["layer", "population", "firing_rate_mean", "fano_mean", "fano_expected_mean"]])

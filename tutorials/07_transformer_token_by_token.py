@@ -1,7 +1,7 @@
 """Tutorial 7: a transformer, token by token, with a label for each token.
 
-A small GPT-2 learns to predict the next character of a text that ships with Python: the source of its module `textwrap`. Each character is a bin, each line of 32
-characters an input; what kind of character it is, is the label of the *bin*. Do units of the network tell kinds of characters apart, beyond what chance predicts?
+A small GPT-2 learns to predict the next character of a text that comes with Python: the source of its module `textwrap`. Each character is a bin, and each line of 32
+characters an input. The label of a *bin* is the kind of its character. Do units of the network distinguish kinds of characters more than expected by chance?
 """
 
 import inspect
@@ -21,7 +21,7 @@ lines = tokens[: len(tokens) // 32 * 32].view(-1, 32)
 print(len(lines), "inputs of 32 characters out of", len(alphabet))
 
 # %%
-# A kind for each character: letter, digit, white space, anything else.
+# Assign a kind to each character: letter, digit, white space, or other.
 KINDS = ["letter", "digit", "space", "other"]
 
 
@@ -34,7 +34,7 @@ kinds = np.array([kind(character) for character in alphabet])[lines.numpy()]
 print({name: int((kinds == number).sum()) for number, name in enumerate(KINDS)})
 
 # %%
-# Train on three quarters of the lines. The others are what the network is shown afterwards.
+# Train on three quarters of the lines, and keep the others for the recording.
 torch.manual_seed(0)
 config = transformers.GPT2Config(
     vocab_size=len(alphabet), n_positions=32, n_embd=48, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
@@ -53,7 +53,7 @@ for _ in range(150):
 print("loss", round(loss.item(), 2), "nats; guessing", round(float(np.log(len(alphabet))), 2))
 
 # %%
-# `Steps(1)` gives each character a bin of its own; labels of shape (input, step) belong to these bins. Kind 1 (digits) is rare: fewer windows are no harm, since
+# `Steps(1)` makes each character a bin; labels of shape (input, step) belong to these bins. Kind 1 (digits) is rare, which does no harm, since
 # chance is computed for exactly these labels.
 inputs = ann2neo.Inputs(lines[held_out], labels=kinds[held_out])
 recordings = {
@@ -63,8 +63,8 @@ recordings = {
 print(recordings["trained"])
 
 # %%
-# The characters of a line are not exchangeable: a unit may spike at the beginning of each line, and indentation stands there. Chance therefore exchanges the whole
-# sequences of kinds between lines, and leaves each line's spikes as they are.
+# The characters of a line are not exchangeable: a unit may spike at the beginning of each line, where indentation is frequent. The null distribution therefore exchanges whole
+# sequences of kinds between lines, and keeps the spikes of each line unchanged.
 tables = {
     name: ann2neo.analyze(recording, windows="label", tests=True, progress=False)
     for name, recording in recordings.items()
@@ -76,15 +76,15 @@ for name, table in tables.items():
     print("tuned at a false discovery rate of 5 %:", f"{(good['overdispersion_p_corrected'] < 0.05).mean():.0%}")
 
 # %%
-# Which kinds? The probability of a spike of the five most tuned units of the last layer, beside what chance predicts for each.
+# Which kinds? For the five most tuned units of the last layer, the table lists the probability of a spike for each kind, with its expectation by chance.
 layer = recordings["trained"].layers[-1].name
 best = tables["trained"].query("layer == @layer").nlargest(5, "label_share_adjusted")["unit"].to_numpy()
 tuning = ann2neo.population.tuning(recordings["trained"], by="label", layer=layer)
 print(tuning[tuning["unit"].isin(best)].head(8).round(3).to_string())
 
 # %%
-# An untrained network tells kinds apart as well: a character is in its input, and random features of it carry the kind. Compare trained and untrained networks, not
-# trained networks and zero.
+# An untrained network distinguishes kinds as well: its input contains the character, and random features of the character carry its kind. Compare trained networks with untrained
+# ones, not with zero.
 ann2neo.save(recordings["trained"], "characters.nwb", overwrite=True)
 raster = ann2neo.figures.raster(recordings["trained"], layer=layer)
 raster.savefig("characters.png")

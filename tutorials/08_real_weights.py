@@ -1,7 +1,7 @@
-"""Tutorial 8: a network with real weights, layer by layer: EfficientNet-Lite0, trained on ImageNet by others.
+"""Tutorial 8: a pretrained network, layer by layer: EfficientNet-Lite0, trained on ImageNet.
 
-Its weights ship in a package, and so do two photographs of scikit-learn: a temple and a flower. Crops of both are the inputs; from which photograph a crop was cut is
-its label. How much of each layer's activity tells the two apart, and how much of that does the architecture alone, with random weights?
+Its weights come with a package, and two photographs, of a temple and a flower, come with scikit-learn. Crops of both are the inputs; the label of a crop is its
+photograph. How well does the activity of each layer distinguish the photographs, and how well does that of the same architecture with random weights?
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ trained = EfficientNet.from_pretrained(
 random = EfficientNet.from_name("efficientnet-lite0")
 
 # %%
-# 48 crops of each photograph, 128 x 128 pixels, at random places, scaled as the network was trained.
+# Cut 48 crops of 128 x 128 pixels from random positions of each photograph, and scale them as in the training of the network.
 rng = np.random.default_rng(0)
 crops, labels = [], []
 for number, photograph in enumerate(load_sample_images().images):
@@ -31,14 +31,14 @@ images = torch.tensor(np.stack(crops)).permute(0, 3, 1, 2).float().sub(127).div(
 print(images.shape)
 
 # %%
-# What would be recorded? The first and last layers of 34, with their units; large maps are sampled below.
+# What would be recorded? These are the first and last of 34 layers, with their numbers of units. The recording below samples the units.
 inputs = ann2neo.Inputs(images, labels=labels, batch_size=32, dataset="crops of two photographs of scikit-learn")
 plan = ann2neo.plan(trained, inputs)
 print(plan[["layer", "shape", "units"]].iloc[[0, 1, -2, -1]].to_string())
 
 # %%
-# 200 units of each layer. A unit spikes when its activation exceeds the median of its own over the crops, so that all units spike at half of them and rates carry
-# nothing: what remains is which crops.
+# Record 200 units of each layer. The threshold of a unit is the median of its own activation over the crops. All units then spike for half of the crops, and rates carry no
+# information: only the choice of crops does.
 options = {"units": ann2neo.Sample(n=200, seed=0), "threshold": ann2neo.Quantile(0.5, on=inputs), "progress": False}
 tables = {}
 for name, model in {"trained": trained, "random weights": random}.items():
@@ -46,14 +46,14 @@ for name, model in {"trained": trained, "random weights": random}.items():
     tables[name] = ann2neo.analyze(recording, windows="label", progress=False)
 
 # %%
-# The share of each unit's variance that the photograph explains, with chance at 0, by layer.
+# The mean share of a unit's variance that the photograph explains, adjusted to 0 at chance, by layer.
 shares = {name: table.groupby("layer", sort=False)["label_share_adjusted"].mean() for name, table in tables.items()}
 for layer in shares["trained"].index[::4]:
     print(f"{layer:24}", *(f"{name} {share[layer]:6.3f}  " for name, share in shares.items()))
 
 # %%
-# Random weights tell the photographs apart as well: they differ in colour and brightness, which any filter passes on. A control is part of the result. The raster shows the
-# last layer of the untrained network, crops arranged by photograph.
+# A network with random weights distinguishes the photographs as well: they differ in colour and brightness, which any filter transmits. Such a control is part of the result. The
+# raster shows the last layer of the network with random weights, with crops arranged by photograph.
 raster = ann2neo.figures.raster(recording.arrange("label"), layer=recording.layers[-1].name)
 raster.savefig("raster.png")
 raster

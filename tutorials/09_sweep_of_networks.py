@@ -1,6 +1,6 @@
 """Tutorial 9: sixty networks, one tidy table: width, share of permuted labels, seed.
 
-Each network is one replicate. It is recorded with notes that say which it is, and `ann2neo.collect` reads the notes back, so that names of files carry nothing.
+Each network is one replicate. It is recorded with notes that identify it, and `ann2neo.collect` reads these notes, so that the names of files do not matter.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ folder = Path("sweep")
 folder.mkdir(exist_ok=True)
 
 # %%
-# Train on 400 digits, of whose labels a share is permuted: the more, the more has to be memorized. All are shown the same 400 digits afterwards.
+# Train each network on 400 digits with a share of permuted labels: the larger this share, the more the network has to memorize. All networks are recorded over the same 400 digits.
 truth = torch.tensor(digits.target[:400])
 
 
 def trained(width: int, noise: float, seed: int) -> torch.nn.Module:
-    """Return a network that fits its labels, permuted ones included."""
+    """Train a network on labels of which a share ``noise`` is permuted."""
     rng = np.random.default_rng(seed)
     labels, wrong = truth.clone(), np.flatnonzero(rng.random(400) < noise)
     labels[wrong] = labels[rng.permutation(wrong)]
@@ -37,7 +37,7 @@ def trained(width: int, noise: float, seed: int) -> torch.nn.Module:
 
 
 # %%
-# 2 widths x 3 shares of noise x 10 seeds.
+# Record 2 widths x 3 shares of permuted labels x 10 seeds.
 inputs = ann2neo.Inputs(images[:400], labels=truth.numpy(), batch_size=400)
 for width in (32, 128):
     for noise in (0.0, 0.5, 1.0):
@@ -47,14 +47,14 @@ for width in (32, 128):
             ann2neo.save(recording, folder / f"{len(list(folder.iterdir())):02}.zarr")
 
 # %%
-# One call for all files, also on the command line: `ann2neo collect sweep/*.zarr`. A row for each layer of each network.
+# Collect all files into one table, with a row for each layer of each network. On the command line: `ann2neo collect sweep/*.zarr`.
 table = ann2neo.collect(sorted(folder.glob("*.zarr")), windows="label", progress=False)
 layers = table[(table["layer"] != "network") & (table["population"] == "all")]
 columns = ["p_spike_mean", "fano_mean", "label_share_mean"]
 print(layers.groupby(["notes_width", "notes_noise"])[columns].agg(["mean", "std"]).round(3).to_string())
 
 # %%
-# Is a difference more than one of seeds? `compare` takes tables of units, one for each network, and permutes networks: by the true label, wide networks.
+# Is a difference larger than that between seeds? `compare` takes one table of units per network, and permutes networks. Here it compares wide networks, with windows by the true label.
 groups = {"true labels": [], "permuted": []}
 for path in sorted(folder.glob("*.zarr")):
     recording = ann2neo.load(path)
