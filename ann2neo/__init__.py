@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ann2neo.around import Around
     from ann2neo.arrays import from_array
     from ann2neo.capture import Inputs, Passes, Sample, Steps, export, plan, record
-    from ann2neo.comparison import compare
+    from ann2neo.comparison import compare, compare_distributions
     from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
     from ann2neo.formats import load, save
     from ann2neo.formats.damage import check
@@ -51,6 +51,7 @@ _HOME = {
     "check": "formats.damage",
     "collect": "results.collection",
     "compare": "comparison",
+    "compare_distributions": "comparison",
     "export": "capture",
     "figures": "",
     "from_array": "arrays",
@@ -89,6 +90,7 @@ __all__ = [
     "check",
     "collect",
     "compare",
+    "compare_distributions",
     "export",
     "figures",
     "from_array",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ann2neo import chance
 from ann2neo.errors import AnalysisError
 from ann2neo.integrity import values_crc32
 from ann2neo.measures.indicators import summarised
@@ -20,6 +22,8 @@ SUMMARISED = summarised()
 FIRST = [measure for measure in SUMMARISED if not measure.since]
 LATER = [measure for measure in SUMMARISED if measure.since]
 POPULATIONS = ("all", "good")
+# Levels of the quantiles of activation probabilities over units, in percent, and the border below which a unit is rare.
+LEVELS, RARE = (10, 25, 50, 75, 90), 0.05
 # Of a table of fitted models: parameters, and what each model explains.
 FITTED = (
     *("rate_p", "rate_hz", "label_bits", "label_bits_corrected", "label_bits_per_spike", "label_bits_per_spike_cv"),
@@ -48,6 +52,12 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     large layers dominate them. Variances are those of the population (ddof 0); NaN values are left out, and ``fano_n`` counts the rest.
     ``..._over_expected_mean`` is the mean of each unit's value divided by what chance predicts for it, which is what recordings of networks and of cells share.
 
+    The distribution of activation probabilities over units, silent and saturated ones included: ``p_spike_q10`` to ``p_spike_q90`` are its quantiles
+    (interpolated linearly), ``p_spike_rare_share`` is the share of units with p strictly below 0.05, ``p_spike_gini`` their Gini coefficient (`ann2neo.chance.gini`; at most
+    1 - p_spike_mean). A finite number of bins makes units differ that are alike: ``p_spike_rare_share_expected`` and ``p_spike_gini_expected`` are the exact means over all ways to deal the same spikes to
+    units and bins, and a quantile of units that are alike is that of the normal law around their mean p with standard deviation ``sqrt(p (1 - p) / n_bins)``. Compare networks over
+    as many bins. All are NaN where there are no bins or no units, the Gini coefficient also where all units are silent.
+
     Parameters
     ----------
     table
@@ -67,7 +77,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
 
     References
     ----------
-    Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473.
+    Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473; on the distribution of activation probabilities
+    doi:10.1007/978-3-032-21477-5_27.
 
     Examples
     --------
@@ -94,7 +105,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     )
     groups.append((NETWORK, np.arange(len(layer_of))))
     models = [name for name in table.columns if fitted and str(name).endswith("_loglik")]
-    row = _fitted_row(tuple(str(name).removesuffix("_loglik") for name in models)) if fitted else _row
+    measured = partial(_row, n_bins=_bins_of(table))
+    row = _fitted_row(tuple(str(name).removesuffix("_loglik") for name in models)) if fitted else measured
     summary = pd.DataFrame([one for layer, units in groups for one in _rows(layer, columns, units, row)])
     summary.attrs = dict(table.attrs)
     return summary
@@ -165,7 +177,15 @@ def _fitted_row(models: Sequence[str]) -> Callable[[Columns], dict[str, object]]
     return row
 
 
-def _row(units: Columns) -> dict[str, object]:
+def _bins_of(table: pd.DataFrame) -> int | None:
+    """Find the number of bins of each unit, which follows from any unit that spiked; None where there is none or it is unknown."""
+    if "n_bins" in table.attrs:
+        return int(table.attrs["n_bins"])
+    spiked = table[table["p_spike"] > 0] if {"p_spike", "n_spikes"} <= set(table.columns) else table.iloc[:0]
+    return round(float((spiked["n_spikes"] / spiked["p_spike"]).iloc[0])) if len(spiked) else None
+
+
+def _row(units: Columns, *, n_bins: int | None) -> dict[str, object]:
     """Summarize the units of a layer and population."""
     row: dict[str, object] = {}
     nothing = np.zeros(0)
@@ -178,6 +198,20 @@ def _row(units: Columns) -> dict[str, object]:
         for name in (measure.name for measure in measures if measure.over_expected):
             value, expected = units.get(name, nothing), units.get(f"{name}_expected", nothing)
             row[f"{name}_over_expected_mean"] = _moments(_over(value, expected))[0]
+    return row | _distribution(units["p_spike"], n_bins)
+
+
+def _distribution(p: np.ndarray, n_bins: int | None) -> dict[str, object]:
+    """Summarize how activation probabilities are distributed over units, beside units that are all alike."""
+    p = p.astype(np.float64)
+    known = p[~np.isnan(p)]
+    levels = np.quantile(known, np.array(LEVELS) / 100) if known.size else np.full(len(LEVELS), np.nan)
+    row: dict[str, object] = {f"p_spike_q{level}": float(value) for level, value in zip(LEVELS, levels)}
+    row["p_spike_rare_share"] = float(np.mean(known < RARE)) if known.size else np.nan
+    n = np.rint(known * n_bins).astype(np.int64) if n_bins else np.zeros(0, np.int64)
+    row["p_spike_rare_share_expected"] = chance.expected_rare_share(n, n_bins=n_bins, below=RARE) if n_bins else np.nan
+    row["p_spike_gini"] = chance.gini(known)
+    row["p_spike_gini_expected"] = chance.expected_gini(n, n_bins=n_bins) if n_bins else np.nan
     return row
 
 

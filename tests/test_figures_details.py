@@ -166,7 +166,12 @@ def test_no_two_names_of_layers_overlap(n_layers):
     table = pd.concat([unit.assign(layer=name) for name in names], ignore_index=True)
     table.attrs = dict(few_units().attrs)
     summary = ann2neo.summarize(table)
-    for drawn in (figures.fano(table), figures.firing_rate(table), figures.indicators({"a": summary, "b": summary})):
+    for drawn in (
+        figures.fano(table),
+        figures.firing_rate(table),
+        figures.p_spike({"a": table, "b": table}),
+        figures.indicators({"a": summary, "b": summary}),
+    ):
         drawn.figure.draw_without_rendering()
         for ax in drawn.figure.axes + drawn.ax.child_axes:
             boxes = [t.get_window_extent() for t in ax.get_yticklabels() if t.get_text() and t.get_visible()]
@@ -211,3 +216,22 @@ def test_signal_over_two_labels_is_blank():
     several = figures.correlation_matrix(correlations(replace(spikes, layers=layers), n_permutations=5)).ax
     assert [tick.get_text() for tick in several.get_yticklabels()] == ["fc0", "fc2"]
     assert [line.get_ydata()[0] for line in several.lines[1:] if line.get_ydata()[0] == line.get_ydata()[1]] == [2]
+
+
+def test_a_ridge_is_the_mean_of_the_networks_of_a_group():
+    """Each network has weight 1 however many units it has: heights are square roots of mean shares, medians and rare shares means over networks."""
+    small, large = few_units(), pd.concat([few_units().assign(p_spike=0.9)] * 3, ignore_index=True)
+    large.attrs = dict(small.attrs)
+    drawn = figures.p_spike({"a": [small, large], "b": [large]})
+    ax = drawn.ax
+    medians = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    expected = [np.mean([small["p_spike"].median(), 0.9]), 0.9]
+    found = [np.sin(line.get_xdata()[0] * np.pi / 2) ** 2 for line in medians]
+    np.testing.assert_allclose(found, expected)
+    ridges = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) > 2]
+    shares = [((0.42 - y[1:-1:2]) / 0.84) ** 2 for y in ridges]
+    # Scaled to the tallest of the row, which is all of group b in one bin.
+    assert shares[1].sum() == pytest.approx(1)
+    assert shares[0].sum() == pytest.approx(1)
+    rare = np.mean([np.mean(small["p_spike"] < 0.05), 0])
+    assert [t.get_text() for t in ax.child_axes[0].get_yticklabels()] == [f"rare: {rare:.0%} / 0%"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import quantities as pq
+from population_sources import brain
 from strategies import small_recording
 
 import ann2neo
@@ -50,3 +52,34 @@ def test_other_tables_are_refused():
     """Only a table of units can be summarized."""
     with pytest.raises(AnalysisError, match="fano"):
         summarize(ann2neo.analyze(small_recording(), progress=False).drop(columns="fano"))
+
+
+def test_the_distribution_of_probabilities_is_that_of_all_units():
+    """Quantiles are NumPy's, the Gini coefficient that of all pairs, silent and saturated units included; the share of rare units is counted."""
+    table = ann2neo.analyze(small_recording(n_units=12), progress=False)
+    summary = summarize(table)
+    for _, row in summary.iterrows():
+        units = table if row["layer"] == "network" else table[table["layer"] == row["layer"]]
+        p = (units if row["population"] == "all" else units[units["quality"] == "good"])["p_spike"].to_numpy()
+        for level in (10, 25, 50, 75, 90):
+            assert row[f"p_spike_q{level}"] == pytest.approx(np.percentile(p, level))
+        assert row["p_spike_rare_share"] == pytest.approx(np.mean(p < 0.05))
+        assert row["p_spike_gini"] == pytest.approx(np.abs(p[:, None] - p).mean() / (2 * p.mean()))
+        assert row["p_spike_gini"] <= 1 - p.mean() + 1e-12
+
+
+def test_without_bins_or_spikes_there_is_no_distribution():
+    """A unit of a brain has no probability per bin; silent units have one, 0, and no Gini coefficient."""
+    cells = summarize(ann2neo.analyze(brain(), windows=500 * pq.ms, progress=False)).iloc[-2]
+    assert cells[[name for name in cells.index if name.startswith("p_spike")]].isna().all()
+    silent = summarize(ann2neo.analyze(ann2neo.from_array(np.zeros((20, 3), bool)), windows=5, progress=False)).iloc[0]
+    assert (silent["p_spike_q90"], silent["p_spike_rare_share"], silent["p_spike_rare_share_expected"]) == (0, 1, 1)
+    assert np.isnan([silent["p_spike_gini"], silent["p_spike_gini_expected"]]).all()
+
+
+def test_the_number_of_bins_is_found_without_attributes():
+    """A table that lost its attributes in another program has the same reference."""
+    table = ann2neo.analyze(small_recording(n_units=12), progress=False)
+    bare = table.copy()
+    bare.attrs = {}
+    np.testing.assert_array_equal(summarize(bare)["p_spike_gini_expected"], summarize(table)["p_spike_gini_expected"])

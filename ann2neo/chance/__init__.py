@@ -51,6 +51,7 @@ The naive tests of the literature (counts against Poisson, intervals against the
 21 and 87 % of random units at 0.5 and 0.8 spikes per bin (counts in ten windows), and all from 0.2 on (intervals); see `rejection_rates`.
 """
 
+from ann2neo.chance.activation import expected_gini, expected_rare_share, gini
 from ann2neo.chance.bernoulli import (
     bernoulli_cv,
     bernoulli_cv2,
@@ -135,6 +136,7 @@ __all__ = [
     "expected_fano_of_passes",
     "expected_fano_of_inputs",
     "expected_fano_of_sequences",
+    "expected_gini",
     "expected_ir",
     "expected_isi_mean",
     "expected_isi_var",
@@ -143,7 +145,9 @@ __all__ = [
     "expected_label_shares_of_inputs",
     "expected_lv",
     "expected_lvr",
+    "expected_rare_share",
     "false_discovery",
+    "gini",
     "has_repeats",
     "input_dispersion_tests",
     "isi_law_test",

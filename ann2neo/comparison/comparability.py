@@ -13,6 +13,7 @@ Attrs = Mapping[Any, Any]
 
 # Attributes on which the meaning of an indicator that is not a measure depends, by the beginning of its name; those of measures are in the registry.
 NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("p_spike_", ("bins", "n_bins")),
     ("silent_share", ("n_bins",)),
     ("saturated_share", ("n_bins",)),
     ("label_bits", ("by", "clock")),
@@ -21,6 +22,8 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("renewal", ("order",)),
     ("best", ("order", "by", "models")),
 )
+# Columns of a summary that are no means or variances of a measure: what few bins do to them depends on their number.
+OF_DISTRIBUTION = ("p_spike_q", "p_spike_rare", "p_spike_gini")
 WHY = {
     "clock": "pseudo-time of a network and time of cells have no common unit",
     "bins": "there are spikes per bin only where there are bins",
@@ -69,7 +72,7 @@ def reason_against(indicator: str, population: str, tables: Mapping[str, Sequenc
 def _needed(indicator: str) -> tuple[str, ...]:
     """Name the facts in which tables must agree for an indicator to mean the same."""
     measure = measure_of(indicator)
-    if measure is None:
+    if measure is None or indicator.startswith(OF_DISTRIBUTION):
         return next((keys for prefix, keys in NEEDED if indicator.startswith(prefix)), ())
     by_chance = indicator.startswith(f"{measure.name}_over_expected") and measure.alike_over_expected is not None
     return measure.alike if not by_chance else measure.alike_over_expected or ()

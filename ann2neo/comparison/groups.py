@@ -112,8 +112,8 @@ def compare(
     summaries = {name: [summary_of(table) for table in of_group] for name, of_group in tables.items()}
     indicators = _usual(summaries) if indicators is None else indicators
     check_indicators(summaries, indicators)
-    layers, left_out = _layers_in_all(summaries, _beside_cells(tables))
-    contrast = _contrast(tables)
+    layers, left_out = layers_in_all(summaries, beside_cells(tables))
+    contrast = contrast_of(tables)
     possible = len(contrast) == 2 and min(len(tables[name]) for name in contrast) >= 2
     reasons = {(p, i): reason_against(i, p, tables) for p in POPULATIONS for i in indicators}
     check_comparable(reasons.values())
@@ -124,7 +124,7 @@ def compare(
         cell = _cell(values[layer, population, indicator], contrast, possible and not reason, confidence, seed)
         rows.append({"layer": layer, "population": population, "indicator": indicator} | cell | {"reason": reason})
     result = pd.DataFrame(rows)
-    result["p_corrected"] = _corrected(result["p"].to_numpy(float), method)
+    result["p_corrected"] = corrected(result["p"].to_numpy(float), method)
     sizes = {name: len(of_group) for name, of_group in tables.items()}
     attrs = shared | {
         "schema": SCHEMA,
@@ -228,19 +228,20 @@ def _by_cell(summary: pd.DataFrame, indicators: Sequence[str]) -> dict[tuple[str
     return {(*row, name): float(column[at]) for name, column in columns.items() for at, row in enumerate(rows)}
 
 
-def _beside_cells(tables: Mapping[str, list[pd.DataFrame]]) -> bool:
+def beside_cells(tables: Mapping[str, list[pd.DataFrame]]) -> bool:
     """Return whether recordings of networks are compared with recordings of cells."""
     return len({has_bins(table.attrs) for of_group in tables.values() for table in of_group}) == 2
 
 
-def _contrast(tables: Mapping[str, Any]) -> tuple[str, ...]:
+def contrast_of(tables: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the two groups that are contrasted; none where there are no two known ones."""
     if all(name in tables for name in KNOWN):
         return KNOWN
     known = [name for name in tables if name != UNKNOWN]
     return tuple(known[:2]) if len(known) >= 2 else ()
 
 
-def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]], beside_cells: bool) -> tuple[list[str], list[str]]:
+def layers_in_all(summaries: Mapping[str, list[pd.DataFrame]], beside_cells: bool) -> tuple[list[str], list[str]]:
     """Find the layers that every network has, in the order of the first one, and those that only some have.
 
     Cells have no layers of a network: where networks are compared with cells and share no name, all units are pooled.
@@ -262,7 +263,8 @@ def _layers_in_all(summaries: Mapping[str, list[pd.DataFrame]], beside_cells: bo
     return kept, some
 
 
-def _corrected(p: Float[np.ndarray, " cell"], method: Literal["bh", "by"]) -> Float[np.ndarray, " cell"]:
+def corrected(p: Float[np.ndarray, " cell"], method: Literal["bh", "by"]) -> Float[np.ndarray, " cell"]:
+    """Correct the p values of all cells together; NaN where there is none."""
     known = np.isfinite(p)
     corrected = np.full(p.size, np.nan)
     if known.any():

@@ -10,6 +10,9 @@ from ann2neo.measures.indicators import INDICATORS
 
 WORDS = {
     **{name: indicator.words for name, indicator in INDICATORS.items()},
+    "p_spike_q50": "median share of bins with a spike",
+    "p_spike_rare_share": "share of rare units",
+    "p_spike_gini": "Gini coefficient of the shares of bins with a spike",
     "rate_p_mean": "mean activation probability",
     "rate_p_var": "variance of the activation probabilities",
     "label_bits_corrected_mean": "mean information about the label",

@@ -6,6 +6,7 @@ Colours are told apart by colour-blind readers (Okabe and Ito; cividis), and eve
 stay legible.
 """
 
+from ann2neo.figures.activation import p_spike
 from ann2neo.figures.distributions import fano, firing_rate
 from ann2neo.figures.drawing import STYLE, Drawing, png
 from ann2neo.figures.intervals import isi_law
@@ -35,6 +36,7 @@ __all__ = [
     "layer_table",
     "learning",
     "null_band",
+    "p_spike",
     "p_values",
     "png",
     "qq",

@@ -34,7 +34,11 @@ MOST_LABELLED = 500
 # Heights of the ticks of an axis and of a line of its label, below which the legend of one of several panels stands.
 LABEL_INCHES, LINE_INCHES = 0.3, 0.19
 
-NAMES = {name: indicator.label for name, indicator in INDICATORS.items()}
+NAMES = {name: indicator.label for name, indicator in INDICATORS.items()} | {
+    "p_spike_q50": "median spikes per bin",
+    "p_spike_rare_share": "share of rare units",
+    "p_spike_gini": "Gini coefficient of spikes per bin",
+}
 
 
 def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:

@@ -99,7 +99,7 @@ def indicators(
             rows = [_by_layer(table, layers, indicator, population) for table in each]
             values = np.array(rows).reshape(-1, len(layers))
             _marks(ax, values, spread[i], i, joined=len(layers) - ("network" in layers))
-            expected = INDICATORS[indicator].chance if indicator in INDICATORS else ""
+            expected = INDICATORS[indicator].chance if indicator in INDICATORS else f"{indicator}_expected"
             if expected and all(expected in table for table in each):
                 chance = [_by_layer(table, layers, expected, population) for table in each]
                 some_chance |= _chance_bars(ax, np.array(chance).reshape(-1, len(layers)), spread[i])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ann2neo import figures
 from ann2neo.atomic import complete_or_absent
-from ann2neo.comparison import compare
+from ann2neo.comparison import compare, compare_distributions
 from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results, sha256
@@ -93,11 +93,32 @@ def compare_files(
         found = compare(tables, method=method, seed=seed, alpha=alpha)
         say("\n".join(found.attrs["verdicts"]))
         say("\n" + brief(found).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
+        apart = _distances(tables, found.attrs["contrast"], method=method, seed=seed)
+        if apart is not None:
+            say(f"\n{DISTRIBUTIONS}")
+            say(_distances_shown(apart).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
         if part is not None:
-            _write(found, tables, groups, part, figure_format)
+            _write(found, apart, tables, groups, part, figure_format)
     if out is not None:
         say(f"\n{out / REPORT} shows it all.")
     return found
+
+
+def _distances(
+    tables: Mapping[str, list[pd.DataFrame]], contrast: Sequence[str], *, method: Literal["bh", "by"], seed: int
+) -> pd.DataFrame | None:
+    """Compare the distributions of activation probabilities where tables of units with bins are there to compare; None elsewhere."""
+    known = {name: tables[name] for name in contrast}
+    units = [table for each in known.values() for table in each]
+    if len(known) < 2 or any("p_spike" not in table or table["p_spike"].isna().all() for table in units):
+        return None
+    if len({table.attrs.get("n_bins") for table in units}) > 1:
+        return None
+    return compare_distributions(known, method=method, seed=seed)
+
+
+def _distances_shown(apart: pd.DataFrame) -> pd.DataFrame:
+    return apart[["layer", "population", "distance", "value", "expected", "p", "p_corrected"]]
 
 
 def brief(comparison: pd.DataFrame) -> pd.DataFrame:
@@ -159,6 +180,7 @@ _MEASURED = ("windows", "within", "order", "bin_size_ms")
 
 def _write(
     found: pd.DataFrame,
+    apart: pd.DataFrame | None,
     tables: Mapping[str, list[pd.DataFrame]],
     groups: Mapping[str, Sequence[Path]],
     folder: Path,
@@ -174,11 +196,13 @@ def _write(
         caption,
         " ".join(found.attrs["verdicts"]),
     )
+    more = [] if apart is None else [_distributions(apart, tables, folder, figure_format)]
     networks = pd.DataFrame([(name, str(path)) for name, each in groups.items() for path in each])
     sections = [
         Section(
             heading="All numbers", tables=[Table(frame=brief(found), caption=CAPTION, definitions=_meanings(found))]
         ),
+        *more,
         Section(
             heading="Networks",
             tables=[Table(frame=networks.set_axis(["kind", "file"], axis=1), caption="What was compared.")],
@@ -195,11 +219,44 @@ def _write(
         files={
             "comparison.csv": "All numbers of the comparison, a row for each layer, population and indicator.",
             shown.file or "": "The figure.",
+            **(
+                {}
+                if apart is None
+                else {"distributions.csv": "Distances of the distributions of activation probabilities."}
+            ),
+            **{
+                picture.file or "": "The figure of the distributions."
+                for section in more
+                for picture in section.figures
+            },
         },
         provenance=_provenance(found, groups),
     )
 
 
+def _distributions(
+    apart: pd.DataFrame, tables: Mapping[str, list[pd.DataFrame]], folder: Path, figure_format: str
+) -> Section:
+    """Write and show how activation probabilities are distributed in the two groups."""
+    write_table(apart, folder / "distributions.csv")
+    drawn = figures.p_spike({name: tables[name] for name in apart.attrs["contrast"]})
+    words = "Activation probabilities of the units of each layer: mean of the networks of each kind; left of the dashed line units are rare."
+    shown = save_picture(drawn, folder / f"p-spike.{figure_format}", words)
+    return Section(
+        heading="Distributions of activation probabilities",
+        figures=[shown],
+        tables=[Table(frame=_distances_shown(apart), caption=DISTRIBUTIONS, definitions=OF_DISTANCES)],
+    )
+
+
+DISTRIBUTIONS = "Distances of the distributions of activation probabilities over units, networks being permuted between the two kinds."
+OF_DISTANCES = {
+    "distance": "wasserstein: mean difference of the quantiles, in spikes per bin; ks: largest difference of the shares of units below a border.",
+    "value": "The distance of the mean distributions of the two kinds.",
+    "expected": "Its mean over the ways to deal the networks to the two kinds: a distance is above 0 by chance, too.",
+    "p": "Share of the ways to deal networks to the two kinds with a distance at least as large.",
+    "p_corrected": "p, corrected for all rows of this table.",
+}
 LIMITS = "The network is the replicate: what is said of kinds of networks rests on how many were compared, not on how many units they have. A difference that is not found is not shown to be absent."
 MEANINGS = {
     "hedges_g": "Difference of the means over networks (first minus second kind) in pooled standard deviations, corrected for small numbers (Hedges' g).",

@@ -14,7 +14,7 @@ from ann2neo.measures.indicators import USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
 from ann2neo.results.opening import definitions
-from ann2neo.summary import NETWORK, summarize
+from ann2neo.summary import LEVELS, NETWORK, summarize
 from ann2neo.tables import write_table
 
 REPORT = "report.html"
@@ -22,6 +22,12 @@ SHOWN = ("layer", "population", "n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 
 # Longer tables are folded and open at a click.
 MANY_ROWS = 24
+OF_PROBABILITIES = (
+    "layer", "population", "n_units", *(f"p_spike_q{level}" for level in LEVELS),
+    "p_spike_rare_share", "p_spike_rare_share_expected", "p_spike_gini", "p_spike_gini_expected",
+)  # fmt: skip
+
+PROBABILITIES = "Distribution of the activation probability over units; beside share and Gini coefficient stands what few bins alone make of units that are alike."
 INDICATORS = "Indicators by layer, next to what chance predicts; click a column head to sort."
 CHANCE = "Next to each measure is what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
@@ -83,9 +89,21 @@ def describe(table: pd.DataFrame) -> str:
 
 
 def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
-    """Format a summary for a terminal."""
-    known = [name for name in columns if summary[name].notna().any()]
-    return summary[known].to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
+    """Lay a summary out for a terminal."""
+    known = _known(summary, columns)
+    text = summary[known].to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
+    if columns is SHOWN and has_probabilities(summary):
+        return f"{text}\n\nactivation probabilities over units\n{printed(summary, OF_PROBABILITIES)}"
+    return text
+
+
+def has_probabilities(summary: pd.DataFrame) -> bool:
+    """Whether a summary tells how activation probabilities are distributed; those of cells and of earlier versions do not."""
+    return "p_spike_q50" in summary and bool(summary["p_spike_q50"].notna().any())
+
+
+def _known(summary: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if name in summary and summary[name].notna().any()]
 
 
 def write_result(result: Result, folder: Path, *, figure_format: str = "png") -> Section:
@@ -104,16 +122,23 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
     summary = summarize(result.table)
     if summary["layer"].nunique() == 2:  # all layers together are the only one
         summary = summary[summary["layer"] != NETWORK]
-    known = [name for name in SHOWN if summary[name].notna().any()]
-    frame = summary[known]
-    frame.attrs = dict(result.table.attrs)
+    tables = [_table(result, summary, SHOWN, INDICATORS)]
+    if has_probabilities(summary):
+        tables.append(_table(result, summary, OF_PROBABILITIES, PROBABILITIES))
     return Section(
         heading=result.name,
         paragraphs=[f"{describe(result.table)}."],
         figures=shown,
-        tables=[Table(frame=frame, caption=INDICATORS, definitions=definitions(known))],
-        folded=f"Indicators by layer, {len(frame)} rows" if len(frame) > MANY_ROWS else None,
+        tables=tables,
+        folded=f"Indicators by layer, {len(summary)} rows" if len(summary) > MANY_ROWS else None,
     )
+
+
+def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], caption: str) -> Table:
+    known = _known(summary, columns)
+    frame = summary[known]
+    frame.attrs = dict(result.table.attrs)
+    return Table(frame=frame, caption=caption, definitions=definitions(known))
 
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
@@ -145,6 +170,11 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
             _ranges(table, "cv", "coefficients of variation"),
         ),
     ]
+    if table["p_spike"].notna().any():
+        words = "How activation probabilities are distributed over the units of each layer, on an axis on which few bins blur every unit alike; left of the dashed line units are rare."
+        drawn.insert(
+            1, ("p-spike", figures.p_spike(table), words, _ranges(table, "p_spike", "activation probabilities"))
+        )
     if "dispersion_p" in table:
         words = (
             "p values of each test against those of chance: above the line there are more small ones than chance makes."

@@ -17,7 +17,7 @@ TUTORIALS = Path(__file__).resolve().parents[1]
 RECORD = ["record", "plan", "export", "Inputs", "Steps", "Passes", "Sample", "Quantile", "MeanPlusSd", "from_array"]
 FILES = ["load", "save", "check", "share", "browse", "Recording", "Layer"]
 NEO = ["to_block", "from_block", "read_block", "to_xarray"]
-ANALYZE = ["analyze", "Around", "summarize", "compare", "collect", "read_table", "write_table"]
+ANALYZE = ["analyze", "Around", "summarize", "compare", "compare_distributions", "collect", "read_table", "write_table"]
 ERRORS = ["Ann2NeoError", "Ann2NeoWarning"]
 GROUPS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "record": ("Record a network", "Convert a torch model and its inputs to spikes on pseudo-time.", RECORD),
