@@ -121,6 +121,7 @@ NAMES: tuple[object, ...] = (
     ann2neo.population.instantaneous_rate,
     ann2neo.population.nearest_inputs,
     ann2neo.population.psth,
+    ann2neo.population.selectivity,
     ann2neo.population.spike_time_tiling,
     ann2neo.population.time_histogram,
     ann2neo.population.tuning,
