@@ -42,6 +42,7 @@ def test_an_entry_is_complete(entry):
     if entry.summarised or entry.permuted or entry.over_expected:
         assert entry.alike, "two networks are compared by it: what must agree?"
     assert entry.has_expected or not entry.over_expected
+    assert all(function is None or callable(function) for function in (entry.chance_on_bins, entry.chance_in_time))
     assert entry.plural or "var" not in entry.summarised
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 Statistic = Literal["mean", "var", "n"]
@@ -36,10 +37,11 @@ class Measure:
         Path of Elephant's function on which the reference engine rests; empty where Elephant has none.
     kernel
         Column of `ann2neo.measures.bulk.kernels` in which the bulk engine writes the same bits; empty where no kernel is needed.
-    chance_on_bins
-        What chance predicts on bins. Of a measure of intervals: a function of some of `ann2neo.chance.expectations.ARGUMENTS`, in bins.
-    chance_in_time
-        The same in continuous time, in its unit.
+    on_bins
+        Name in `ann2neo.chance` of what chance predicts on bins; empty where chance says nothing. Of a measure of intervals: a function of some of
+        `ann2neo.chance.expectations.ARGUMENTS`, in bins. See `chance_on_bins`.
+    in_time
+        The same in continuous time, in its unit. See `chance_in_time`.
     needs
         What the column is there for: a given refractoriness, or repeats of conditions. Empty: always.
     summarised
@@ -75,8 +77,8 @@ class Measure:
     derived: bool = False
     elephant: str = ""
     kernel: str = ""
-    chance_on_bins: Callable[..., Any] | None = None
-    chance_in_time: Callable[..., Any] | None = None
+    on_bins: str = ""
+    in_time: str = ""
     needs: Literal["", "refractoriness", "repeats"] = ""
     summarised: tuple[Statistic, ...] = ()
     over_expected: bool = False
@@ -89,7 +91,17 @@ class Measure:
     @property
     def has_expected(self) -> bool:
         """Whether the table has a column of what chance predicts."""
-        return self.chance_on_bins is not None
+        return self.on_bins != ""
+
+    @property
+    def chance_on_bins(self) -> Callable[..., Any] | None:
+        """What chance predicts on bins; None where it says nothing. Chance is loaded here, because it loads numba."""
+        return getattr(import_module("ann2neo.chance"), self.on_bins) if self.on_bins else None
+
+    @property
+    def chance_in_time(self) -> Callable[..., Any] | None:
+        """What chance predicts in continuous time; None where it says nothing."""
+        return getattr(import_module("ann2neo.chance"), self.in_time) if self.in_time else None
 
     @property
     def expected_summarised(self) -> bool:
