@@ -181,7 +181,8 @@ def _bins_of(table: pd.DataFrame) -> int | None:
     """Find the number of bins of each unit, which follows from any unit that spiked; None where there is none or it is unknown."""
     if "n_bins" in table.attrs:
         return int(table.attrs["n_bins"])
-    spiked = table[table["p_spike"] > 0] if {"p_spike", "n_spikes"} <= set(table.columns) else table.iloc[:0]
+    known = "p_spike" in table and "n_spikes" in table
+    spiked = table[table["p_spike"] > 0] if known else table.iloc[:0]
     return round(float((spiked["n_spikes"] / spiked["p_spike"]).iloc[0])) if len(spiked) else None
 
 
