@@ -27,7 +27,7 @@ class Around:
     Raises
     ------
     WindowError
-        If ``start`` and ``stop`` are no times, or ``stop`` is not later.
+        If ``start`` and ``stop`` are not times, or ``stop`` is not later.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Around:
 
     def __post_init__(self) -> None:
         if not isinstance(self.event, str) or not self.event:
-            raise WindowError(f"event={self.event!r} is no name.", "Windows have no place.", CURE)
+            raise WindowError(f"event={self.event!r} is not a name.", "Windows have no place.", CURE)
         start, stop = self.offsets_ms
         if not start < stop:
             raise WindowError(
@@ -64,7 +64,7 @@ def _offset_ms(given: Any) -> float:
     try:
         ms = float(given.rescale("ms"))
     except (AttributeError, ValueError, TypeError) as error:
-        raise WindowError(f"{given!r} is no time relative to an event.", "Its unit is unknown.", CURE) from error
+        raise WindowError(f"{given!r} is not a time relative to an event.", "Its unit is unknown.", CURE) from error
     if ms != ms or ms in (float("inf"), float("-inf")):
         raise WindowError(f"a window that begins or ends at {ms} ms has no borders.", "Nothing can be counted.", CURE)
     return ms

@@ -1,10 +1,12 @@
 """The rules of the house: names, light import, order of imports, where each library may be used."""
 
+import ast
 import doctest
 import inspect
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,44 @@ def test_a_name_that_is_not_there_is_answered_with_the_nearest():
     with pytest.raises(AttributeError, match="Did you mean 'analyze'"):
         _ = ann2neo.analyse
     assert not hasattr(ann2neo, "__analyze__")
+
+
+TRANSLATED = re.compile(
+    r"\b(amid|lest|anew|whoever|nobody|beforehand|be it|behind|so many)\b|(?<!here )\b(is|are) no\b(?! longer)"
+)
+
+
+def prose(path: Path) -> list[tuple[int, str]]:
+    """Docstrings, messages and comments of a file, each with its line."""
+    kinds = (tokenize.STRING, tokenize.COMMENT)
+    with path.open("rb") as file:
+        return [(token.start[0], token.string) for token in tokenize.tokenize(file.readline) if token.type in kinds]
+
+
+def docstrings(path: Path) -> list[str]:
+    """Docstrings of a file and of all that it defines."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [ast.get_docstring(node) or "" for node in nodes if isinstance(node, kinds)]
+
+
+def test_the_prose_is_plain_english():
+    """Words that give a translation away are in no docstring, message or comment: 'is not an axis' instead of 'is no axis', 'after' instead of 'behind'."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {match.group(0)}"
+        for path in sorted((ROOT / "ann2neo").rglob("*.py"))
+        for line, text in prose(path)
+        for match in TRANSLATED.finditer(text.replace("--no-ahead-behind", ""))
+    ]
+    assert found == []
+
+
+def test_docstrings_say_what_is_returned():
+    """'Return', 'Describe' or 'Raise' instead of 'Give' and 'Say', which hide whether something is printed, returned or raised."""
+    opened = [
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for path in sorted((ROOT / "ann2neo").rglob("*.py"))
+        for text in docstrings(path)
+        if re.match(r"(Give|Say)\b", text)
+    ]
+    assert opened == []

@@ -60,7 +60,7 @@ def expectations(
 def _given(
     spikes: Spikes, n: Int[np.ndarray, "unit stretch"], period: float | None
 ) -> tuple[dict[str, Any], float, bool]:
-    """Give what expectations ask for by name, the milliseconds of their unit of time, and whether spikes lie on bins."""
+    """Return what expectations ask for by name, the milliseconds of their unit of time, and whether spikes lie on bins."""
     bins = spikes.stretch_bins
     if isinstance(spikes, SpikeBits):
         bin_size, ms = spikes.bin_size_ms, 1.0

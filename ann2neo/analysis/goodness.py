@@ -193,7 +193,7 @@ def corrected(table: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def unit_keys(units: pd.DataFrame, seed: int) -> Int[np.ndarray, " unit"]:
-    """Give each unit a number of its own that seeds its randomness in any chunk.
+    """Assign each unit a number of its own that seeds its randomness in any chunk.
 
     Examples
     --------

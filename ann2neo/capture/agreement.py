@@ -29,7 +29,7 @@ class Shown:
     Parameters
     ----------
     n_inputs, batch_sizes
-        How many there are in all, and in each batch whatever their order; None where that is not known before they are read.
+        How many there are in all, and in each batch in any order; None where that is not known before they are read.
     ids
         Which of a data set they are, ascending, shape (input,); None where they are not known to be places in one.
     n_in_set, first_in_set, last_in_set
@@ -216,7 +216,7 @@ def _sizes(source: Presentation) -> tuple[Any, ...]:
 
 
 def _ids(source: Presentation) -> str | None:
-    """Hash which inputs of a data set are drawn, in whatever order; None where these are others at each draw, or not known."""
+    """Hash which inputs of a data set are drawn, in any order; None where they change from draw to draw, or are not known."""
     if source.stimulus_ids is None:
         return None
     ids = np.sort(source.stimulus_ids)

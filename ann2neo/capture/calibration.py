@@ -229,7 +229,7 @@ def recall(
     """Take the thresholds from a store that was calibrated by the same rule, for the same model, on the same inputs.
 
     The inputs are read, but the model is not run; where they are the same in another order, the store's thresholds stay. Gives None where the thresholds have to be
-    found anew: if nothing is to be calibrated, there is no such store, or the inputs can be read only once.
+    found again: if nothing is to be calibrated, there is no such store, or the inputs can be read only once.
 
     Parameters
     ----------

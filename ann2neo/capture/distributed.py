@@ -45,7 +45,7 @@ class Processes:
     group: Any = None
 
     def from_first(self, work: Callable[[], Result]) -> Result:
-        """Let the first process do some work and tell the others what came of it, be it an error."""
+        """Let the first process do some work and tell the others what came of it, also if that is an error."""
         if self.n == 1:
             return work()
         box: list[Any] = [_outcome(work)] if self.rank == 0 else [None]
@@ -157,7 +157,7 @@ def joined(processes: int | None = None) -> Iterator[Processes]:
     Parameters
     ----------
     processes
-        1 to record alone, whatever torch.distributed and the environment say; None to record with all that these speak of.
+        1 to record alone, against torch.distributed and the environment; None to record with all that these speak of.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _group_of_all(rank: int, n: int) -> Any:
 def _meet(store: Any, rank: int, n: int) -> int:
     """Wait until all processes have come to the same call, and number it.
 
-    Whoever does not wait any longer takes back that it was there. So that nobody counts on one that has just left, all confirm that they saw all.
+    A process that does not wait any longer takes back that it was there. All confirm that they saw all, so that none counts on one that has just left.
 
     Raises
     ------

@@ -69,7 +69,7 @@ def _row_sums(rows: Any) -> UInt64[np.ndarray, " input"]:
 
 
 class Fingerprint:
-    """Hashes of all arrays in a series of batches, whatever the batch size.
+    """Hashes of all arrays in a series of batches, for any batch size.
 
     Examples
     --------

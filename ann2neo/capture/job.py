@@ -38,7 +38,7 @@ class BatchSink(Protocol):
         ...
 
     def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
-        """Begin a batch of so many inputs, of which these positions count."""
+        """Begin a batch of this many inputs, of which these positions count."""
         ...
 
     def take(self, layer: str, watched: Watched, activation: Any) -> None:

@@ -68,11 +68,11 @@ class Memory:
         self.batches[-1].append(replace(batch, planes={}))
 
     def lengths(self) -> list[Int[np.ndarray, " input"]]:
-        """Give the bins of each input in each pass, shape (input,)."""
+        """Return the bins of each input in each pass, shape (input,)."""
         return [np.concatenate([batch.lengths for batch in batches]) for batches in self.batches]
 
     def raster(self, layer: str) -> Raster:
-        """Give the spikes of a layer; they are not kept any longer."""
+        """Return the spikes of a layer, which are not kept any longer."""
         n_bins = self.passes[0][layer].n_bins
         # Pass by pass, and without a copy where there is one: the bits may take most of the memory.
         first = self.passes[0].pop(layer).pop()

@@ -79,7 +79,7 @@ def _first_module(module: nn.Module) -> tuple[str, int, int, str]:
 
 
 def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:
-    """Say how to call the model, if it failed because of what it was called with.
+    """Explain how to call the model, if it failed because of what it was called with.
 
     Raises
     ------

@@ -55,7 +55,7 @@ def with_parts(x: Any, change: Callable[[Any], Any]) -> Any:
         if not dataclasses.is_dataclass(x) and _has_keys(x):
             other[name] = change(value)
         else:
-            # Frozen ones too: nobody else has seen this one yet.
+            # Frozen ones too: this one is not in use yet.
             object.__setattr__(other, name, change(value))
     return other
 

@@ -17,7 +17,7 @@ def check_kinds(options: Mapping[str, Any]) -> None:
     Raises
     ------
     InputsError, LayerNotFound
-        If a truth value is none, layers are no names, or steps and passes are something else.
+        If a truth value is not one, layers are not names, or steps and passes are something else.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def check_kinds(options: Mapping[str, Any]) -> None:
         isinstance(names, Sequence) and names and all(isinstance(n, str) and n for n in names)
     ):
         raise LayerNotFound(
-            f"layers={layers!r} are no names.",
+            f"layers={layers!r} are not names.",
             "Nothing was recorded.",
             'Use names or patterns such as "features.*"; without layers= every activation function is recorded.',
         )

@@ -44,7 +44,7 @@ class Passes:
     Raises
     ------
     ModelError
-        If the number of passes is no positive integer, the seed no integer of at least 0, or ``active`` names nothing.
+        If the number of passes is not a positive integer, the seed not an integer of at least 0, or ``active`` names nothing.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def seed_batch(passes: Passes, number: int, batch: int) -> None:
-    """Set the random states of torch, NumPy and Python from seed, pass and batch, so that a batch is the same whatever ran before it."""
+    """Set the random states of torch, NumPy and Python from seed, pass and batch, so that a batch is the same after anything else that ran."""
     digest = hashlib.blake2b(f"{passes.seed} {number} {batch}".encode(), digest_size=8).digest()
     seed = int.from_bytes(digest, "little") >> 1
     torch.manual_seed(seed)

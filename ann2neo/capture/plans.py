@@ -91,7 +91,7 @@ class Shapes:
 
 
 def _planned_threshold(name: str, watched: Watched, output: torch.Tensor, rule: Rule) -> float | str | None:
-    """Say what the threshold of a layer is, as far as that is known."""
+    """Describe the threshold of a layer, as far as it is known."""
     found = rule_for(name, rule)
     if found is None:
         try:
@@ -111,13 +111,13 @@ def plan(
     steps: Steps | None = None,
     verify: bool = True,
 ) -> pd.DataFrame:
-    """Say what `record` would record, from a run of the first batch.
+    """List what `record` would record, from a run of the first batch.
 
     What is left out is listed too, after the layers that are recorded.
 
     Returns one row per layer: its name, its kind, the shape of its activation, how many units would be recorded, the type of its activation, its
     threshold (a number, or what the rule says; missing where one has to be given), the number of bins over all inputs, and the bytes that its bits
-    would take. Bins and bytes are missing where they are not known beforehand; with steps, all inputs are taken to have as many positions as those of the
+    would take. Bins and bytes are missing where they are not known in advance; with steps, all inputs are taken to have as many positions as those of the
     first batch, unless their lengths are listed. ``not_recorded`` says why a layer is left out, and is missing for those that are recorded.
 
     Parameters
@@ -190,7 +190,7 @@ def _not_recorded(job: Job) -> Iterator[tuple[str, str, str]]:
 
 
 def _bins(source: Presentation, steps: Steps | None, positions: Mapping[str, int]) -> int | None:
-    """Number of bins over all inputs, if it is known beforehand."""
+    """Number of bins over all inputs, if it is known in advance."""
     if steps is not None and steps.lengths is not None:
         return (
             None

@@ -17,7 +17,7 @@ from ann2neo.capture.packing import viewed
 from ann2neo.errors import Ann2NeoWarning, InputsError
 from ann2neo.recording.trials import CLASSES
 
-# Fewer classes than this are no majority of anything.
+# Fewer classes than this do not form a majority.
 FEW = 5
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 

@@ -34,7 +34,7 @@ def provenance_of_notes(notes: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises
     ------
     AnnotationError
-        If a key is no identifier, or a value no text and no number.
+        If a key is not an identifier, or a value is neither a text nor a number.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def provenance_of_notes(notes: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     if not isinstance(notes, Mapping | None):
         raise AnnotationError(
-            f"notes={notes!r} are no notes.", "Nothing was recorded.", 'Use notes={"epoch": 3, "seed": 1}.'
+            f"notes={notes!r} are not notes.", "Nothing was recorded.", 'Use notes={"epoch": 3, "seed": 1}.'
         )
     found: dict[str, Any] = {}
     for key, value in (notes or {}).items():
@@ -123,7 +123,7 @@ def _mode(job: Job) -> dict[str, Any]:
 
 
 def _numbers(job: Job) -> dict[str, Any]:
-    """Say in which types and where the layers were computed, as each of them was seen to be."""
+    """Describe in which types and where each layer was seen to be computed."""
     layers = list(job.sink.layers.values())
     cast = [layer.autocast for layer in layers if layer.autocast is not None]
     return {
@@ -140,7 +140,7 @@ def _each(values: Iterable[str]) -> str:
 
 
 def _commit(module: nn.Module) -> dict[str, str]:
-    """Give the commit that is checked out where the code of a model lies, and of what it is the commit.
+    """Return the commit that is checked out where the code of a model lies, and which repository it belongs to.
 
     That is the first file that git tracks among those of the classes of the model and its parts and the script that is run; where there is none, the working directory.
     As `git describe --dirty` does, ``-dirty`` says that tracked files differ from the commit; or that one of these files is not in it.
@@ -182,7 +182,7 @@ def _repository(place: Path) -> Path | None:
 
 
 def _tracked(top: Path, files: Sequence[str]) -> list[str]:
-    """Give those files of a repository that git tracks."""
+    """Return those files of a repository that git tracks."""
     known = _git(top, "--literal-pathspecs", "ls-files", "-z", "--", *files).split("\0")
     return [file for file in files if file in known]
 

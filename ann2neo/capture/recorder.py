@@ -208,7 +208,7 @@ def export(
     StoreError
         If the store is there, holds another recording, and may not be replaced.
     FormatError
-        If the suffix is unknown or its format takes no images, or several processes would write one file that is no store.
+        If the suffix is unknown or its format takes no images, or several processes would write one file that is not a store.
     """
     check_takes_images(path, images)
     if path_of(path).suffix == STORE_SUFFIX:

@@ -99,7 +99,7 @@ def run_pass(
 
 
 def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenBatch:
-    """Run one batch, which comes after so many inputs; with the first one every layer that was asked for must run."""
+    """Run one batch, which comes after this many inputs; with the first one every layer that was asked for must run."""
     seen: list[Any] = []
     planes, positions = show_batch(
         job, batch, n_before, is_first=is_first, look=lambda output: seen.append(predictions(output, batch, job.inputs))
@@ -161,7 +161,7 @@ def _lengths(positions: np.ndarray | None) -> Int[np.ndarray, " input"] | None:
 def _bins_of_inputs(
     job: Job, planes: Mapping[str, Planes | Held], n_inputs: int, lengths: Int[np.ndarray, " input"] | None
 ) -> Int[np.ndarray, " input"]:
-    """Say how many bins each input of a batch has, the same in all layers.
+    """Return how many bins each input of a batch has, the same in all layers.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def _equal_lengths(n_inputs: int, n_bins: int) -> Int[np.ndarray, " input"]:
 
 
 def _warn_of_some_labels(place: int, labelled: bool) -> None:
-    """Say that there will be no labels, because only some batches hold them."""
+    """Warn that there will be no labels, because only some batches hold them."""
     differs = "holds none" if labelled else "is the first that does"
     text = f"Only some batches hold labels (batch {place} {differs}): the trials have no labels. Give them as Inputs(data, labels=...)."
     warnings.warn(Ann2NeoWarning(text), stacklevel=2)

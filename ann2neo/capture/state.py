@@ -125,7 +125,7 @@ def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
-    """Draw whatever is drawn, and restore the random states of torch, NumPy and Python afterwards.
+    """Run code that may draw, and restore the random states of torch, NumPy and Python afterwards.
 
     Beside the main thread they are restored only where they are ``seeded`` within: what the main thread draws meanwhile, in training say, would be drawn again.
     """
@@ -159,11 +159,11 @@ def set_random_states(states: tuple[Any, ...]) -> None:
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are no part of the ``state_dict``, and what else is part of it.
+    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are not part of the ``state_dict``, and what else is part of it.
 
     Of the bytes of each, the hashes of `BYTES_AT_ONCE` at a time are hashed: several threads compute those of large weights, and the hash is the same on every device.
 
-    It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or whatever else refuses to be read.
+    It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or anything else that cannot be read.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def weights_sha256(model: torch.nn.Module) -> str:
             with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
                 for part in _hashed(parts, threads):
                     digest.update(part)
-    # Code of others: state_dict may be overridden, and tensors of other kinds raise whatever they like.
+    # Code of others: state_dict may be overridden, and tensors of other kinds raise errors of any kind.
     except Exception:
         return UNKNOWN
     return digest.hexdigest()

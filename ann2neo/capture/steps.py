@@ -54,15 +54,15 @@ class Steps:
         number = isinstance(self.axis, Integral) and not isinstance(self.axis, bool)
         if not number and (not isinstance(self.axis, str) or self.axis != "calls"):
             raise InputsError(
-                f"{self.axis!r} is no axis of steps.",
+                f"{self.axis!r} is not an axis of steps.",
                 "It is unclear where the steps of an input are.",
                 "Use the number of an axis, such as Steps(1) for (batch, step, unit), or Steps('calls') for cells that are called step by step.",
             )
         if number and int(self.axis) < 1:
             raise InputsError(
-                f"axis {self.axis} is not behind axis 0, along which inputs lie.",
+                f"axis {self.axis} is not after axis 0, along which inputs lie.",
                 "Layers may have different numbers of axes, and outputs with steps before inputs are turned: (step, input, unit) into (input, step, unit).",
-                "Count from the front behind the inputs: Steps(1) for (batch, step, unit), and for (step, batch, unit) too.",
+                "Count from the front after the inputs: Steps(1) for (batch, step, unit), and for (step, batch, unit) too.",
             )
         listed = hasattr(self.lengths, "__getitem__") and getattr(self.lengths, "ndim", 1) == 1
         if (
@@ -222,7 +222,7 @@ def calls_as_bins(
 
 
 def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
-    """Refuse layers whose activation has but one axis behind the inputs, if that is to be the one of the steps.
+    """Refuse layers whose activation has only one axis after the inputs, if that is to be the one of the steps.
 
     Raises
     ------
@@ -234,13 +234,13 @@ def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
     >>> check_unit_axes(["cell"], Steps(1))
     Traceback (most recent call last):
         ...
-    ann2neo.errors.ActivationError: with Steps(1) the only axis behind the inputs is that of the steps in these layers: 'cell'.
+    ann2neo.errors.ActivationError: with Steps(1) the only axis after the inputs is that of the steps in these layers: 'cell'.
     If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.
     Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); or leave them out (layers=...).
     """
     if names and steps is not None and steps.axis != "calls":
         raise ActivationError(
-            f"with Steps({steps.axis}) the only axis behind the inputs is that of the steps in these layers: {', '.join(map(repr, names[:10]))}"
+            f"with Steps({steps.axis}) the only axis after the inputs is that of the steps in these layers: {', '.join(map(repr, names[:10]))}"
             f"{', ...' if len(names) > 10 else ''}.",
             "If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.",
             "Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); "
@@ -249,7 +249,7 @@ def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
 
 
 def unusual_positions(positions: Mapping[str, int]) -> dict[str, str]:
-    """Say of layers that have not as many positions as most what is odd about them.
+    """Describe layers whose number of positions differs from most others'.
 
     Examples
     --------
@@ -267,7 +267,7 @@ def unusual_positions(positions: Mapping[str, int]) -> dict[str, str]:
 
 
 def check_positions(positions: Mapping[str, int]) -> None:
-    """Refuse layers that have not as many positions as most, such as what comes behind a pooler, whose units would be taken for positions.
+    """Refuse layers that have not as many positions as most, such as what comes after a pooler, whose units would be taken for positions.
 
     Raises
     ------

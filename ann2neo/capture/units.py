@@ -1,4 +1,4 @@
-"""Which units of a layer are recorded: all, every so many, a drawn sample, or some by their places."""
+"""Which units of a layer are recorded: all, every k-th, a drawn sample, or some by their places."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Sample:
             )
 
     def size(self, n_units: int) -> int:
-        """Number of units to draw from so many."""
+        """Number of units to draw from this many."""
         return min(n_units, self.n) if self.n is not None else max(1, round(n_units * (self.fraction or 0.0)))
 
     def draw(self, layer: str, n_units: int) -> Int[np.ndarray, " unit"]:
@@ -77,7 +77,7 @@ class Sample:
 
 
 def _with_smallest_keys(seed: int, n_units: int, size: int) -> Int[np.ndarray, " unit"]:
-    """Give each unit a random key, and return the units with the smallest ones, ascending, shape (unit,); of equal keys the first ones count.
+    """Draw a random key for each unit, and return the units with the smallest ones, ascending, shape (unit,); of equal keys the first ones count.
 
     Keys below a bound that is almost certainly high enough are kept, so that nothing as long as the layer is stored or sorted.
     """
@@ -199,7 +199,7 @@ def check_patterns(option: str, choice: Any, layers: Sequence[str]) -> None:
     Raises
     ------
     LayerNotFound
-        If a pattern fits none of the layers, or is special and stands behind a general one.
+        If a pattern fits none of the layers, or is special and stands after a general one.
 
     Examples
     --------

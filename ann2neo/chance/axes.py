@@ -15,7 +15,7 @@ from ann2neo.errors import AnalysisError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What an argument of this name holds in every function, whatever its axes.
+# What an argument of this name holds in every function, for any axes.
 COUNTS = frozenset(("n", "counts", "spikes", "hits", "n_runs", "bin_sums"))
 SIZES = frozenset(("bins", "window_bins", "label_bins", "durations", "sizes", "size"))
 INTERVALS = frozenset(("isis",))

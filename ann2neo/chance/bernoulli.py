@@ -17,7 +17,7 @@ Probabilities = Float[np.ndarray, "*shape"]
 
 @by_annotation
 def bernoulli_isi_mean(p: Probabilities) -> Probabilities:
-    """Give the mean interval in bins, 1 / p; NaN at 0.
+    """Return the mean interval in bins, 1 / p; NaN at 0.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def bernoulli_isi_mean(p: Probabilities) -> Probabilities:
 
 @by_annotation
 def bernoulli_isi_var(p: Probabilities) -> Probabilities:
-    """Give the variance of the intervals in squared bins, (1 - p) / p^2; NaN at 0.
+    """Return the variance of the intervals in squared bins, (1 - p) / p^2; NaN at 0.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def bernoulli_isi_var(p: Probabilities) -> Probabilities:
 
 @by_annotation
 def bernoulli_cv(p: Probabilities) -> Probabilities:
-    """Give the coefficient of variation of the intervals, sqrt(1 - p).
+    """Return the coefficient of variation of the intervals, sqrt(1 - p).
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def bernoulli_cv(p: Probabilities) -> Probabilities:
 
 @by_annotation
 def bernoulli_cv2(p: Probabilities) -> Probabilities:
-    """Give CV2, with q = 1 - p equal to ``q + (p / q)^2 (artanh q - q)``.
+    """Return CV2, with q = 1 - p equal to ``q + (p / q)^2 (artanh q - q)``.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def bernoulli_cv2(p: Probabilities) -> Probabilities:
 
 @by_annotation
 def bernoulli_lv(p: Probabilities) -> Probabilities:
-    """Give Lv, with q = 1 - p equal to ``1 - 2 p + 2 (p / q)^2 (-ln p - q)``.
+    """Return Lv, with q = 1 - p equal to ``1 - 2 p + 2 (p / q)^2 (-ln p - q)``.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def bernoulli_lv(p: Probabilities) -> Probabilities:
 
 @by_annotation
 def bernoulli_fano(p: Probabilities) -> Probabilities:
-    """Give the Fano factor of counts in equal windows, 1 - p.
+    """Return the Fano factor of counts in equal windows, 1 - p.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ def expected_fano_of_passes(
     """Expect the Fano factor across passes in each window with bins, exactly, and count its spikes.
 
     Each bin's passes are drawn independently of all other bins: a bin that spikes in h of R passes has variance (h / R)
-    (1 - h / R) across them whatever the other bins do, so a window of bins has the factor ``1 - sum h^2 / (R sum h)``.
+    (1 - h / R) across them for any content of the other bins, so a window of bins has the factor ``1 - sum h^2 / (R sum h)``.
     NaN where no pass has a spike.
 
     Parameters

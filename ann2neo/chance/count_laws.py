@@ -266,7 +266,7 @@ def _variance_of_squares(
     steps = np.arange(4)
     falling = np.cumprod(n[:, None] - steps * 1.0, axis=1)
     left = sizes.sum() - steps * lattice * 1.0
-    # So few bins hold no fourth spike: its moment is 0 whatever it is divided by.
+    # So few bins hold no fourth spike: its moment is 0 for any divisor.
     falling = falling / np.cumprod(np.where(left > 0, left, 1.0))
     first, second, third, fourth = falling.T
     w = sizes.astype(float)

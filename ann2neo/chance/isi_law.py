@@ -268,7 +268,7 @@ def _coarse(count: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
 
 
 def _like_size(size: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
-    """Round a size that is no whole number to a power of 1.2.
+    """Round a size that is not a whole number to a power of 1.2.
 
     The law depends on spikes per bin, which stay, and hardly on the size.
     """

@@ -18,7 +18,7 @@ def normal_two_sided(
     skewness: Float[np.ndarray, " case"] | float = 0.0,
     excess: Float[np.ndarray, " case"] | float = 0.0,
 ) -> Float[np.ndarray, " case"]:
-    """Give the two-sided p-value of a nearly normal statistic by its Edgeworth series.
+    """Return the two-sided p-value of a nearly normal statistic by its Edgeworth series.
 
     The correction multiplies each tail as an exponential: to first order the usual series, yet never negative far out.
 
@@ -59,7 +59,7 @@ def both_sides(lower: Float[np.ndarray, " unit"], upper: Float[np.ndarray, " uni
 def gamma_tails(
     value: Float[np.ndarray, " case"], *, mean: float, variance: Float[np.ndarray, " case"]
 ) -> tuple[Float[np.ndarray, " case"], Float[np.ndarray, " case"]]:
-    """Give the chances of a smaller and of a larger value under the gamma distribution of a mean and variance.
+    """Return the chances of a smaller and of a larger value under the gamma distribution of a mean and variance.
 
     With variance twice the mean this is the chi-squared distribution.
 
@@ -85,7 +85,7 @@ def gamma_tails(
 def sampled_tails(
     sample: Float[np.ndarray, " draw"], value: Float[np.ndarray, " case"]
 ) -> tuple[Float[np.ndarray, " case"], Float[np.ndarray, " case"]]:
-    """Give the chances of a value no larger and of a larger one (mid-p: ties count half) from a sorted sample.
+    """Return the chances of a value no larger and of a larger one (mid-p: ties count half) from a sorted sample.
 
     Beyond all but ten of the draws the upper tail continues as an exponential through the 10th and the 100th largest
     draw, so that p-values do not end at one over the number of draws. Where the logarithm of the tail is concave, as

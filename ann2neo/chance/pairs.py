@@ -15,7 +15,7 @@ from scipy.special import gammaln
 
 @lru_cache(maxsize=1 << 17)
 def cv2_of_stretch(n: int, bins: int) -> float:
-    """Give the expectation of ``2 |I1 - I2| / (I1 + I2)`` for two successive intervals; NaN below 3 spikes.
+    """Return the expectation of ``2 |I1 - I2| / (I1 + I2)`` for two successive intervals; NaN below 3 spikes.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def cv2_of_stretch(n: int, bins: int) -> float:
 
 @lru_cache(maxsize=1 << 17)
 def lvr_of_stretch(n: int, bins: int, *, refractoriness_bins: float) -> float:
-    """Give the expectation of LvR's term for two successive intervals; NaN below 3 spikes.
+    """Return the expectation of LvR's term for two successive intervals; NaN below 3 spikes.
 
     The term is ``3 (I1 - I2)^2 / (I1 + I2)^2 * (1 + 4 R / (I1 + I2))``.
 

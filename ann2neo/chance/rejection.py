@@ -18,7 +18,7 @@ from ann2neo.errors import WindowError
 def rejection_rates(
     spikes: Bool[np.ndarray, "unit bin"], window_bins: Int[np.ndarray, " window"], *, level: float = 0.05
 ) -> dict[str, float]:
-    """Give the share of units that each test rejects; units for which it is undefined are left out (NaN where all are).
+    """Return the share of units that each test rejects; units for which it is undefined are left out (NaN where all are).
 
     Parameters
     ----------

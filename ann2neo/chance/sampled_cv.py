@@ -19,7 +19,7 @@ _APART = 1009
 
 
 def few_intervals(n: Int[np.ndarray, "unit stretch"]) -> tuple[Bool[np.ndarray, " unit"], Bool[np.ndarray, " unit"]]:
-    """Say which units have few spikes in the only stretch with intervals, and which few intervals in several stretches.
+    """Return which units have few spikes in the only stretch with intervals, and which few intervals in several stretches.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def few_intervals(n: Int[np.ndarray, "unit stretch"]) -> tuple[Bool[np.ndarray, 
 
 @lru_cache(maxsize=1 << 14)
 def sampled_cv(n: int, size: float | int, *, lattice: bool) -> float:
-    """Give the expected coefficient of variation of the n - 1 intervals of one stretch.
+    """Return the expected coefficient of variation of the n - 1 intervals of one stretch.
 
     NaN below 2 spikes, 0 at 2, exact at 3; otherwise the mean over at least 8,000 random arrangements, of which what
     the sums of intervals and of their squares explain to second order is replaced by its known expectation.
@@ -67,7 +67,7 @@ def sampled_cv(n: int, size: float | int, *, lattice: bool) -> float:
 def sampled_cv_of_stretches(
     n: Int[np.ndarray, "unit stretch"], size: Num[np.ndarray, " stretch"], *, lattice: bool
 ) -> Float[np.ndarray, " unit"]:
-    """Give the expected coefficient of variation of the pooled intervals of several stretches, which are drawn together.
+    """Return the expected coefficient of variation of the pooled intervals of several stretches, which are drawn together.
 
     As `sampled_cv`, from 4,096 random arrangements of all stretches of a unit; measured against 20 times as many its
     error is below 0.002. The value of a unit depends on its own counts only.

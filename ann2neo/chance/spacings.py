@@ -49,7 +49,7 @@ class IsiSums:
 
 
 def mean_and_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: bool) -> tuple[PerStretch, PerStretch]:
-    """Give mean and variance of one interval, exactly.
+    """Return mean and variance of one interval, exactly.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def mean_and_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: 
 
 
 def pooled_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: bool) -> PerUnit:
-    """Give the expected variance (ddof 0) of the intervals of all stretches together, exactly; NaN without intervals.
+    """Return the expected variance (ddof 0) of the intervals of all stretches together, exactly; NaN without intervals.
 
     Intervals of one stretch have covariance ``-variance / n``, so the sum over the ``n - 1`` of them has variance ``2
     (n - 1) variance / n``.
@@ -102,7 +102,7 @@ def pooled_variance(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: bo
 
 
 def isi_sums(n: Spikes, size: Num[np.ndarray, " stretch"], *, lattice: bool) -> IsiSums:
-    """Give the joint moments of the sums of intervals and of squared intervals over all stretches, exactly.
+    """Return the joint moments of the sums of intervals and of squared intervals over all stretches, exactly.
 
     Parameters
     ----------

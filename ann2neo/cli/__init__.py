@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, click.Abort) as interruption:
         cause = interruption.__cause__ or interruption
-        kept = _notes(cause) or "no unfinished file was left behind."
+        kept = _notes(cause) or "no unfinished file was left."
         ended = any(isinstance(one, Terminated) for one in (interruption, cause, interruption.__context__))
         say(f"{'Ended' if ended else 'Interrupted'}: {kept}", err=True)
         sys.exit(EXIT_ENDED if ended else EXIT_INTERRUPTED)

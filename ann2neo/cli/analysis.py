@@ -57,7 +57,7 @@ def analyze(
     quiet: bool,
     **how: Any,
 ) -> None:
-    """Measure every unit in FILES: ours, or those of any laboratory (NWB, text, whatever neo reads).
+    """Measure every unit in FILES: ours, or those of any laboratory (NWB, text, all that neo reads).
 
     \b
     Examples:

@@ -64,7 +64,7 @@ def _of_hugging_face(name: str) -> tuple[Any, bool]:
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder} holds no config.json.",
-            "It is no folder of Hugging Face, and nothing is downloaded.",
+            "It is not a folder of Hugging Face, and nothing is downloaded.",
             "Give a folder that save_pretrained wrote.",
         )
     transformers: Any = require("transformers", to=f"hf:{name}")

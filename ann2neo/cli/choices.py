@@ -41,7 +41,7 @@ def read_windows(text: str | None) -> Any:
         return _quantity(text)
     except (ValueError, LookupError) as error:
         raise click.BadParameter(
-            f"{text!r} is no name, number of bins or duration such as 500ms.", param_hint="--windows"
+            f"{text!r} is not a name, number of bins or duration such as 500ms.", param_hint="--windows"
         ) from error
 
 
@@ -58,7 +58,7 @@ def read_time(text: str | None, option: str) -> Any:
     try:
         return float(text) if text.lstrip("+-").replace(".", "", 1).isdigit() else _quantity(text)
     except (ValueError, LookupError) as error:
-        raise click.BadParameter(f"{text!r} is no time such as 600s or 200ms.", param_hint=option) from error
+        raise click.BadParameter(f"{text!r} is not a time such as 600s or 200ms.", param_hint=option) from error
 
 
 def _quantity(text: str) -> Any:
@@ -93,7 +93,7 @@ def read_thresholds(texts: Sequence[str], on: Any) -> Any:
 
 
 def read_units(texts: Sequence[str]) -> Any:
-    """Read which units are recorded, of all layers or by pattern: ``0:100``, ``::10``, ``3,5,7``, ``sample:0.01`` or ``sample:500``, also with a seed behind.
+    """Read which units are recorded, of all layers or by pattern: ``0:100``, ``::10``, ``3,5,7``, ``sample:0.01`` or ``sample:500``, also with a seed after it.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def _rule(text: str, on: Any) -> Any:
             raise ValueError(per)
     except (ValueError, LookupError) as error:
         raise click.BadParameter(
-            f"{text!r} is no threshold: write a number, quantile:0.9 or meansd:2 (also quantile:0.9:layer), with PATTERN= before it for some layers.",
+            f"{text!r} is not a threshold: write a number, quantile:0.9 or meansd:2 (also quantile:0.9:layer), with PATTERN= before it for some layers.",
             param_hint="--threshold",
         ) from error
     return rule(number, on=on, per=per)
@@ -163,7 +163,7 @@ def _units(text: str) -> Any:
         return [int(part) for part in text.split(",")]
     except (ValueError, TypeError) as error:
         raise click.BadParameter(
-            f"{text!r} names no units: write 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many), with PATTERN= before it for some layers.",
+            f"{text!r} names no units: write 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (a number), with PATTERN= before it for some layers.",
             param_hint="--units",
         ) from error
 
@@ -186,7 +186,7 @@ def read_notes(given: Sequence[str]) -> dict[str, str | int | float]:
     for one in given:
         key, sign, value = one.partition("=")
         if not sign or not key or key in found:
-            why = "is no KEY=VALUE" if not sign or not key else "is a second value of this key"
+            why = "is not KEY=VALUE" if not sign or not key else "is a second value of this key"
             raise click.BadParameter(f"{one!r} {why}: use --note epoch=3.", param_hint="--note")
         found[key] = _number_or_text(value)
     return found

@@ -52,7 +52,7 @@ def info(
     columns: bool,
     said: Observation,
 ) -> None:
-    """Say what is in FILE, what `export` would record of a model, or what a column of a table is.
+    """Show what is in FILE, what `export` would record of a model, or what a column of a table is.
 
     \b
     Examples:
@@ -103,7 +103,7 @@ def info(
 
 
 def _of_file(file: Path, said: Any, as_json: bool) -> str:
-    """Say what a table, a recording or a file of another laboratory holds."""
+    """Describe a table, a recording or a file of another laboratory holds."""
     from ann2neo.formats.laboratory import read_spikes
     from ann2neo.tables import SUFFIXES, is_ours, read_table
 
@@ -117,7 +117,7 @@ def _of_file(file: Path, said: Any, as_json: bool) -> str:
 
 
 def _of_table(table: pd.DataFrame) -> str:
-    """Say what a table holds: its indicators by layer where it is of units, else its rows."""
+    """Describe what a table holds: its indicators by layer where it is of units, else its rows."""
     from ann2neo.results import describe, printed
     from ann2neo.summary import is_summary, summarize
 

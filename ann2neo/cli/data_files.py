@@ -155,7 +155,7 @@ def _of_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     words = [str(name) for name in rest if not pd.api.types.is_numeric_dtype(rest[name])]
     if words or rest.empty or bool(rest.isna().any().any()):
         raise InputsError(
-            f"{path} has columns that are no numbers ({', '.join(words)})."
+            f"{path} has columns that are not numbers ({', '.join(words)})."
             if words
             else f"{path} has missing values, or no columns beside the label.",
             "They cannot be inputs.",

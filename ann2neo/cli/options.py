@@ -73,7 +73,7 @@ units = click.option(
     "--units",
     multiple=True,
     metavar="[PATTERN=]UNITS",
-    help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (so many), with PATTERN as for --threshold; default: all.",
+    help="Units to record: 0:100, ::10, 3,5,7, sample:0.01 (a share) or sample:500 (a number), with PATTERN as for --threshold; default: all.",
 )
 steps = click.option(
     "--steps",
@@ -98,7 +98,7 @@ tokenizer = click.option(
     "--tokenizer", type=PATH, metavar="FOLDER", help="Folder of the tokenizer of INPUTS that are lines of text (.txt)."
 )
 batch_size = click.option(
-    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are no batches."
+    "--batch-size", type=int, default=64, show_default=True, help="Inputs per batch, where INPUTS are not batches."
 )
 
 
@@ -161,14 +161,14 @@ def read_steps(given: str | None) -> Any:
     axis, colon, mask = given.partition(":")
     if (axis != "calls" and not axis.removeprefix("-").isdecimal()) or (colon and not mask):
         raise click.BadParameter(
-            f"{given!r} is no axis: use a number such as 1, or calls; a mask comes after it, as in 1:attention_mask.",
+            f"{given!r} is not an axis: use a number such as 1, or calls; a mask comes after it, as in 1:attention_mask.",
             param_hint="--steps",
         )
     return Steps("calls" if axis == "calls" else int(axis), lengths=mask or None)
 
 
 def read_inputs(reference: str, size: int, *, tokenizer: Path | None = None) -> Any:
-    """Load inputs of a file of data or of Python, which are cut into batches of this size if they are no batches."""
+    """Load inputs of a file of data or of Python, which are cut into batches of this size if they are not batches."""
     from ann2neo.capture import Inputs
 
     if is_data(reference):

@@ -55,17 +55,17 @@ def _cast(batch: Any, kind: Any) -> Any:
 
 
 def pictures_of(data: Any) -> np.ndarray:
-    """Give the inputs as pictures for an NWB file, shape (input, height, width) or (input, height, width, channel).
+    """Return the inputs as pictures for an NWB file, shape (input, height, width) or (input, height, width, channel).
 
     Raises
     ------
     InputsError
-        If they are no array of pictures.
+        If they are not an array of pictures.
     """
     x: Any = np.asarray(data.data) if hasattr(data.data, "shape") else np.empty(0)
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[1] not in (1, 3, 4)):
         raise InputsError(
-            "the inputs are no array of pictures of shape (input, channel, height, width).",
+            "the inputs are not an array of pictures of shape (input, channel, height, width).",
             "There are no images to keep.",
             "Leave --images out, or save them with ann2neo.save(recording, path, images=images).",
         )

@@ -30,7 +30,7 @@ def to_json(found: Any) -> str:
 
 
 def of_table(table: pd.DataFrame) -> dict[str, Any]:
-    """Give the rows of a table, and what is known of it.
+    """Return the rows of a table, and what is known of it.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def of_table(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def of_recording(recording: Recording) -> dict[str, Any]:
-    """Give the layers, trials and provenance of a recording, without its spikes."""
+    """Return the layers, trials and provenance of a recording, without its spikes."""
     layers = [
         {
             "name": layer.name,
@@ -65,7 +65,7 @@ def of_recording(recording: Recording) -> dict[str, Any]:
 
 
 def of_blocks(blocks: list[Any]) -> dict[str, Any]:
-    """Give the segments of foreign Blocks: trains, borders in seconds, tables of intervals, moments."""
+    """Return the segments of foreign Blocks: trains, borders in seconds, tables of intervals, moments."""
     segments = [
         {
             "block": number,
@@ -83,7 +83,7 @@ def of_blocks(blocks: list[Any]) -> dict[str, Any]:
 
 
 def of_analysis(folder: Path) -> dict[str, Any]:
-    """Give the summaries that an analysis wrote into a folder, by source."""
+    """Return the summaries that an analysis wrote into a folder, by source."""
     from ann2neo.summary import is_summary
     from ann2neo.tables import read_table
 

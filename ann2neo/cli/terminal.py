@@ -21,7 +21,7 @@ def silent(text: str) -> None:
 def printable(text: str) -> str:
     """Write letters that steer a terminal, and halves of letters, as their codes; ends of lines and tabs stay.
 
-    Names of layers and of files come from whoever made the file: an escape in one of them could rename the window, or hide what stands beside it.
+    Names of layers and of files come from the author of the file: an escape in one of them could rename the window, or hide what stands beside it.
 
     Examples
     --------

@@ -67,7 +67,9 @@ def _of_folder(folder: Path) -> Any:
         try:
             parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            raise FormatError(f"{index} is no index of weights.", "They are not found.", "Save them again.") from error
+            raise FormatError(
+                f"{index} is not an index of weights.", "They are not found.", "Save them again."
+            ) from error
         outside = [part for part in parts if Path(str(part)).name != part]
         if outside:
             raise FormatError(
@@ -103,7 +105,7 @@ def _read(weights: Path) -> Any:
     # A file of anything else fails in as many ways as there are files.
     except Exception as error:
         raise FormatError(
-            f"{weights} is no file of weights alone ({type(error).__name__}).",
+            f"{weights} is not a file of weights alone ({type(error).__name__}).",
             "Whole models and other objects are never unpickled: that would run code of the file.",
             "Save the weights with torch.save(model.state_dict(), ...) and give that file.",
         ) from error
@@ -137,7 +139,7 @@ def _expected(model: Any) -> Mapping[str, Any]:
 
     if not isinstance(model, torch.nn.Module):
         raise ModelError(
-            f"a {type(model).__name__} is no torch module.", "It has no weights.", "Give a torch.nn.Module."
+            f"a {type(model).__name__} is not a torch module.", "It has no weights.", "Give a torch.nn.Module."
         )
     return model.state_dict()
 

@@ -66,7 +66,7 @@ def _shortened(names: list[str]) -> list[str]:
 
 
 def _label(what: str, prefix: str, n_rows: int) -> str:
-    """Name an axis of so many rows, with what all their names begin with: in a second line where one has no room, and as much of its end as there is room for."""
+    """Name an axis of this many rows, with what all their names begin with: in a second line where one has no room, and as much of its end as there is room for."""
     label = f"{what} of {prefix}" if prefix else what
     room = int((height_of(n_rows) - LABEL_INCHES) / LETTER_INCHES)
     if len(label) <= room:

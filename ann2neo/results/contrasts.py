@@ -260,7 +260,7 @@ OF_DISTANCES = {
 LIMITS = "The network is the replicate: what is said of kinds of networks rests on how many were compared, not on how many units they have. A difference that is not found is not shown to be absent."
 MEANINGS = {
     "hedges_g": "Difference of the means over networks (first minus second kind) in pooled standard deviations, corrected for small numbers (Hedges' g).",
-    "auc": "Probability that a network of the first kind has a larger value than one of the second; 0.5 is no difference.",
+    "auc": "Probability that a network of the first kind has a larger value than one of the second; 0.5 means no difference.",
     "p": "p value of a permutation test over networks, two-sided.",
     "p_corrected": "p, corrected for all rows of this table.",
 }

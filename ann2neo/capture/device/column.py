@@ -29,7 +29,7 @@ class Receiver(Protocol):
     """What is given the rows of a layer when they leave the device."""
 
     def receive(self, rows: Rows, n_bins: int) -> None:
-        """Take in rows, of so many bins, that are on their way."""
+        """Accept rows of this many bins that are on their way."""
         ...
 
 
@@ -67,12 +67,12 @@ class LayerColumn:
         return 8 * len(self.target.bits) - self.n_bins
 
     def make_room(self, n_bins: int) -> None:
-        """Make sure that so many bins can be written after those that are kept."""
+        """Make sure that this many bins can be written after those that are kept."""
         if self.room < n_bins:
             self.resize(-(-(self.n_bins + n_bins) // 8))
 
     def resize(self, n_planes: int) -> None:
-        """Move to memory for so many planes, if they are more than now."""
+        """Move to memory for this many planes, if they are more than now."""
         old = self.target.bits
         if len(old) < n_planes:
             with self.owner.transfer.at_home():
@@ -81,7 +81,7 @@ class LayerColumn:
             self.target = replace(self.target, bits=bits)
 
     def open(self, n_bins: int) -> Part:
-        """Describe what was written after the bins that are kept, and is a batch of so many bins."""
+        """Describe what was written after the bins that are kept, and is a batch of this many bins."""
         self.usual = max(self.usual, n_bins)
         part = Part(self, n_bins)
         self.opened = weakref.ref(part)
@@ -187,7 +187,7 @@ class Part:
         return self
 
     def buffer(self, n_bins: int | None) -> Buffer:
-        """Make a buffer for this layer, of so many bins at a time; see `ann2neo.bits.buffer_for`."""
+        """Make a buffer for this layer, of this many bins at a time; see `ann2neo.bits.buffer_for`."""
         from ann2neo.capture.device.rows import RowBuffer
 
         return RowBuffer(self._column, n_bins)
@@ -212,7 +212,7 @@ class DeviceColumn:
     device
         The device.
     refuse
-        Raises for a layer, by its name, of which so many values were not finite.
+        Raises for a layer, by its name, with the number of values that were not finite.
     """
 
     def __init__(self, device: torch.device, refuse: Refuse) -> None:
@@ -265,7 +265,7 @@ class DeviceColumn:
             del self._pending[0]
 
     def pending(self) -> list[Copied]:
-        """Copied that nobody has looked at yet."""
+        """Copied but not looked at yet."""
         return list(self._pending)
 
     def look(self, counts: list[Copied]) -> None:

@@ -77,7 +77,7 @@ def _pack(
         byte |= ((value > limits) & there).to(tl.int32) << (7 - place)
         n_invalid += ((tl.abs(value) < float("inf")) == 0).to(tl.int32)
     target = bits + (first_plane + plane).to(tl.int64) * plane_stride + units
-    # Bits of the bins before are kept; whatever lies after them was of a batch that does not count.
+    # Bits of the bins before are kept; anything after them was of a batch that does not count.
     kept = inside & (plane == 0) & (n_before > 0)
     before = tl.load(target, mask=kept, other=0).to(tl.int32)
     byte |= before & ((0xFF00 >> n_before) & 0xFF)

@@ -55,7 +55,7 @@ def _kernel() -> Pack | None:
     if torch.cuda.is_available():
         try:
             _try_out(launch)
-        # Triton needs a C compiler, a folder for its cache, a card that it knows: whatever it lacks, there is another way.
+        # Triton needs a C compiler, a folder for its cache, a card that it knows: if any of these is missing, there is another way.
         except Exception as error:
             text = (
                 f"Triton's kernel cannot be used ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}): spikes are packed by torch's operators, which takes several times as long.\n"

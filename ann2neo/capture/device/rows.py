@@ -130,7 +130,7 @@ class RowBuffer:
         self._n_here += n_bins
 
     def _next_place(self, n_bytes: int) -> np.ndarray:
-        """Give out the next bytes of every row, at most so many."""
+        """Return the next bytes of every row, up to a limit."""
         if not self._blocks or self._blocks[-1].stop == self._blocks[-1].rows.shape[1]:
             width = n_bytes if self._width is None else self._width
             self._blocks.append(Block(np.empty((self._column.n_units, width), np.uint8)))

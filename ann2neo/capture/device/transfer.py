@@ -76,7 +76,7 @@ class Transfer:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._is_card = device.type == "cuda"
-        # The stream of whoever records. A layer that runs on another one waits for it, and is waited for.
+        # The stream of the recording. A layer that runs on another one waits for it, and is waited for.
         self._home = torch.cuda.current_stream(device) if self._is_card else None
         self._side = torch.cuda.Stream(device) if self._is_card else None
         self._others: list[Any] = []

@@ -62,7 +62,7 @@ def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], i
     """Tell what goes into the model from the labels.
 
     One integer or truth value per input is a label; anything else that comes beside the inputs is left out. The number of inputs is what ``n_inputs`` says of a
-    batch; or the attribute ``num_graphs`` or ``batch_size`` of an object that is no mapping; or else the length of the first array along its first axis.
+    batch; or the attribute ``num_graphs`` or ``batch_size`` of an object that is not a mapping; or else the length of the first array along its first axis.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _of_nothing(data: Any) -> InputsError:
 
 
 def _of_no_form(raw: Any) -> InputsError:
-    """Say why a batch cannot be read, and what helps."""
+    """Explain why a batch cannot be read, and what helps."""
     inner = raw if isinstance(raw, Mapping) else {}
     listed = [key for key, value in inner.items() if isinstance(value, (list, tuple))]
     if listed:

@@ -125,7 +125,7 @@ def _is(row: Sequence[Row], item: Sequence[Row] | None) -> bool:
 
 
 def _is_padded(row: Row, item: Row) -> bool:
-    """Whether a row is an item, or what is left of it, with one number repeated behind or before it."""
+    """Whether a row is an item, or what is left of it, with one number repeated after or before it."""
     if row.shape == item.shape:
         return _equal(row, item)
     if row.ndim != item.ndim:
@@ -153,7 +153,7 @@ def _equal(a: Row, b: Row) -> bool:
 def _alone(item: Any, collate: Callable[[Any], Any], *, checked: bool) -> Named | None:
     """Collate an item with itself; None if it cannot be, or does not come out as two of the same.
 
-    An array that has two rows whatever the number of items, as the edges of graphs have, would pass for that of a batch of two: then it is checked with a single item.
+    An array that has two rows for any number of items, as the edges of graphs have, would pass for that of a batch of two: then it is checked with a single item.
     """
     try:
         found = _named(collate([_shell(item), _shell(item)]))

@@ -42,7 +42,7 @@ class Inputs:
         Gives the predicted class of each input from the model's output, one integer per input. Without it the argmax of the output's ``.logits`` is taken, or
         of the output itself if it has shape (input, class) and the classes of the inputs are known: without labels it is as likely a reconstruction.
     n_inputs
-        Says how many inputs a batch holds, ``n_inputs(batch)``. Without it that is the attribute ``num_graphs`` or ``batch_size`` of an object that is no mapping, or else the
+        Says how many inputs a batch holds, ``n_inputs(batch)``. Without it that is the attribute ``num_graphs`` or ``batch_size`` of an object that is not a mapping, or else the
         length of the batch's first array along its first axis.
     gradients
         Whether the model needs gradients in its forward pass, as models of forces do. It is then called on copies of the inputs with gradients switched on; gradients
@@ -53,7 +53,7 @@ class Inputs:
     Raises
     ------
     InputsError
-        If the batch size is no positive integer, classes are no integers, or a column has a name that the recording needs itself.
+        If the batch size is not a positive integer, classes are not integers, or a column has a name that the recording needs itself.
 
     Examples
     --------

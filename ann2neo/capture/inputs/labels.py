@@ -185,7 +185,7 @@ def check_against_batch(
         raise InputsError(
             f"labels are given for all inputs ({', '.join(map(repr, given))}), but a shuffling loader draws their order at random"
             + ("." if found is None else ", and they are not those of its first batches."),
-            "Labels are given in the order in which inputs are presented, and that order is not known beforehand.",
+            "Labels are given in the order in which inputs are presented, and that order is not known in advance.",
             "Put the labels into the data set, so that batches are (x, y), or give a loader that draws in order (shuffle=False).",
         )
     # What a network was trained on may be what the batches hold, or not.
@@ -239,7 +239,7 @@ def warn_of_odd_labels(labels: Any, trials: pd.DataFrame) -> None:
         text = (
             f"none of the {label.size} labels occurs twice: they look like indices, lengths or other numbers of single inputs, not like classes.\n"
             "A window by label would hold one input.\n"
-            "If the second part of a batch is no class, give Inputs(data, labels=classes), or Inputs(batches, forward=lambda model, batch: model(batch[0])) to have none."
+            "If the second part of a batch is not a class, give Inputs(data, labels=classes), or Inputs(batches, forward=lambda model, batch: model(batch[0])) to have none."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=3)
     if np.setdiff1d(below, [-1, IGNORED]).size or (below.tolist() == [-1] and known.tolist() in ([1], [0, 1])):
@@ -287,7 +287,7 @@ def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
 
 
 def _kind(values: np.ndarray, n_inputs: int) -> str:
-    """Tell labels from what breaks their rule, and from what nobody takes for labels."""
+    """Tell labels from what breaks their rule, and from what cannot be labels."""
     kind, single = values.dtype.kind, values.shape in ((n_inputs,), (n_inputs, 1))
     if single and kind in "iub":
         return f"{values.dtype} integers above 2**63 - 1" if _is_huge(values) else LABELS
@@ -328,7 +328,7 @@ def _as_array(y: Any) -> np.ndarray | None:
         return None
     try:
         return np.asarray(y)
-    # Parts of several lengths, or tensors that NumPy cannot read, are no array.
+    # Parts of several lengths, or tensors that NumPy cannot read, do not form an array.
     except (ValueError, TypeError, RuntimeError):
         return None
 

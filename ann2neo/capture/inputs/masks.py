@@ -54,7 +54,7 @@ def batch_mask(x: Any, key: str = MASK) -> Bool[np.ndarray, "input position"] | 
 def masked_positions(x: Any, n_inputs: int) -> dict[str, str]:
     """Find what in a batch says at which positions there is padding, each with a description.
 
-    These are an ``attention_mask`` with zeros, whatever its shape; other masks of shape (input, position), axes of one entry apart, whose zeros or ones are all at one end of each
+    These are an ``attention_mask`` with zeros, of any shape; other masks of shape (input, position), axes of one entry apart, whose zeros or ones are all at one end of each
     input and not equally many; and whole numbers whose name holds "len", not all of which are the number of positions.
 
     Examples

@@ -53,7 +53,7 @@ def check_listed_lengths(lengths: Any, source: Presentation) -> None:
     if (listed != listed.flat[0]).any() and draws_at_random(source):
         raise InputsError(
             f"lengths are listed for {listed.size} inputs, but a shuffling loader draws their order at random.",
-            "They are listed in the order in which inputs are presented, and that order is not known beforehand.",
+            "They are listed in the order in which inputs are presented, and that order is not known in advance.",
             "Give a function that finds the lengths of a batch (Steps(..., lengths=lambda x: ...)), or a loader that draws in order (shuffle=False).",
         )
 
@@ -70,7 +70,7 @@ def warn_of_unknown_order(source: Presentation) -> None:
 
 
 Drawn = list[list[Any]]
-# As many inputs in the same order are no coincidence.
+# This many inputs in the same order are not a coincidence.
 ALIKE = 4
 # How many inputs are compared, from how many on, and from which share on repeated ones are told.
 MOST_COMPARED, FEWEST_TOLD, MOST_REPEATED = 1024, 100, 0.1
@@ -178,9 +178,9 @@ class Presentation:
     batch_sizes
         Inputs of each batch, shape (batch,); None if that shows only when they are read. Where it is known, batches that are left out are not read.
     draw
-        Draws an order anew, batch by batch; None where there is only one, or none is drawn beforehand.
+        Draws another order, batch by batch; None where there is only one, or none is drawn in advance.
     comes_again
-        Tells whether the same generators draw the same order in any process, whatever the global random state; None where there is only one order.
+        Tells whether the same generators draw the same order in any process and for any global random state; None where there is only one order.
     in_order
         Returns the same inputs in an order that was drawn before, batch by batch; None where it cannot be kept.
     readings

@@ -82,7 +82,7 @@ def copy_of(generator: torch.Generator | None) -> torch.Generator | None:
 
 
 def _read(loader: DataLoader, borrowed: Borrowed) -> Iterator[Any]:
-    # The generators are borrowed for each batch anew: what reads may stop at any of them.
+    # The generators are borrowed again for each batch: what reads may stop at any of them.
     with borrowed.used():
         batches = iter(loader)
     while True:

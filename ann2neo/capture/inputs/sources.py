@@ -31,7 +31,7 @@ MOST_ITEMS = 8
 def loader_presentation(
     loader: DataLoader, *, any_form: bool, n_inputs: Callable[[Any], int] | None = None
 ) -> Presentation:
-    """Draw a map-style loader's order once, so that it is known whatever sampler made it.
+    """Draw a map-style loader's order once, so that it is known for any sampler.
 
     A loader whose class reads in its own way (an ``__iter__`` of its own) is read in that way, and so is one of an iterable data set: their order is unknown.
 
@@ -328,7 +328,7 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Presentat
 
 
 def _cut(data: torch.Tensor | np.ndarray, batch_size: int, first: int) -> Iterator[torch.Tensor | np.ndarray]:
-    """Cut an array into batches, many at once: one cut amid a model would cost more."""
+    """Cut an array into batches, many at once: one cut within a model would cost more."""
     many = BATCHES_PER_CUT * batch_size
     for start in range(first * batch_size, data.shape[0], many):
         some = data[start : start + many]

@@ -165,7 +165,7 @@ def is_elementwise(module: nn.Module, x: torch.Tensor) -> bool:
         with torch.no_grad():
             outputs = [module.forward(part.clone()) for part in (x, other, (x + other) / 2)]
     except Exception:
-        # Whatever a foreign module raises here, it is no function of one tensor.
+        # If a foreign module raises here, it is not a function of one tensor.
         return False
     finally:
         vars(module).update(kept)

@@ -39,7 +39,7 @@ class Arrangement:
         return self.kind == "axis" and self.axis == 0
 
     def fits(self, activation: torch.Tensor, n_inputs: int) -> bool:
-        """Whether an activation of so many inputs may be arranged like this."""
+        """Whether an activation of this many inputs may be arranged like this."""
         if self.kind == "axis":
             return activation.ndim > self.axis and activation.shape[self.axis] == n_inputs
         n_rows = activation.shape[0]

@@ -117,7 +117,7 @@ def _nothing_ran(model: nn.Module, modules: Mapping[str, nn.Module]) -> LayerNot
     return LayerNotFound(
         f"no activation function of {type(model).__name__} was called by the first batch.",
         "Nothing would be recorded.",
-        f"Name the layers to record (layers={others or '...'}); any module can be named, and needs a threshold if it is no activation function. "
+        f"Name the layers to record (layers={others or '...'}); any module can be named, and needs a threshold if it is not an activation function. "
         "Products such as x * (x > 0) are not seen: use nn.ReLU() or torch.relu in the model to record them.",
     )
 
@@ -135,7 +135,7 @@ def _missing(
         )
     known = list(dict.fromkeys([*called, *active]))
     return LayerNotFound(
-        f"{pattern!r} is no module of {type(model).__name__}, and the first batch called no function of that name (called: {_listed(called)}; "
+        f"{pattern!r} is not a module of {type(model).__name__}, and the first batch called no function of that name (called: {_listed(called)}; "
         f"modules that are activation functions: {_listed(active)}).{_by_kind(pattern, modules, known) or suggestion(pattern, known)}",
         "Nothing would be recorded of it, which is not the same as being silent.",
         "Use one of these names, the name of any other module, or a pattern such as 'features.*'; `ann2neo.plan(model, inputs)` lists what can be recorded.",
@@ -143,7 +143,7 @@ def _missing(
 
 
 def _by_kind(pattern: str, modules: Mapping[str, nn.Module], known: Iterable[str]) -> str:
-    """Say which layers do what the name says, such as modules that are a ReLU where it is 'relu'."""
+    """List the layers that do what the name says, such as modules that are a ReLU where it is 'relu'."""
     kind = base_name(pattern, modules).rpartition(".")[2].replace("_", "").lower()
     same = [name for name in known if _kind(name, modules) == kind]
     return f" Did you mean {' or '.join(map(repr, same[:3]))}?" if same else ""

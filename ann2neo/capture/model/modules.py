@@ -236,7 +236,7 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def inner_module(model: Any) -> torch.nn.Module | None:
-    """Find the module that a wrapper calls, or None if the model is no wrapper: compiled, data-parallel, sharded or averaged.
+    """Find the module that a wrapper calls, or None if the model is not a wrapper: compiled, data-parallel, sharded or averaged.
 
     Examples
     --------

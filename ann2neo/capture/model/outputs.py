@@ -51,7 +51,7 @@ def activation_of(name: str, output: Any, *, step_first: bool = False) -> torch.
 
 
 def parts_of(output: Any) -> dict[str, Any] | None:
-    """Give the named parts of an output: of a mapping, a dataclass, a named tuple; None if it is none of these.
+    """Return the named parts of an output: of a mapping, a dataclass, a named tuple; None if it is none of these.
 
     Examples
     --------

@@ -130,7 +130,7 @@ class Probe:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Watch for as long as the context lasts; hooks are removed whatever happens."""
+        """Watch for as long as the context lasts; hooks are removed in any case."""
         try:
             self._functions = self.selection.functions
             self._hook_layers()
@@ -211,7 +211,7 @@ class Probe:
         return list(dropped), missing
 
     def _superseded(self, dropped: Iterable[str]) -> dict[str, None]:
-        """Modules that a pattern fits are no layers if it fits activation functions too."""
+        """Modules that a pattern fits are not layers if it fits activation functions too."""
         found: dict[str, None] = {}
         for pattern, names in self.selection.undecided.items():
             fitting = [layer for layer in self._watched if layer not in dropped and matches(layer, pattern)]
@@ -425,7 +425,7 @@ class Probe:
         self._frames.see(layer, activation)
         self._busy = True
         try:
-            # What a sink computes is nobody's activation, and to ask modes about it takes long; but subclasses may mean something else by their calls.
+            # What a sink computes belongs to no layer, and asking modes about it takes long; but subclasses may mean something else by their calls.
             with torch._C.DisableTorchFunction() if type(activation) is torch.Tensor else nullcontext():
                 self._sink.take(layer, self._watched[layer], activation)
         finally:

@@ -1,4 +1,4 @@
-"""What is not recorded of a model whatever its inputs are: scripted functions, whose insides are not seen, and calls on parameters."""
+"""What is never recorded of a model: scripted functions, whose insides are not seen, and calls on parameters."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ OPERATOR = re.compile(r"aten::(\w+)")
 
 
 def warn_of_scripted_functions(modules: Mapping[str, nn.Module]) -> None:
-    """Say which scripted functions the forwards of modules name, if there are activation functions in them."""
+    """List the scripted functions with activation functions inside that the forwards of modules name."""
     found = [
         (name, module, function, inside)
         for name, module in modules.items()

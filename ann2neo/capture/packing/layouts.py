@@ -64,7 +64,7 @@ def layout_of(values: torch.Tensor) -> Layout | None:
 
 
 def dense_layout(values: torch.Tensor) -> tuple[torch.Tensor, Layout]:
-    """Give values and their layout; values with gaps between units are copied first."""
+    """Return values and their layout; values with gaps between units are copied first."""
     layout = layout_of(values)
     if layout is not None:
         return values, layout
@@ -79,7 +79,7 @@ def memory_of(values: torch.Tensor) -> tuple[Float[np.ndarray, " place"], int]:
 
 
 def places_of(values: torch.Tensor, units: Int[np.ndarray, " unit"]) -> Int64[np.ndarray, " unit"]:
-    """Say where the values of some units, given in the logical order, lie behind the beginning of their bin."""
+    """Return where the values of some units, given in the logical order, lie relative to the beginning of their bin."""
     if values[:1].is_contiguous():
         return np.ascontiguousarray(units, np.int64)
     axes = np.unravel_index(units, tuple(values.shape[1:]))

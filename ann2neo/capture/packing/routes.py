@@ -38,7 +38,7 @@ def pack_above(values: Float[torch.Tensor, "bin ..."], thresholds: torch.Tensor,
     Parameters
     ----------
     values
-        Activations, shape (bin, ...); the axes behind the first are flattened in their logical order, whatever their order in memory.
+        Activations, shape (bin, ...); the axes after the first are flattened in their logical order, for any order in memory.
     thresholds
         One for all units or one each, of the same type and on the same device, shape () or (unit,).
     units
@@ -125,7 +125,7 @@ class Packer:
         self._packed = False
 
     def take(self) -> Planes | None:
-        """Give what was packed again, or None if nothing was."""
+        """Return what was packed again, or None if nothing was."""
         if not self._packed:
             return None
         planes = Planes(bits=self._bits, n_bins=self._n_bins)

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from ann2neo.capture.packing.kernels import pack_rows
 
-# From so many values on another thread saves more time than it takes to wake it.
+# From this many values on another thread saves more time than it takes to wake it.
 LARGE = 1 << 19
 
 

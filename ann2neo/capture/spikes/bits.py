@@ -79,7 +79,7 @@ class Bits:
             column.begin_stream()
 
     def begin(self, n_inputs: int, positions: Positions) -> None:
-        """Forget whatever was seen of an unfinished batch; the next one has so many inputs, which have these numbers of positions."""
+        """Discard what was seen of an unfinished batch; the next one has this many inputs with these numbers of positions."""
         self._n_inputs = n_inputs
         self._lengths, self._planes, self._calls, self._positions = positions, {}, {}, {}
         for pack in self._packers.values():
@@ -115,7 +115,7 @@ class Bits:
         self._packers, self._ready, self._planes, self._columns = {}, {}, {}, {}
 
     def close(self) -> None:
-        """Give the memory of devices back, as far as nobody holds what is in it."""
+        """Release the memory of devices whose contents are not used any longer."""
         for column in self._columns.values():
             column.close()
         self._packers, self._ready, self._planes, self._columns = {}, {}, {}, {}

@@ -18,7 +18,7 @@ from ann2neo.errors import Ann2NeoError
 
 # Inputs of which all values are kept, and units that are kept of all inputs.
 KEPT_INPUTS, KEPT_UNITS = 8, 64
-# Of the layer's largest value: beyond this a difference is not rounding, whatever the type.
+# Of the layer's largest value: beyond this a difference is not rounding in any type.
 GROSS = 1e-3
 
 Call = tuple[str, int]
@@ -244,7 +244,7 @@ class Influence:
         """Ignore it: it was told of the first batch."""
 
     def is_own(self, call: Call) -> bool:
-        """Whether rows are those of the inputs that lie at their places, whatever else they depend on.
+        """Whether rows are those of the inputs that lie at their places, even if they depend on others as well.
 
         The rows of most inputs that changed places have to change. And either no row before them does (recurrence along the batch), or none after them, or the others,
         which can only by way of the batch, change less: by the median. What is sorted does not change at all, and what is turned or shifted changes elsewhere.

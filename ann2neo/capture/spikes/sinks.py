@@ -127,7 +127,7 @@ class Layers:
                 self._trouble(layer, error)
 
     def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Keep what is wrong with a layer that misfits, because its output has no axis of inputs or steps: it is left out where nobody asked for it."""
+        """Keep what is wrong with a layer that misfits, because its output has no axis of inputs or steps: it is left out unless it was asked for."""
         self._trouble(layer, error)
         self.misfits.setdefault(layer, str(error).splitlines()[0])
 
@@ -193,7 +193,7 @@ def recorded_values(
     n_inputs: int,
     positions: Positions,
 ) -> torch.Tensor:
-    """Give the activations of the recorded units, shape (bin, unit).
+    """Return the activations of the recorded units, shape (bin, unit).
 
     Raises
     ------
@@ -230,7 +230,7 @@ def by_bin_of(
     n_inputs: int,
     positions: Positions,
 ) -> torch.Tensor:
-    """Give the activations of all units, shape (bin, ...)."""
+    """Return the activations of all units, shape (bin, ...)."""
     if steps is not None and steps.axis != "calls":
         if output.shape[0] != n_inputs:
             _refuse_inputs(layer, output, n_inputs)
@@ -279,7 +279,7 @@ def refuse_infinite(layer: ObservedLayer, n_invalid: int, positions: Positions) 
         Always.
     """
     padded = positions is None and layer.kind in ("RNN", "LSTM", "GRU")
-    hint = "If its sequences are packed, this is the padding behind the shorter ones: say Steps(1, lengths=...). If not, check"
+    hint = "If its sequences are packed, this is the padding after the shorter ones: say Steps(1, lengths=...). If not, check"
     raise ActivationError(
         f"layer {layer.name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
         "They are neither above nor below a threshold.",

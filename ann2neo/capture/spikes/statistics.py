@@ -75,7 +75,7 @@ class Statistics:
         """Nothing depends on which batches follow one another."""
 
     def begin(self, n_inputs: int, positions: Positions) -> None:
-        """Begin a batch of so many inputs, which have these numbers of positions."""
+        """Begin a batch of this many inputs, which have these numbers of positions."""
         self._n_in_batch = n_inputs
         self._lengths, self._calls, self._n_now = positions, {}, {}
 
@@ -139,13 +139,13 @@ class Statistics:
         return {}
 
     def end_reading(self) -> bool:
-        """Say that all inputs were read; whether no other reading is needed."""
+        """Note that all inputs were read; return whether no other reading is needed."""
         self._is_first_reading = False
         self._open = {name for name in self._open if not self._statistics[name].end_reading()}
         return not self._open
 
     def thresholds(self) -> dict[str, np.ndarray]:
-        """Give the thresholds of the recorded units by layer, each of shape (unit,)."""
+        """Return the thresholds of the recorded units by layer, each of shape (unit,)."""
         found = {}
         for name, statistic in self._statistics.items():
             values = thresholds_from(self._rules[name], statistic)

@@ -212,7 +212,7 @@ def _seed_of(generator: Any) -> Any:
         return generator.initial_seed()
     if isinstance(generator, np.random.Generator):
         entropy = getattr(getattr(generator.bit_generator, "seed_seq", None), "entropy", None)
-        # One that nobody gave has 128 bits and is another one in each process.
+        # One that was not given has 128 bits and is another one in each process.
         return entropy if isinstance(entropy, int) and entropy < 1 << 64 else None
     return None
 

@@ -85,7 +85,7 @@ def check_layers(growing: Growing, job: Job) -> None:
     Raises
     ------
     StoreError
-        If they differ in whatever is known of them.
+        If they differ in anything that is known of them.
     """
     here = bare_layers(job)
     if len(here) != len(growing.layers) or not all(a.identical(b) for a, b in zip(here, growing.layers)):
@@ -115,7 +115,7 @@ def _run(job: Job, recorded: Recorded, batch: Batch) -> SeenBatch:
 
 
 def _place(recorded: Recorded, n_inputs: int, n_bins: int) -> Start:
-    """Find where a batch of so many inputs and bins begins."""
+    """Find where a batch of this many inputs and bins begins."""
     batch, after = recorded.batch, recorded.column.after
     if batch == 0:
         return Start()
@@ -125,7 +125,7 @@ def _place(recorded: Recorded, n_inputs: int, n_bins: int) -> Start:
 
 
 def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch) -> list[str]:
-    """Say what is not the same: bits of which layers, predictions, labels."""
+    """List what is not the same: bits of which layers, predictions, labels."""
     n_bins = int(seen.lengths.sum())
     first_bin = _place(recorded, seen.lengths.size, n_bins).first_bin
     begin = recorded.column.number * growing.column_bins
@@ -202,7 +202,7 @@ def _refuse(job: Job, growing: Growing, recorded: Recorded, wrong: list[str], *,
 
 
 def _other_numbers(job: Job, growing: Growing) -> str:
-    """Say in which threads, device or software the process differs from the one that made a store."""
+    """Describe in which threads, device or software the process differs from the one that made a store."""
     there: Mapping[str, Any] = open_group(growing.path).attrs["provenance"]
     here = described(job, batch_size=1)
     return ", ".join(

@@ -210,19 +210,19 @@ def order_of(source: Presentation) -> Order | None:
 
 
 def drawn_order(source: Presentation) -> Drawn | None:
-    """Give the order of a data set's inputs, batch by batch."""
+    """Return the order of a data set's inputs, batch by batch."""
     if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
         return None
     return _cut(source.stimulus_ids, source.batch_sizes)
 
 
 def drawn_before(growing: Growing) -> Drawn | None:
-    """Give the order that a store keeps, batch by batch."""
+    """Return the order that a store keeps, batch by batch."""
     return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
 
 
 def in_order(source: Presentation, drawn: Drawn | None) -> Presentation:
-    """Give the same inputs in an order that was drawn before; as they come where there is but one."""
+    """Return the same inputs in an order that was drawn before; as they come where there is only one."""
     return source if drawn is None or source.in_order is None else source.in_order(drawn)
 
 

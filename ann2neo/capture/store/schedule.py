@@ -47,7 +47,7 @@ class Layout:
         return Start(batch=batch, first_input=int(self.inputs[batch]), first_bin=int(self.bins[batch]))
 
     def columns_until_aligned(self, column_bins: int) -> int:
-        """Number of columns after which a column and a batch begin together again: no batch is run twice if so many go together."""
+        """Number of columns after which a column and a batch begin together again: no batch is run twice if this many go together."""
         n_bins = int(self.bins[1])
         return n_bins // math.gcd(n_bins, column_bins)
 

@@ -82,7 +82,7 @@ def record_into(request: Request) -> Recording:
 
 @contextmanager
 def _alone(request: Request) -> Iterator[None]:
-    """Let nobody else record into the store; the first process holds its lock for all. A complete store is only read, which needs none."""
+    """Keep others from recording into the store; the first process holds its lock for all. A complete store is only read, which needs none."""
     needed = request.processes.from_first(lambda: request.overwrite or not _is_complete(request.path))
     lock = locked(request.path)
     request.processes.from_first(lambda: lock.__enter__() if needed else None)
@@ -96,7 +96,7 @@ def _alone(request: Request) -> Iterator[None]:
 def _is_complete(path: Path) -> bool:
     try:
         return path.exists() and is_complete(path)
-    # What is no store, or a damaged one, is told apart later.
+    # What is not a store, or is a damaged one, is told apart later.
     except Exception:
         return False
 
@@ -282,7 +282,7 @@ def _stored_verdict(path: Path) -> Verdict | None:
     """Read what was found of the layers when a store was begun; None if there is no such store."""
     try:
         return Verdict.of_facts(open_group(path).attrs["provenance"])
-    # What is no store, or a damaged one, is told apart later.
+    # What is not a store, or is a damaged one, is told apart later.
     except Exception:
         return None
 
@@ -353,7 +353,7 @@ def _kept(path: Path) -> Iterator[None]:
 
 @contextmanager
 def ended_by_signal() -> Iterator[None]:
-    """Raise `Terminated` when the process is told to end, as Ctrl-C raises KeyboardInterrupt; only where nobody else listens to that signal."""
+    """Raise `Terminated` when the process is told to end, as Ctrl-C raises KeyboardInterrupt; only where no other handler listens to that signal."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -154,7 +154,7 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
 
 
 def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
-    """Give each input the last step of another one, in all that has inputs and steps along its first axes."""
+    """Replace the last step of each input by that of another one, in all that has inputs and steps along its first axes."""
 
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):

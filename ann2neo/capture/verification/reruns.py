@@ -82,7 +82,7 @@ class Verification:
     Parameters
     ----------
     run
-        Runs the model on a batch of so many inputs and shows its activations to a sink: ``run(x, sink, n)``.
+        Runs the model on a batch of this many inputs and shows its activations to a sink: ``run(x, sink, n)``.
     x, n_inputs
         The batch, and its number of inputs.
     reference

@@ -16,7 +16,7 @@ from ann2neo.compiled import compiled
 
 ISI_MEAN, ISI_VAR, CV, CV2, LV, LVR, IR, FANO, N_EMPTY = range(9)
 N_COLUMNS = 9
-# Intervals of up to so many bins have their logarithms in a table.
+# Intervals of up to this many bins have their logarithms in a table.
 N_LOGS = 4096
 
 
