@@ -14,7 +14,7 @@ from ann2neo.arguments import check_number, check_whole
 from ann2neo.chance.axes import by_annotation
 from ann2neo.chance.margins import check_spikes
 
-# Sums over a hypergeometric law leave out what is further from its mean than so many standard deviations.
+# Sums over a hypergeometric law leave out what is further from its mean than this many standard deviations.
 REACH = 14
 
 
@@ -138,7 +138,7 @@ def _law(whole: int, spikes: int, bins: int) -> tuple[Int[np.ndarray, " count"],
 
 
 def _absolute_difference(together: Int[np.ndarray, " count"], n_bins: int) -> Float[np.ndarray, " count"]:
-    """Expect the absolute difference of the counts of two units that share so many spikes: a telescoping sum."""
+    """Expect the absolute difference of the counts of two units that share this many spikes: a telescoping sum."""
     middle = together // 2 + 1
     inside = middle <= np.minimum(together, n_bins)
     at = np.where(inside, middle, 0)

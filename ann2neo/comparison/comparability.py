@@ -22,7 +22,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("renewal", ("order",)),
     ("best", ("order", "by", "models")),
 )
-# Columns of a summary that are no means or variances of a measure: what few bins do to them depends on their number.
+# Columns of a summary that are not means or variances of a measure: what few bins do to them depends on their number.
 OF_DISTRIBUTION = ("p_spike_q", "p_spike_rare", "p_spike_gini")
 WHY = {
     "clock": "pseudo-time of a network and time of cells have no common unit",

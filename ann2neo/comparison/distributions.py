@@ -182,7 +182,7 @@ def _averaged(values: Float[np.ndarray, " unit"], edges: Float[np.ndarray, " edg
 
 
 def _shares_below(samples: Sequence[np.ndarray]) -> Float[np.ndarray, "network place"]:
-    """Evaluate each distribution function at the values that occur, or at so many of them, equally spaced over all units."""
+    """Evaluate each distribution function at the values that occur, or at this many of them, equally spaced over all units."""
     places = np.unique(np.concatenate(samples))
     if places.size > MAX_PLACES:
         every = np.sort(np.concatenate([values[_spaced(values.size)] for values in samples]))
@@ -226,7 +226,7 @@ def _check(tables: Mapping[str, Sequence[pd.DataFrame]], contrast: Sequence[str]
     for name in contrast:
         for place, table in enumerate(tables[name]):
             if is_summary(table) or not {"layer", "quality", "p_spike"} <= set(table.columns):
-                what = "is a summary" if is_summary(table) else "is no table of units"
+                what = "is a summary" if is_summary(table) else "is not a table of units"
                 raise AnalysisError(
                     f"{name}[{place}] {what}.",
                     "It does not know how its units are distributed.",

@@ -36,7 +36,7 @@ def p_spike(
 ) -> Drawing:
     r"""Draw how activation probabilities (spikes per bin) are distributed over units: a row for each layer and one for the network, groups laid over one another.
 
-    The axis is :math:`\arcsin\sqrt p`, on which a finite number of bins blurs every probability alike, and rare units have room; a bin of the histogram is no narrower than two values of p can
+    The axis is :math:`\arcsin\sqrt p`, on which a finite number of bins blurs every probability alike, and rare units have room; a bin of the histogram is not narrower than two values of p can
     be apart. A ridge is the mean of the shares of units over the networks of a group, each of weight 1; its height is the square root of the share, so that the tails are seen beside the silent
     units at 0. Marks are medians over units, the mean of those of the networks. The dashed line is at 0.05, below which units are rare; their share is written beside the row.
 
@@ -52,7 +52,7 @@ def p_spike(
     Raises
     ------
     AnalysisError
-        If what is given is no table of units.
+        If this is not a table of units.
 
     References
     ----------
