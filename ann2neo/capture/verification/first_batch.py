@@ -15,8 +15,8 @@ from ann2neo.capture.job import Job
 from ann2neo.capture.model.layers import check_all_ran
 from ann2neo.capture.spikes.comparison import Reference
 from ann2neo.capture.state import Attributes, attributes_kept, random_states, random_states_kept, set_random_states
+from ann2neo.capture.verification.judgement import Verification
 from ann2neo.capture.verification.places import are_alike, kept_inputs
-from ann2neo.capture.verification.reruns import Verification
 from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
 from ann2neo.errors import ActivationError, ModelError
 

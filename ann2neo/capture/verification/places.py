@@ -76,32 +76,58 @@ def kept_inputs(n_inputs: int) -> list[int]:
 
 
 def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
-    """List the tensors and arrays of a batch along whose first axis inputs may lie, each with its path.
+    """List the tensors and arrays of a batch along whose first or second axis inputs may lie, each with its path.
 
     Batches of other kinds than tensors, mappings, lists, tuples and dataclasses (graphs of other libraries) have none: what belongs together in them is not known.
     """
     if not isinstance(x, (torch.Tensor, np.ndarray, Mapping, list, tuple)) and not hasattr(x, "__dataclass_fields__"):
         return []
-    return [(path, leaf) for path, leaf in leaves(x) if _has_inputs(leaf, n_inputs)]
+    preferred = preferred_axis(x, n_inputs)
+    return [(path, leaf) for path, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, preferred) is not None]
 
 
-def _has_inputs(part: Any, n_inputs: int) -> bool:
-    """Whether inputs may lie along the first axis of a part of a batch, and can be chosen by number."""
-    if not isinstance(part, (torch.Tensor, np.ndarray)) or not part.ndim or part.shape[0] != n_inputs:
-        return False
-    return not isinstance(part, torch.Tensor) or part.layout in (torch.strided, torch.sparse_coo)
+def preferred_axis(x: Any, n_inputs: int) -> int:
+    """Find the axis along which inputs lie in most of a batch: 1 if its steps come first, that is if something has as many entries as inputs along axis 1 and nothing but a row of numbers has along axis 0.
+
+    Examples
+    --------
+    >>> preferred_axis({"x": torch.zeros(9, 4, 2), "lengths": torch.ones(4)}, 4), preferred_axis({"x": torch.zeros(4, 2), "edges": torch.ones(2, 4)}, 4)
+    (1, 0)
+    """
+    shapes = [leaf.shape for _, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, 1) is not None]
+    tables = [shape for shape in shapes if len(shape) > 1]
+    return int(bool(tables) and all(shape[0] != n_inputs for shape in tables))
 
 
-def _chosen(part: Any, order: Sequence[int]) -> Any:
-    """Choose rows of a tensor or array by number."""
+def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
+    """Find the axis of a part of a batch along which inputs may lie, and can be chosen by number; None if there is none.
+
+    Examples
+    --------
+    >>> [axis_of_inputs(torch.zeros(3, 4), n, preferred) for n, preferred in ((3, 0), (4, 0), (4, 1), (3, 1))]
+    [0, None, 1, 0]
+    """
+    if not isinstance(part, (torch.Tensor, np.ndarray)):
+        return None
+    if isinstance(part, torch.Tensor) and part.layout not in (torch.strided, torch.sparse_coo):
+        return None
+    return next((axis for axis in (preferred, 0) if part.ndim > axis and part.shape[axis] == n_inputs), None)
+
+
+def _chosen(part: Any, order: Sequence[int], axis: int = 0) -> Any:
+    """Choose entries of a tensor or array along an axis by number."""
     if isinstance(part, np.ndarray):
-        return part[order]
+        return part.take(order, axis)
     index = torch.as_tensor(order, device=part.device)
-    return part.index_select(0, index) if part.layout == torch.sparse_coo else part[index]
+    return part.index_select(axis, index) if part.layout == torch.sparse_coo else part[(slice(None),) * axis + (index,)]
 
 
-def taken(x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = False) -> Any:
+def taken(
+    x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = False, preferred: int | None = None
+) -> Any:
     """Make a batch of some inputs of another, in some order; what has no axis of inputs stays as it is.
+
+    With ``first_only`` only the first part that has such an axis is changed. It is looked for first at ``preferred``; None for where most of the batch has it.
 
     Examples
     --------
@@ -109,13 +135,15 @@ def taken(x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = Fal
     {'x': tensor([2, 2]), 'scale': tensor([1., 1.])}
     """
     left = [1 if first_only else -1]
+    preferred = preferred_axis(x, n_inputs) if preferred is None else preferred
 
     def change(part: Any) -> Any:
         if isinstance(part, (torch.Tensor, np.ndarray)):
-            if not _has_inputs(part, n_inputs) or left[0] == 0:
+            axis = axis_of_inputs(part, n_inputs, preferred)
+            if axis is None or left[0] == 0:
                 return part
             left[0] -= 1
-            return _chosen(part, order)
+            return _chosen(part, order, axis)
         if isinstance(part, list) and len(part) == n_inputs and all(isinstance(one, str) for one in part):
             return [part[k] for k in order]
         return with_parts(part, change)
@@ -137,7 +165,7 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
-        if _has_inputs(part, n_inputs) and n_inputs > 2:
+        if axis_of_inputs(part, n_inputs) is not None and n_inputs > 2:
             return _chosen(part, order)
         whole = part.dtype in (torch.int64, torch.int32) if isinstance(part, torch.Tensor) else part.dtype.kind == "i"
         if not whole or not part.ndim or _is_sparse(part) or int(part.min()) < 0 or int(part.max()) >= n_inputs:
@@ -153,20 +181,22 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
     return moved if found[0] else None
 
 
-def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
-    """Replace the last step of each input by that of another one, in all that has inputs and steps along its first axes."""
+def with_other_last_step(x: Any, n_inputs: int, n_steps: int, *, turned: bool = False) -> Any:
+    """Replace the last step of each input by that of another one, in all that has inputs and steps along its first axes, or, ``turned``, steps and inputs."""
+    shape = (n_steps, n_inputs) if turned else (n_inputs, n_steps)
 
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
-        if part.ndim < 2 or tuple(part.shape[:2]) != (n_inputs, n_steps) or _is_sparse(part):
+        if part.ndim < 2 or tuple(part.shape[:2]) != shape or _is_sparse(part):
             return part
         other = torch.as_tensor(part).clone()
-        last = torch.roll(other[:, -1], 1, 0)
+        rows = other.transpose(0, 1) if turned else other
+        last = torch.roll(rows[:, -1], 1, 0)
         # Where the neighbour's is the same, another step of the input itself is as good.
-        same = torch.eq(last, other[:, -1]).reshape(n_inputs, -1).all(1)
-        last[same] = other[same, 0]
-        other[:, -1] = last
+        same = torch.eq(last, rows[:, -1]).reshape(n_inputs, -1).all(1)
+        last[same] = rows[same, 0]
+        rows[:, -1] = last
         return other if isinstance(part, torch.Tensor) else other.numpy()
 
     return change(x)
@@ -175,12 +205,13 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int) -> Any:
 def slightly_changed(x: Any, n_inputs: int) -> Any:
     """Change the floating-point numbers of all inputs by one ten-thousandth, some up, some down: more than rounding does."""
     generator = torch.Generator().manual_seed(2)
+    preferred = preferred_axis(x, n_inputs)
 
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
         other = torch.as_tensor(part)
-        if not _has_inputs(part, n_inputs) or _is_sparse(part) or not other.is_floating_point():
+        if axis_of_inputs(part, n_inputs, preferred) is None or _is_sparse(part) or not other.is_floating_point():
             return part
         up = torch.rand(other.shape, generator=generator).to(other.device) < 0.5
         other = (other.double() * torch.where(up, 1 + 1e-4, 1 - 1e-4)).to(other.dtype)
@@ -206,16 +237,20 @@ def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list
     >>> are_alike({"x": torch.arange(3), "length": torch.tensor([5, 5, 5])}, 3)
     ['/length']
     """
+    preferred = preferred_axis(x, n_inputs)
     return [
         path
         for path, leaf in movable(x, n_inputs)
-        if (paths is None or path in paths) and (n_inputs < 2 or _is_alike(leaf))
+        if (paths is None or path in paths) and (n_inputs < 2 or _is_alike(leaf, n_inputs, preferred))
     ]
 
 
-def _is_alike(leaf: torch.Tensor | np.ndarray) -> bool:
-    """Whether all rows hold the same; of sparse ones, which would be written out to compare them, it is taken that they do not."""
-    return not _is_sparse(leaf) and bool((torch.as_tensor(leaf) == torch.as_tensor(leaf)[:1]).all())
+def _is_alike(leaf: torch.Tensor | np.ndarray, n_inputs: int, preferred: int) -> bool:
+    """Whether all inputs hold the same; of sparse ones, which would be written out to compare them, it is taken that they do not."""
+    if _is_sparse(leaf):
+        return False
+    every = torch.as_tensor(leaf)
+    return bool((every == every.narrow(axis_of_inputs(leaf, n_inputs, preferred) or 0, 0, 1)).all())
 
 
 def _is_sparse(part: torch.Tensor | np.ndarray) -> bool:

@@ -1,0 +1,286 @@
+"""Verification: that row k of a layer is input k, depends on nothing else, and comes out the same again.
+
+Directly after the first batch its inputs are run again: half of them, each twice and shuffled, in a batch of the same size; then the other half alone, permuted. The values of
+a layer have to follow their inputs within rounding. Only if some do not, further reruns find the reason. What depends on the size of a batch by rounding alone (a network that is
+chaotic, or routes by the largest of nearly equal numbers, turns the last bits into others) is told from what depends on the other inputs by a batch of the same size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.capture.model.probe import Watched
+from ann2neo.capture.nested import leaves
+from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
+from ann2neo.capture.verification.dependence import of_kept, with_fewer
+from ann2neo.capture.verification.places import halves, mixed, relabelled, shuffled, with_other_last_step
+from ann2neo.capture.verification.reruns import NotVerifiable, Reruns, Verify, first_line
+from ann2neo.capture.verification.verdict import (
+    CONSTANT,
+    DEPENDS,
+    DIFFERS,
+    NOT_CALLED,
+    NOT_FIRST,
+    NOT_ROWS,
+    NOT_STEPS,
+    Verdict,
+)
+from ann2neo.errors import Ann2NeoError
+
+
+class Verification:
+    """Verifies the layers of one batch by running its inputs again.
+
+    Parameters
+    ----------
+    run
+        Runs the model on a batch of this many inputs and shows its activations to a sink: ``run(x, sink, n)``.
+    x, n_inputs
+        The batch, and its number of inputs.
+    reference
+        What was kept when the batch was run.
+    with_steps
+        Whether each input has steps, so that flattened layers have to have them too.
+    reset
+        Gives the model the attributes that it had before the batch; None if the batch changed none.
+    """
+
+    def __init__(
+        self,
+        run: Verify,
+        x: Any,
+        n_inputs: int,
+        reference: Reference,
+        *,
+        with_steps: bool = False,
+        reset: Callable[[], None] | None = None,
+    ) -> None:
+        self._reruns = Reruns(run, x, n_inputs, reference)
+        self._with_steps, self._reset = with_steps, reset
+        self._relabelled: Comparison | None = None
+
+    def verdict(self) -> Verdict:
+        """Run the inputs again and judge every layer."""
+        calls = list(self._reruns.reference.kept)
+        if self._reruns.n == 1 or not self._reruns.movable:
+            return self._only_again(calls)
+        first, second = halves(self._reruns.n)
+        doubled = [i for pair in zip(second, second) for i in pair]
+        order = mixed(second, self._reruns.n)
+        try:
+            same_size, unmoved = self._reruns.rerun(order, sorted(doubled)[: self._reruns.n])
+            following = {call: self._reruns.following(same_size, call) for call in calls}
+        except NotVerifiable as error:
+            self._reruns.unverified.append(str(error))
+            return self._only_again(calls)
+        following, unmoved = self._best_way(order, sorted(doubled)[: self._reruns.n], following, unmoved)
+        objecting, rounding, of_size = with_fewer(self._reruns, calls, following, first)
+        wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
+        reasons, dependent = self._reasons(wrong, unmoved)
+        dependent |= of_size | of_kept(self._reruns, self._reset, following, order, sorted(doubled)[: self._reruns.n])
+        dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
+        arranged, not_steps = self._arranged(following, reasons)
+        return Verdict(
+            left_out=reasons | not_steps,
+            arranged={name: one for name, one in arranged.items() if name not in not_steps},
+            dependent=dependent,
+            rounding=rounding,
+            unverified=tuple(self._reruns.unverified),
+        )
+
+    def _best_way(
+        self,
+        order: Sequence[int],
+        in_order: Sequence[int],
+        following: dict[Call, list[Arrangement]],
+        unmoved: Comparison,
+    ) -> tuple[dict[Call, list[Arrangement]], Comparison]:
+        """Where some calls do not follow, let inputs change places in other ways that the batch allows; keep to the one in which most calls follow."""
+        reruns = self._reruns
+        best = (reruns.first_only, reruns.preferred)
+        for way in self._other_ways():
+            if all(following.values()):
+                break
+            reruns.first_only, reruns.preferred = way
+            try:
+                again, unmoved_again = reruns.rerun(order, in_order)
+            except NotVerifiable:
+                continue
+            found = {call: reruns.following(again, call) for call in following}
+            if sum(map(bool, found.values())) > sum(map(bool, following.values())):
+                following, unmoved, best = found, unmoved_again, way
+        reruns.first_only, reruns.preferred = best
+        return following, unmoved
+
+    def _only_again(self, calls: Sequence[Call]) -> Verdict:
+        """Of what cannot change places, see at least whether it comes out the same again."""
+        if not self._reruns.unverified:
+            what = (
+                "the first batch holds one input"
+                if self._reruns.n == 1
+                else "no tensor of the batch has an axis of inputs"
+            )
+            self._reruns.unverified.append(f"that row k is input k could not be verified: {what}")
+        found: dict[str, str] = {}
+        again = Comparison(self._reruns.reference, range(self._reruns.n))
+        try:
+            self._reruns.run_once(self._reruns.x, again, self._reruns.n)
+        except Exception as error:
+            self._reruns.unverified.append(f"a second run failed with {type(error).__name__}: {first_line(error)}")
+            return Verdict(unverified=tuple(self._reruns.unverified))
+        for call in calls:
+            plain = self._reruns.plain(call)
+            if plain is None:
+                found[call[0]] = NOT_FIRST.format(shape=self._reruns.reference.shapes[call], n=self._reruns.n)
+            elif not self._reruns.is_close(again.outcomes.get(call, {}).get(plain), call):
+                found[call[0]] = DIFFERS
+        return Verdict(left_out=found, unverified=tuple(self._reruns.unverified))
+
+    def _reasons(self, wrong: Sequence[Call], unmoved: Comparison) -> tuple[dict[str, str], dict[str, str]]:
+        """Find out why layers are not what they should be: they differ from run to run, depend on others, or their rows are not inputs."""
+        if not wrong:
+            return {}, {}
+        left_out: dict[str, str] = {}
+        dependent: dict[str, str] = {}
+        influence = self._reruns.influence()
+        # In a small batch no places tell everything apart; but what depends on others whatever their order follows its inputs.
+        permuted = self._reruns.permuted() if influence is None and self._reruns.n_left > 1 else None
+        # Directly after another batch of the same size: a state that is kept shows.
+        again = self._reruns.again()
+        for call in wrong:
+            layer, kept = call[0], self._reruns.reference.kept[call]
+            plain = self._reruns.plain(call)
+            repeats = again is None or any(
+                self._reruns.is_close(o, call) for o in again.outcomes.get(call, {}).values()
+            )
+            if not kept:
+                left_out[layer] = NOT_FIRST.format(shape=self._reruns.reference.shapes[call], n=self._reruns.n)
+            elif again is not None and call not in again.outcomes:
+                left_out[layer] = NOT_CALLED
+            elif not repeats:
+                left_out[layer] = DIFFERS
+            elif plain is None:
+                left_out[layer] = NOT_ROWS
+            elif self._is_constant(call, plain, unmoved):
+                if self._has_others():
+                    self._reruns.unverified.append(
+                        f"layer {layer!r} does not depend on the tensors that have an axis of inputs"
+                    )
+                else:
+                    left_out[layer] = CONSTANT
+            elif (
+                (influence is not None and influence.is_own(call))
+                or (permuted is not None and self._reruns.is_close(permuted.outcomes.get(call, {}).get(plain), call))
+                or self._moves_along(call, plain)
+            ):
+                dependent[layer] = DEPENDS
+            else:
+                left_out[layer] = NOT_ROWS
+        return left_out, {layer: why for layer, why in dependent.items() if layer not in left_out}
+
+    def _is_constant(self, call: Call, plain: Arrangement, unmoved: Comparison) -> bool:
+        """Whether values are the same at each place although other inputs lie there; values that followed are if they are all alike."""
+        if call in unmoved.outcomes:
+            return self._reruns.is_close(unmoved.outcomes[call].get(plain), call)
+        rows = self._reruns.reference.kept[call][plain].rows
+        return bool((rows == rows[:1]).all())
+
+    def _moves_along(self, call: Call, plain: Arrangement) -> bool:
+        """Whether values follow their inputs if the places that integers of the batch name, as the edges of a graph do, change with them; run once for all calls."""
+        if self._relabelled is None:
+            order = shuffled(list(range(self._reruns.n)))
+            comparison = self._relabelled = Comparison(self._reruns.reference, order)
+            moved = relabelled(self._reruns.x, order, self._reruns.n)
+            try:
+                if moved is not None:
+                    self._reruns.run_once(moved, comparison, self._reruns.n)
+            except Exception:
+                comparison.outcomes = {}
+        return self._reruns.is_close(self._relabelled.outcomes.get(call, {}).get(plain), call)
+
+    def _arranged(
+        self, following: Mapping[Call, list[Arrangement]], left_out: Mapping[str, str]
+    ) -> tuple[dict[str, Arrangement], dict[str, str]]:
+        """Choose an arrangement for each layer; with steps, see that the entries of an input are its steps."""
+        arranged: dict[str, Arrangement] = {}
+        for (layer, number), found in following.items():
+            if found and not found[0].is_plain and layer not in left_out and number == 0:
+                arranged[layer] = found[0]
+        flattened = [layer for layer, one in arranged.items() if one.kind != "axis"]
+        if not flattened or not self._with_steps:
+            return arranged, {}
+        return arranged, {layer: NOT_STEPS for layer in flattened if layer not in self._with_last_step(arranged)}
+
+    def _with_last_step(self, arranged: Mapping[str, Arrangement]) -> set[str]:
+        """Find the layers whose last entry changes, for every input, when its last step does."""
+        found: set[str] = set()
+        sizes = {one.shape[1 - self._reruns.preferred] for _, one in self._reruns.movable if one.ndim > 1}
+        comparison = _LastEntries(self._reruns.reference, arranged, self._reruns.n)
+        for n_steps in sizes:
+            comparison.n_steps = n_steps
+            try:
+                self._reruns.run_once(
+                    with_other_last_step(self._reruns.x, self._reruns.n, n_steps, turned=self._reruns.preferred == 1),
+                    comparison,
+                    self._reruns.n,
+                )
+            except Exception:
+                continue
+            found |= comparison.changed
+        return found
+
+    def _other_ways(self) -> list[tuple[bool, int]]:
+        """List other ways to let inputs change places: in the first part only, and along the second axis of what has as many steps as inputs."""
+        is_square = any(
+            one.ndim > 1 and tuple(one.shape[:2]) == (self._reruns.n, self._reruns.n) for _, one in self._reruns.movable
+        )
+        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, 1)] * is_square
+
+    def _is_ambiguous(self) -> bool:
+        """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs."""
+        others = [one for _, one in self._reruns.movable[1:]]
+        first = self._reruns.movable[0][1]
+        return bool(others) and (
+            self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
+        )
+
+    def _has_others(self) -> bool:
+        """Whether the batch holds tensors without an axis of inputs, which may be what the model works on."""
+        known = {path for path, _ in self._reruns.movable}
+        return any(
+            isinstance(leaf, (torch.Tensor, np.ndarray)) and path not in known for path, leaf in leaves(self._reruns.x)
+        )
+
+
+class _LastEntries:
+    """Sees of flattened layers whether the last entry of each kept input is another one than before."""
+
+    def __init__(self, reference: Reference, arranged: Mapping[str, Arrangement], n_inputs: int) -> None:
+        self._reference, self._arranged, self._n = reference, arranged, n_inputs
+        self.n_steps = 0
+        self.changed: set[str] = set()
+        self._seen: set[str] = set()
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Look at the last entries."""
+        arrangement = self._arranged.get(layer)
+        if arrangement is None or arrangement.kind == "axis" or not arrangement.fits(activation, self._n):
+            return
+        view = arrangement.inputs_first(activation.detach(), self._n)
+        kept = self._reference.kept[layer, 0][arrangement].rows
+        if view.shape[1] == self.n_steps and view.shape[1:] == kept.shape[1:]:
+            here = view[self._reference.kept_inputs]
+            if bool((here[:, -1] != kept[:, -1]).flatten(1).any(1).all()):
+                self.changed.add(layer)
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Return False: every value is to be seen."""
+        return False
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Ignore it: it was told of the first batch."""
