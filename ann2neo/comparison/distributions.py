@@ -31,7 +31,7 @@ def compare_distributions(
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Say how far two groups of networks lie apart in how activation probabilities (``p_spike``) are distributed over units, for each layer.
+    r"""Measure how far two groups of networks lie apart in how activation probabilities (``p_spike``) are distributed over units, for each layer.
 
     The network is the replicate. Each network has one distribution of p over the units of a layer; a group is the mean of those of its networks, each of weight 1 however
     many units it has: the mean quantile function :math:`\bar Q` for ``wasserstein``, the mean distribution function :math:`\bar F` for ``ks``,
