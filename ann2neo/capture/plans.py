@@ -14,7 +14,7 @@ from ann2neo.bits import Held, Planes
 from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, read_batches
 from ann2neo.capture.job import Job, job_of, watching
-from ann2neo.capture.model.modules import original_module, recurrent_names
+from ann2neo.capture.model.modules import original_module
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.options import check_kinds
 from ann2neo.capture.run import show_batch
@@ -180,13 +180,10 @@ def _not_recorded(job: Job) -> Iterator[tuple[str, str, str]]:
         module = probe.modules.get(name)
         yield name, "" if module is None else type(module).__name__, why
     if probe.selection.patterns is None:
-        for name in [*recurrent_names(probe.modules), *probe.unknown]:
+        for name, why in probe.beside.items():
             if probe.selection.is_wanted(name):
-                yield (
-                    name,
-                    type(probe.modules[name]).__name__,
-                    "not an activation function of torch: name it in layers=",
-                )
+                module = probe.modules.get(name)
+                yield name, name.rpartition(".")[2] if module is None else type(module).__name__, why
 
 
 def _bins(source: Presentation, steps: Steps | None, positions: Mapping[str, int]) -> int | None:

@@ -19,7 +19,7 @@ from ann2neo.thresholds import NO_FLOOR, Floor
 
 @dataclass(frozen=True, slots=True)
 class ActivationFunction:
-    """One of torch's activation functions: element by element, without a state of its own.
+    """One of torch's activation functions: element by element, or, of a gated linear unit, pair by pair; without a state of its own.
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ TABLE = (
     ActivationFunction(nn.CELU, "celu", _celu),
     ActivationFunction(nn.ELU, "elu", _elu),
     ActivationFunction(nn.GELU, "gelu", _gelu),
+    ActivationFunction(nn.GLU, "glu", NO_FLOOR),
     ActivationFunction(nn.Hardshrink, "hardshrink", NO_FLOOR),
     ActivationFunction(nn.Hardsigmoid, "hardsigmoid", Floor(0.0, True)),
     ActivationFunction(nn.Hardswish, "hardswish", Floor(-0.375, True)),
@@ -99,6 +100,17 @@ TABLE = (
 )
 MODULES = tuple(entry.module for entry in TABLE)
 MODULE_OF_FUNCTION: Mapping[str, type[nn.Module]] = {entry.function: entry.module for entry in TABLE}
+
+COMPETING = "its values compete, so that none is the activation of a unit by itself: name it in layers="
+MIXING = "it mixes what stands at other positions, and is not a function of one unit: name it in layers="
+RECURRENT = "not an activation function of torch: name it in layers="
+# What torch counts among its activations, and recurrent modules: not recorded unless they are named, each with the reason.
+BESIDE: Mapping[type[nn.Module], str] = {
+    **dict.fromkeys((nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin), COMPETING),
+    nn.MultiheadAttention: MIXING,
+    **dict.fromkeys((nn.RNNBase, nn.RNNCellBase), RECURRENT),
+}
+COMPETING_FUNCTIONS = ("softmax", "log_softmax", "softmin", "gumbel_softmax")
 
 # clamp and its like are activation functions where they cut at 0 from below.
 CLAMPS = ("clamp", "clip", "clamp_min")
@@ -298,6 +310,19 @@ def known_functions() -> dict[Callable[..., Any], str]:
                 found[function] = name
                 found |= {getattr(function, overload): name for overload in getattr(function, "overloads", list)()}
     return found
+
+
+@cache
+def competing_functions() -> dict[Callable[..., Any], str]:
+    """Return the name of each function, and of the methods that do the same, whose values compete.
+
+    Examples
+    --------
+    >>> competing_functions()[torch.softmax], competing_functions()[torch.Tensor.log_softmax]
+    ('softmax', 'log_softmax')
+    """
+    found = {(name, getattr(place, name, None)) for name in COMPETING_FUNCTIONS for place in _PLACES}
+    return {function: name for name, function in found if function is not None}
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ann2neo.capture.model.activations import is_activation_call, known_functions
+from ann2neo.capture.model.activations import competing_functions, is_activation_call, known_functions
 
 PROBED_ROWS = 2
 
@@ -87,7 +87,8 @@ Seen = Callable[[str, Sequence[Any], Mapping[str, Any], torch.Tensor], None]
 class FunctionCalls(TorchFunctionMode):
     """Show every call of an activation function on a tensor, for as long as the context lasts.
 
-    A function that calls another one is shown once: torch switches the mode off within it. Code that torch has scripted is not seen.
+    A function that calls another one is shown once: torch switches the mode off within it. Code that torch has scripted is not seen. The names of functions whose
+    values compete, such as softmax, go to ``beside`` where it is given.
 
     Examples
     --------
@@ -96,14 +97,16 @@ class FunctionCalls(TorchFunctionMode):
     relu tensor([0., 2.])
     """
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, *, beside: Callable[[str], None] | None = None) -> None:
         super().__init__()
-        self._seen, self._known = seen, known_functions()
+        self._seen, self._known, self._beside = seen, known_functions(), beside
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function, and show its output if it is an activation function."""
         kwargs = kwargs or {}
         name = self._known.get(func)
+        if name is None and self._beside is not None and func in competing_functions():
+            self._beside(competing_functions()[func])
         # Asked before the call: in place, the pre-activation would be gone afterwards.
         if name is None or not is_activation_call(name, args, kwargs):
             return func(*args, **kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ann2neo.capture.model.activations import is_named_like_one, is_of_table
+from ann2neo.capture.model.activations import BESIDE, is_named_like_one, is_of_table
 from ann2neo.capture.model.outputs import step_comes_first
 from ann2neo.errors import ModelError
 
@@ -169,15 +169,18 @@ def composed_names(modules: Mapping[str, nn.Module]) -> frozenset[str]:
     return frozenset(found)
 
 
-def recurrent_names(modules: Mapping[str, nn.Module]) -> list[str]:
-    """Names of the recurrent modules, whose states are not recorded unless they are named.
+def beside_names(modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Names of torch's modules that may be taken for activation functions and are not recorded unless they are named, each with the reason.
 
     Examples
     --------
-    >>> recurrent_names(named_modules(nn.Sequential(nn.LSTM(2, 3), nn.ReLU())))
-    ['0']
+    >>> beside_names(named_modules(nn.Sequential(nn.LSTM(2, 3), nn.ReLU())))
+    {'0': 'not an activation function of torch: name it in layers='}
     """
-    return [name for name, module in modules.items() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))]
+    found = {
+        name: [why for kind, why in BESIDE.items() if isinstance(module, kind)] for name, module in modules.items()
+    }
+    return {name: reasons[0] for name, reasons in found.items() if reasons}
 
 
 def is_of_torch(module: nn.Module) -> bool:

@@ -12,17 +12,14 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ann2neo.capture.device.graphs import check_not_captured
-from ann2neo.capture.model.activations import (
-    equivalent_module,
-    is_elementwise,
-    is_of_table,
-)
+from ann2neo.capture.model.activations import COMPETING, RECURRENT, equivalent_module, is_elementwise, is_of_table
 from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
 from ann2neo.capture.model.layers import INPUT, not_found, select
 from ann2neo.capture.model.modules import (
     activation_names,
     ancestors,
+    beside_names,
     composed_names,
     named_modules,
     step_first_names,
@@ -114,7 +111,7 @@ class Probe:
         self.selection = select(self.model, self.modules, self.active, self._custom, self.layers)
         self.arranged: Mapping[str, Arrangement] = {}
         self.left_out: dict[str, str] = {}
-        self.unknown: list[str] = []
+        self.beside = beside_names(self.modules)
         self.settled = False
         self._dropped: set[str] = set()
         self._watched: dict[str, Watched] = {}
@@ -171,7 +168,7 @@ class Probe:
                 return call()
             self._functions = True
             self._hook_stack()
-        with FunctionCalls(self._after_function):
+        with FunctionCalls(self._after_function, beside=None if self.settled else self._note_beside):
             output = call()
         if self.settled and not self._functions_seen:
             self._leave_functions()
@@ -197,7 +194,7 @@ class Probe:
             named = name in self.active
             found = self._is_activation(frame) if probing else named
             if found and not named and not frame.within:
-                self.unknown.append(name)
+                self.beside[name] = RECURRENT
             elif found:
                 dropped |= {layer: None for layer in frame.within if not self.selection.is_named(layer)}
                 missing = missing or not named
@@ -373,8 +370,7 @@ class Probe:
         if any(caller in self.active and (self.settled or caller not in self._custom) for caller in self._stack):
             return
         caller = self._stack[-1] if self._stack else self.root
-        prefix = "" if caller == self.root else f"{caller}."
-        full_name = f"{prefix}F.{name}" if f"{prefix}{name}" in self.modules else f"{prefix}{name}"
+        full_name = self._function_name(caller, name)
         if reason := beside_inputs(full_name, args, kwargs, PARAMETRIZATIONS in caller.split(".")):
             self._pass_over(*reason)
             return
@@ -387,6 +383,16 @@ class Probe:
             known = self._watched.get(layer)
             module = equivalent_module(name, args, kwargs) if known is None else known.module
             self._show(layer, turned, module, True, output)
+
+    def _note_beside(self, name: str) -> None:
+        """Note a function whose values compete, unless a module that is noted itself calls it."""
+        caller = self._stack[-1] if self._stack else self.root
+        if not self._busy and caller not in self.beside:
+            self.beside[self._function_name(caller, name)] = COMPETING
+
+    def _function_name(self, caller: str, name: str) -> str:
+        prefix = "" if caller == self.root else f"{caller}."
+        return f"{prefix}F.{name}" if f"{prefix}{name}" in self.modules else f"{prefix}{name}"
 
     def _pass_over(self, layer: str, why: str) -> None:
         """Note a call that has no row per input; it takes no number among the calls that have."""

@@ -89,7 +89,7 @@ def rounded(values: Float[np.ndarray, ...], dtype: torch.dtype) -> torch.Tensor:
 
 
 def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
-    """Evaluate an activation function at pre-activation 0, in the type and place of its output; 0 for hidden states of recurrent modules.
+    """Evaluate an activation function at pre-activation 0, in the type and place of its output; 0 for hidden states of recurrent modules, and for gated linear units, whatever the gate.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
     0.5
     """
     module = watched.module
-    if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+    if isinstance(module, (nn.RNNBase, nn.RNNCellBase, nn.GLU)):
         return 0.0
     if not watched.is_activation:
         raise ThresholdError(
