@@ -116,6 +116,7 @@ NAMES: tuple[object, ...] = (
     ann2neo.population.correlation_blocks,
     ann2neo.population.correlations,
     ann2neo.population.covariance,
+    ann2neo.population.dimensionality,
     ann2neo.population.fano,
     ann2neo.population.gpfa_trajectories,
     ann2neo.population.instantaneous_rate,

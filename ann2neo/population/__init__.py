@@ -1,4 +1,4 @@
-"""Measures of many units at once, on a layer of a recording or on neo objects of any laboratory: activity, tuning, selectivity, correlation, codewords, trajectories.
+"""Measures of many units at once, on a layer of a recording or on neo objects of any laboratory: activity, tuning, selectivity, correlation, dimensionality, codewords, trajectories.
 
 Every function takes a `Recording`, a neo.Block, a neo.Segment, a list of neo.SpikeTrain, or any other container that `analyze` takes. Those that need every pair of units say how large the
 result will be before they make it, and take a random subset (``units=100``) where that is too much.
@@ -7,6 +7,7 @@ result will be before they make it, and take a random subset (``units=100``) whe
 from ann2neo.population.activity import instantaneous_rate, time_histogram
 from ann2neo.population.codewords import codewords, nearest_inputs
 from ann2neo.population.correlation import Correlations, correlation_blocks, correlations
+from ann2neo.population.dimensionality import dimensionality
 from ann2neo.population.pairs import covariance, spike_time_tiling
 from ann2neo.population.repeats import fano
 from ann2neo.population.selectivity import selectivity
@@ -21,6 +22,7 @@ __all__ = [
     "correlation_blocks",
     "correlations",
     "covariance",
+    "dimensionality",
     "fano",
     "gpfa_trajectories",
     "instantaneous_rate",
