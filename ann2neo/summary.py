@@ -12,7 +12,7 @@ import pandas as pd
 from ann2neo import chance
 from ann2neo.errors import AnalysisError
 from ann2neo.integrity import values_crc32
-from ann2neo.measures.indicators import summarised
+from ann2neo.measures.indicators import LEVELS, RARE, summarised
 from ann2neo.measures.measure import Measure
 from ann2neo.measures.quality import WANTING
 
@@ -22,8 +22,6 @@ SUMMARISED = summarised()
 FIRST = [measure for measure in SUMMARISED if not measure.since]
 LATER = [measure for measure in SUMMARISED if measure.since]
 POPULATIONS = ("all", "good")
-# Levels of the quantiles of activation probabilities over units, in percent, and the border below which a unit is rare.
-LEVELS, RARE = (10, 25, 50, 75, 90), 0.05
 # Of a table of fitted models: parameters, and what each model explains.
 FITTED = (
     *("rate_p", "rate_hz", "label_bits", "label_bits_corrected", "label_bits_per_spike", "label_bits_per_spike_cv"),

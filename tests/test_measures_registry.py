@@ -15,13 +15,13 @@ from test_chance_expectations import EXPECTED as ENUMERATED
 
 import ann2neo
 from ann2neo import chance, summarize, surrogates
-from ann2neo.analysis.columns import COLUMNS, handbook
+from ann2neo.analysis.columns import COLUMNS, define, handbook
 from ann2neo.chance.expectations import ARGUMENTS
 from ann2neo.comparison.comparability import reason_against
 from ann2neo.comparison.verdicts import WORDS
 from ann2neo.figures.canvas import NAMES
 from ann2neo.measures.bulk import kernels
-from ann2neo.measures.indicators import INDICATORS, PAPER, PERMUTED, measure_of
+from ann2neo.measures.indicators import DISTRIBUTION, INDICATORS, PAPER, PERMUTED, measure_of
 from ann2neo.measures.registry import MEASURES
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +93,17 @@ def test_every_room_reads_the_registry():
     assert set(INDICATORS) <= set(NAMES)
     panels = ann2neo.figures.beside_chance({"mine": table}).axes
     assert [ax.get_xlabel() for ax in panels] == [entry.words for entry in MEASURES.values() if "chance" in entry.shown]
+
+
+def test_columns_of_the_distribution_are_defined():
+    """Each column of a summary about the distribution of p_spike has a definition, in the handbook too, and no other has."""
+    summary = summarize(recording_and_table()[1])
+    ours = [name for name in summary if re.match(r"p_spike_(q\d|rare|gini)", name)]
+    assert set(ours) == set(DISTRIBUTION)
+    for name in ours:
+        assert define(name).definition.endswith(".")
+        assert re.search(rf"^{name}$", handbook(), re.MULTILINE)
+    assert all(define(name).doi for name in ours if not name.endswith("_expected"))
 
 
 def test_conditions_of_a_comparison_are_those_of_the_entry():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.measures.indicators import DISTRIBUTION
 from ann2neo.measures.measure import Measure
 from ann2neo.measures.registry import MEASURES
 from ann2neo.trains.matching import IDENTITY
@@ -66,7 +67,7 @@ COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), *_OTHERS)}
 
 
 def define(column: str) -> Measure:
-    """Describe a column of the table: its unit of measure, its definition with edge cases, its source.
+    """Describe a column of the table, or of a summary: its unit of measure, its definition with edge cases, its source.
 
     Raises
     ------
@@ -81,8 +82,9 @@ def define(column: str) -> Measure:
     "Expectation of lv for the unit's number of spikes in each stretch in uniformly random arrangement."
     """
     name, _, ending = column.rpartition("_")
-    if column in COLUMNS:
-        return COLUMNS[column]
+    known = {**COLUMNS, **DISTRIBUTION}
+    if column in known:
+        return known[column]
     if ending == "expected" and name in COLUMNS:
         text = f"Expectation of {name} for the unit's number of spikes in each stretch in uniformly random arrangement."
         return Measure(name=column, unit=COLUMNS[name].unit, definition=text)
@@ -90,12 +92,12 @@ def define(column: str) -> Measure:
         text = f"{name}, adjusted such that a threshold on it bounds the false discovery rate over the good units of the layer."
         return Measure(name=column, unit="1", definition=text, doi="10.1111/j.2517-6161.1995.tb02031.x")
     raise AnalysisError(
-        f"no column is called {column!r}.{suggestion(column, COLUMNS)}", "", f"Columns are {', '.join(COLUMNS)}."
+        f"no column is called {column!r}.{suggestion(column, known)}", "", f"Columns are {', '.join(known)}."
     )
 
 
 def handbook(width: int = 88) -> str:
-    """Write all definitions in the order of the table, a paragraph each, in lines of limited length.
+    """Write all definitions in the order of the table, then those of a summary, a paragraph each, in lines of limited length.
 
     Examples
     --------
@@ -110,7 +112,8 @@ def handbook(width: int = 88) -> str:
     rules = [(expected, define(expected[0]), "its measure"), (corrected, define(corrected[0]), "The p value")]
     parts = [_paragraph(define(name), width) for name in singly]
     parts += [_rule(names, found, what, width) for names, found, what in rules]
-    return "\n\n".join([*parts, _paragraph(define("quality"), width)])
+    parts += [_paragraph(define("quality"), width), "Of a summary, over the units of a layer"]
+    return "\n\n".join([*parts, *(_paragraph(measure, width) for measure in DISTRIBUTION.values())])
 
 
 def _rule(names: list[str], measure: Measure, what: str, width: int) -> str:

@@ -35,7 +35,7 @@ def gini(p: Float[np.ndarray, " unit"]) -> float:
 
     References
     ----------
-    Gini 1921, doi:10.2307/2223319. Hurley & Rickard 2009, doi:10.1109/TIT.2009.2027527 (as a measure of sparseness).
+    Gini 1921, doi:10.2307/2223319. Hurley & Rickard 2009, arXiv:0811.4706 (as a measure of sparseness).
 
     Examples
     --------
@@ -68,7 +68,7 @@ def expected_gini(n: Int[np.ndarray, " unit"], *, n_bins: int) -> float:
 
     References
     ----------
-    Diaconis & Zabell 1991, doi:10.1214/ss/1177011699 (mean absolute deviations in closed form).
+    Diaconis & Zabell 1991, Statistical Science 6:284-302, doi:10.1214/ss/1177011699 (mean absolute deviations in closed form).
 
     Examples
     --------

@@ -17,7 +17,8 @@ from ann2neo.figures import given
 from ann2neo.figures.canvas import CYCLE, GREY, MARKERS, Population, canvas, legend_outside, pick, say, tidy
 from ann2neo.figures.drawing import Drawing, styled
 from ann2neo.figures.rows import height_of, name_rows
-from ann2neo.summary import NETWORK, RARE
+from ann2neo.measures.indicators import RARE
+from ann2neo.summary import NETWORK
 
 TICKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 FEWEST_BINS, MOST_BINS = 8, 60

@@ -10,6 +10,9 @@ from typing import Literal
 from ann2neo.measures.measure import Measure
 from ann2neo.measures.registry import MEASURES
 
+# Levels of the quantiles of activation probabilities over units, in percent, and the border below which a unit is rare.
+LEVELS, RARE = (10, 25, 50, 75, 90), 0.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indicator:
@@ -100,6 +103,44 @@ USUAL_BESIDE_CHANCE = tuple(
     )
 )
 """The same, each measure followed by what chance predicts."""
+
+_DEALT = (
+    "all ways to deal the same spikes to units and bins: what a finite number of bins gives for units that are alike."
+)
+
+DISTRIBUTION: Mapping[str, Measure] = MappingProxyType(
+    {
+        measure.name: measure
+        for measure in (
+            *(
+                Measure(
+                    name=f"p_spike_q{level}",
+                    unit="1",
+                    definition=f"Quantile of the activation probability (p_spike) over units, interpolated linearly: {level} % of them are below.",
+                    doi="10.1007/978-3-032-21477-5_27",
+                )
+                for level in LEVELS
+            ),
+            Measure(
+                name="p_spike_rare_share",
+                unit="1",
+                definition=f"Share of units whose activation probability is below {RARE:g}, silent ones included.",
+                doi="10.1007/978-3-032-21477-5_27",
+            ),
+            Measure(
+                name="p_spike_rare_share_expected", unit="1", definition=f"Mean of p_spike_rare_share over {_DEALT}"
+            ),
+            Measure(
+                name="p_spike_gini",
+                unit="1",
+                definition="Gini coefficient of the activation probabilities, silent units included: 0 where all units are alike, at most 1 less their mean. NaN where all units are silent.",
+                doi="10.2307/2223319",
+            ),
+            Measure(name="p_spike_gini_expected", unit="1", definition=f"Mean of p_spike_gini over {_DEALT}"),
+        )
+    }
+)
+"""Columns of a summary that describe how activation probabilities are distributed over the units of a layer."""
 
 
 def measure_of(column: str) -> Measure | None:

@@ -65,7 +65,7 @@ def codewords(
     References
     ----------
     Miller (1955), Note on the bias of information estimates. Paninski (2003), doi:10.1162/089976603321780272 (bias). Good (1953), doi:10.1093/biomet/40.3-4.237 (unseen patterns).
-    Osborne, Palmer, Lisberger, Bialek (2008), doi:10.1523/JNEUROSCI.2939-08.2008 (codewords of neurons).
+    Osborne, Palmer, Lisberger, Bialek (2008), doi:10.1523/JNEUROSCI.4390-08.2008 (codewords of neurons).
 
     Examples
     --------

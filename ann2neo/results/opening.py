@@ -15,7 +15,6 @@ from ann2neo.measures.registry import shown_in
 from ann2neo.ownership import sha256
 from ann2neo.recording import Recording
 from ann2neo.report import Fact
-from ann2neo.summary import LEVELS, RARE
 from ann2neo.windows import order_words
 
 STATISTICS = {"_mean": "Mean over units: ", "_var": "Variance over units (ddof 0): "}
@@ -23,14 +22,6 @@ OWN = {
     "population": "all: every unit; good: units that are neither silent nor saturated and have enough spikes.",
     "n_units": "Number of units.",
     "n_silent": "Units without a spike.",
-    **{
-        f"p_spike_q{level}": f"Quantile of the activation probability (spikes per bin) over units: {level} % of them are below."
-        for level in LEVELS
-    },
-    "p_spike_rare_share": f"Share of units whose activation probability is below {RARE:g}, silent ones included.",
-    "p_spike_rare_share_expected": "The same if all units had one probability: the same spikes dealt to units and bins at random.",
-    "p_spike_gini": "Gini coefficient of the activation probabilities, silent units included: 0 where all units are alike, at most 1 less their mean.",
-    "p_spike_gini_expected": "The same if all units had one probability: what a finite number of bins does (the same spikes dealt to units and bins at random).",
 }
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from ann2neo import figures
-from ann2neo.measures.indicators import USUAL_BESIDE_CHANCE
+from ann2neo.measures.indicators import LEVELS, USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
 from ann2neo.results.opening import definitions
-from ann2neo.summary import LEVELS, NETWORK, summarize
+from ann2neo.summary import NETWORK, summarize
 from ann2neo.tables import write_table
 
 REPORT = "report.html"
