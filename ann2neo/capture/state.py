@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,19 @@ def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def contents_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Write back what buffers and tensors among the attributes of modules hold, where it is changed in place meanwhile."""
+    written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    bound = [one for module in written for one in (*module._buffers.values(), *_own(module).values())]
+    before = [(one, one.detach().clone()) for one in bound if isinstance(one, torch.Tensor)]
+    try:
+        yield
+    finally:
+        for one, value in before:
+            one.detach().copy_(value)
+
+
+@contextmanager
 def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
     """Run code that may draw, and restore the random states of torch, NumPy and Python afterwards.
 
@@ -180,30 +193,34 @@ def weights_sha256(model: torch.nn.Module) -> str:
         }
         with torch._C.DisableTorchFunctionSubclass():
             parts = (part for name, value in sorted(found.items()) for part in _parts(name, value))
-            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-                for part in _hashed(parts, threads):
-                    digest.update(part)
+            for part in _hashed(parts):
+                digest.update(part)
     # Code of others: state_dict may be overridden, and tensors of other kinds raise errors of any kind.
     except Exception:
         return UNKNOWN
     return digest.hexdigest()
 
 
-def _hashed(parts: Iterable[bytes | memoryview], threads: ThreadPoolExecutor) -> Iterator[bytes]:
-    """Pass texts on, and replace bytes of weights by their hashes, which threads compute where there are many."""
+def _hashed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Pass texts on, and replace bytes of weights by their hashes, which threads compute where there are many; no thread is made where there are few."""
     under_way: deque[Future[bytes] | bytes] = deque()
-    for part in parts:
-        if isinstance(part, bytes):
-            under_way.append(part)
-            continue
-        for first in range(0, max(len(part), 1), BYTES_AT_ONCE):
-            some = part[first : first + BYTES_AT_ONCE]
-            # What takes less time than to wake a thread is done here.
-            under_way.append(_sha256(some) if len(part) < BYTES_AT_ONCE else threads.submit(_sha256, some))
-            # Weights that were copied from a device are kept no longer than it takes to hash them.
-            if len(under_way) > AT_ONCE:
-                yield _result(under_way.popleft())
-    yield from map(_result, under_way)
+    with ExitStack() as stack:
+        threads: ThreadPoolExecutor | None = None
+        for part in parts:
+            if isinstance(part, bytes):
+                under_way.append(part)
+                continue
+            if threads is None and len(part) >= BYTES_AT_ONCE:
+                threads = stack.enter_context(ThreadPoolExecutor(min(8, os.cpu_count() or 1)))
+            pool = threads if len(part) >= BYTES_AT_ONCE else None
+            for first in range(0, max(len(part), 1), BYTES_AT_ONCE):
+                some = part[first : first + BYTES_AT_ONCE]
+                # What takes less time than to wake a thread is done here.
+                under_way.append(_sha256(some) if pool is None else pool.submit(_sha256, some))
+                # Weights that were copied from a device are kept no longer than it takes to hash them.
+                if len(under_way) > AT_ONCE:
+                    yield _result(under_way.popleft())
+        yield from map(_result, under_way)
 
 
 def _sha256(part: memoryview) -> bytes:

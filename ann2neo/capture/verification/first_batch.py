@@ -14,7 +14,14 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.model.layers import check_all_ran
 from ann2neo.capture.spikes.comparison import Reference
-from ann2neo.capture.state import Attributes, attributes_kept, random_states, random_states_kept, set_random_states
+from ann2neo.capture.state import (
+    Attributes,
+    attributes_kept,
+    contents_kept,
+    random_states,
+    random_states_kept,
+    set_random_states,
+)
 from ann2neo.capture.verification.judgement import Verification
 from ann2neo.capture.verification.places import are_alike, kept_inputs
 from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
@@ -80,6 +87,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
             reference,
             with_steps=with_steps,
             reset=None if attributes is None else attributes.put_back,
+            kept=lambda: contents_kept(job.module),
         ).verdict()
     if job.passes is None:
         return found

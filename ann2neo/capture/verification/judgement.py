@@ -8,6 +8,7 @@ chaotic, or routes by the largest of nearly equal numbers, turns the last bits i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.nested import leaves
 from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
+from ann2neo.capture.verification.constancy import independent
 from ann2neo.capture.verification.dependence import of_kept, with_fewer
 from ann2neo.capture.verification.places import halves, mixed, relabelled, shuffled, with_other_last_step
 from ann2neo.capture.verification.reruns import NotVerifiable, Reruns, Verify, first_line
@@ -48,6 +50,8 @@ class Verification:
         Whether each input has steps, so that flattened layers have to have them too.
     reset
         Gives the model the attributes that it had before the batch; None if the batch changed none.
+    kept
+        Makes a context after which buffers and attributes of the model hold what they held before, for a rerun of inputs that are not numbers.
     """
 
     def __init__(
@@ -59,9 +63,10 @@ class Verification:
         *,
         with_steps: bool = False,
         reset: Callable[[], None] | None = None,
+        kept: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._reruns = Reruns(run, x, n_inputs, reference)
-        self._with_steps, self._reset = with_steps, reset
+        self._with_steps, self._reset, self._kept = with_steps, reset, kept
         self._relabelled: Comparison | None = None
 
     def verdict(self) -> Verdict:
@@ -83,6 +88,9 @@ class Verification:
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
         reasons, dependent = self._reasons(wrong, unmoved)
         dependent |= of_size | of_kept(self._reruns, self._reset, following, order, sorted(doubled)[: self._reruns.n])
+        reasons |= {
+            layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
+        }
         dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
         arranged, not_steps = self._arranged(following, reasons)
         return Verdict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -168,7 +169,7 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
         if axis_of_inputs(part, n_inputs) is not None and n_inputs > 2:
             return _chosen(part, order)
         whole = part.dtype in (torch.int64, torch.int32) if isinstance(part, torch.Tensor) else part.dtype.kind == "i"
-        if not whole or not part.ndim or _is_sparse(part) or int(part.min()) < 0 or int(part.max()) >= n_inputs:
+        if not whole or not part.ndim or is_sparse(part) or int(part.min()) < 0 or int(part.max()) >= n_inputs:
             return part
         found[0] = True
         return (
@@ -188,7 +189,7 @@ def with_other_last_step(x: Any, n_inputs: int, n_steps: int, *, turned: bool = 
     def change(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
-        if part.ndim < 2 or tuple(part.shape[:2]) != shape or _is_sparse(part):
+        if part.ndim < 2 or tuple(part.shape[:2]) != shape or is_sparse(part):
             return part
         other = torch.as_tensor(part).clone()
         rows = other.transpose(0, 1) if turned else other
@@ -211,7 +212,7 @@ def slightly_changed(x: Any, n_inputs: int) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             return with_parts(part, change)
         other = torch.as_tensor(part)
-        if axis_of_inputs(part, n_inputs, preferred) is None or _is_sparse(part) or not other.is_floating_point():
+        if axis_of_inputs(part, n_inputs, preferred) is None or is_sparse(part) or not other.is_floating_point():
             return part
         up = torch.rand(other.shape, generator=generator).to(other.device) < 0.5
         other = (other.double() * torch.where(up, 1 + 1e-4, 1 - 1e-4)).to(other.dtype)
@@ -247,13 +248,14 @@ def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list
 
 def _is_alike(leaf: torch.Tensor | np.ndarray, n_inputs: int, preferred: int) -> bool:
     """Whether all inputs hold the same; of sparse ones, which would be written out to compare them, it is taken that they do not."""
-    if _is_sparse(leaf):
+    if is_sparse(leaf):
         return False
     every = torch.as_tensor(leaf)
     return bool((every == every.narrow(axis_of_inputs(leaf, n_inputs, preferred) or 0, 0, 1)).all())
 
 
-def _is_sparse(part: torch.Tensor | np.ndarray) -> bool:
+def is_sparse(part: torch.Tensor | np.ndarray) -> bool:
+    """Whether a part of a batch is a tensor that does not hold each of its numbers."""
     return isinstance(part, torch.Tensor) and part.layout != torch.strided
 
 
@@ -268,6 +270,12 @@ def mixed(half: Sequence[int], n_inputs: int) -> list[int]:
     >>> sorted(order), [4 - order[4 - k] for k in range(5)] == order
     ([1, 1, 2, 3, 3], False)
     """
+    return list(_mixed(tuple(half), n_inputs))
+
+
+@lru_cache(64)
+def _mixed(half: tuple[int, ...], n_inputs: int) -> list[int]:
+    """Find the order, once for batches of a size: in a sweep over small networks it is a good part of a recording."""
     every = [*half, *half][:n_inputs]
     usual = usual_permutations(n_inputs)
     best, most = every, -1
