@@ -49,6 +49,15 @@ def test_chunks_cover_all_units_once(dense, n_bytes):
     assert (np.concatenate(parts) == dense).all()
 
 
+def test_many_units_are_arranged_alike():
+    """Bits of more units than are arranged at once, of several passes, are those of the arranged bins."""
+    rng = np.random.default_rng(1)
+    dense, order = rng.random((150, 2, 37)) < 0.4, rng.permutation(37)
+    raster = Raster.from_dense(dense.reshape(150, 74), n_passes=2).arrange(order)
+    np.testing.assert_array_equal(raster.bits(), np.packbits(dense[:, :, order].transpose(1, 0, 2), axis=2))
+    np.testing.assert_array_equal(raster.dense(), dense[:, :, order].reshape(150, 74))
+
+
 def test_pad_bits_are_zero():
     """The bits that fill up a byte hold no spikes, also after an arrangement."""
     raster = Raster.from_dense(np.ones((1, 3), bool)).arrange(np.array([2, 1, 0]))
