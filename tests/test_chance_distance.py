@@ -7,10 +7,14 @@ from scipy import stats
 from ann2neo.chance.distance import SALT, lattice_distances
 
 
-def philox(key, count):
+def numbers(key, count):
     """The random numbers of a unit, from NumPy's own generator."""
-    words = np.array([key % 2**64, SALT], np.uint64)
-    return np.random.Generator(np.random.Philox(key=words)).random(count)
+    generator = np.random.SFC64()
+    state = generator.state
+    state["state"]["state"] = np.array([key % 2**64, SALT, 0, 1], np.uint64)
+    generator.state = state
+    generator.random_raw(12)
+    return np.random.Generator(generator).random(count)
 
 
 def through_law(isis, n, size, spread):
@@ -22,7 +26,7 @@ def through_law(isis, n, size, spread):
 
 def slow_distance(parts, key):
     """The distance by SciPy, of numbers by NumPy; parts are the intervals of each stretch, its spikes and its size."""
-    spread = philox(key, sum(isis.size for isis, _, _ in parts))
+    spread = numbers(key, sum(isis.size for isis, _, _ in parts))
     borders = np.cumsum([isis.size for isis, _, _ in parts])[:-1]
     uniform = [through_law(*part, own) for part, own in zip(parts, np.split(spread, borders))]
     return stats.kstest(np.concatenate(uniform), "uniform").statistic

@@ -5,25 +5,24 @@ All compiled parts lie in one file, because numba's cache does not notice a call
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int32, Int64, UInt64
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from jaxtyping import Float, Float64, Int, Int32, Int64, UInt32, UInt64
 
 from ann2neo.compiled import compiled
 from ann2neo.threads import over_units
 
 SALT = 0x15_1A
-"""Second word of the key of a unit's random numbers."""
+"""Second word of the state with which a unit's random numbers begin."""
 # Numbers that share a cell of the unit interval: few enough that the cells where the distance may lie are soon sorted.
 _PER_CELL = 4
 # The number of a cell is rounded; a deviation at its border is thus known to this.
 _SLACK = 1e-12
-_MULTIPLIERS = np.array([0xD2E7470EE14C6C93, 0xCA5A826395121157], np.uint64)
-_STEPS = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], np.uint64)
+# SFC64 is begun with three words, and its first numbers are not used.
+_DISCARDED = 12
+_ONE, _THREE, _ELEVEN, _TURN, _TURN_BACK = np.array([1, 3, 11, 24, 40], np.uint64)
+_SCALE = 1.0 / 9007199254740992.0
 
 
 class Isis(NamedTuple):
@@ -48,8 +47,8 @@ def lattice_distances(
 
     An interval exceeds k bins with the chance C(L - k, n) / C(L, n) of its stretch. Each is mapped to that chance plus a
     random part of the step below it, and the distance is the largest one between the distribution of these numbers and
-    the uniform law. The random numbers are those of NumPy's ``Generator(Philox)`` with the key ``(key, SALT)``. NaN
-    without intervals, and where every stretch with intervals is saturated.
+    the uniform law. The random numbers are those of NumPy's ``Generator(SFC64)`` from the state ``(key, SALT, 0, 1)``
+    after 12 discarded numbers. NaN without intervals, and where every stretch with intervals is saturated.
 
     Parameters
     ----------
@@ -83,61 +82,37 @@ def lattice_distances(
     return distances
 
 
-def _high_product(typing: Any, first: Any, second: Any) -> Any:
-    """Multiply two words of 64 bits and keep the upper 64 of the 128 bits of the product, for compiled code."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(values[0], wide), builder.zext(values[1], wide))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-    return types.uint64(types.uint64, types.uint64), generate
-
-
-high_product: Any = intrinsic(_high_product)
-
-
 @compiled
-def philox_block(key: int, number: int, out: Float64[np.ndarray, 4]) -> None:
-    """Fill in the four uniform numbers of one block of Philox 4x64-10, the first block being number 1."""
-    c0, c1, c2, c3 = np.uint64(number), np.uint64(0), np.uint64(0), np.uint64(0)
-    k0, k1 = np.uint64(key), np.uint64(SALT)
-    for _ in range(10):
-        high0, low0 = high_product(_MULTIPLIERS[0], c0), _MULTIPLIERS[0] * c0
-        high1, low1 = high_product(_MULTIPLIERS[1], c2), _MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0 += _STEPS[0]
-        k1 += _STEPS[1]
-    shift, scale = np.uint64(11), 1.0 / 9007199254740992.0
-    out[0] = np.float64(c0 >> shift) * scale
-    out[1] = np.float64(c1 >> shift) * scale
-    out[2] = np.float64(c2 >> shift) * scale
-    out[3] = np.float64(c3 >> shift) * scale
+def fill_random(key: int, count: int, out: Float64[np.ndarray, " isi"]) -> None:
+    """Fill in the first uniform numbers of SFC64 that follow from a key."""
+    a, b, c, counter = np.uint64(key), np.uint64(SALT), np.uint64(0), np.uint64(1)
+    for place in range(-_DISCARDED, count):
+        word = a + b + counter
+        counter += _ONE
+        a, b, c = b ^ (b >> _ELEVEN), c + (c << _THREE), ((c << _TURN) | (c >> _TURN_BACK)) + word
+        if place >= 0:
+            out[place] = np.int64(word >> _ELEVEN) * _SCALE
 
 
 @compiled
 def fill_uniform(
-    isis: Isis, unit: int, key: int, exceed: Float64[np.ndarray, " length"], uniform: Float64[np.ndarray, " isi"]
+    isis: Isis, unit: int, exceed: Float64[np.ndarray, " length"], uniform: Float64[np.ndarray, " isi"]
 ) -> None:
-    """Map the intervals of a unit through the law of their stretch, spread within its steps."""
-    numbers, block, place = np.empty(4), 0, 0
-    begin = isis.offsets[unit]
+    """Map the intervals of a unit through the law of their stretch, spread within its steps by the random numbers in their place."""
+    begin, place = isis.offsets[unit], 0
     for stretch in range(isis.bins.size):
-        count, size, known = isis.n[unit, stretch], isis.bins[stretch], 0
-        exceed[0] = 1.0
-        for _ in range(count - 1):
-            if place % 4 == 0:
-                block += 1
-                philox_block(key, block, numbers)
-            length = isis.lengths[begin + place]
-            while known < length:
-                left = size - known
-                # A law of one factor, as NumPy's cumprod has it: nothing is multiplied by 1 first.
-                factor = (left - count) / left
-                exceed[known + 1] = factor if known == 0 else exceed[known] * factor
-                known += 1
-            above = exceed[length]
-            uniform[place] = above + numbers[place % 4] * (exceed[length - 1] - above)
+        count, size, longest = isis.n[unit, stretch], isis.bins[stretch], 0
+        lengths = isis.lengths[begin + place : begin + place + max(count - 1, 0)]
+        for length in lengths:
+            longest = max(longest, length)
+        exceed[0], exceed[1] = 1.0, (size - count) / size
+        for known in range(1, longest):
+            left = size - known
+            exceed[known + 1] = exceed[known] * ((left - count) / left)
+        for length in lengths:
+            at = np.uint32(length)
+            above = exceed[at]
+            uniform[place] = above + uniform[place] * (exceed[at - np.uint32(1)] - above)
             place += 1
 
 
@@ -145,8 +120,9 @@ def fill_uniform(
 def largest_distance(
     uniform: Float64[np.ndarray, " isi"],
     count: int,
-    upto: Int64[np.ndarray, " cell_plus_one"],
-    sorted_out: Int64[np.ndarray, " cell"],
+    cell_of: UInt32[np.ndarray, " isi"],
+    upto: Int32[np.ndarray, " cell_plus_one"],
+    sorted_out: Int32[np.ndarray, " cell"],
     wanted: Float64[np.ndarray, " isi"],
 ) -> float:
     """Find the largest distance between the distribution of numbers and the uniform law, sorting as few as possible.
@@ -155,21 +131,25 @@ def largest_distance(
     deviation within it from above: only cells whose bound is large enough are sorted.
     """
     cells = count // _PER_CELL + 1
+    share, width = 1.0 / count, 1.0 / cells
+    for i in range(count):
+        cell_of[i] = min(np.int32(uniform[i] * cells), np.int32(cells - 1))
     upto[: cells + 1] = 0
     for i in range(count):
-        upto[min(int(uniform[i] * cells), cells - 1) + 1] += 1
-    least = 0.0
+        upto[cell_of[i] + np.uint32(1)] += 1
+    least, total = 0.0, 0
     for cell in range(1, cells + 1):
-        upto[cell] += upto[cell - 1]
-        least = max(least, abs(upto[cell] / count - cell / cells))
+        total += upto[cell]
+        upto[cell] = total
+        least = max(least, abs(total * share - cell * width))
     for cell in range(cells):
-        most = max(upto[cell + 1] / count - cell / cells, (cell + 1) / cells - upto[cell] / count)
+        most = max(upto[cell + 1] * share - cell * width, (cell + 1) * width - upto[cell] * share)
         sorted_out[cell] = most + _SLACK >= least
     n_wanted = 0
     for i in range(count):
         # Written always and kept where wanted: no branch.
         wanted[n_wanted] = uniform[i]
-        n_wanted += sorted_out[min(int(uniform[i] * cells), cells - 1)]
+        n_wanted += sorted_out[cell_of[i]]
     wanted[:n_wanted].sort()
     distance, cell, rank = 0.0, -1, 0
     for i in range(n_wanted):
@@ -191,13 +171,14 @@ def fill_distances(
     for unit in range(first, last):
         most = max(most, isis.offsets[unit + 1] - isis.offsets[unit])
     # One place more than there are numbers, into which the one after the last wanted is written.
-    exceed, uniform, wanted = np.empty(longest + 1), np.empty(most), np.empty(most + 1)
-    upto, sorted_out = np.empty((2, most // _PER_CELL + 3), np.int64)
+    exceed, uniform, wanted = np.empty(longest + 2), np.empty(most), np.empty(most + 1)
+    cell_of, (upto, sorted_out) = np.empty(most, np.uint32), np.empty((2, most // _PER_CELL + 3), np.int32)
     for unit in range(first, last):
         varies = False
         for stretch in range(isis.bins.size):
             varies |= 1 < isis.n[unit, stretch] < isis.bins[stretch]
         if varies:
             count = isis.offsets[unit + 1] - isis.offsets[unit]
-            fill_uniform(isis, unit, keys[unit], exceed, uniform)
-            distances[unit] = largest_distance(uniform, count, upto, sorted_out, wanted)
+            fill_random(keys[unit], count, uniform)
+            fill_uniform(isis, unit, exceed, uniform)
+            distances[unit] = largest_distance(uniform, count, cell_of, upto, sorted_out, wanted)
