@@ -18,6 +18,7 @@ from spike_sources import assert_same_bits, recordings, spike_bits, spikes_in_ti
 from ann2neo.compiled import compiled
 from ann2neo.errors import AnalysisError, RecordingError, SpikeTrainError
 from ann2neo.measures.bulk import (
+    count_in_groups,
     count_in_stretches,
     count_in_windows,
     count_labels,
@@ -69,6 +70,20 @@ def test_counts_agree_with_slow_loops(parts):
         if spikes.label is not None:
             classes = [oracles.count(spikes.label[own], spikes.label_bins.size) for own in bins]
             assert count_labels(source).tolist() == classes
+
+
+@pytest.mark.parametrize(("n_passes", "pass_bins"), [(1, 5), (2, 64), (1, 1000), (3, 67), (4, 200)])
+@pytest.mark.parametrize("n_ids", [1, 3, 16, 17, 60])
+def test_counts_are_the_same_however_ids_lie(n_passes, pass_bins, n_ids):
+    """Few ids or many, in runs or mixed, with gaps or without, in passes that end within a word: spikes per id are those of a plain sum."""
+    rng = np.random.default_rng(n_ids)
+    spikes = spike_bits(0, n_passes=n_passes, pass_bins=pass_bins, n_stretches=n_passes, dense=None)
+    dense = np.concatenate(list(np.unpackbits(spikes.bits, axis=2, count=pass_bins)), axis=1)
+    mixed = rng.integers(-1, n_ids, spikes.n_bins)
+    long_runs = np.repeat(rng.integers(-1, n_ids, spikes.n_bins // 7 + 1), 7)[: spikes.n_bins]
+    for ids in (mixed, np.sort(mixed), long_runs, np.full(spikes.n_bins, -1)):
+        truth = np.stack([dense[:, ids == one].sum(axis=1) for one in range(n_ids)], axis=1)
+        np.testing.assert_array_equal(count_in_groups(spikes, ids, n_ids), truth)
 
 
 def test_counting_labels_needs_labels():

@@ -201,10 +201,9 @@ def unit_keys(units: pd.DataFrame, seed: int) -> Int[np.ndarray, " unit"]:
     >>> bool((unit_keys(units, 0)[::-1] == unit_keys(units.iloc[::-1], 0)).all())
     True
     """
-    keys = {
-        name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in units["layer"].unique()
-    }
-    base = np.array([int.from_bytes(keys[name], "little") for name in units["layer"]], np.uint64)
+    layer, names = pd.factorize(units["layer"])
+    keys = [hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in names]
+    base = np.array([int.from_bytes(key, "little") for key in keys], np.uint64)[layer]
     mixed = base + units["unit"].to_numpy(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (mixed >> np.uint64(1)).astype(np.int64)
 

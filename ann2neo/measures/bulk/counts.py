@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Int
 
 from ann2neo.errors import AnalysisError
 from ann2neo.measures.bits import SpikeBits
-from ann2neo.measures.bulk import kernels
+from ann2neo.measures.bulk import intervals, kernels
+from ann2neo.measures.bulk.words import as_ids, ids_of_bins
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.threads import over_units
@@ -160,13 +161,13 @@ def count_runs(spikes: SpikeArrays | SpikeBits, *, n_threads: int | None = None)
         lattice = as_lattice(spikes)
 
         def count(first: int, last: int) -> None:
-            kernels.count_runs_of_bins(lattice, counts, first, last)
+            intervals.count_runs_of_bins(lattice, counts, first, last)
     else:
         counts = np.zeros((spikes.n_units, spikes.stretch_durations.size), np.int64)
         trains, bin_size = as_trains(spikes), _bin_size(spikes)
 
         def count(first: int, last: int) -> None:
-            kernels.count_runs_of_times(trains, bin_size, counts, first, last)
+            intervals.count_runs_of_times(trains, bin_size, counts, first, last)
 
     over_units(count, spikes.n_units, n_threads=n_threads)
     return counts
@@ -200,16 +201,11 @@ def intervals_in_bins(
     offsets = np.concatenate([[0], np.cumsum(np.maximum(n - 1, 0).sum(axis=1))]).astype(np.int64)
     isis = np.empty(offsets[-1], np.int32)
     over_units(
-        lambda first, last: kernels.list_intervals_of_bins(lattice, offsets, isis, sums, runs, first, last),
+        lambda first, last: intervals.list_intervals_of_bins(lattice, offsets, isis, sums, runs, first, last),
         spikes.n_units,
         n_threads=n_threads,
     )
     return Intervals(isis=isis, offsets=offsets, bin_sums=sums, n_runs=runs)
-
-
-def as_ids(ids: Int[np.ndarray, " item"]) -> Int32[np.ndarray, " item"]:
-    """Convert ids to the type for which kernels are compiled."""
-    return np.ascontiguousarray(ids, np.int32)
 
 
 def as_trains(spikes: SpikeArrays) -> kernels.Trains:
@@ -251,7 +247,7 @@ def _count_times(
     ids, offsets = as_ids(ids), spikes.offsets.astype(np.int64)
     counts = np.zeros((spikes.n_units, n_ids), np.int64)
     over_units(
-        lambda first, last: kernels.count_ids(ids, offsets, counts, first, last), spikes.n_units, n_threads=n_threads
+        lambda first, last: intervals.count_ids(ids, offsets, counts, first, last), spikes.n_units, n_threads=n_threads
     )
     return counts
 
@@ -260,11 +256,11 @@ def _count_bins(
     spikes: SpikeBits, ids: Int[np.ndarray, " bin"], n_ids: int, n_threads: int | None
 ) -> Int[np.ndarray, "unit id"]:
     """Count the spikes of each id from one id per bin."""
-    ids, lattice = as_ids(ids), as_lattice(spikes)
-    # The last column counts the spikes of bins without an id.
+    marked, lattice = ids_of_bins(spikes, ids, n_ids), as_lattice(spikes)
+    # The last column takes the spikes of bins without an id.
     counts = np.zeros((spikes.n_units, n_ids + 1), np.int64)
     over_units(
-        lambda first, last: kernels.count_bin_ids(lattice, ids, counts, first, last),
+        lambda first, last: kernels.count_bin_ids(lattice, marked, counts, first, last),
         spikes.n_units,
         n_threads=n_threads,
     )

@@ -7,10 +7,12 @@ Kernels do not check their arguments: `SpikeArrays` and `SpikeBits` refuse ids t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64, UInt8
+from jaxtyping import Float64, Int32, Int64, UInt8, UInt64
+from numba import types
+from numba.extending import intrinsic
 
 from ann2neo.compiled import compiled
 
@@ -39,14 +41,25 @@ class Lattice(NamedTuple):
     unbroken: bool
 
 
+class Ids(NamedTuple):
+    """The id of each bin, or -1; and the same as masks of words of 64 bits, where these are few, else no masks.
+
+    The bins of ``masks[i]`` in word ``words[i]`` have the id ``of_mask[i]``. Every pass begins with a word of its own.
+    """
+
+    of_bin: Int32[np.ndarray, " bin"]
+    words: Int64[np.ndarray, " mask"]
+    masks: UInt64[np.ndarray, " mask"]
+    of_mask: Int64[np.ndarray, " mask"]
+
+
 class Counting(NamedTuple):
-    """Window of each spike or bin, the number of windows, groups of windows and sets of groups.
+    """Number of windows, groups of windows and sets of groups.
 
     ``members[edges[g]:edges[g + 1]]`` are the windows of group g, and the groups of set s are ``sets[s]`` to ``sets[s +
     1] - 1``.
     """
 
-    window: Int32[np.ndarray, " item"]
     n_windows: int
     members: Int64[np.ndarray, " member"]
     edges: Int64[np.ndarray, " edge"]
@@ -69,6 +82,18 @@ def _spikes_of_bytes() -> tuple[Int32[np.ndarray, "256 8"], Int64[np.ndarray, " 
 
 
 PLACES, N_ONES = _spikes_of_bytes()
+
+
+def _ones(typing: Any, word: Any) -> Any:
+    """Count the set bits of a word of 64 bits, for compiled code."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.int64(types.uint64), generate
+
+
+ones: Any = intrinsic(_ones)
 
 
 @compiled
@@ -242,21 +267,6 @@ def fano_statistics(
 
 
 @compiled
-def count_ids(
-    ids: Int32[np.ndarray, " spike"],
-    offsets: Int64[np.ndarray, " unit_plus_one"],
-    counts: Int64[np.ndarray, "unit id"],
-    first: int,
-    last: int,
-) -> None:
-    """Count the spikes of each id that is not negative; ``counts`` has shape (unit, id)."""
-    for unit in range(first, last):
-        for i in range(offsets[unit], offsets[unit + 1]):
-            if ids[i] >= 0:
-                counts[unit, ids[i]] += 1
-
-
-@compiled
 def intervals_of_times(
     trains: Trains,
     unit: int,
@@ -326,11 +336,43 @@ def intervals_of_bins(
 
 
 @compiled
+def read_words(lattice: Lattice, unit: int, words: UInt64[np.ndarray, " word"]) -> None:
+    """Copy the bits of a unit to words of 64 bits, of which every pass has whole ones."""
+    n_passes, n_bytes = lattice.bits.shape[0], lattice.bits.shape[2]
+    row = words.view(np.uint8).reshape((n_passes, -1))
+    for number in range(n_passes):
+        row[number, :n_bytes] = lattice.bits[number, unit]
+
+
+@compiled
+def count_spikes(
+    ids: Ids,
+    words: UInt64[np.ndarray, " word"],
+    bins: Int32[np.ndarray, " item"],
+    n_spikes: int,
+    counts: Int64[np.ndarray, " id_plus_one"],
+) -> None:
+    """Add a unit's spikes of each id: word by word where ids have masks, else spike by spike, which counts -1 in the last place."""
+    if ids.words.size > 0:
+        for i in range(ids.words.size):
+            counts[ids.of_mask[i]] += ones(words[ids.words[i]] & ids.masks[i])
+    else:
+        for i in range(n_spikes):
+            counts[ids.of_bin[bins[i]]] += 1
+
+
+@compiled
 def measure_times(
-    trains: Trains, counting: Counting, period: float, out: Float64[np.ndarray, "unit column"], first: int, last: int
+    trains: Trains,
+    window: Int32[np.ndarray, " spike"],
+    counting: Counting,
+    period: float,
+    out: Float64[np.ndarray, "unit column"],
+    first: int,
+    last: int,
 ) -> None:
     """Fill in the columns of ``out`` from spike times."""
-    offsets, window, n_windows, longest = trains.offsets, counting.window, counting.n_windows, 1
+    offsets, n_windows, longest = trains.offsets, counting.n_windows, 1
     for unit in range(first, last):
         longest = max(longest, offsets[unit + 1] - offsets[unit])
     isi, logs, scratch, ends = np.empty(longest), np.empty(longest), np.empty((2, longest)), np.empty(longest, np.int64)
@@ -350,22 +392,23 @@ def measure_times(
 @compiled
 def measure_bins(
     lattice: Lattice,
+    window: Ids,
+    label: Ids,
     counting: Counting,
-    label: Int32[np.ndarray, " bin"],
     period: float,
     filled: Filled,
     first: int,
     last: int,
 ) -> None:
-    """Fill in measures, spike counts and label counts from bits; the last class counts bins without a label."""
+    """Fill in measures, spike counts and label counts from bits; the last class is meant for bins without a label, and may stay 0."""
     longest = 8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8
     bins, ends = np.empty(longest, np.int32), np.empty(longest, np.int64)
     isi, logs, scratch = np.empty(longest), np.empty(longest), np.empty((2, longest))
     log_of = np.empty(min(longest, N_LOGS))
     for i in range(log_of.size):
         log_of[i] = log_or_nan(i * lattice.bin_size)
-    window, n_windows = counting.window, counting.n_windows
-    counts, square = np.zeros(n_windows + 1, np.int64), np.empty(n_windows)
+    counts, square = np.zeros(counting.n_windows + 1, np.int64), np.empty(counting.n_windows)
+    words = np.zeros(lattice.bits.shape[0] * -(-lattice.bits.shape[2] // 8), np.uint64)
     for unit in range(first, last):
         out = filled.columns[unit]
         out[:] = np.nan
@@ -374,75 +417,31 @@ def measure_bins(
         n_parts = intervals_of_bins(lattice, bins, n, log_of, isi, logs, ends)
         pooled_statistics(isi, ends[n_parts - 1], scratch[0], 1.0, out)
         paired_statistics(isi, logs, ends, n_parts, scratch, 1.0, period, out)
+        if window.words.size > 0 or label.words.size > 0:
+            read_words(lattice, unit, words)
         # Spikes outside all windows (-1) are counted in the last place, which belongs to no group; this avoids a branch.
         counts[:] = 0
-        for i in range(n):
-            counts[window[bins[i]]] += 1
+        count_spikes(window, words, bins, n, counts)
         fano_statistics(counts, counting, square, out)
-        if label.size:
-            for i in range(n):
-                filled.label_counts[unit - first, label[bins[i]]] += 1
+        if label.of_bin.size:
+            count_spikes(label, words, bins, n, filled.label_counts[unit - first])
 
 
 @compiled
 def count_bin_ids(
     lattice: Lattice,
-    ids: Int32[np.ndarray, " bin"],
+    ids: Ids,
     counts: Int64[np.ndarray, "unit id_plus_one"],
     first: int,
     last: int,
 ) -> None:
-    """Count the spikes of each id from packed bits; the last column counts spikes in bins without an id (-1)."""
+    """Count the spikes of each id from packed bits; the last column is meant for bins without an id (-1), and may stay 0."""
     bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
+    words = np.zeros(lattice.bits.shape[0] * -(-lattice.bits.shape[2] // 8), np.uint64)
     for unit in range(first, last):
-        n = spike_bins(lattice, unit, bins)
-        for i in range(n):
-            counts[unit, ids[bins[i]]] += 1
-
-
-@compiled
-def count_runs_of_bins(lattice: Lattice, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int) -> None:
-    """Count runs of bins with spikes within stretches, from packed bits; ``counts`` has shape (unit, stretch)."""
-    bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
-    for unit in range(first, last):
-        n = spike_bins(lattice, unit, bins)
-        for i in range(n):
-            here = lattice.stretch[bins[i]]
-            if i == 0 or bins[i] != bins[i - 1] + 1 or here != lattice.stretch[bins[i - 1]]:
-                counts[unit, here] += 1
-
-
-@compiled
-def list_intervals_of_bins(
-    lattice: Lattice,
-    offsets: Int64[np.ndarray, " unit_plus_one"],
-    isis: Int32[np.ndarray, " isi"],
-    sums: Int64[np.ndarray, " unit"],
-    runs: Int64[np.ndarray, " unit"],
-    first: int,
-    last: int,
-) -> None:
-    """List each unit's intervals in bins within stretches, sum the indices of bins with a spike, and count runs."""
-    bins = np.empty(8 * lattice.bits.shape[0] * lattice.bits.shape[2] + 8, np.int32)
-    for unit in range(first, last):
-        n, place = spike_bins(lattice, unit, bins), offsets[unit]
-        for i in range(n):
-            sums[unit] += bins[i]
-            if i > 0 and (lattice.unbroken or lattice.stretch[bins[i]] == lattice.stretch[bins[i - 1]]):
-                isis[place] = bins[i] - bins[i - 1]
-                runs[unit] -= isis[place] == 1
-                place += 1
-        runs[unit] += n
-
-
-@compiled
-def count_runs_of_times(
-    trains: Trains, bin_size: float, counts: Int64[np.ndarray, "unit stretch"], first: int, last: int
-) -> None:
-    """Count runs of successive bins with spikes within stretches, from spike times on equal bins."""
-    times, stretch = trains.times, trains.stretch
-    for unit in range(first, last):
-        for i in range(trains.offsets[unit], trains.offsets[unit + 1]):
-            begins = i == trains.offsets[unit] or stretch[i] != stretch[i - 1]
-            if begins or times[i] - times[i - 1] > 1.5 * bin_size:
-                counts[unit, stretch[i]] += 1
+        n = 0
+        if ids.words.size > 0:
+            read_words(lattice, unit, words)
+        else:
+            n = spike_bins(lattice, unit, bins)
+        count_spikes(ids, words, bins, n, counts[unit])

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, Num, Shaped
 from ann2neo.measures.bits import SpikeBits
 from ann2neo.measures.bulk import kernels
 from ann2neo.measures.bulk.counts import as_ids, as_lattice, as_trains, count_labels
+from ann2neo.measures.bulk.words import NO_IDS, ids_of_bins
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import (
     Over,
@@ -20,8 +21,7 @@ from ann2neo.measures.definitions import (
 from ann2neo.measures.registry import computed
 from ann2neo.threads import over_units
 
-# Placeholders for None in compiled code, so that each kernel is compiled for one set of types.
-NO_IDS = np.zeros(0, np.int32)
+# A placeholder for None in compiled code, so that each kernel is compiled for one set of types.
 NO_PERIOD = -1.0
 
 
@@ -68,12 +68,12 @@ def measure_bulk(
     >>> measure_bulk(spikes.arrays())["isi_mean"]
     array([1.5, nan])
     """
-    trains = as_trains(spikes)
+    trains, window = as_trains(spikes), as_ids(spikes.window)
     counting = _counting(spikes, spikes.window_durations, over)
     period = NO_PERIOD if refractory_period is None else trains.ms * refractory_period
     out = np.empty((spikes.n_units, kernels.N_COLUMNS))
     over_units(
-        lambda first, last: kernels.measure_times(trains, counting, period, out, first, last),
+        lambda first, last: kernels.measure_times(trains, window, counting, period, out, first, last),
         spikes.n_units,
         n_threads=n_threads,
     )
@@ -137,15 +137,17 @@ def measure_bits(
     lattice, label_bins = as_lattice(spikes), spikes.label_bins
     counting = _counting(spikes, spikes.window_bins, over)
     period = NO_PERIOD if refractory_period is None else float(refractory_period)
-    label = NO_IDS if spikes.label is None else as_ids(spikes.label)
     n_classes = 0 if label_bins is None else label_bins.size
+    window, label = ids_of_bins(spikes, spikes.window, counting.n_windows), NO_IDS
+    if spikes.label is not None:
+        label = window if spikes.label is spikes.window else ids_of_bins(spikes, spikes.label, n_classes)
     out, n_spikes = np.empty((spikes.n_units, kernels.N_COLUMNS)), np.empty(spikes.n_units, np.int64)
     shares = np.full(spikes.n_units, np.nan)
 
     def fill(first: int, last: int) -> None:
         label_counts = np.zeros((last - first, n_classes + 1), np.int64)
         filled = kernels.Filled(columns=out, n_spikes=n_spikes, label_counts=label_counts)
-        kernels.measure_bins(lattice, counting, label, period, filled, first, last)
+        kernels.measure_bins(lattice, window, label, counting, period, filled, first, last)
         if label_bins is not None:
             shares[first:last] = label_share(label_counts[:, :-1], label_bins)
 
@@ -179,7 +181,6 @@ def _counting(spikes: SpikeArrays | SpikeBits, durations: Num[np.ndarray, " wind
     """Concatenate groups of windows, with the index at which each begins and the end of the last one."""
     groups = groups_of_windows(spikes.window_pass, durations, over, spikes.repeats)
     return kernels.Counting(
-        window=as_ids(spikes.window),
         n_windows=spikes.window_pass.size,
         members=np.concatenate([np.zeros(0, np.int64), *groups.members]).astype(np.int64),
         edges=np.cumsum([0, *(group.size for group in groups.members)]).astype(np.int64),
