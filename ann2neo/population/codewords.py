@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ann2neo.errors import AnalysisError, WindowError
 from ann2neo.population.ensemble import Choice, choose, facts
-from ann2neo.population.patterns import FOUND, Codewords, codewords_of, neighbours
+from ann2neo.population.patterns import FOUND, Codewords, codewords_of, expected_pairs, neighbours, occurrences
 from ann2neo.population.recorded import RecordedUnits
 from ann2neo.population.sizes import MAX_BYTES, say_size
-from ann2neo.raster import Raster
 from ann2neo.recording import Layer
 from ann2neo.windows import STIMULUS, codes_of_column
 
@@ -223,7 +222,7 @@ def _nearest(found: Codewords, codes: Int[np.ndarray, " trial"], label: np.ndarr
 
 
 def _counted(layer: Layer, found: list[Codewords], number: int, trials: pd.DataFrame) -> dict[str, Any]:
-    counts = np.concatenate([_occurrences(each.words) for each in found]) if found else np.zeros(0, np.int64)
+    counts = np.concatenate([occurrences(each.words) for each in found]) if found else np.zeros(0, np.int64)
     n_inputs = int(counts.sum())
     row: dict[str, Any] = {"n_units": layer.n_units, "n_inputs": n_inputs, "n_patterns": counts.size}
     if n_inputs < 2:
@@ -239,44 +238,9 @@ def _counted(layer: Layer, found: list[Codewords], number: int, trials: pd.DataF
         "entropy_corrected": entropy + (counts.size - 1) / (2 * n_inputs * np.log(2)),
         "entropy_max": float(np.log2(n_inputs)),
         "equal_pairs": int((counts * (counts - 1) // 2).sum()),
-        "equal_pairs_expected": float(sum(_expected_pairs(layer.raster, each, number, trials) for each in found)),
+        "equal_pairs_expected": float(sum(expected_pairs(layer.raster, each, number, trials) for each in found)),
         "quality": "all_distinct" if distinct else "undersampled" if alone > 0.5 else "good",
     }
-
-
-def _occurrences(words: np.ndarray) -> Int[np.ndarray, " pattern"]:
-    """Count how many rows each distinct row is."""
-    if not words.shape[1]:
-        return np.array([len(words)], np.int64)
-    rows = np.ascontiguousarray(words).view(np.dtype((np.void, words.dtype.itemsize * words.shape[1]))).ravel()
-    return np.unique(rows, return_counts=True)[1].astype(np.int64)
-
-
-def _expected_pairs(raster: Raster, found: Codewords, number: int, trials: pd.DataFrame) -> float:
-    """Expect the number of pairs of inputs that agree in all units if each unit's words were dealt to the inputs by themselves."""
-    n = len(found.rows)
-    if n < 2:
-        return 0.0
-    agree = np.concatenate(
-        [_agreement(raster, units, found, number, trials) for units in raster.chunks()] or [np.ones(0)]
-    )
-    with np.errstate(divide="ignore"):
-        return float(n * (n - 1) / 2 * np.exp(np.log(agree).sum()))
-
-
-def _agreement(
-    raster: Raster, units: slice, found: Codewords, number: int, trials: pd.DataFrame
-) -> Float[np.ndarray, " unit"]:
-    """Find the share of pairs of inputs in which each unit has the same word."""
-    n = len(found.rows)
-    start = trials["start_bin"].to_numpy(np.int64)[found.rows] - number * raster.n_bins
-    dense = np.unpackbits(raster.bits(units)[number], axis=1, count=raster.n_bins)
-    if found.length == 1:
-        spiked = dense[:, start].sum(axis=1, dtype=np.int64)
-        return (spiked * (spiked - 1) + (n - spiked) * (n - spiked - 1)) / (n * (n - 1))
-    words = np.packbits(dense[:, start[:, None] + np.arange(found.length)], axis=2)
-    counts = (_occurrences(each) for each in words)
-    return np.array([(c * (c - 1)).sum() / (n * (n - 1)) for c in counts])
 
 
 def _recorded(spikes: Any, layer: str | None, units: Choice, seed: int) -> RecordedUnits:

@@ -1,4 +1,4 @@
-"""Codewords of inputs as packed bits, and distances between them: all compiled code in one file."""
+"""Codewords of inputs as packed bits: how often each occurs, how many pairs are equal by chance, and distances between them."""
 
 from __future__ import annotations
 
@@ -77,6 +77,44 @@ def _packed(raster: Raster, places: Int[np.ndarray, "input bin"], number: int) -
         part = np.packbits(dense, axis=0)
         packed[:, :, first // 8 : first // 8 + len(part)] = np.moveaxis(part, 0, 2)
     return packed.reshape(len(places), -1).view(np.uint64)
+
+
+def occurrences(words: np.ndarray) -> Int[np.ndarray, " pattern"]:
+    """Count how many rows each distinct row is."""
+    if not words.shape[1]:
+        return np.array([len(words)], np.int64)
+    rows = np.ascontiguousarray(words).view(np.dtype((np.void, words.dtype.itemsize * words.shape[1]))).ravel()
+    return np.unique(rows, return_counts=True)[1].astype(np.int64)
+
+
+def expected_pairs(raster: Raster, found: Codewords, number: int, trials: pd.DataFrame) -> float:
+    """Expect the number of pairs of inputs that agree in all units if each unit's words were dealt to the inputs by themselves."""
+    n = len(found.rows)
+    if n < 2:
+        return 0.0
+    agree = np.concatenate(
+        [_agreement(raster, units, found, number, trials) for units in raster.chunks()] or [np.ones(0)]
+    )
+    with np.errstate(divide="ignore"):
+        return float(n * (n - 1) / 2 * np.exp(np.log(agree).sum()))
+
+
+def _agreement(
+    raster: Raster, units: slice, found: Codewords, number: int, trials: pd.DataFrame
+) -> Float[np.ndarray, " unit"]:
+    """Find the share of pairs of inputs in which each unit has the same word."""
+    n = len(found.rows)
+    start = trials["start_bin"].to_numpy(np.int64)[found.rows] - number * raster.n_bins
+    bits = raster.bits(units)[number]
+    if found.length == 1:
+        inside = np.zeros(raster.n_bins, np.bool_)
+        inside[start] = True
+        spiked = np.bitwise_count(bits & np.packbits(inside)).sum(axis=1, dtype=np.int64)
+        return (spiked * (spiked - 1) + (n - spiked) * (n - spiked - 1)) / (n * (n - 1))
+    dense = np.unpackbits(bits, axis=1, count=raster.n_bins)
+    words = np.packbits(dense[:, start[:, None] + np.arange(found.length)], axis=2)
+    counts = (occurrences(each) for each in words)
+    return np.array([(c * (c - 1)).sum() / (n * (n - 1)) for c in counts])
 
 
 def neighbours(found: Codewords, label: Int[np.ndarray, " input"]) -> dict[str, Float[np.ndarray, " input"]]:
