@@ -58,6 +58,7 @@ def test_chance_is_that_of_all_exchanges():
             dealt.append(by_hand([unit[inside].mean(), unit[~inside].mean()]))
         for name, values in zip(NAMES, np.array(dealt).T):
             assert row[f"{name}_expected"] == pytest.approx(values.mean(), abs=4 * values.std() / np.sqrt(4000) + 1e-9)
+            assert row[f"{name}_expected_error"] == pytest.approx(values.std() / np.sqrt(4000), rel=0.1, abs=1e-9)
             p = np.mean(values >= row[name] - 1e-12)
             assert row[f"{name}_p"] == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000) + 1e-3)
             expected = row[f"{name}_expected"]

@@ -44,8 +44,8 @@ def selectivity(
 
     *Chance.* The maximum of noisy means is above their mean: both measures are far above 0 in units that ignore the class, the more so the fewer spikes there are (a unit with a single spike has 1 in both). Classes are exchanged between
     inputs, each with all its bins in all its passes, as many inputs of each class as there are, and the same exchange for all units. ``_expected`` is the mean over the exchanges that are drawn (neither the
-    mean of a largest class mean nor that of a ratio has a closed form), ``_adjusted`` is (value - expected) / (1 - expected): 0 by chance, 1 at most; NaN where chance gives 1. ``_p`` is the share of exchanges, the observed
-    one included, with a value at least as large: at least 1 / (n_permutations + 1). Units share the exchanges, so that they are not independent of each other. All three are NaN where no class has two inputs, or no exchange is asked for.
+    mean of a largest class mean nor that of a ratio has a closed form), with ``_expected_error`` as its standard error, sd / sqrt(n_permutations - 1); ``_adjusted`` is (value - expected) / (1 - expected): 0 by chance, 1 at most; NaN where chance gives 1. ``_p`` is the share of exchanges, the observed
+    one included, with a value at least as large: at least 1 / (n_permutations + 1). Units share the exchanges, so that they are not independent of each other. All four are NaN where no class has two inputs, or no exchange is asked for.
 
     *Refused.* Where every class holds one bin, a class mean is a bit. Sparseness is then (1 - p) / (1 - 1/M) over M inputs, whatever the network does, and selectivity (M - n) / (M + n - 2) for n spikes: both say the rate again.
 
@@ -68,7 +68,7 @@ def selectivity(
     -------
     pandas.DataFrame
         A row per unit: ``layer``, ``unit``, ``n_spikes`` (in inputs with a class), ``preferred`` (class of the largest mean, the first of equal ones; of a silent unit the first class) and, for ``class_selectivity`` and ``class_sparseness``,
-        the value and its ``_expected``, ``_adjusted`` and ``_p``.
+        the value and its ``_expected``, ``_expected_error``, ``_adjusted`` and ``_p``.
 
     Raises
     ------
@@ -111,7 +111,9 @@ def selectivity(
     )
     tables = [_of_layer(each, masks, n_bins, names) for each in chosen.recording.layers]
     table = pd.concat(tables, ignore_index=True)
-    measured_in = {f"{name}{end}": "1" for name in MEASURES for end in ("", "_expected", "_adjusted", "_p")}
+    measured_in = {
+        f"{name}{end}": "1" for name in MEASURES for end in ("", "_expected", "_expected_error", "_adjusted", "_p")
+    }
     table.attrs = facts(
         chosen,
         by=by,
@@ -233,11 +235,12 @@ def _of_units(
     words = _words(np.moveaxis(bits, 0, 1).reshape(bits.shape[1], -1))
     first = _counts(words, masks[0])
     value = selectivity_of_rates(first / n_bins[0])
-    total, extreme = ({name: np.zeros(len(words)) for name in MEASURES} for _ in range(2))
+    total, squares, extreme = ({name: np.zeros(len(words)) for name in MEASURES} for _ in range(3))
     for mask, sizes in zip(masks[1:], n_bins[1:]):
         drawn = selectivity_of_rates(_counts(words, mask) / sizes)
         for name in MEASURES:
             total[name] += drawn[name]
+            squares[name] += drawn[name] ** 2
             extreme[name] += drawn[name] >= value[name] - ROUNDING
     found: dict[str, Any] = {"n_spikes": first.sum(axis=1), "preferred": (first / n_bins[0]).argmax(axis=1)}
     n_drawn = len(masks) - 1
@@ -246,7 +249,11 @@ def _of_units(
         expected = np.where(undefined, np.nan, total[name] / max(n_drawn, 1))
         with np.errstate(invalid="ignore", divide="ignore"):
             adjusted = np.where(expected < 1 - ROUNDING, (value[name] - expected) / (1 - expected), np.nan)
-        found |= {name: value[name], f"{name}_expected": expected, f"{name}_adjusted": adjusted}
+        error = np.sqrt(
+            np.maximum(squares[name] / max(n_drawn, 1) - expected**2, 0) / (n_drawn - 1 if n_drawn > 1 else np.nan)
+        )
+        found |= {name: value[name], f"{name}_expected": expected, f"{name}_expected_error": error}
+        found[f"{name}_adjusted"] = adjusted
         found[f"{name}_p"] = np.where(undefined, np.nan, (1 + extreme[name]) / (1 + n_drawn))
     return found
 
