@@ -5,21 +5,28 @@ arrays needs it; the others are left to beartype alone.
 """
 
 import ast
+import builtins
+import random
 import re
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 
 from beartype import BeartypeConf, beartype
+from beartype._check.code import codemain
 from jaxtyping import TypeCheckError, jaxtyped
 
 PACKAGE = "ann2neo"
+# beartype looks at random places of a list. It draws them from a generator of its own, so that checks change no random state.
+codemain.getrandbits = random.Random(0).getrandbits
 _checked_by_beartype = beartype(conf=BeartypeConf(violation_type=TypeCheckError))
 
 
 def checked(function):
     """Wrap a function by a check of its arguments and of what it returns; axes of the same name have the same length."""
-    return jaxtyped(function, typechecker=beartype) if _has_arrays(function) else _checked_by_beartype(function)
+    if _has_arrays(function) or _has_unknown_names(function):
+        return jaxtyped(function, typechecker=beartype)
+    return _checked_by_beartype(function)
 
 
 def checked_class(cls):
@@ -37,6 +44,13 @@ def _has_arrays(function):
     hints = [_text(hint) for hint in function.__annotations__.values()]
     named = [_text(function.__globals__.get(word, "")) for hint in hints for word in re.findall(r"\w+", hint)]
     return "P.args" in hints or any("jaxtyping" in text for text in hints + named)
+
+
+def _has_unknown_names(function):
+    """Whether an annotation names what the module defines later, or imports for type checkers alone, which beartype would miss at the first call."""
+    known = function.__globals__.keys() | vars(builtins).keys()
+    hints = [hint for hint in function.__annotations__.values() if isinstance(hint, str)]
+    return any(name not in known for hint in hints for name in re.findall(r"(?<![\w.'\"])[A-Za-z_]\w*", hint))
 
 
 def _text(hint):

@@ -2,7 +2,6 @@
 
 import random
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -14,14 +13,6 @@ import ann2neo
 from ann2neo.store import layout
 
 X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def unchecked():
-    """Signatures are not checked: beartype looks at random places of a list, for which it draws from `random`."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def noisy():
@@ -78,7 +69,6 @@ RUNS = {
 }
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("kind", DRAWS)
 def test_data_sets_that_draw_leave_no_trace(kind, run, tmp_path):
@@ -92,7 +82,6 @@ def test_data_sets_that_draw_leave_no_trace(kind, run, tmp_path):
     assert len(set(drawn)) == len(drawn) > 0, "the data set has drawn"
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("kind", DRAWS)
 def test_models_that_draw_and_fail_leave_no_trace(kind):
     """Also where a model draws by itself, and where it raises an error after that."""

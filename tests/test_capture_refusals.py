@@ -135,7 +135,7 @@ def test_weights_that_are_not_there_are_told():
 def test_a_name_that_is_no_layer_names_those_that_are(mlp):
     """The name of a function that is not called lists what was called and what there is, and names what does the same."""
     model = nn.Sequential(*[nn.Linear(6, 6), nn.ReLU()], make(lambda self, x: torch.tanh(x)))
-    with pytest.raises(LayerNotFound, match=r"no module of Sequential.*functions: '1'\)\. Did you mean '1'\?"):
+    with pytest.raises(LayerNotFound, match=r"not a module of Sequential.*functions: '1'\)\. Did you mean '1'\?"):
         record(model, layers="relu")
     with pytest.raises(LayerNotFound, match=r"Did you mean '2\.tanh'\?"):
         record(model, layers="tanh")

@@ -3,7 +3,6 @@
 import random
 import warnings
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -23,14 +22,6 @@ FLAT = X[:, 0]
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-@pytest.fixture
-def unchecked():
-    """Signatures are not checked: beartype draws from `random`, too."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def passes_of(recording, layer):
@@ -211,7 +202,6 @@ def disturb():
     random.seed(77)
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("kind", NOISE)
 def test_noise_of_passes_follows_from_the_seed_whatever_draws_it(kind):
     """Recorded again, from other random states, the passes are the same; batches, passes and seeds differ."""
@@ -226,7 +216,6 @@ def test_noise_of_passes_follows_from_the_seed_whatever_draws_it(kind):
     assert not first.layers[0].identical(other.layers[0])
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("layers", [None, "*r*"])
 @pytest.mark.parametrize("kind", NOISE)
 def test_a_resumed_recording_has_the_same_noise(kind, layers, tmp_path, monkeypatch):

@@ -158,7 +158,7 @@ DIFFERENCES = {
         "passes": ann2neo.Passes(2),
     },
     "steps": {"steps": ann2neo.Steps("calls")},
-    "numeric type": {
+    "type of numbers": {
         "network": lambda: model().double(),
         "x": lambda: ann2neo.Inputs(data().double(), batch_size=7),
     },
@@ -210,9 +210,9 @@ def test_lengths_that_change_from_pass_to_pass(tmp_path):
     def changing():
         return iter(Batches(data(), next(sizes)))
 
-    with pytest.raises(RecordingError, match="in a later pass"):
+    with pytest.raises(RecordingError, match="between the first pass and a later one"):
         record(model(), changing, passes=ann2neo.Passes(2))
-    with pytest.raises(RecordingError, match="in a later pass"):
+    with pytest.raises(RecordingError, match="between the first pass and a later one"):
         record(model(), changing, passes=ann2neo.Passes(2), store=tmp_path / "a.zarr")
 
 

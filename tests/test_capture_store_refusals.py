@@ -39,7 +39,7 @@ def test_a_column_whose_bits_cannot_be_written_is_not_marked(tmp_path, layer, n_
     number, pass_number = len(before) + 3, 0
     taken = path / f"layers/{layer}/bits/{pass_number}.0.{number}"
     taken.mkdir()
-    with pytest.raises(StoreError, match=r"(?s)could not be written.*goes on where it stopped"):
+    with pytest.raises(StoreError, match=r"(?s)could not be written.*resumes where it stopped"):
         record(model(), inputs(), store=path, passes=passes)
     assert markers(path) == sorted(f"0.{n}.json" for n in range(number)), "only what came before it"
     assert not list(path.rglob("*.partial"))

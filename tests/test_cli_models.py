@@ -77,7 +77,7 @@ def test_intervals_of_cells(tmp_path):
         for name in ("mean_ms", "cv", "bits", "bits_per_spike"):
             assert summary[f"{law}_{name}_mean"] == pytest.approx(fitted[f"{law}_{name}"].mean())
     page = (tmp_path / "models" / "report.html").read_text(encoding="utf-8")
-    assert "beyond one rate." in page
+    assert "adds to one rate." in page
     assert "left out of the fit" not in page
 
 

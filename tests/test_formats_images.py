@@ -126,7 +126,7 @@ def test_a_column_of_that_name_is_not_overwritten(tmp_path):
     """A recording that has a column "image" keeps it, and is refused images."""
     recording = small_recording(2, 2, n_passes=1)
     recording = replace(recording, trials=recording.trials.assign(image=["a", "b"]))
-    with pytest.raises(RecordingError, match="'image' already"):
+    with pytest.raises(RecordingError, match="already have a column 'image'"):
         ann2neo.save(recording, tmp_path / "a.nwb", images=pictures())
     ann2neo.save(recording, tmp_path / "a.nwb")
     assert ann2neo.load(tmp_path / "a.nwb").identical(recording)

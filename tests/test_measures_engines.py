@@ -283,7 +283,7 @@ def test_unknown_engines_and_units_are_refused():
     """A name that is not known ends in an error that says which are."""
     with pytest.raises(AnalysisError, match="'elephant' or 'bulk'"):
         _measure_unchecked("fast")
-    with pytest.raises(AnalysisError, match="no unit of time"):
+    with pytest.raises(AnalysisError, match="must be one of time"):
         measure_bulk(spikes_in_time(0, "mV"))
 
 
