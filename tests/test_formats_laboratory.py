@@ -233,7 +233,7 @@ BAD_TEXTS = {
     "another unit than it says": ("sender time_ms\n1 2\n", {"t_stop": 1 * pq.s, "time_unit": "s"}, "says that its times are in ms"),
     "words": ("0.1 0.2\nhello there\n", {"t_stop": 1 * pq.s, "time_unit": "s"}, "line 2"),
     "beyond the end": ("0.1 0.2 3.0\n", {"t_stop": 1 * pq.s, "time_unit": "s"}, "outside 0 to 1 s"),
-    "millivolts": ("0.1 0.2 3.0\n", {"t_stop": 1 * pq.s, "time_unit": "mV"}, "no unit of time"),
+    "millivolts": ("0.1 0.2 3.0\n", {"t_stop": 1 * pq.s, "time_unit": "mV"}, "not a unit of time"),
     "an empty line": ("0.1 0.2 0.3\n\n0.4\n", {"t_stop": 1 * pq.s, "time_unit": "s"}, "silent unit"),
     "no columns": ("1 2\n3 4\n", {"t_stop": 9 * pq.s, "time_unit": "s", "columns": "time"}, "not columns 'time'"),
 }  # fmt: skip

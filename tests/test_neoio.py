@@ -107,7 +107,7 @@ def test_nothing_is_registered_without_the_import_and_once_with_it():
 def test_files_of_others_are_refused_at_once(name, tmp_path):
     """What is no store is refused, so that neo asks the next reader."""
     (tmp_path / name).write_text("{}")
-    with pytest.raises(FormatError, match="no folder"):
+    with pytest.raises(FormatError, match="not a folder"):
         Ann2NeoIO(tmp_path / name)
     with pytest.raises(FormatError):
         Ann2NeoIO(tmp_path)

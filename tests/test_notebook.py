@@ -48,6 +48,7 @@ DRAWN = (
     "figures.null_band(null_bands(recording, n_permutations=39, progress=False))",
     "figures.correlation_matrix(population.correlations(recording, n_permutations=5))",
     "figures.trajectories(path)",
+    "figures.p_spike(table)",
     "figures.best_models(fitted)",
     "figures.bits_per_spike(fitted)",
     "figures.qq(rescaled)",

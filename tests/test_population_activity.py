@@ -262,7 +262,7 @@ def test_subsets_are_seeded_even_and_in_order():
         ({"units": [7]}, AnalysisError, "0 to 6"),
         ({"units": []}, AnalysisError, "0 positions"),
         ({"bin_size": 1.5 * pq.ms}, AnalysisError, "whole multiple"),
-        ({"bin_size": 5 * pq.mV}, AnalysisError, "no duration"),
+        ({"bin_size": 5 * pq.mV}, AnalysisError, "not a duration"),
         ({"bin_size": 500 * pq.ms}, AnalysisError, "holds no bin"),
     ],
 )

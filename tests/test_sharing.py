@@ -124,7 +124,7 @@ def test_the_report_is_in_the_bundle(bundle):
     summary = ann2neo.summarize(ann2neo.analyze(small_recording(), progress=False))
     for layer in summary["layer"].unique():
         assert f"<td>{layer}</td>" in page
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "| `report.html` |" in (bundle / "README.md").read_text()
     digest = hashlib.sha256((bundle / "report.html").read_bytes()).hexdigest()

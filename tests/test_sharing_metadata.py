@@ -242,7 +242,7 @@ def test_an_edited_bundle_can_be_sealed_again(tmp_path):
     assert sharing.seal(out) == [strange.name]
     sums = (out / "SHA256SUMS").read_text()
     (out / "CITATION.cff").write_text("title: [")
-    with pytest.raises(ShareError, match=r"CITATION\.cff cannot be read"):
+    with pytest.raises(ShareError, match=r"CITATION\.cff can no longer be read"):
         sharing.seal(out)
     (out / "CITATION.cff").write_text("title: a\n")
     with pytest.raises(ShareError, match="lacks cff-version"):
@@ -252,5 +252,5 @@ def test_an_edited_bundle_can_be_sealed_again(tmp_path):
     with pytest.raises(FormatError):
         sharing.seal(out)
     assert (out / "SHA256SUMS").read_text() == sums
-    with pytest.raises(ShareError, match="no bundle"):
+    with pytest.raises(ShareError, match="is not a bundle"):
         sharing.seal(tmp_path)

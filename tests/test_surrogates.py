@@ -287,7 +287,7 @@ def test_impossible_bands_are_refused():
     for options, message in (
         ({"n_permutations": 38}, "n_permutations=39"),
         ({"indicators": ["fano_means"]}, "Did you mean 'fano_mean'"),
-        ({"indicators": []}, "no indicator"),
+        ({"indicators": []}, "`indicators` is empty"),
         ({"confidence": 1.0}, "between 0 and 1"),
     ):
         with pytest.raises(AnalysisError, match=message):
@@ -428,7 +428,7 @@ def test_networks_measured_unlike_are_refused():
     other = ann2neo.analyze(small_recording(), windows=10, progress=False)
     with pytest.raises(AnalysisError, match="'windows'"):
         across_networks([*tables_of([0.5]), other])
-    with pytest.raises(AnalysisError, match="no table"):
+    with pytest.raises(AnalysisError, match="`tables` is empty"):
         across_networks([])
 
 

@@ -42,8 +42,8 @@ def test_all_units_in_another_order_are_recorded_in_that_order(units):
 
 
 BAD = {
-    "truth": (True, "no threshold"),
-    "infinite": (float("inf"), "no threshold|not finite"),
+    "truth": (True, "must be a finite number"),
+    "infinite": (float("inf"), "must be a finite number|not finite"),
     "one of them NaN": (np.array([0.1, np.nan, 0.3, 0.4, 0.5, 0.6]), "1 of 6"),
     "wrong number": (np.ones(5), r"\(5,\).*\(6,\)"),
     "too large for the type": (1e39, "too large"),
@@ -82,7 +82,7 @@ def test_words_are_no_thresholds():
     code += "for call in (lambda: rule_for('a', 'high'), lambda: MeanPlusSd(1, on=[], per='network'), lambda: rule_for('a', [[1], [2, 3]])):\n"
     code += "    try:\n        call()\n    except ThresholdError as error:\n        print(str(error).splitlines()[0])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["a", "'network'", "a"]
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["the", "`per`", "the"]
 
 
 def test_patterns_that_fit_no_layer_are_refused(mlp):

@@ -277,7 +277,7 @@ def test_a_damaged_store_is_told(tmp_path):
             chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
         status, content = ask(f"{found.address}tile?order=0&u=0&b=0&i=0&j=0")
         assert status == 500
-        assert b"is not what was written" in content
+        assert b"differs from what" in content
         assert ask(found.address)[0] == 200
     finally:
         found.close()

@@ -69,7 +69,7 @@ def lattice_distances(
     --------
     >>> even = np.full(9, 10)
     >>> lattice_distances(even, np.array([0, 9]), np.array([[10]]), np.array([91]), keys=np.array([0])).round(2)
-    array([0.67])
+    array([0.69])
     """
     given = Isis(
         lengths=np.ascontiguousarray(isis, np.int32),

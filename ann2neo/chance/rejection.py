@@ -38,7 +38,7 @@ def rejection_rates(
     --------
     >>> rates = rejection_rates(np.random.default_rng(0).random((400, 1000)) < 0.5, np.full(10, 100))
     >>> {name: round(rate, 2) for name, rate in rates.items() if "naive" not in name}
-    {'dispersion': 0.04, 'runs': 0.06, 'isi_law': 0.06, 'stationarity': 0.06}
+    {'dispersion': 0.04, 'runs': 0.06, 'isi_law': 0.04, 'stationarity': 0.06}
     """
     check_number(level, "level", above=0, below=1, such_as=0.05)
     if window_bins.sum() > spikes.shape[1]:

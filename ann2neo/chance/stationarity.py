@@ -187,7 +187,7 @@ def stationarity_test_of_inputs(
     --------
     >>> spikes = np.array([[0, 1, 1, 2, 2, 3, 3, 4, 4, 4], [4, 0, 4, 0, 4, 0, 0, 4, 0, 4], [2] * 10])
     >>> stationarity_test_of_inputs(spikes, np.full(10, 4)).round(3)
-    array([0.   , 1.   ,   nan])
+    array([0.001, 0.921,   nan])
     """
     check_spikes(spikes, size)
     m = size.size

@@ -285,7 +285,7 @@ def computed(*, refractoriness: bool) -> tuple[Measure, ...]:
     Examples
     --------
     >>> [len(computed(refractoriness=given)) for given in (True, False)]
-    [11, 10]
+    [12, 11]
     """
     return tuple(one for one in _ALL if not one.derived and (refractoriness or one.needs != "refractoriness"))
 

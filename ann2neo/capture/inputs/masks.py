@@ -102,7 +102,10 @@ def _padding(name: str, array: Any, n_positions: Collection[int]) -> str | None:
         return zeros
     if flat.ndim != 2 or not bool(((flat == 0) | (flat == 1)).all()):
         return None
-    for padded, said in ((~there, zeros), (there, f"is 1 at {int(there.sum())} of {flat.numel()} positions")):
+    ones = f"is 1 at {int(there.sum())} of {flat.numel()} positions"
+    # A mask of padding has ones there, any other mask has zeros, where values would allow both.
+    either = [(~there, zeros), (there, ones)]
+    for padded, said in reversed(either) if "pad" in name.lower() else either:
         if _is_at_one_end(padded) and len(padded.sum(1).unique()) > 1:
             return said
     return None
