@@ -76,7 +76,7 @@ def unit_p_values(recording: Recording, windows: int | str, seed: int) -> pd.Dat
     >>> spikes = np.random.default_rng(0).random((500, 40)) < 0.5
     >>> units = unit_p_values(ann2neo.from_array(spikes), 50, 0)
     >>> float((units["bernoulli_p"] <= 0.05).mean()), float((units["poisson_p"] <= 0.05).mean())
-    (0.075, 1.0)
+    (0.15, 1.0)
     """
     with warnings.catch_warnings():
         # A shuffled order is the control here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,7 @@ def _fitted_row(models: Sequence[str]) -> Callable[[Columns], dict[str, object]]
 
 def _bins_of(table: pd.DataFrame) -> int | None:
     """Find the number of bins of each unit, which follows from any unit that spiked; None where there is none or it is unknown."""
-    if "n_bins" in table.attrs:
+    if isinstance(table.attrs.get("n_bins"), Integral):
         return int(table.attrs["n_bins"])
     known = "p_spike" in table and "n_spikes" in table
     spiked = table[table["p_spike"] > 0] if known else table.iloc[:0]

@@ -214,9 +214,9 @@ def test_units_by_pattern(folder):
 
 
 BAD = {
-    "--threshold quantil:0.9": "no threshold",
-    "--threshold quantile:0.9:network": "no threshold",
-    "--threshold 1=high": "no threshold",
+    "--threshold quantil:0.9": "not a threshold",
+    "--threshold quantile:0.9:network": "not a threshold",
+    "--threshold 1=high": "not a threshold",
     "--threshold 0.1 --threshold 0.2": "given twice",
     "--units 1=some": "names no units",
     "--units sample:x": "names no units",
@@ -255,7 +255,7 @@ def test_steps_and_passes(folder):
     assert (found[0].n_bins, found[0].n_passes, len(found[0].trials)) == (3 * 10 * 7, 3, 30)
     same = [np.array_equal(found[0].raster("3"), other.raster("3")) for other in found]
     assert same == [True, True, False]
-    assert "no axis" in run("export", "m.py:m", "m.py:x", "-o", "a.nwb", "--steps", "time", code=2)
+    assert "not an axis" in run("export", "m.py:m", "m.py:x", "-o", "a.nwb", "--steps", "time", code=2)
 
 
 def test_compare_two_groups_of_files(tables, tmp_path):

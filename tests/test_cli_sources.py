@@ -139,7 +139,7 @@ def test_pictures_lie_in_folders_of_their_classes(place):
     [
         ("a.npz", {"a": 1, "b": 2}, "unclear which are the inputs"),
         ("a.npy", b"nothing", "cannot be read as an array"),
-        ("a.csv", b"name,label\nada,1\n", "no numbers"),
+        ("a.csv", b"name,label\nada,1\n", "not numbers"),
         ("a.csv", b"p,label\n,1\n2,0\n", "missing values"),
         ("a.txt", b"a line\n", "--tokenizer"),
     ],

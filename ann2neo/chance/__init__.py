@@ -7,26 +7,26 @@ differ from input to input in the tests over labels and not in the others. ``pyt
 =============================== ============ ======== ============= ====== ========= ==============
 shape of data                   dispersion   excess   excess, 1 %   runs   ISI law   stationarity
 =============================== ============ ======== ============= ====== ========= ==============
-2 windows of bins, p 0.01       2.8          4.3      1.0           1.1    4.1       5.2
-2 windows of bins, p 0.2        2.4          5.1      1.1           4.1    4.6       5.0
-2 windows of bins, p 0.8        2.3          4.9      0.9           4.8    5.1       4.9
+2 windows of bins, p 0.01       2.8          4.3      1.0           1.1    4.3       5.2
+2 windows of bins, p 0.2        2.4          5.1      1.1           4.1    4.5       5.0
+2 windows of bins, p 0.8        2.3          4.9      0.9           4.8    5.2       4.9
 3 windows of bins, p 0.01       2.5          5.2      0.8           1.1    5.2       5.5
-3 windows of bins, p 0.2        3.8          5.0      1.1           4.6    4.9       5.1
-3 windows of bins, p 0.8        3.2          4.1      0.9           5.2    5.2       4.6
-4 windows of bins, p 0.01       2.5          4.3      0.8           1.0    5.7       5.0
-4 windows of bins, p 0.2        4.3          4.7      0.9           4.3    4.4       4.6
-4 windows of bins, p 0.8        5.1          5.1      1.1           4.8    4.8       4.6
-5 windows of bins, p 0.01       3.4          5.1      1.3           1.5    5.5       5.0
-5 windows of bins, p 0.2        4.5          6.1      1.1           5.0    4.5       4.8
-5 windows of bins, p 0.8        4.9          4.6      0.9           4.7    4.3       5.0
-6 windows of bins, p 0.01       2.6          4.5      0.7           1.6    4.0       4.2
-6 windows of bins, p 0.2        5.9          5.9      1.2           4.9    4.9       6.0
-6 windows of bins, p 0.8        4.5          4.9      0.8           6.1    4.9       4.6
+3 windows of bins, p 0.2        3.8          5.0      1.1           4.6    4.6       5.1
+3 windows of bins, p 0.8        3.2          4.1      0.9           5.2    5.1       4.6
+4 windows of bins, p 0.01       2.5          4.3      0.8           1.0    5.8       5.0
+4 windows of bins, p 0.2        4.3          4.7      0.9           4.3    4.3       4.6
+4 windows of bins, p 0.8        5.1          5.1      1.1           4.8    4.9       4.6
+5 windows of bins, p 0.01       3.4          5.1      1.3           1.5    5.6       5.0
+5 windows of bins, p 0.2        4.5          6.1      1.1           5.0    3.6       4.8
+5 windows of bins, p 0.8        4.9          4.6      0.9           4.7    5.0       5.0
+6 windows of bins, p 0.01       2.6          4.5      0.7           1.6    3.8       4.2
+6 windows of bins, p 0.2        5.9          5.9      1.2           4.9    5.1       6.0
+6 windows of bins, p 0.8        4.5          4.9      0.8           6.1    5.2       4.6
 10 windows of bins, p 0.01      3.8          4.8      1.1           1.1    5.0       5.1
-10 windows of bins, p 0.2       5.0          5.1      0.9           5.0    4.0       5.4
-10 windows of bins, p 0.8       4.4          5.1      1.1           4.7    4.4       4.5
-100 windows of bins, p 0.01     2.8          5.1      1.1           1.3    5.1       4.8
-100 windows of bins, p 0.2      4.9          5.0      1.1           4.3    4.7       5.0
+10 windows of bins, p 0.2       5.0          5.1      0.9           5.0    4.5       5.4
+10 windows of bins, p 0.8       4.4          5.1      1.1           4.7    5.5       4.5
+100 windows of bins, p 0.01     2.8          5.1      1.1           1.3    4.9       4.8
+100 windows of bins, p 0.2      4.9          5.0      1.1           4.3    5.3       5.0
 100 windows of bins, p 0.8      5.1          5.0      1.1           5.2    5.0       5.6
 2 windows of time               2.5          5.5      0.9           -      5.8       4.9
 3 windows of time               5.2          4.9      0.9           -      5.3       4.3
@@ -36,14 +36,14 @@ shape of data                   dispersion   excess   excess, 1 %   runs   ISI l
 10 windows of time              4.6          4.4      0.9           -      5.1       4.8
 100 windows of time             4.5          5.5      1.1           -      4.9       4.3
 passes, 2 labels                2.4          5.1      1.1           5.3    5.8       5.6
-passes, 10 labels               4.9          5.6      1.1           5.3    5.5       5.1
+passes, 10 labels               4.9          5.6      1.1           5.3    5.7       5.1
 steps, 2 labels                 2.6          5.5      1.2           4.0    2.9       4.3
-steps, 10 labels                5.1          5.1      1.1           5.0    2.9       4.8
-ragged steps, 2 labels          5.7          5.0      0.9           4.6    4.8       4.9
-ragged steps, 10 labels         4.6          4.8      0.8           5.5    5.5       5.3
+steps, 10 labels                5.1          5.1      1.1           5.0    3.8       4.8
+ragged steps, 2 labels          5.7          5.0      0.9           4.6    3.9       4.9
+ragged steps, 10 labels         4.6          4.8      0.8           5.5    5.0       5.3
 =============================== ============ ======== ============= ====== ========= ==============
 
-No test is above its level beyond sampling error. Those of dispersion (two-sided, the observed value counted whole below) and of runs are below it where a
+No test is above its level beyond sampling error, but the law of intervals over ragged steps in larger samples: 6.2 +- 0.3 % at 5 %, 1.0 % at 1 %. Those of dispersion (two-sided, the observed value counted whole below) and of runs are below it where a
 statistic has few possible values: few windows, few spikes. With a handful of spikes the mid-p value of the excess can exceed a level by half of the chance of
 one value.
 

@@ -53,8 +53,15 @@ def mean_squares_over_size(
     """
     code, sizes, n_inputs = _classes(size.astype(np.float64))
     own, pairs = _weights(tuple(sizes.tolist()), tuple(n_inputs.tolist()), tuple(np.sort(inputs).tolist()))
-    sums = numbers @ np.eye(sizes.size)[code]
-    return (numbers**2) @ (own - np.diag(pairs))[code] + np.einsum("uk,kl,ul->u", sums, pairs, sums, optimize=True)
+    # Row by row, and not by BLAS, whose last bits depend on the rows beside: the numbers of a unit are its own.
+    by_size = np.argsort(code, kind="stable")
+    sums = np.add.reduceat(
+        np.ascontiguousarray(numbers[:, by_size]), np.searchsorted(code[by_size], np.arange(sizes.size)), axis=1
+    )
+    found = (np.ascontiguousarray(numbers) ** 2 * (own - np.diag(pairs))[code]).sum(axis=1)
+    for k in range(sizes.size):
+        found += sums[:, k] * (sums * pairs[k]).sum(axis=1)
+    return found
 
 
 def _classes(
