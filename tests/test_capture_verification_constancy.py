@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from capture_sources import names
@@ -70,3 +71,31 @@ def test_the_model_keeps_nothing_of_inputs_without_numbers():
     with pytest.warns(Ann2NeoWarning, match="sigmoid|changed its own"):
         ann2neo.record(model, X, progress=False)
     assert torch.isfinite(model.norm.running_mean).all()
+
+
+@pytest.mark.parametrize(
+    "kept", [[torch.zeros(5)], {"mean": (torch.zeros(5),)}, np.zeros(5)], ids=["list", "nested", "array"]
+)
+def test_what_a_model_keeps_in_lists_and_arrays_has_no_nan(kept):
+    """Containers hold tensors that are changed in place, as buffers are."""
+
+    def forward(self, x):
+        if isinstance(self.kept, np.ndarray):
+            self.kept += x.mean(0).numpy()
+        else:
+            one = self.kept[0] if isinstance(self.kept, list) else self.kept["mean"][0]
+            one.add_(x.mean(0))
+        return self.act(self.fc(x)) + torch.sigmoid((1.0 * self.table.weight).expand(len(x), 8))
+
+    model = Net(forward, table=nn.Linear(8, 1))
+    model.kept = kept
+    with pytest.warns(Ann2NeoWarning, match="sigmoid"):
+        ann2neo.record(model, X, progress=False)
+    held = (
+        model.kept
+        if isinstance(model.kept, np.ndarray)
+        else model.kept[0]
+        if isinstance(model.kept, list)
+        else model.kept["mean"][0]
+    )
+    assert np.isfinite(np.asarray(held)).all()

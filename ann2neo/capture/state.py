@@ -125,15 +125,27 @@ def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def contents_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Write back what buffers and tensors among the attributes of modules hold, where it is changed in place meanwhile."""
+    """Write back what buffers and attributes of modules hold, also in lists, tuples and dictionaries, where tensors or arrays are changed in place meanwhile."""
     written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-    bound = [one for module in written for one in (*module._buffers.values(), *_own(module).values())]
-    before = [(one, one.detach().clone()) for one in bound if isinstance(one, torch.Tensor)]
+    held = [one for module in written for one in _held({**module._buffers, **_own(module)})]
+    before = [(one, one.detach().clone() if isinstance(one, torch.Tensor) else one.copy()) for one in held]
     try:
         yield
     finally:
         for one, value in before:
-            one.detach().copy_(value)
+            if isinstance(one, torch.Tensor):
+                one.detach().copy_(value)
+            elif one.flags.writeable:
+                one[...] = value
+
+
+def _held(value: Any) -> Iterator[torch.Tensor | np.ndarray]:
+    """Yield the tensors and arrays that plain containers hold; objects of other kinds are not looked into."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        yield value
+    elif type(value) in (dict, list, tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _held(one)
 
 
 @contextmanager
