@@ -1,4 +1,4 @@
-"""Check every call of the package against its annotations, in a tenth of the time that jaxtyping's own import hook takes.
+"""Check every call of the package against its annotations, in less time than jaxtyping's own import hook takes.
 
 That hook binds the arguments of every call once more, so that axes of arrays can be compared, and makes two functions for each function. Only what takes or returns
 arrays needs it; the others are left to beartype alone.
