@@ -36,7 +36,7 @@ def networks_of(folder: Path, study: str) -> pd.DataFrame:
     ]
     if not of_study:
         raise FileNotFoundError(
-            f"{folder} holds no networks of the study {study!r}.\nNothing was analysed.\nRun `python -m analyses`."
+            f"{folder} holds no networks of the study {study!r}.\nNothing was analysed.\nRun `python -m analyses.first`."
         )
     return pd.concat(of_study, ignore_index=True)
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ann2neo
-from analyses.flags import counts, flags, from_then_on, outside, separations
+from analyses.first.flags import counts, flags, from_then_on, outside, separations
 
-RESULTS = Path(__file__).parent.parent / "analyses" / "results"
-learning = importlib.import_module("analyses.04_learning")
-study = importlib.import_module("analyses.networks.learning")
+RESULTS = Path(__file__).parent.parent / "analyses" / "first" / "results"
+learning = importlib.import_module("analyses.first.04_learning")
+study = importlib.import_module("analyses.first.networks.learning")
 
 
 def values(**states):

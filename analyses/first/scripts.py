@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from analyses.account import title
+from analyses.first.account import title
 
 
 def run_scripts(scripts: Sequence[str], out: Path, networks: Path, seed: int, smoke: bool, workers: int) -> None:
@@ -26,5 +26,5 @@ def run_scripts(scripts: Sequence[str], out: Path, networks: Path, seed: int, sm
 
 def _run_script(name: str, out: Path, networks: Path, seed: int, smoke: bool) -> float:
     started = time.perf_counter()
-    importlib.import_module(f"analyses.{name}").main(out, networks, seed, smoke)
+    importlib.import_module(f"analyses.first.{name}").main(out, networks, seed, smoke)
     return time.perf_counter() - started

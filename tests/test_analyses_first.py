@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = sorted((ROOT / "analyses").glob("[0-9]*.py"))
-RESULTS = ROOT / "analyses" / "results"
+SCRIPTS = sorted((ROOT / "analyses" / "first").glob("[0-9]*.py"))
+RESULTS = ROOT / "analyses" / "first" / "results"
 
 
 WHOLE = pytest.mark.slow("the tiny plan trains more than a hundred networks")
@@ -30,7 +30,7 @@ def test_they_run_on_tiny_settings(smoke):
     """The same code path as the full run: networks, tables, figures, paragraphs, account; then nothing is left to be trained."""
     networks, results, said = smoke
     assert "states: 24 networks, 24 of them to be trained" in said
-    planner = importlib.import_module("analyses.networks.plan")
+    planner = importlib.import_module("analyses.first.networks.plan")
     assert planner.missing(planner.cells(True), networks) == []
     for script in SCRIPTS:
         for suffix in (".csv", ".png", ".md"):
@@ -38,7 +38,7 @@ def test_they_run_on_tiny_settings(smoke):
     states = pd.read_csv(results / "01_states.csv")
     assert set(states["split"]) == {"train", "held-out"}
     assert (states["n_memorizing"] == 2).all()
-    assert "Made by `python -m analyses --smoke`" in (results.parent / "README.md").read_text()
+    assert "Made by `python -m analyses.first --smoke`" in (results.parent / "README.md").read_text()
 
 
 @WHOLE
@@ -63,7 +63,7 @@ def test_what_a_killed_run_left_out_is_made_again_and_nothing_else(smoke, tmp_pa
 @WHOLE
 def test_networks_of_another_run_are_not_mixed_with_these(smoke):
     """The names are the same with every seed and size of plan, so that a folder belongs to one of them."""
-    trainer = importlib.import_module("analyses.networks")
+    trainer = importlib.import_module("analyses.first.networks")
     with pytest.raises(ValueError, match="another folder"):
         trainer.main(smoke[0], 1, True, studies=("states",))
 
@@ -74,7 +74,9 @@ def test_each_names_its_question_its_data_and_its_source(script):
     text = script.read_text(encoding="utf-8")
     for word in ("Question", "Data:", "Method:", "Source:", "doi:", "def main(out: Path, networks: Path, seed"):
         assert word in text, word
-    code = f"import sys, importlib; importlib.import_module('analyses.{script.stem}'); print('torch' in sys.modules)"
+    code = (
+        f"import sys, importlib; importlib.import_module('analyses.first.{script.stem}'); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -83,8 +85,8 @@ def test_each_names_its_question_its_data_and_its_source(script):
 def test_the_account_says_what_the_tables_say(monkeypatch):
     """The committed account is made anew from the committed tables and paragraphs."""
     monkeypatch.syspath_prepend(str(ROOT))
-    account = importlib.import_module("analyses.account").account(RESULTS)
-    assert account == (ROOT / "analyses" / "README.md").read_text(encoding="utf-8")
+    account = importlib.import_module("analyses.first.account").account(RESULTS)
+    assert account == (ROOT / "analyses" / "first" / "README.md").read_text(encoding="utf-8")
     for script in SCRIPTS:
         assert (RESULTS / f"{script.stem}.md").read_text(encoding="utf-8") in account
 
@@ -94,13 +96,23 @@ def test_the_account_says_what_the_tables_say(monkeypatch):
 def test_the_paragraphs_of_states_and_order_are_made_from_their_tables(name):
     """Every sentence follows from the committed table alone."""
     table = pd.read_csv(RESULTS / f"{name}.csv")
-    script = importlib.import_module(f"analyses.{name}")
+    script = importlib.import_module(f"analyses.first.{name}")
     assert script.paragraph(table) + "\n" == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
 
 
 def _run(networks, out, *options):
     """Run the command on tiny settings, and give what it printed."""
-    command = [sys.executable, "-m", "analyses", "--smoke", "--networks", str(networks), "--out", str(out), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "analyses.first",
+        "--smoke",
+        "--networks",
+        str(networks),
+        "--out",
+        str(out),
+        *options,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, env=environment)
     assert done.returncode == 0, done.stderr

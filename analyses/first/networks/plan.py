@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analyses.networks.cell import Cell
+from analyses.first.networks.cell import Cell
 
 STUDIES = ("states", "poisson", "learning", "dose", "pruning", "transfer")
 # Seconds per network on one core, by study, data, architecture and optimizer, or by the first of these.
@@ -47,9 +47,11 @@ def cells(
 ) -> list[Cell]:
     """List the networks of some studies; a study that is not there has none. Data given by path join the study of states."""
     there = [name for name in studies if (Path(__file__).parent / f"{name}.py").exists()]
-    listed = [cell for name in there for cell in importlib.import_module(f"analyses.networks.{name}").cells(smoke)]
+    listed = [
+        cell for name in there for cell in importlib.import_module(f"analyses.first.networks.{name}").cells(smoke)
+    ]
     if idx and "states" in there:
-        listed += importlib.import_module("analyses.networks.states").given(idx, smoke)
+        listed += importlib.import_module("analyses.first.networks.states").given(idx, smoke)
     return listed
 
 

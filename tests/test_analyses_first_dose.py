@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from analyses.networks.dose import EPOCHS, N_SEEDS, NOISES, cells, permuted
+from analyses.first.networks.dose import EPOCHS, N_SEEDS, NOISES, cells, permuted
 
-RESULTS = Path(__file__).parent.parent / "analyses" / "results"
-dose = importlib.import_module("analyses.05_dose")
+RESULTS = Path(__file__).parent.parent / "analyses" / "first" / "results"
+dose = importlib.import_module("analyses.first.05_dose")
 # Distinct small numbers and ties alike.
 values = hnp.arrays(float, st.tuples(st.integers(2, 4), st.integers(3, 7)), elements=st.integers(-4, 4).map(float))
 

@@ -17,8 +17,8 @@ from jaxtyping import Int
 from torch import nn
 
 import ann2neo
+from analyses.first.networks.cell import Cell, number_of
 from analyses.networks.architectures import make
-from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
 from analyses.networks.training import accuracy, train
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses.claims import ALPHA, DOES_NOT_HOLD, HOLDS, Verdict, cell_name, judge
+from analyses.first.claims import ALPHA, DOES_NOT_HOLD, HOLDS, Verdict, cell_name, judge
 from analyses.replicates import counted, markdown
 
 PAPER = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var")

@@ -23,10 +23,10 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 
 import ann2neo
+from analyses.first.networks.cell import Cell, number_of
+from analyses.first.networks.exporting import export
 from analyses.networks.architectures import make
-from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
-from analyses.networks.exporting import export
 from analyses.networks.training import MAX_EPOCHS, accuracy, train
 
 STATES = ("generalizing", "memorizing")

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import ann2neo
-from analyses.networks import states
+from analyses.first.networks import states
+from analyses.first.networks.cell import PRIMARY, STATES, Cell
+from analyses.first.networks.plan import cells, missing, seconds
 from analyses.networks.architectures import make
-from analyses.networks.cell import PRIMARY, STATES, Cell
 from analyses.networks.data import load, read_idx
-from analyses.networks.plan import cells, missing, seconds
 from analyses.networks.training import accuracy, settle_batch_norm, train
 
 
@@ -172,7 +172,7 @@ def test_memorizing_networks_learn_a_permutation_that_depends_on_the_seed():
 
 def test_idx_options_are_checked():
     """A name, an equals sign and two files."""
-    main = importlib.import_module("analyses.__main__")
+    main = importlib.import_module("analyses.first.__main__")
     assert main._idx("mine=a,b") == ("mine", ("a", "b"))
     for wrong in ("mine", "mine=a", "a-b=c,d"):
         with pytest.raises(SystemExit, match="NAME=IMAGES,LABELS"):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import ann2neo
-from analyses.rejection import (
+from analyses.first.rejection import (
     LEVEL,
     NAIVE,
     SOUND,
@@ -26,8 +26,8 @@ from ann2neo import chance
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, make_trials
 
-RESULTS = Path(__file__).parent.parent / "analyses" / "results"
-poisson = importlib.import_module("analyses.03_poisson")
+RESULTS = Path(__file__).parent.parent / "analyses" / "first" / "results"
+poisson = importlib.import_module("analyses.first.03_poisson")
 
 
 def sequences(spikes, n_steps):
@@ -172,7 +172,7 @@ def test_the_average_is_over_networks_and_keeps_their_range():
 
 def test_networks_are_written_at_every_threshold_and_recurrent_ones_step_by_step(tmp_path):
     """The files hold what the script expects: eight bins per image of 8x8, and a quantile as threshold leaves a tenth of the bins."""
-    study = importlib.import_module("analyses.networks.poisson")
+    study = importlib.import_module("analyses.first.networks.poisson")
     cell = next(one for one in study.cells(True) if one.architecture == "gru")
     study.run(cell, tmp_path, 0, True)
     recordings = {name: ann2neo.load(tmp_path / f"{cell.name}-{name}-train.nwb") for name in study.THRESHOLDS}

@@ -25,7 +25,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import ann2neo
-from analyses.claims import ALPHA
+from analyses.first.claims import ALPHA
 from analyses.replicates import COLOURS, corrected, markdown, measure, networks_of, written
 from ann2neo.comparison import hedges_g, permutation_p
 

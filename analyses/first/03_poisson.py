@@ -27,7 +27,7 @@ from jaxtyping import Int
 from tqdm import tqdm
 
 import ann2neo
-from analyses.rejection import (
+from analyses.first.rejection import (
     CLASSES,
     LEVEL,
     MASKED,

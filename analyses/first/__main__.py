@@ -1,4 +1,4 @@
-"""Run all analyses: `python -m analyses [--out DIR] [--smoke] [--workers 2] [--only 03 05]`. What is there already is not trained again."""
+"""Run all analyses: `python -m analyses.first [--out DIR] [--smoke] [--workers 2] [--only 03 05]`. What is there already is not trained again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyses.account import HERE, SCRIPTS, account
-from analyses.scripts import run_scripts
+from analyses.first.account import HERE, SCRIPTS, account
+from analyses.first.scripts import run_scripts
 
 # What a script reads; the others read the networks of the study of states.
 STUDY_OF = {
@@ -25,9 +25,9 @@ STUDY_OF = {
 
 def main() -> None:
     """Print the plan, train and export what is missing, run the scripts, and write the account."""
-    options = argparse.ArgumentParser(prog="python -m analyses", description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m analyses.first", description=__doc__)
     options.add_argument("--networks", type=Path, help="where the networks' NWB files are or will be; else networks/")
-    options.add_argument("--out", type=Path, help="where tables and figures are written; else analyses/results/")
+    options.add_argument("--out", type=Path, help="where tables and figures are written; else analyses/first/results/")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--smoke", action="store_true", help="tiny settings, the same code")
     options.add_argument("--workers", type=int, default=1, help="number of processes, one thread each")
@@ -102,7 +102,7 @@ def plan(
     idx: Mapping[str, tuple[str, str]] | None,
 ) -> str:
     """Say what is to be trained and about how long it takes, study by study."""
-    planner = importlib.import_module("analyses.networks.plan")
+    planner = importlib.import_module("analyses.first.networks.plan")
     lines, total = [], 0.0
     for study in studies:
         cells = planner.cells(smoke, (study,), idx)
@@ -133,7 +133,7 @@ def _facts(
 
     given = " --idx " + " ".join(f"{name}=IMAGES,LABELS" for name in idx) if idx else ""
     return {
-        "command": "python -m analyses" + " --smoke" * smoke + f" --workers {workers}" * (workers > 1) + given,
+        "command": "python -m analyses.first" + " --smoke" * smoke + f" --workers {workers}" * (workers > 1) + given,
         "seed": seed,
         "software": software("torch", "elephant", "neo", "numpy", "scipy"),
         "script_minutes": minutes,

@@ -34,9 +34,9 @@ import pandas as pd
 from tqdm import tqdm
 
 import ann2neo
-from analyses.claims import cell_name
+from analyses.first.claims import cell_name
+from analyses.first.states_account import CONTROL, CONVENTIONS, INDICATORS, SETTING, by_words, paragraph
 from analyses.replicates import COLOURS, corrected, measure, networks_of, written
-from analyses.states_account import CONTROL, CONVENTIONS, INDICATORS, SETTING, by_words, paragraph
 
 GROUPS = {"memorizing": "memorizing", "generalizing-long": "generalizing", "random": "random"}
 TICKS = (-20, -5, -2, 0, 2, 5, 20)

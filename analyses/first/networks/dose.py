@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
+from analyses.first.networks.cell import Cell, number_of
+from analyses.first.networks.exporting import export
 from analyses.networks.architectures import make
-from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import load
-from analyses.networks.exporting import export
 from analyses.networks.training import REACHED, accuracy, train
 
 NOISES = tuple(range(0, 101, 10))

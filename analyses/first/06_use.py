@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses import treatments as read
+from analyses.first import treatments as read
+from analyses.first.treatments import SETTING
 from analyses.paired import mean_within, sign_flip_p
 from analyses.replicates import COLOURS, corrected, markdown, written
-from analyses.treatments import SETTING
 
 STATES = ("generalizing", "memorizing")
 RANKINGS = ("rate", "rate, highest first", "variance", "fano", "magnitude", "random")

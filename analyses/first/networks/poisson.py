@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 import ann2neo
+from analyses.first.networks.cell import Cell, number_of
 from analyses.networks.architectures import make
-from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, available, load
 from analyses.networks.training import accuracy, train
 

@@ -30,7 +30,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import ann2neo
-from analyses.flags import RULES, counts, flags, separations, steady_from
+from analyses.first.flags import RULES, counts, flags, separations, steady_from
 from analyses.replicates import measure, networks_of, written
 
 RATES = ("firing_rate_mean", "firing_rate_var")

@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 from torch import nn
 
+from analyses.first.networks.cell import PRIMARY, STATES, Cell, number_of
+from analyses.first.networks.exporting import export
 from analyses.networks import indicators
 from analyses.networks.architectures import make
-from analyses.networks.cell import PRIMARY, STATES, Cell, number_of
 from analyses.networks.data import MAX_TRAIN, Data, available, load
-from analyses.networks.exporting import export
 from analyses.networks.training import REACHED, accuracy, settle_batch_norm, train
 
 # Of 4 against 4 networks an exact p can fall to 0.029, of 3 against 3 to no less than 0.1, which could never count.

@@ -15,16 +15,16 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 import ann2neo
-from analyses.networks import pruning, transfer
+from analyses.first.networks import pruning, transfer
+from analyses.first.networks.exporting import export
+from analyses.first.treatments import layer_distances, ways
 from analyses.networks.architectures import make
 from analyses.networks.data import load
-from analyses.networks.exporting import export
 from analyses.networks.training import accuracy
 from analyses.paired import mean_within, sign_flip_p
-from analyses.treatments import layer_distances, ways
 
-RESULTS = Path(__file__).parent.parent / "analyses" / "results"
-use = importlib.import_module("analyses.06_use")
+RESULTS = Path(__file__).parent.parent / "analyses" / "first" / "results"
+use = importlib.import_module("analyses.first.06_use")
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from jaxtyping import Int
 from torch import nn
 
 import ann2neo
+from analyses.first.networks.cell import Cell, number_of
+from analyses.first.networks.pruning import hidden
 from analyses.networks.architectures import make
-from analyses.networks.cell import Cell, number_of
 from analyses.networks.data import Data, load
-from analyses.networks.pruning import hidden
 from analyses.networks.training import MAX_EPOCHS, accuracy, train
 
 STATES = ("random", "generalizing", "memorizing")

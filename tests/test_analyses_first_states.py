@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import ann2neo
-from analyses.claims import DOES_NOT_HOLD, HOLDS, WITH_CONDITIONS, judge
+from analyses.first.claims import DOES_NOT_HOLD, HOLDS, WITH_CONDITIONS, judge
+from analyses.first.states_account import CONTROL, CONVENTIONS, INDICATORS, paragraph
 from analyses.replicates import corrected, measure, networks_of, written
-from analyses.states_account import CONTROL, CONVENTIONS, INDICATORS, paragraph
 
 ROOT = Path(__file__).parent.parent
 WITH_EXAMPLES = sorted(path for path in (ROOT / "analyses").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8"))
@@ -151,7 +151,7 @@ def test_measuring_checks_itself_against_elephant(monkeypatch):
 
 def test_the_rates_part_is_what_the_shuffled_recording_says():
     """Taken away network by network; nothing of the shuffled order is left."""
-    orders = importlib.import_module("analyses.02_order_and_windows")
+    orders = importlib.import_module("analyses.first.02_order_and_windows")
     rows = pd.DataFrame(
         {"data": "digits", "architecture": "mlp", "group": group, "seed": seed, "layer": "relu1", "windows": 10}
         | {
@@ -178,7 +178,7 @@ def test_the_rates_part_is_what_the_shuffled_recording_says():
 
 def test_the_control_uses_the_memorizing_networks_labels(tmp_path):
     """Both groups get the same windows."""
-    script = importlib.import_module("analyses.01_states")
+    script = importlib.import_module("analyses.first.01_states")
     labels = np.arange(30) % 3
     memorized = np.random.default_rng(1).permutation(labels)
     spikes = np.random.default_rng(0).random((30, 4)) < 0.5

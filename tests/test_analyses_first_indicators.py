@@ -16,8 +16,8 @@ from analyses.networks import indicators
 from analyses.networks.architectures import make
 from analyses.networks.data import Data, load
 
-RESULTS = Path(__file__).parent.parent / "analyses" / "results"
-other = importlib.import_module("analyses.07_other_indicators")
+RESULTS = Path(__file__).parent.parent / "analyses" / "first" / "results"
+other = importlib.import_module("analyses.first.07_other_indicators")
 activations = hnp.arrays(
     np.float64, st.tuples(st.integers(2, 6), st.integers(2, 5)), elements=st.integers(-3, 6).map(float)
 )

@@ -23,8 +23,10 @@ def account(results: Path) -> str:
     """
     facts = json.loads((results / "run.json").read_text(encoding="utf-8"))
     parts = [
-        "# Memorization against generalization\n",
-        "This page is written by `python -m analyses` from the tables in `results/`; every number in it is computed there.\n",
+        "# Memorization against generalization: the first edition\n",
+        "Superseded: a review found that what is said here of windows by the true label holds at the threshold 0 only, that the control in the same windows does not show what is concluded "
+        "from it, and that verdicts by layer hide what whole networks have in common. See [the second edition](../README.md).\n",
+        "This page is written by `python -m analyses.first` from the tables in `results/`; every number in it is computed there.\n",
         *_made(facts, pd.read_csv(results / "networks.csv")),
     ]
     for name in SCRIPTS:
@@ -60,7 +62,7 @@ def _made(facts: dict[str, Any], networks: pd.DataFrame) -> list[str]:
 
 
 def _section(script: str, results: Path) -> list[str]:
-    question = (importlib.import_module(f"analyses.{script}").__doc__ or "").strip()
+    question = (importlib.import_module(f"analyses.first.{script}").__doc__ or "").strip()
     figures = sorted(path.name for path in results.glob(f"{script}*.png"))
     return [
         f"## {title(script)}\n",

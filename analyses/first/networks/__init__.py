@@ -20,8 +20,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from analyses.networks.cell import Cell
-from analyses.networks.plan import STUDIES, cells, missing, seconds
+from analyses.first.networks.cell import Cell
+from analyses.first.networks.plan import STUDIES, cells, missing, seconds
 
 
 def main(
@@ -83,7 +83,7 @@ def train_group(group: Sequence[Cell], out: Path, seed: int, smoke: bool) -> int
     torch.set_num_threads(1)
     for cell in group:
         started = time.perf_counter()
-        study = importlib.import_module(f"analyses.networks.{cell.study}")
+        study = importlib.import_module(f"analyses.first.networks.{cell.study}")
         facts = study.run(cell, out, seed, smoke)
         _write_row(cell.facts | facts | {"seconds": round(time.perf_counter() - started, 1)}, out / f"{cell.name}.csv")
     return len(group)
@@ -125,7 +125,7 @@ def _write_row(facts: Mapping[str, object], path: Path) -> None:
 
 
 def command() -> None:
-    """Train from the command line: `python -m analyses.networks --out DIR [--studies states ...]`."""
+    """Train from the command line: `python -m analyses.first.networks --out DIR [--studies states ...]`."""
     options = argparse.ArgumentParser(description=command.__doc__)
     options.add_argument("--out", type=Path, default=Path("networks"), help="where the networks are or will be")
     options.add_argument("--seed", type=int, default=0)
