@@ -30,6 +30,8 @@ class Exchange:
         Whether the class of an input differs from pass to pass, so that only bins of the first pass are assigned to inputs.
     over_passes
         In this case, the exchangeable sequences of classes that inputs have over all passes, for the bins of all passes; otherwise None.
+    of_pass
+        Pass of each input, in whose windows it counts, shape (input,); None where an input returns in every pass.
     """
 
     ids: Int[np.ndarray, " item"]
@@ -38,6 +40,7 @@ class Exchange:
     labels_are_windows: bool
     first_pass_only: bool = False
     over_passes: Sequences | None = None
+    of_pass: Int[np.ndarray, " input"] | None = None
 
     @property
     def one_bin(self) -> bool:

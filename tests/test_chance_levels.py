@@ -12,6 +12,7 @@ SOME = [
     "2 windows of time",
     "passes, 2 labels",
     "ragged steps, 10 labels",
+    "unequal durations, 2 labels",
 ]
 
 
@@ -24,8 +25,11 @@ def written():
 
 
 def test_the_table_covers_every_shape():
-    """Two to a hundred windows, on bins and in time, passes, steps and ragged steps."""
+    """Two to a hundred windows, on bins and in time, passes, steps and ragged steps, segments as trials and unequal durations."""
     assert list(written()) == levels.shapes()
+    kinds = {name.split(",")[0] for name in written()}
+    assert {"passes", "steps", "ragged steps", "segments as trials", "unequal durations"} < kinds
+    assert {f"{n} windows of bins" for n in (2, 3, 4, 5, 6, 10, 100)} < kinds
 
 
 @pytest.mark.parametrize("shape", SOME)

@@ -52,7 +52,7 @@ _OTHERS = (
     Measure(
         name="stationarity_p",
         unit="1",
-        definition="p value of the rank sum of bins with a spike against empty bins (without bins: of the mean spike time), two-sided; where inputs have several bins, of the correlation of their spikes, less what the rate gives, with their order, over all orders. First pass only.",
+        definition="p value of the rank sum of bins with a spike against empty bins, two-sided. Where inputs (trials) have several bins, and without bins: of the correlation of the spikes of inputs or trials (windows where there are no trials), less what the rate gives, with their order in time, over all orders. NaN where trials overlap. First pass only of a recording.",
         doi="10.2307/3001968",
     ),
     Measure(name="n_windows_empty", unit="1", definition="With over='passes': windows left out because the unit is silent there in every pass."),
@@ -62,6 +62,11 @@ _OTHERS = (
         definition="silent: no spike; saturated: one in every bin; too_few: fewer than min_spikes (attrs, 10) spikes or empty bins; else good.",
     ),
 )  # fmt: skip
+
+_DEALT = (
+    " Over labels of inputs (trials) that have several bins, or last in time, inputs are dealt to labels with all their spikes instead; where no label of a pass has "
+    "two, that is NaN on bins, and in time spikes are thrown into the windows."
+)
 
 COLUMNS = {measure.name: measure for measure in (*MEASURES.values(), *_OTHERS)}
 
@@ -87,6 +92,8 @@ def define(column: str) -> Measure:
         return known[column]
     if ending == "expected" and name in COLUMNS:
         text = f"Expectation of {name} for the unit's number of spikes in each stretch in uniformly random arrangement."
+        if COLUMNS[name].of in ("windows", "labels"):
+            text += _DEALT
         return Measure(name=column, unit=COLUMNS[name].unit, definition=text)
     if ending == "corrected" and name in COLUMNS:
         text = f"{name}, adjusted such that a threshold on it bounds the false discovery rate over the good units of the layer."
@@ -109,7 +116,10 @@ def handbook(width: int = 88) -> str:
     corrected = [f"{name}_corrected" for name in COLUMNS if name.endswith("_p")]
     identity = [name for name in IDENTITY if name in COLUMNS]
     singly = [*identity, *(name for name in COLUMNS if name not in (*identity, "quality"))]
-    rules = [(expected, define(expected[0]), "its measure"), (corrected, define(corrected[0]), "The p value")]
+    counted = [name for name in expected if COLUMNS[name.removesuffix("_expected")].of in ("windows", "labels")]
+    others = [name for name in expected if name not in counted]
+    rules = [(others, define(others[0]), "its measure"), (counted, define(counted[0]), "its measure")]
+    rules.append((corrected, define(corrected[0]), "The p value"))
     parts = [_paragraph(define(name), width) for name in singly]
     parts += [_rule(names, found, what, width) for names, found, what in rules]
     parts += [_paragraph(define("quality"), width), "Of a summary, over the units of a layer"]

@@ -76,7 +76,7 @@ class Counted:
     n_left_out
         How many intervals with a condition were not wholly observed, or have no end.
     trials
-        The interval of each spike, and condition and duration (milliseconds) of each interval; None where windows are not intervals.
+        The interval of each spike, and condition and duration (milliseconds) of each interval, in the order of time; None where windows are not intervals.
     """
 
     ids: Int[np.ndarray, " spike"]
@@ -137,29 +137,34 @@ def _intervals(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) -
     """Assign every interval to the window of its condition, within its segment where segments are passes."""
     segment = np.array(pieces.segment, np.int64)[piece]
     ids, durations = np.full(times.size, -1, np.int64), []
-    trial_of, labels, lasted = np.full(times.size, -1, np.int64), [], []
+    trial_of, labels, lasted, passes = np.full(times.size, -1, np.int64), [], [], []
     one_pass, n_observed = cut.segments_are == "trials", 0
     for number, (each, codes) in enumerate(zip(cut.intervals, cut.codes)):
-        kept = (codes >= 0) & wholly_observed(each.start, each.stop, pieces.borders_ms(number))
+        kept = np.flatnonzero((codes >= 0) & wholly_observed(each.start, each.stop, pieces.borders_ms(number)))
+        kept = kept[np.argsort(each.start[kept], kind="stable")]
         here = segment == number
         found = _interval_of(times[here] * pieces.ms, each.start[kept], each.stop[kept], cut.kind)
         offset = 0 if one_pass else number * len(cut.names)
         ids[here] = np.where(found >= 0, np.append(codes[kept], -1)[found] + offset, -1)
         lasting = (each.stop - each.start)[kept]
         trial_of[here] = np.where(found >= 0, found + n_observed, -1)
-        n_observed += int(np.count_nonzero(kept))
+        n_observed += kept.size
         labels.append(codes[kept])
         lasted.append(lasting)
+        passes.append(np.full(kept.size, 0 if one_pass else number))
         # NumPy counts in integers where there is nothing to weigh.
         durations.append(np.bincount(codes[kept], weights=lasting, minlength=len(cut.names)).astype(np.float64))
-    passes = 1 if one_pass else len(durations)
     return Counted(
         ids=ids,
         durations_ms=np.sum(durations, axis=0) if one_pass else np.concatenate(durations),
-        of_pass=np.repeat(np.arange(passes), len(cut.names)),
+        of_pass=np.repeat(np.arange(1 if one_pass else len(durations)), len(cut.names)),
         n_left_out=cut.n_known - n_observed,
         trials=Exchange(
-            ids=trial_of, label=np.concatenate(labels), size=np.concatenate(lasted), labels_are_windows=True
+            ids=trial_of,
+            label=np.concatenate(labels),
+            size=np.concatenate(lasted),
+            labels_are_windows=True,
+            of_pass=np.concatenate(passes),
         ),
     )
 

@@ -119,6 +119,8 @@ def _fano_of_block(
             if over_passes is None
             else _exchanged_in_passes(spikes, over_passes, groups)
         )
+    elif isinstance(spikes, SpikeArrays) and over == "windows" and exchange is not None and not exchange.one_bin:
+        expected = _dealt_trials(spikes, exchange, groups, thrown=n, sizes=sizes)
     else:
         expected = chance.expected_fano_of_groups(n, sizes, lattice=on_lattice)
     p = n / sizes.whole
@@ -247,6 +249,26 @@ def _labels_of_block(spikes: Spikes, exchange: Exchange) -> Float[np.ndarray, "c
     of_bins, of_inputs = chance.expected_label_shares_of_inputs(counts, exchange.size, exchange.label)
     share = chance.label_share_of_inputs(counts, exchange.size, exchange.label)
     return np.stack([of_bins, share, of_inputs])
+
+
+def _dealt_trials(
+    spikes: SpikeArrays,
+    exchange: Exchange,
+    groups: WindowGroups,
+    *,
+    thrown: Int[np.ndarray, "unit group"],
+    sizes: chance.GroupSizes,
+) -> Float[np.ndarray, "unit group"]:
+    """Expect the factor over the label windows of each pass if its trials were dealt to labels; in time, where no label has two, if spikes were thrown into the windows."""
+    assert exchange.of_pass is not None  # noqa: S101
+    counts = count_in_groups(spikes, exchange.ids, exchange.size.size)
+    on_lattice = spikes.window_bins is not None
+    expected = chance.expected_fano_of_groups(thrown, sizes, lattice=on_lattice)
+    for group, members in enumerate(groups.members):
+        own = exchange.of_pass == spikes.window_pass[members[0]]
+        if on_lattice or chance.has_repeats(exchange.label[own]):
+            expected[:, group] = chance.expected_fano_of_inputs(counts[:, own], exchange.label[own])
+    return expected
 
 
 def _dealt_to_labels(spikes: SpikeBits, exchange: Exchange) -> Float[np.ndarray, "unit pass"]:

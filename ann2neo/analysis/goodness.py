@@ -54,9 +54,7 @@ def p_values(chunk: Chunk, *, seed: int) -> dict[str, Float[np.ndarray, " unit"]
             "overdispersion_p": overdispersion,
             "runs_p": np.full(len(n), np.nan),
             "isi_law_p": chance.isi_law_test_poisson(*_intervals(spikes), n, spikes.stretch_durations),
-            "stationarity_p": chance.stationarity_test_poisson(
-                _sums(spikes, _since_beginning(spikes)), n.sum(axis=1), duration=float(spikes.stretch_durations.sum())
-            ),
+            "stationarity_p": trend_in_time(chunk),
         }
     assert bins is not None  # noqa: S101
     found = intervals_in_bins(spikes, n) if isinstance(spikes, SpikeBits) else _in_bins(spikes, bins)
@@ -76,10 +74,38 @@ def _trend(
     n: Int[np.ndarray, "unit stretch"],
     bins: Int[np.ndarray, " stretch"],
 ) -> Float[np.ndarray, " unit"]:
-    """Test for a trend over the bins of a pass; over its inputs where these have several bins, which are then its stretches."""
+    """Test for a trend over the bins of a pass; over its inputs (trials) where these have several bins, as those of a recording that are its stretches."""
     if isinstance(spikes, SpikeBits) and bins.size > 1:
         return stationarity_test_of_inputs(n, bins)
+    exchange = spikes.exchange
+    if isinstance(spikes, SpikeArrays) and exchange is not None and not exchange.one_bin:
+        return stationarity_test_of_inputs(count_in_groups(spikes, exchange.ids, exchange.size.size), exchange.size)
     return chance.stationarity_test(found.bin_sums, n.sum(axis=1), n_bins=int(bins.sum()))
+
+
+def trend_in_time(chunk: Chunk) -> Float[np.ndarray, " unit"]:
+    """Test for a trend over trials, or over windows where there are none: spikes of one of them depend on one another where its gain is its own.
+
+    Trials, or windows, are in the order of their segments and in time; NaN where they overlap, so that one would be told by the next.
+    """
+    spikes, counted = chunk.spikes, chunk.counted
+    if counted is None:
+        assert isinstance(spikes, SpikeArrays)  # noqa: S101
+        own = spikes.exchange
+        counts = count_in_windows(spikes) if own is None else count_in_groups(spikes, own.ids, own.size.size)
+        durations = spikes.window_durations if own is None else own.size
+        return stationarity_test_of_inputs(counts[:, durations > 0], durations[durations > 0], lattice=False)
+    assert counted.stretch_starts is not None  # noqa: S101
+    seen = np.flatnonzero(counted.window_durations > 0)
+    seen = seen[np.lexsort((counted.stretch_starts[seen], counted.window_pass[seen]))]
+    start, durations = counted.stretch_starts[seen], counted.window_durations[seen]
+    follows = np.diff(counted.window_pass[seen]) == 0
+    if (follows & (start[1:] < (start + (1 - 1e-6) * durations)[:-1])).any():
+        return np.full(counted.n_units, np.nan)
+    first = np.ones(seen.size, np.bool_) if counted.repeats is None else counted.repeats.position[seen] == 0
+    trials = np.flatnonzero(first)
+    counts = np.add.reduceat(count_in_windows(counted)[:, seen], trials, axis=1)
+    return stationarity_test_of_inputs(counts, np.add.reduceat(durations, trials), lattice=False)
 
 
 def dispersion_p_values(
@@ -234,10 +260,6 @@ def _since_beginning(arrays: SpikeArrays) -> Float[np.ndarray, " spike"]:
     starts = 0.0 if arrays.stretch_starts is None else arrays.stretch_starts
     shift = np.cumsum(arrays.stretch_durations) - arrays.stretch_durations - starts
     return arrays.times + shift[arrays.stretch]
-
-
-def _sums(arrays: SpikeArrays, values: np.ndarray) -> Float[np.ndarray, " unit"]:
-    return np.bincount(arrays.unit_of_spike, weights=values, minlength=arrays.n_units).astype(np.float64)
 
 
 def _whole_sums(arrays: SpikeArrays, values: Int[np.ndarray, " spike"]) -> Int[np.ndarray, " unit"]:

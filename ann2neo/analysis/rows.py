@@ -10,7 +10,7 @@ import pandas as pd
 
 from ann2neo import chance
 from ann2neo.analysis.expectation import FANO, REPEATS, expectations, fano_columns, label_columns
-from ann2neo.analysis.goodness import p_values
+from ann2neo.analysis.goodness import p_values, trend_in_time
 from ann2neo.analysis.source import Chunk
 from ann2neo.measures.bulk import count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
@@ -41,6 +41,7 @@ def rows_of(read: Callable[[], Chunk], settings: Settings) -> pd.DataFrame:
     if chunk.counted is not None:
         # Counts of trials are compared within a condition; a test of all of them together would be one of tuning.
         found |= {name: np.full(len(rows), np.nan) for name in found if "dispersion" in name}
+        found["stationarity_p"] = trend_in_time(chunk)
     return rows.assign(**found)
 
 

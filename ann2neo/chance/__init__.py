@@ -2,7 +2,8 @@ r"""What chance predicts for spikes that are arranged at random: expectations of
 
 How often each test rejects at a nominal 5 % where chance is true, in % of 2,000 simulated units (sampling error 0.5; 0.2 at 1 %). ``excess`` is the one-sided
 test of dispersion. Bins: 1,200, with p spikes per bin. Time: about 240 spikes. Passes, steps: 200 inputs with 5 passes, 6 steps or 1 to 11 steps, whose rates
-differ from input to input in the tests over labels and not in the others. ``python -m ann2neo.chance.levels`` prints the table:
+differ from input to input in the tests over labels and not in the others. Segments as trials: 200 of equal duration; unequal durations: 200 trials that last 0.2 to 1.8 units of
+time; about 240 spikes, at a rate of each trial's own in the tests over labels and of a trend. ``python -m ann2neo.chance.levels`` prints the table:
 
 =============================== ============ ======== ============= ====== ========= ==============
 shape of data                   dispersion   excess   excess, 1 %   runs   ISI law   stationarity
@@ -28,23 +29,28 @@ shape of data                   dispersion   excess   excess, 1 %   runs   ISI l
 100 windows of bins, p 0.01     2.8          5.1      1.1           1.3    4.9       4.8
 100 windows of bins, p 0.2      4.9          5.0      1.1           4.3    5.3       5.0
 100 windows of bins, p 0.8      5.1          5.0      1.1           5.2    5.0       5.6
-2 windows of time               2.5          5.5      0.9           -      5.8       4.9
-3 windows of time               5.2          4.9      0.9           -      5.3       4.3
-4 windows of time               3.9          4.0      0.8           -      5.2       4.9
-5 windows of time               5.4          5.2      0.9           -      5.6       3.9
-6 windows of time               5.5          5.8      1.1           -      4.8       5.2
-10 windows of time              4.6          4.4      0.9           -      5.1       4.8
-100 windows of time             4.5          5.5      1.1           -      4.9       4.3
+2 windows of time               2.5          5.5      0.9           -      5.8       0.0
+3 windows of time               5.2          4.9      0.9           -      5.3       0.0
+4 windows of time               3.9          4.0      0.8           -      5.2       0.0
+5 windows of time               5.4          5.2      0.9           -      5.6       3.5
+6 windows of time               5.5          5.8      1.1           -      4.8       5.4
+10 windows of time              4.6          4.4      0.9           -      5.1       4.1
+100 windows of time             4.5          5.5      1.1           -      4.9       4.9
 passes, 2 labels                2.4          5.1      1.1           5.3    5.8       5.6
 passes, 10 labels               4.9          5.6      1.1           5.3    5.7       5.1
 steps, 2 labels                 2.6          5.5      1.2           4.0    2.9       4.3
 steps, 10 labels                5.1          5.1      1.1           5.0    3.8       4.8
 ragged steps, 2 labels          5.7          5.0      0.9           4.6    3.9       4.9
 ragged steps, 10 labels         4.6          4.8      0.8           5.5    5.0       5.3
+segments as trials, 2 labels    2.2          4.7      0.9           -      3.0       4.9
+segments as trials, 10 labels   4.8          4.5      1.0           -      3.5       5.5
+unequal durations, 2 labels     4.7          4.6      0.9           -      3.7       4.3
+unequal durations, 10 labels    5.1          4.6      0.9           -      4.3       4.7
 =============================== ============ ======== ============= ====== ========= ==============
 
 No test is above its level beyond sampling error, but the law of intervals over ragged steps in larger samples: 6.2 +- 0.3 % at 5 %, 1.0 % at 1 %. Those of dispersion (two-sided, the observed value counted whole below) and of runs are below it where a
-statistic has few possible values: few windows, few spikes. With a handful of spikes the mid-p value of the excess can exceed a level by half of the chance of
+statistic has few possible values: few windows, few spikes; so is that of a trend over fewer than five windows of time, which have too few orders for any p value of 5 %, and that of
+intervals over many short stretches. With a handful of spikes the mid-p value of the excess can exceed a level by half of the chance of
 one value.
 
 The naive tests of the literature (counts against Poisson, intervals against the exponential law) are offered for comparison and named so: on bins they reject

@@ -7,22 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ann2neo.chance.dispersion import (
-    dispersion_tests,
-)
+from ann2neo.chance.dispersion import dispersion_tests
 from ann2neo.chance.input_dispersion import input_dispersion_tests
 from ann2neo.chance.isi_law import isi_law_test, isi_law_test_poisson
 from ann2neo.chance.runs import runs_test
-from ann2neo.chance.stationarity import (
-    stationarity_test,
-    stationarity_test_of_inputs,
-    stationarity_test_poisson,
-)
+from ann2neo.chance.stationarity import stationarity_test, stationarity_test_of_inputs
 
 N_UNITS, N_BINS, N_INPUTS = 2000, 1200, 200
 WINDOWS = (2, 3, 4, 5, 6, 10, 100)
 RATES = (0.01, 0.2, 0.8)
 STEPS = {"steps": np.full(N_INPUTS, 6), "ragged steps": 1 + np.arange(N_INPUTS) % 11, "passes": np.ones(N_INPUTS, int)}
+TRIALS = ("segments as trials", "unequal durations")
 N_PASSES = {"steps": 1, "ragged steps": 1, "passes": 5}
 COLUMNS = ("dispersion", "excess", "excess, 1 %", "runs", "ISI law", "stationarity")
 WIDTHS = (31, 12, 8, 13, 6, 9, 14)
@@ -53,11 +48,15 @@ def shapes() -> list[str]:
     Examples
     --------
     >>> shapes()[0], shapes()[-1]
-    ('2 windows of bins, p 0.01', 'ragged steps, 10 labels')
+    ('2 windows of bins, p 0.01', 'unequal durations, 10 labels')
     """
     bins = [f"{w} windows of bins, p {p}" for w in WINDOWS for p in RATES]
     time = [f"{w} windows of time" for w in WINDOWS]
-    return [*bins, *time, *(f"{kind}, {w} labels" for kind in ("passes", "steps", "ragged steps") for w in (2, 10))]
+    return [
+        *bins,
+        *time,
+        *(f"{kind}, {w} labels" for kind in ("passes", "steps", "ragged steps", *TRIALS) for w in (2, 10)),
+    ]
 
 
 def row(shape: str) -> str:
@@ -74,6 +73,8 @@ def row(shape: str) -> str:
         found = _on_bins(rng, number, float(shape.rpartition(" ")[2]))
     elif "of time" in shape:
         found = _in_time(rng, number)
+    elif shape.split(",")[0] in TRIALS:
+        found = _of_trials(rng, shape.split(",")[0], number)
     else:
         found = _of_inputs(rng, shape.split(",")[0], number)
     both, more, *rest = found
@@ -103,12 +104,29 @@ def _in_time(rng: np.random.Generator, n_windows: int) -> list[P | None]:
     times = [np.sort(rng.random(one)) * n_windows for one in n]
     counts = np.array([np.bincount(one.astype(int), minlength=n_windows) for one in times])
     isis, offsets = np.concatenate([np.diff(one) for one in times]), np.cumsum([0, *(n - 1)])
-    sums, whole = np.array([one.sum() for one in times]), float(n_windows)
     return [
         *dispersion_tests(counts, durations, lattice=False),
         None,
-        isi_law_test_poisson(isis, offsets, n[:, None], np.array([whole])),
-        stationarity_test_poisson(sums, n, duration=whole),
+        isi_law_test_poisson(isis, offsets, n[:, None], np.array([float(n_windows)])),
+        stationarity_test_of_inputs(counts, durations, lattice=False),
+    ]
+
+
+def _of_trials(rng: np.random.Generator, kind: str, n_labels: int) -> list[P | None]:
+    """Each trial has a gain of its own for the tests over labels and the trend, which do not mind; the law of intervals is tested on units that have one rate."""
+    durations = np.ones(N_INPUTS) if kind == "segments as trials" else rng.uniform(0.2, 1.8, N_INPUTS)
+    label = rng.permutation(np.arange(N_INPUTS) % n_labels)
+    spikes = rng.poisson(durations * rng.gamma(2, 0.6, (N_UNITS, N_INPUTS)))
+    both, more = input_dispersion_tests(spikes, durations, label, lattice=False)
+    n = rng.poisson(1.2 * durations, (N_UNITS, N_INPUTS))
+    isis = [np.diff(np.sort(rng.random(one) * long)) for unit in n for one, long in zip(unit, durations) if one > 1]
+    offsets = np.concatenate(([0], np.cumsum(np.maximum(n - 1, 0).sum(axis=1))))
+    return [
+        both,
+        more,
+        None,
+        isi_law_test_poisson(np.concatenate(isis), offsets, n, durations),
+        stationarity_test_of_inputs(spikes, durations, lattice=False),
     ]
 
 

@@ -164,7 +164,7 @@ def _few_uniform(away: Float[np.ndarray, " case"], n: int) -> Float[np.ndarray, 
 
 @by_annotation
 def stationarity_test_of_inputs(
-    spikes: Int[np.ndarray, "unit input"], size: Int[np.ndarray, " input"]
+    spikes: Int[np.ndarray, "unit input"], size: Num[np.ndarray, " input"], *, lattice: bool = True
 ) -> Float[np.ndarray, " unit"]:
     r"""Test whether inputs that come later have more spikes, or fewer, for what they last; two-sided.
 
@@ -177,7 +177,9 @@ def stationarity_test_of_inputs(
     spikes
         Spikes of each unit in each input, in the order of time, shape (unit, input).
     size
-        Bins of each input, shape (input,).
+        Bins or duration of each input, shape (input,).
+    lattice
+        Whether an input holds at most as many spikes as its size.
 
     References
     ----------
@@ -189,7 +191,7 @@ def stationarity_test_of_inputs(
     >>> stationarity_test_of_inputs(spikes, np.full(10, 4)).round(3)
     array([0.001, 0.921,   nan])
     """
-    check_spikes(spikes, size)
+    check_spikes(spikes, size if lattice else None)
     m = size.size
     e = deviations(spikes, size)
     squares = (e**2).sum(axis=1)
