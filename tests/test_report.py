@@ -16,6 +16,7 @@ import ann2neo
 from ann2neo import figures
 from ann2neo.errors import FormatError, InputsError, OutputExists
 from ann2neo.report import MAX_ROWS, Fact, Picture, Section, Table, write_report
+from ann2neo.results import zoom, zoomable
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -134,9 +135,19 @@ def test_undefined_numbers_and_long_tables(tmp_path):
         sections=[Section(heading="h", tables=[Table(frame=frame, caption="c"), Table(frame=long, caption="long")])],
     )
     page = Page(path.read_text(encoding="utf-8"))
-    assert {"–", "1,234", "1e-07", "yes", "no", "a<b", "1,500 more rows are not shown."} <= set(page.words)
+    assert {"–", "1,234", "1.00e-07", "yes", "no", "a<b", "1,500 more rows are not shown."} <= set(page.words)
     assert len(page.all("td")) == 8 + MAX_ROWS
     assert "nan" not in page.words
+
+
+def test_percentages_are_numbers_to_the_eye_and_to_sorting(tmp_path):
+    """They are aligned at the right and sort by their value; a text that only ends in % does not."""
+    frame = pd.DataFrame({"right": ["9.5%", "100%"], "words": ["9.5%", "all %"]})
+    path = write_report(
+        tmp_path / "r.html", title="t", sections=[Section(heading="h", tables=[Table(frame=frame, caption="c")])]
+    )
+    cells = Page(path.read_text(encoding="utf-8")).all("td")
+    assert [cell.get("data-n") for cell in cells] == ["9.5", None, "100.0", None]
 
 
 def test_an_existing_page_is_kept(tmp_path):
@@ -205,3 +216,30 @@ def test_a_click_sorts_and_nothing_is_wider_than_a_phone(tmp_path, picture):
     options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,800", "--dump-dom", path.as_uri()]
     done = subprocess.run([*chromium, *options], capture_output=True, text=True, timeout=120)
     assert "<title>cab fits</title>" in done.stdout
+
+
+def test_a_raster_adds_at_most_four_mebibytes_to_a_page(monkeypatch):
+    """What does not fit is sampled evenly, layer by layer, and said; too many trials, or layers too small to sample, are sent to `browse`."""
+    rng = np.random.default_rng(0)
+    spikes = ann2neo.from_array(rng.random((500, 300)) < 0.5)
+    whole = zoomable(spikes, "a")
+    assert "Every unit" in whole.words
+    monkeypatch.setattr(zoom, "MOST_BITS", 300 * 63 // 3)
+    part = zoomable(spikes, "a")
+    assert part.words.startswith("One unit in 3 of each layer and every input")
+    assert '"n":100,' in part.fragment
+    assert '"units":[0,3,6,9,' in part.fragment
+    for name in ("MOST_TRIALS", "MOST_CHARACTERS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(zoom, name, 400)
+            none = zoomable(spikes, "a")
+            assert (none.fragment, "`ann2neo browse FILE` shows them" in none.words) == (None, True)
+
+
+def test_the_largest_raster_of_a_page_keeps_to_its_bound():
+    """Bits that cannot be compressed, of as many units as fit, with the facts of 2,000 inputs."""
+    bits = np.frombuffer(np.random.default_rng(0).bytes(2 << 20), np.uint8).reshape(-1, 256)
+    recording = ann2neo.from_array(np.unpackbits(bits, axis=1).astype(bool))
+    found = zoomable(recording, "a")
+    assert found.words.startswith("Every unit")
+    assert 2 << 20 < len(found.fragment) < zoom.MOST_CHARACTERS

@@ -12,6 +12,8 @@ from strategies import small_recording
 import ann2neo
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, make_trials
+from ann2neo.report import Section, write_report
+from ann2neo.results import zoomable
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
 
@@ -349,3 +351,40 @@ def test_a_name_runs_nothing(window, tmp_path):
     assert window.run("return window.ran === undefined")
     assert line(window).startswith(f"{evil}[1] · input 1")
     assert window.run("return document.querySelectorAll('img').length") == 0
+
+
+def test_a_report_shows_the_raster_that_browse_shows(window, tmp_path, recording):
+    """Folded in a report: closed until it is opened, then drawn by label with the pixels of its bits; the wheel scrolls the page until the raster is chosen, keys move it, and a screen reader hears its summary."""
+    made_ = zoomable(recording, "net")
+    path = write_report(
+        tmp_path / "r.html", title="t", sections=[Section(heading="h", zoomable=made_)] + [Section(heading="i")] * 40
+    )
+    window.screen(390, 800)
+    window.open(path.as_uri())
+    assert not window.run("return document.querySelector('details.zoomable').open")
+    window.run("document.querySelector('details.zoomable summary').click()")
+    state = drawn(window, f"{RASTER} && ")
+    assert state["order"] == 1
+    assert window.run("return document.documentElement.scrollWidth") == 390
+    by_label = np.argsort(recording.trials["label"], kind="stable")
+    compare(window, dense_of(recording)[:, by_label])
+    # The wheel.
+    box = window.run("const b = document.querySelector('.plot').getBoundingClientRect(); return [b.left, b.top]")
+    wheel = {"type": "scroll", "x": int(box[0]) + 200, "y": int(box[1]) + 100, "deltaX": 0, "deltaY": 40, "duration": 0}
+    window.act("wheel", [wheel])
+    window.wait("scrollY > 0")
+    assert drawn(window)["view"] == state["view"]
+    # Keys and words.
+    window.run("document.querySelector('.plot').focus(); scrollTo(0, 0)")
+    window.keys("0", "+")
+    drawn(window)
+    window.wait("document.querySelector('.summary').textContent.includes('In the middle')")
+    assert "Bins 194 to 582 of 777, inputs by label; units 154 to 464 of 619" in window.run(
+        "return document.querySelector('.summary').textContent"
+    )
+    assert window.run("return document.querySelector('.ann2neo-raster').ariaLabel").startswith(
+        "Zoomable raster of net: "
+    )
+    # The raster is chosen now.
+    window.act("wheel", [wheel | {"deltaY": -300}])
+    window.wait(f"{RASTER}.state().view.x1 < 582")

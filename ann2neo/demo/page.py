@@ -14,8 +14,8 @@ from ann2neo import figures
 from ann2neo.demo.networks import Network
 from ann2neo.measures.indicators import INDICATORS, USUAL_BESIDE_CHANCE, measure_of
 from ann2neo.recording import Recording
-from ann2neo.report import Fact, Picture, Section, Table, write_report
-from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture
+from ann2neo.report import Fact, Picture, Section, Table, Zoomable, write_report
+from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture, zoomable
 from ann2neo.summary import NETWORK, summarize
 
 COLUMNS = {
@@ -115,11 +115,16 @@ def told_apart(by_true: pd.DataFrame, by_target: pd.DataFrame) -> list[str]:
     return lines
 
 
-def write(analyzed: Sequence[Analyzed], folder: Path, *, seed: int, figure_format: str = "png") -> None:
-    """Draw all figures and write the page."""
+def write(
+    analyzed: Sequence[Analyzed], folder: Path, *, seed: int, images: Any = None, figure_format: str = "png"
+) -> None:
+    """Draw all figures and write the page; the rasters that can be zoomed show the images."""
     (folder / "figures").mkdir()
     groups = _by_architecture(analyzed)
-    sections = [_section(name, group, folder / "figures", figure_format) for name, group in groups.items()]
+    sections = [
+        replace(_section(name, group, folder / "figures", figure_format), zoomable=_zoomable(group[-1], images))
+        for name, group in groups.items()
+    ]
     networks = [each.network for each in analyzed]
     (first, hero), *_ = [(section, section.figures[0]) for section in sections]
     sections[0] = replace(first, figures=first.figures[1:])
@@ -210,6 +215,11 @@ def _section(architecture: str, group: Sequence[Analyzed], folder: Path, figure_
             ),
         ],
     )
+
+
+def _zoomable(analyzed: Analyzed, images: Any) -> Zoomable:
+    name = analyzed.network.name
+    return replace(zoomable(analyzed.recording, name, images=images), heading=f"Browse the spikes of {name}")
 
 
 def _pictures(

@@ -76,7 +76,7 @@ def run_demo(
         say("\n" + page.printed(analyzed))
         bundle = share(part / "mlp-memorizing.nwb", part / "bundle")
         say(f"\nshared mlp-memorizing.nwb as {bundle.name}/ with data card, checksums and the inspector's verdict")
-        page.write(analyzed, part, seed=seed, figure_format=figure_format)
+        page.write(analyzed, part, seed=seed, images=train_set.images[:, 0].numpy(), figure_format=figure_format)
     say(f"\n{out / REPORT} shows all results.")
     return out
 

@@ -2,7 +2,7 @@
 
 from ann2neo.report.numbers import format_column, format_number, unit_of
 from ann2neo.report.page import write_report
-from ann2neo.report.parts import MAX_ROWS, Fact, Picture, Section, Table
+from ann2neo.report.parts import MAX_ROWS, Fact, Picture, Section, Table, Zoomable
 
 __all__ = [
     "MAX_ROWS",
@@ -10,6 +10,7 @@ __all__ = [
     "Picture",
     "Section",
     "Table",
+    "Zoomable",
     "format_column",
     "format_number",
     "unit_of",

@@ -17,7 +17,7 @@ def format_number(value: object) -> str:
     Examples
     --------
     >>> [format_number(x) for x in (1234, 0.123456, 12345.6, 2.5e-7, float("nan"), True, "fc1", 3.0)]
-    ['1,234', '0.123', '12,346', '2.5e-07', '–', 'yes', 'fc1', '3']
+    ['1,234', '0.123', '12,346', '2.50e-07', '–', 'yes', 'fc1', '3']
     """
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
@@ -36,7 +36,7 @@ def format_column(column: pd.Series) -> list[str]:
     >>> format_column(pd.Series([0.3, 0.56, 0.458, float("nan")])), format_column(pd.Series([11.0, 10.64]))
     (['0.300', '0.560', '0.458', '–'], ['11.0', '10.6'])
     >>> format_column(pd.Series([2e-9, 0.5])), format_column(pd.Series([1200, 3]))
-    (['2e-09', '0.5'], ['1,200', '3'])
+    (['2.00e-09', '0.500'], ['1,200', '3'])
     """
     values = column.tolist()
     numbers = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
@@ -56,7 +56,7 @@ def _format_float(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if abs(value) >= 1000 or (value == int(value) and abs(value) < 1e6):
         return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def unit_of(column: str, units: Mapping[str, str]) -> str:

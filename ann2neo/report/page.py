@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from ann2neo.report.template import SCRIPT, STYLE, TEMPLATE
 from ann2neo.versions import software
 
 PNG_WIDTH = slice(16, 20)
+PERCENTAGE = re.compile(r"\d+(\.\d+)?%")
 
 
 def write_report(
@@ -144,15 +146,16 @@ def _rows(table: Table) -> list[list[tuple[str, bool, str]]]:
 
 def _keys(column: pd.Series) -> list[str]:
     """Return the keys by which rows are sorted: the number itself, not its text."""
-    return (
-        [repr(float(value)) if pd.notna(value) else "" for value in column]
-        if _is_number(column)
-        else [""] * len(column)
-    )
+    if not _is_number(column):
+        return [""] * len(column)
+    return [repr(float(str(value).rstrip("%"))) if pd.notna(value) else "" for value in column]
 
 
 def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    """Whether a column holds numbers, or percentages as text."""
+    if pd.api.types.is_numeric_dtype(column):
+        return not pd.api.types.is_bool_dtype(column)
+    return len(column) > 0 and all(isinstance(value, str) and PERCENTAGE.fullmatch(value) for value in column)
 
 
 def _half_width(png: bytes) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+from markupsafe import Markup
 
 from ann2neo.errors import InputsError
 
@@ -87,8 +88,27 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Zoomable:
+    """A raster that can be zoomed, folded until a reader opens it.
+
+    Parameters
+    ----------
+    heading
+        Heading of the fold.
+    words
+        Paragraph above the raster: which part of the recording is shown, or where to see it if none is.
+    fragment
+        Markup of `ann2neo.viewer.fragment`, with style, data and script inside; None if the raster does not fit into a page.
+    """
+
+    heading: str
+    words: str
+    fragment: Markup | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a report: text, then figures side by side, then tables.
+    """A part of a report: text, then figures side by side, then a raster that can be zoomed, then tables.
 
     Parameters
     ----------
@@ -98,6 +118,8 @@ class Section:
         Plain text; markup is shown literally.
     figures
         Pictures, below the text.
+    zoomable
+        Raster that can be zoomed, below the pictures; None for none.
     tables
         Tables, below the pictures.
     folded
@@ -109,6 +131,7 @@ class Section:
     heading: str
     paragraphs: Sequence[str] = ()
     figures: Sequence[Picture] = ()
+    zoomable: Zoomable | None = None
     tables: Sequence[Table] = ()
     folded: str | None = None
     more_figures: Sequence[Picture] = ()

@@ -23,6 +23,8 @@ figcaption, caption { color: var(--soft); font-size: .9rem; text-align: left; ma
 figcaption { margin-top: .3rem; } caption { padding: .3rem 0; } caption span { display: block; max-width: min(46rem, 88vw); }
 .limits { border-left: 4px solid var(--link); background: var(--card); padding: .2rem 1rem .4rem; margin: 1rem 0; } .limits h2 { border: 0; margin: .2rem 0; padding: .3rem 0 0; font-size: 1.05rem; }
 .wide { overflow-x: auto; margin: .6rem 0; }
+.head { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0 1.6rem; align-items: start; } .head > * { min-width: 0; }
+@media (min-width: 64rem) { .head.two { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); } }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: left; white-space: nowrap; }
 th.number, td.number { text-align: right; }
@@ -36,9 +38,10 @@ dl.list { display: grid; grid-template-columns: minmax(8rem, max-content) minmax
 dl.list dt { color: var(--soft); } dl.list dd { margin: 0; overflow-wrap: anywhere; }
 footer { border-top: 1px solid var(--line); }
 @media (max-width: 36rem) { dl.list { display: block; } dl.list dt { margin-top: .4rem; } main, footer { padding-left: .8rem; padding-right: .8rem; } }
-@media print { :root { --ink: #000; --soft: #444; --line: #bbb; --faint: #ddd; --paper: #fff; --card: #f5f5f5; --link: #000; color-scheme: light; }
+@media (max-width: 46rem) { .across img { max-width: none; width: 46rem; } }
+@media print { .across img { max-width: 100%; } :root { --ink: #000; --soft: #444; --line: #bbb; --faint: #ddd; --paper: #fff; --card: #f5f5f5; --link: #000; color-scheme: light; }
   body { font-size: 9.5pt; } main, footer { max-width: none; padding: 0; } .wide { overflow: visible; } th:first-child, td:first-child { position: static; }
-  .grid { grid-template-columns: repeat(2, 1fr); } .grid.one { grid-template-columns: 1fr; } figure, tr, .facts, .limits { break-inside: avoid; } h2 { break-after: avoid; } caption { break-after: avoid; }
+  .grid { grid-template-columns: repeat(2, 1fr); } .grid.one { grid-template-columns: 1fr; } .zoomable { display: none; } figure, tr, .facts, .limits { break-inside: avoid; } h2 { break-after: avoid; } caption { break-after: avoid; }
   table { font-size: 7.5pt; } table.many { font-size: 5pt; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; } }
 """
 
@@ -68,10 +71,14 @@ TEMPLATE = """<!DOCTYPE html>
 <style>{{ style|safe }}</style>
 </head>
 <body>
-{% set number = namespace(table=0) %}
+{% set number = namespace(table=0, figure=0) %}
 {% macro draw(picture) %}
-<figure{% if half_width(picture.png) > 780 %} class="across"{% endif %}>
+{% set number.figure = number.figure + 1 %}
+{% set across = half_width(picture.png) > 780 %}
+<figure{% if across %} class="across"{% endif %}>
+{% if across %}<div class="wide" role="region" tabindex="0" aria-label="Figure {{ number.figure }}">{% endif %}
 <img src="data:image/png;base64,{{ base64(picture.png) }}" alt="{{ picture.alt }}" width="{{ half_width(picture.png) }}">
+{% if across %}</div>{% endif %}
 <figcaption>{{ picture.caption|prose }}{% if picture.file %} <a href="{{ picture.file|urlencode }}">{{ picture.file }}</a>{% endif %}</figcaption>
 </figure>
 {% endmacro %}
@@ -101,11 +108,13 @@ TEMPLATE = """<!DOCTYPE html>
 {% if facts %}<dl class="facts">
 {% for fact in facts %}<div><dt>{{ fact.name }}</dt><dd>{{ fact.value }}</dd></div>
 {% endfor %}</dl>{% endif %}
+<div class="head{% if figure and limits and half_width(figure.png) <= 780 %} two{% endif %}">
 {% if figure %}{{ draw(figure) }}{% endif %}
 {% if limits %}<section class="limits">
 <h2>What this does not show</h2>
 {% for paragraph in limits %}<p>{{ paragraph|prose }}</p>
 {% endfor %}</section>{% endif %}
+</div>
 {% for section in sections %}
 <section id="section-{{ loop.index }}">
 <h2>{{ section.heading }}</h2>
@@ -114,6 +123,9 @@ TEMPLATE = """<!DOCTYPE html>
 {% if section.figures %}<div class="grid{% if section.figures|length == 1 %} one{% endif %}">
 {% for picture in section.figures %}{{ draw(picture) }}{% endfor %}
 </div>{% endif %}
+{% if section.zoomable %}<details class="zoomable"><summary>{{ section.zoomable.heading }}</summary>
+<p>{{ section.zoomable.words|prose }}</p>
+{% if section.zoomable.fragment %}{{ section.zoomable.fragment }}{% endif %}</details>{% endif %}
 {% if section.folded %}<details><summary>{{ section.folded }}</summary>{% endif %}
 {% if section.more_figures %}<div class="grid">
 {% for picture in section.more_figures %}{{ draw(picture) }}{% endfor %}

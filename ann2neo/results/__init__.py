@@ -15,6 +15,7 @@ from ann2neo.results.pages import (
     save_picture,
     section,
 )
+from ann2neo.results.zoom import zoomable
 
 __all__ = [
     "HOW_TO_READ",
@@ -34,4 +35,5 @@ __all__ = [
     "save_picture",
     "section",
     "simulate_folder",
+    "zoomable",
 ]

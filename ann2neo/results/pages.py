@@ -14,6 +14,7 @@ from ann2neo.measures.indicators import LEVELS, USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
 from ann2neo.results.opening import definitions
+from ann2neo.results.zoom import zoomable
 from ann2neo.summary import NETWORK, summarize
 from ann2neo.tables import write_table
 
@@ -129,6 +130,7 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
         heading=result.name,
         paragraphs=[f"{describe(result.table)}."],
         figures=shown,
+        zoomable=None if result.recording is None else zoomable(result.recording, result.name),
         tables=tables,
         folded=f"Indicators by layer, {len(summary)} rows" if len(summary) > MANY_ROWS else None,
     )

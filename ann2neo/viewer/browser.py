@@ -108,7 +108,7 @@ def browse(recording: Recording, *, images: Any = None) -> Browser:
         Recording to show. Select layers and units, or arrange inputs, first (`Recording.select`, `Recording.arrange`).
     images
         The inputs as images: image ``i`` belongs to the input with ``stimulus_id`` ``i``, shape (input, height, width) or (input, height, width, channel) with 1, 3 or 4
-        channels, uint8 or floating point from 0 to 1. At most 1,000 presented inputs. None for no images.
+        channels, uint8 or floating point from 0 to 1. At most 16 MiB. None for no images.
 
     Returns
     -------

@@ -26,7 +26,7 @@ FRAGMENT = """<style>
 <label class="group">show <select class="layer"></select></label>
 <label class="group">inputs <select class="order"></select></label>
 <span class="group"><button type="button" class="out" aria-label="Zoom out">−</button><button type="button" class="in" aria-label="Zoom in">+</button>
-<button type="button" class="fit" aria-label="Show everything">Fit</button></span>
+<button type="button" class="fit" aria-label="Fit everything">Fit</button></span>
 <label class="group">zoom <select class="axes"><option value="both">both axes</option><option value="inputs">inputs</option><option value="units">units</option></select></label>
 <span class="group" role="img" aria-label="Scale: share of spikes from 0 to 1, by its square root">spikes 0 <canvas class="scale" width="90" height="12"></canvas> 1</span>
 </div>
@@ -57,7 +57,7 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def fragment(recording: Recording, *, images: Any = None) -> str:
+def fragment(recording: Recording, *, images: Any = None, name: str = "", by_label: bool = False) -> str:
     """Write the zoomable raster as an HTML fragment for any page, with style, data, canvas and script inside; nothing is loaded.
 
     Parameters
@@ -66,6 +66,10 @@ def fragment(recording: Recording, *, images: Any = None) -> str:
         Recording to show, in its arrangement and selection.
     images
         Images of the inputs; see `ann2neo.browse`.
+    name
+        Name of the recording, by which a screen reader tells several rasters of a page apart.
+    by_label
+        Whether inputs that have labels are first shown by label.
 
     Raises
     ------
@@ -83,16 +87,17 @@ def fragment(recording: Recording, *, images: Any = None) -> str:
     check_size(recording)
     rows = packed_rows(recording, 0, recording.n_units)
     n_spikes = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
-    return fill_fragment(recording, known_of(recording, n_spikes, images) | {"bits": deflated(rows)})
+    known = known_of(recording, n_spikes, images) | {"bits": deflated(rows), "first_by_label": by_label}
+    return fill_fragment(recording, known, name)
 
 
-def fill_fragment(recording: Recording, known: dict[str, Any]) -> str:
+def fill_fragment(recording: Recording, known: dict[str, Any], name: str = "") -> str:
     """Write the HTML fragment with its data; names come from files, so all of them are escaped."""
     here = files("ann2neo.viewer")
     return FRAGMENT.format(
         style=here.joinpath("style.css").read_text(encoding="utf-8"),
         script=here.joinpath("script.js").read_text(encoding="utf-8"),
-        what=html.escape(_words(recording)),
+        what=html.escape(f"{name}: {_words(recording)}" if name else _words(recording)),
         known=_script_json(known),
     )
 

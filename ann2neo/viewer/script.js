@@ -124,7 +124,7 @@
     const whole = { x0: 0, x1: known.n_bins, y0: 0, y1: known.n_units };
     const coarsest = (size) => Math.max(0, Math.ceil(Math.log2(size / SIDE)));
     const top = { u: coarsest(known.n_units), b: coarsest(known.n_bins) };
-    let view = { ...whole }, order = 0, cursor = null, tiles = new Map(), wanted = [], asked = new Set(), due = false, spoken = 0;
+    let view = { ...whole }, order = known.by_label && known.first_by_label ? 1 : 0, cursor = null, tiles = new Map(), wanted = [], asked = new Set(), due = false, spoken = 0;
     let colours, area, level, complete = false, moved = false;
 
     function readColours() {
@@ -459,7 +459,11 @@
       schedule();
     });
     canvas.addEventListener("pointerleave", () => { if (!fingers.size) { cursor = null; schedule(); } });
+    // On a page with other contents, the wheel scrolls until the raster is chosen.
+    const alone = document.body.classList.contains("ann2neo-page");
+    if (!alone) part("help").prepend("Click the raster first. ");
     canvas.addEventListener("wheel", (event) => {
+      if (!alone && !event.ctrlKey && document.activeElement !== canvas) return;
       event.preventDefault();
       const lines = event.deltaMode === 1 ? 16 : 1, delta = (event.deltaY || event.deltaX) * lines;
       zoom(Math.exp(clamp(delta, -400, 400) * (event.ctrlKey ? 0.01 : 0.002)), ...at(event), event.shiftKey ? "inputs" : event.altKey ? "units" : axes());
@@ -493,6 +497,7 @@
     option(part("order"), "0", known.arranged);
     if (known.by_label) option(part("order"), "1", "by label");
     part("order").disabled = orders.length < 2;
+    part("order").value = String(order);
     part("order").addEventListener("change", (event) => { order = Number(event.target.value); cursor = null; moved = true; schedule(); });
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); schedule(); });
     new ResizeObserver(schedule).observe(canvas);

@@ -6,6 +6,7 @@ the presented stimuli, but neo's reader fails on that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ann2neo.errors import InputsError, RecordingError
 from ann2neo.recording import Recording
 
 MOST_IMAGES = 1000
+# Largest size of the images in a page.
+MOST_BYTES = 16 << 20
 CONTAINER = "images"
 COLUMN = "image"
 KINDS = {1: GrayscaleImage, 3: RGBImage, 4: RGBAImage}
@@ -48,7 +51,7 @@ def stimulus_images(images: Any, recording: Recording) -> Images:
         raise RecordingError(
             f"the trials already have a column {COLUMN!r}.", "It would name the images.", "Rename this column."
         )
-    ids, presented = _presented(images, recording)
+    ids, presented = _presented(images, recording, _check_number)
     kind = KINDS[presented.shape[3]]
     return Images(
         name=CONTAINER,
@@ -72,7 +75,7 @@ def presented_images(
     Raises
     ------
     InputsError
-        If ``images`` are not images, some are missing, or there are more than 1,000.
+        If ``images`` are not images, some are missing, or they take more than 16 MiB as bytes.
 
     Examples
     --------
@@ -81,16 +84,17 @@ def presented_images(
     >>> ids.tolist(), found.shape, found.max()
     ([0, 1], (2, 1, 2, 1), np.uint8(255))
     """
-    ids, presented = _presented(images, recording)
+    ids, presented = _presented(images, recording, _check_size)
     return ids, presented if presented.dtype == np.uint8 else np.round(255 * presented).astype(np.uint8)
 
 
 def _presented(
-    images: Any, recording: Recording
+    images: Any, recording: Recording, check: Callable[[int, np.ndarray], None]
 ) -> tuple[Int[np.ndarray, " image"], Shaped[np.ndarray, "image height width channel"]]:
     ids = np.unique(recording.trials["stimulus_id"].to_numpy(np.int64))
     whole = _with_channels(np.asarray(images))
-    _check_number(ids, whole)
+    _check_known(ids, whole)
+    check(ids.size, whole[0])
     presented = whole[ids]
     _check_values(presented)
     return ids, presented
@@ -108,19 +112,32 @@ def _with_channels(images: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, "input
     return images
 
 
-def _check_number(ids: Int[np.ndarray, " presented"], images: Shaped[np.ndarray, "input height width channel"]) -> None:
+def _check_known(ids: Int[np.ndarray, " presented"], images: Shaped[np.ndarray, "input height width channel"]) -> None:
     if ids.min() < 0 or ids.max() >= len(images):
         raise InputsError(
             f"{len(images)} images do not have those of the inputs {ids.min()} to {ids.max()} (stimulus_id of the trials).",
             "Nothing was written.",
             "Pass the images of the whole data set: image i belongs to the input with stimulus_id i.",
         )
-    if ids.size > MOST_IMAGES:
-        n_bytes = ids.size * images[0].nbytes
+
+
+def _check_number(n_images: int, one: Shaped[np.ndarray, "height width channel"]) -> None:
+    """Check the number of images of a file."""
+    if n_images > MOST_IMAGES:
         raise InputsError(
-            f"{ids.size} images take {n_bytes:,} bytes; at most {MOST_IMAGES:,} images are stored.",
+            f"{n_images} images take {n_images * one.nbytes:,} bytes; at most {MOST_IMAGES:,} images are stored.",
             "Each is a separate object, and readers would take minutes to open the file.",
             "Leave out images=: the trials name each input by its stimulus_id.",
+        )
+
+
+def _check_size(n_images: int, one: Shaped[np.ndarray, "height width channel"]) -> None:
+    """Check the size of images in a page, which has a byte for each value."""
+    if n_images * one.size > MOST_BYTES:
+        raise InputsError(
+            f"{n_images:,} images take {n_images * one.size:,} bytes; a page holds at most {MOST_BYTES:,}.",
+            "Browsers would take long to open it.",
+            "Pass smaller images, such as every other row and column: `images[:, ::2, ::2]`, or leave out images=.",
         )
 
 
