@@ -131,7 +131,7 @@ def test_every_call_of_an_activation_function_counts_and_in_place_ones_are_not_o
             return self.relu(first.sub_(0.3))
 
     images = torch.tensor([[1.0, 0.0, 0.6], [0.9, 0.7, 0.0]]).reshape(2, 1, 1, 3)
-    found = indicators._activations(Twice(), images.clone())
+    found = indicators.layer_outputs(Twice(), images.clone())
     np.testing.assert_allclose(found["relu"], [[0.5, 0, 0.1], [0.4, 0.2, 0]], atol=1e-6)
     np.testing.assert_allclose(found["relu@1"], [[0.2, 0, 0], [0.1, 0, 0]], atol=1e-6)
 

@@ -59,7 +59,7 @@ def of(
     labels = torch.as_tensor(target)
     with _evaluated(model):
         outputs, held_out = _outputs(model, data.images), _outputs(model, data.held_out_images)
-        layers = _activations(model, data.images[_spread(len(data.images))])
+        layers = layer_outputs(model, data.images[_spread(len(data.images))])
     found = {
         "weight_norm": weight_norm(model),
         "distance_from_initial": np.nan if initial is None else distance(model, initial),
@@ -167,7 +167,7 @@ def _outputs(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
         return torch.cat([model(batch) for batch in images.split(BATCH)])
 
 
-def _activations(model: nn.Module, images: torch.Tensor) -> dict[str, Float[np.ndarray, "image unit"]]:
+def layer_outputs(model: nn.Module, images: torch.Tensor) -> dict[str, Float[np.ndarray, "image unit"]]:
     """Read each activation function's output, flattened; the second call of a module is a layer of its own."""
     found: dict[str, np.ndarray] = {}
 
