@@ -160,7 +160,7 @@ def partial_tau(
     Examples
     --------
     >>> round(partial_tau(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4]), np.array([2.0, 1, 4, 3])), 3)
-    0.632
+    0.707
     """
     return float(_partial(*_signs(x, y, given), np.ones((1, len(x))))[0])
 
