@@ -39,6 +39,13 @@ def install():
     sys.meta_path.insert(0, _Finder())
 
 
+def compiled(source, path):
+    """Compile the text of a module whose functions and classes are checked."""
+    tree = ast.parse(source, path)
+    _Decorators().visit(tree)
+    return compile(tree, path, "exec", dont_inherit=True)
+
+
 def _has_arrays(function):
     """Whether an annotation names a type of arrays or an alias of one, or the arguments of another function, of which nothing is known."""
     hints = [_text(hint) for hint in function.__annotations__.values()]
@@ -59,7 +66,10 @@ def _text(hint):
 
 
 class _Decorators(ast.NodeVisitor):
-    """Decorate classes from outside and functions from inside, where annotations are still their own."""
+    """Decorate classes from outside and functions from inside, where annotations are still their own.
+
+    Functions within functions are not: they would be decorated at every call, and beartype keeps whatever it once decorated, with all that a closure holds on to.
+    """
 
     def visit_ClassDef(self, node):
         node.decorator_list.insert(0, _name("checked_class", node))
@@ -67,7 +77,6 @@ class _Decorators(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node):
         node.decorator_list.append(_name("checked", node))
-        self.generic_visit(node)
 
 
 def _name(function, node):
@@ -80,9 +89,7 @@ def _name(function, node):
 class _Loader(SourceFileLoader):
     def get_code(self, fullname):
         """Compile the module; what is cached on the disk has no checks."""
-        tree = ast.parse(self.get_data(self.path), self.path)
-        _Decorators().visit(tree)
-        return compile(tree, self.path, "exec", dont_inherit=True)
+        return compiled(self.get_data(self.path), self.path)
 
 
 class _Finder(MetaPathFinder):

@@ -1,18 +1,26 @@
 """The checks of annotations that the other tests run under see what they are to see."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pytest
 from jaxtyping import Bool, Int, TypeCheckError
-from signatures import checked
+from signatures import checked, compiled
 
 from ann2neo.raster import Raster
 from ann2neo.windows import make_windows, sums_by_code
 
 P, R = ParamSpec("P"), TypeVar("R")
 Rows = Bool[np.ndarray, "unit bin"]
+CLOSURE = """
+from __future__ import annotations
+def keep(rows: Rows):
+    def kept() -> np.ndarray:
+        return rows
+    return kept
+"""
 
 
 @checked
@@ -63,3 +71,16 @@ def test_the_package_is_checked():
     ):
         with pytest.raises(TypeCheckError):
             wrong()
+
+
+def test_functions_within_functions_are_let_go():
+    """What a closure holds on to ends with it; the function around it is checked."""
+    names = {"Rows": Rows, "np": np, "__name__": __name__}
+    exec(compiled(CLOSURE, "source"), names)
+    rows = np.ones((2, 3), bool)
+    kept, alive = names["keep"](rows), weakref.ref(rows)
+    assert kept() is rows
+    del rows, kept
+    assert alive() is None
+    with pytest.raises(TypeCheckError):
+        names["keep"](np.ones(2, bool))
