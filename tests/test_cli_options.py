@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,9 @@ from click.testing import CliRunner
 from unit_tables import network
 
 import ann2neo
-from ann2neo.cli import commands
-from ann2neo.errors import AnalysisError, Ann2NeoError, FormatError, LayerNotFound
+from ann2neo.cli import _plain_warnings, commands
+from ann2neo.errors import AnalysisError, Ann2NeoError, Ann2NeoWarning, FormatError, LayerNotFound
+from ann2neo.results.contrasts import sentences
 
 NETS = """
 import torch
@@ -268,11 +271,35 @@ def test_compare_two_groups_of_files(tables, tmp_path):
     expected = ann2neo.compare(groups, method="by", seed=4)
     pd.testing.assert_frame_equal(ann2neo.read_table(tmp_path / "out" / "comparison.csv"), expected)
     for sentence in expected.attrs["verdicts"]:
-        assert sentence in said
+        assert sentence in " ".join(said.split())
+    assert max(len(line) for line in said.splitlines() if "report.html" not in line) <= 80
     assert (tmp_path / "out" / "indicators.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Networks: memorizing against generalizing" in page
     assert str(tables / "mem3.csv") in page
+
+
+def test_layers_without_a_difference_share_a_sentence():
+    """It has the smallest p of them; layers with a difference keep sentences of their own."""
+    rows = [("a", 0.4), ("a", 0.2), ("b", 0.9), ("c", 0.01)]
+    found = pd.DataFrame(rows, columns=["layer", "p_corrected"])
+    words = "no indicator tells x from y networks (smallest corrected p"
+    found.attrs["verdicts"] = [f"a: {words} 0.2; n).", f"b: {words} 0.9; n).", "c: x networks have a lower rate."]
+    assert sentences(found) == ["c: x networks have a lower rate.", f"a, b: {words} 0.2; n)."]
+    alike = found.iloc[:3]
+    alike.attrs["verdicts"] = found.attrs["verdicts"][:2]
+    assert sentences(alike) == [f"in every layer: {words} 0.2; n)."]
+    assert sentences(found.iloc[2:]) == found.attrs["verdicts"]
+
+
+def test_warnings_are_messages_without_lines_of_the_program(capsys):
+    """A warning of ours is its words; others keep their place."""
+    with warnings.catch_warnings(), _plain_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(Ann2NeoWarning("units were left out."), stacklevel=1)
+        assert capsys.readouterr().err == "Ann2NeoWarning: units were left out.\n"
+        with pytest.warns(UserWarning, match="other"):
+            warnings.warn("other", stacklevel=1)
 
 
 def test_compare_recordings(folder):

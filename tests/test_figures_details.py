@@ -218,6 +218,24 @@ def test_signal_over_two_labels_is_blank():
     assert [line.get_ydata()[0] for line in several.lines[1:] if line.get_ydata()[0] == line.get_ydata()[1]] == [2]
 
 
+def test_names_of_small_layers_beside_a_matrix_do_not_overlap():
+    """17 layers, some of two units among large ones: every name is written, in order, and no two boxes of names meet; a chance of zero has no minus."""
+    rng = np.random.default_rng(0)
+    sizes = [40, *[2] * 8, 30, 30, 2, 2, 30, 30, 30, 2]
+    spikes = ann2neo.from_array(rng.random((60, sum(sizes))) < 0.4, labels=np.arange(60) % 6)
+    begins = np.cumsum([0, *sizes])
+    layers = tuple(
+        replace(spikes.layers[0].take(np.arange(a, b)), name=f"layer{i}.0.relu")
+        for i, (a, b) in enumerate(pairwise(begins))
+    )
+    drawn = figures.correlation_matrix(correlations(replace(spikes, layers=layers), n_permutations=5))
+    drawn.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in drawn.ax.get_yticklabels()]
+    assert len(boxes) == len(sizes)
+    assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
+    assert "-0.00" not in drawn.ax.get_xlabel()
+
+
 def test_a_ridge_is_the_mean_of_the_networks_of_a_group():
     """Each network has weight 1 however many units it has: heights are square roots of mean shares, medians and rare shares means over networks."""
     small, large = few_units(), pd.concat([few_units().assign(p_spike=0.9)] * 3, ignore_index=True)

@@ -72,7 +72,7 @@ CASES = {
     "figures.raster(recording, units=2.5)": ("AnalysisError", "got 2.5", "recording.select"),
     "figures.raster([neo.SpikeTrain([1.0, 2.0] * pq.s, t_stop=10 * pq.s)], inputs=5)": ("AnalysisError", "cells are drawn over time", "Leave both out"),
     "figures.label_rates(block, 'units')": ("AnalysisError", "a Block was given", "from_block"),
-    "figures.raster(recording, ax=[])": ("AnalysisError", "ax is a list", "figure.subplots()"),
+    "figures.raster(recording, ax=[])": ("AnalysisError", "`ax` must be matplotlib axes, got list", "figure.subplots()"),
     "figures.raster(recording, layer='aray')": ("LayerNotFound", "'aray'", "Did you mean 'array'"),
     "figures.label_rates(table, 'array')": ("AnalysisError", "a DataFrame was given", "no trials"),
     "figures.isi_law(table, 'array')": ("AnalysisError", "a DataFrame was given", "ann2neo.record"),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -19,7 +23,7 @@ from ann2neo.cli.frames import user_frames
 from ann2neo.cli.models import fit, simulate
 from ann2neo.cli.raster import browse
 from ann2neo.cli.terminal import say
-from ann2neo.errors import Ann2NeoError
+from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
 
 __all__ = ["commands", "main"]
 
@@ -74,7 +78,8 @@ def _notes(error: BaseException) -> str:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="ann2neo")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Export activations of neural networks as spike trains, analyze them with Elephant, share them.
 
     \b
@@ -88,6 +93,25 @@ def commands() -> None:
       ann2neo share rec.nwb -o bundle
       ann2neo browse rec.nwb                                 zoom into the spikes, in a web browser
     """
+    context.with_resource(_plain_warnings())
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Write a warning of ours as its message, without the line of the program that raised it."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, Ann2NeoWarning):
+            say(f"{category.__name__}: {message}", err=True)
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 for command in (demo, export, analyze, collect, compare, fit, simulate, share, browse, info):

@@ -15,7 +15,7 @@ from ann2neo.demo.networks import Network
 from ann2neo.measures.indicators import INDICATORS, USUAL_BESIDE_CHANCE, measure_of
 from ann2neo.recording import Recording
 from ann2neo.report import Fact, Picture, Section, Table, Zoomable, write_report
-from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture, zoomable
+from ann2neo.results import HOW_TO_READ, REPORT, definitions, describe, save_picture, table_lines, zoomable
 from ann2neo.summary import NETWORK, summarize
 
 COLUMNS = {
@@ -258,4 +258,4 @@ def _ratio(table: pd.DataFrame, layer: str, column: str) -> float:
 
 
 def _text(table: pd.DataFrame) -> str:
-    return table.rename(columns=COLUMNS).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
+    return table_lines(table.rename(columns=COLUMNS))

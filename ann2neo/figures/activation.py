@@ -20,7 +20,7 @@ from ann2neo.figures.rows import height_of, name_rows
 from ann2neo.measures.indicators import RARE
 from ann2neo.summary import NETWORK
 
-TICKS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+TICKS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 FEWEST_BINS, MOST_BINS = 8, 60
 # Height of the highest ridge, in rows, and where it stands below the middle of its row.
 HIGH, FLOOR = 0.84, 0.42

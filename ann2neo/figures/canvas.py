@@ -53,7 +53,7 @@ def canvas(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axes:
         return Figure(figsize=(width, height), layout="constrained").subplots()
     if not isinstance(ax, Axes):
         raise AnalysisError(
-            f"ax is a {type(ax).__name__}.",
+            f"`ax` must be matplotlib axes, got {type(ax).__name__}.",
             "Nothing can be drawn on it.",
             "Give axes, such as `figure.subplots()`, or leave `ax` out for a figure of its own.",
         )
@@ -191,4 +191,10 @@ def name_units(axis: Axis, n_units: int) -> None:
     if n_units <= FEW_UNITS:
         axis.set_ticks([unit + 0.5 for unit in range(n_units)], labels=[str(unit) for unit in range(n_units)])
     else:
-        axis.set_major_locator(MaxNLocator(6, integer=True))
+        whole_ticks(axis)
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Write the ticks of an axis of units or bins as whole numbers: 100,000."""
+    axis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))

@@ -16,7 +16,7 @@ from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import BLACK, FEW_UNITS, GREY, canvas, name_units, say, tidy
 from ann2neo.figures.drawing import Drawing, figure_of, styled
-from ann2neo.figures.rows import short_names
+from ann2neo.figures.rows import short_names, spread
 from ann2neo.population import Correlations
 
 # More trials than this are drawn as the mean of their label alone.
@@ -24,6 +24,8 @@ MAX_TRIALS = 200
 # Labels that a legend names one by one, in colours of their own; layers that are all named beside a matrix.
 COLOURS = ("#0072B2", "#CC6677", "#009E73", "#AA4499", "#000000", "#56B4E9", "#7A6500", "#999999", "#882255", "#44AA99")
 MAX_NAMES, MAX_LAYERS = len(COLOURS), 40
+# Height of a name, as a share of the height of the matrix.
+NAME_SHARE = 0.042
 
 
 @styled()
@@ -167,7 +169,14 @@ def _name(ax: Axes, units: pd.DataFrame, n: int) -> None:
     sizes = np.diff(np.r_[begins, n])
     middles, short = begins + sizes / 2, short_names(names[begins].tolist())[1]
     wide = [i for i in range(begins.size) if sizes[i] >= n / MAX_LAYERS or begins.size <= MAX_LAYERS]
-    ax.set_yticks(middles[wide], [short[i] for i in wide], fontsize="small")
+    places = spread(middles[wide], NAME_SHARE * n, float(n))
+    ax.set_yticks(places, [short[i] for i in wide], fontsize="small")
+    if not np.array_equal(places, middles[wide]):
+        ax.tick_params(axis="y", length=0, pad=9)
+        for at, name in zip(middles[wide], places):
+            ax.plot(
+                [0, -0.022], [at, name], transform=ax.get_yaxis_transform(), clip_on=False, color=GREY, linewidth=0.5
+            )
     ax.set_xticks([])
     ax.set_xlabel(f"{n:,} units, layer after layer")
     ax.set_ylabel("layer")
@@ -198,6 +207,7 @@ def _chance_words(found: Correlations) -> str:
     known = found.different & np.isfinite(found.signal_null_sd)
     if known.any():
         parts.insert(
-            0, f"signal {np.median(found.signal_null_mean[known]):.2f} ± {np.median(found.signal_null_sd[known]):.2f}"
+            0,
+            f"signal {round(np.median(found.signal_null_mean[known]), 2) + 0.0:.2f} ± {np.median(found.signal_null_sd[known]):.2f}",
         )
     return f"\nchance, median pair: {', '.join(parts)}" if parts else ""

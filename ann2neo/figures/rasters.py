@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.figures import given
 from ann2neo.figures.borders import mark_borders
-from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units, whole_ticks
 from ann2neo.figures.cells import cells_or_recording, draw_cells
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.halves import by_similarity, by_tuning, sample, sorting_half
@@ -111,6 +111,7 @@ def raster(
         share = min(1.0, 4.0 / figure_of(ax).get_figheight())
         words = f"spikes per bin\n(mean over about {wide} bins)"
         figure_of(ax).colorbar(image, ax=ax, label=words, pad=0.02, shrink=share)
+    whole_ticks(ax.xaxis)
     ax.set_xlabel(_pseudotime_label(recording, drawn))
     mark_borders(ax, drawn.trials, drawn.n_bins)
     return Drawing(axes=(ax,))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 # Heights in inches: of a row by the number of rows, of what stands above and below them, and of the highest image that can be rendered.
@@ -99,3 +101,24 @@ def name_rows(ax: Axes, names: Sequence[str], beside: Sequence[str] = (), *, wha
         right.set_yticks(range(len(names)), list(beside), fontsize="small")
         right.tick_params(axis="y", length=0, labelcolor="#555555")
         right.spines["right"].set_visible(False)
+
+
+def spread(places: Float[np.ndarray, " name"], apart: float, size: float) -> Float[np.ndarray, " name"]:
+    """Move ascending places of names apart where they are closer than names are high, within 0 to ``size``; evenly spaced names if there is too little room.
+
+    Examples
+    --------
+    >>> spread(np.array([1.0, 1.5, 8.0]), 2.0, 10.0).tolist()
+    [1.0, 3.0, 8.0]
+    >>> spread(np.array([7.0, 9.0, 9.5]), 2.0, 10.0).tolist()
+    [5.0, 7.0, 9.0]
+    >>> spread(np.array([1.0, 2.0]), 20.0, 10.0).tolist()
+    [2.5, 7.5]
+    """
+    n = len(places)
+    if n * apart > size:
+        return (np.arange(n) + 0.5) * size / n
+    steps = apart * np.arange(n)
+    down = np.maximum.accumulate(np.maximum(places, apart / 2) - steps) + steps
+    last = size - apart / 2 - steps[::-1]
+    return np.minimum(down, last)

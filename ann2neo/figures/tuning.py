@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from ann2neo.figures import given
-from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas
+from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, whole_ticks
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.halves import by_tuning, sorting_half
 from ann2neo.raster import Raster
@@ -70,7 +69,7 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None, *, min
     )  # fmt: skip
     step = max(1, -(-len(names) // int((height - 1.0) / NAME_INCHES)))
     ax.set_yticks(np.arange(0, len(names), step) + 0.5, names[::step])
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    whole_ticks(ax.xaxis)
     if order.size <= FEW_UNITS:
         ax.set_xticks(np.arange(order.size) + 0.5, [str(unit) for unit in order])
     ax.set_xlabel(_unit_words(order.size, bool(known.sum() > 1), edges.size - 1))

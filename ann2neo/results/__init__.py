@@ -3,6 +3,7 @@
 from ann2neo.results.contrasts import compare_files
 from ann2neo.results.files import analyze_files
 from ann2neo.results.fits import fit_file, simulate_folder
+from ann2neo.results.lines import table_lines
 from ann2neo.results.opening import definitions, facts, found, recorded
 from ann2neo.results.pages import (
     HOW_TO_READ,
@@ -35,5 +36,6 @@ __all__ = [
     "save_picture",
     "section",
     "simulate_folder",
+    "table_lines",
     "zoomable",
 ]

@@ -17,11 +17,15 @@ from ann2neo.formats.observation import Observation
 from ann2neo.ownership import results, sha256
 from ann2neo.report import Fact, Section, Table, write_report
 from ann2neo.results.files import analyze_file, name_of
+from ann2neo.results.lines import sentence_lines, table_lines
 from ann2neo.results.pages import HOW_TO_READ, REPORT, Result, save_picture
 from ann2neo.results.sources import SOURCE, counted_once, taken_apart
 from ann2neo.summary import NETWORK, is_summary, summary_of
 from ann2neo.tables import SUFFIXES, read_table, write_table
 
+KEYS = ["layer", "population"]
+# Number of layers that a sentence lists.
+MOST_LISTED = 6
 SHOWN = ("layer", "population", "indicator", "mean_", "hedges_g", "auc", "p", "p_corrected", "fits_")
 CAPTION = (
     "Each indicator in each layer: means over networks, effect sizes (first minus second kind), p of a permutation test over networks and p corrected for the "
@@ -91,12 +95,12 @@ def compare_files(
                 say(f"{', '.join(again)}: of networks whose tables are also given, not counted again")
             tables[name] = [one.table for one in kept]
         found = compare(tables, method=method, seed=seed, alpha=alpha)
-        say("\n".join(found.attrs["verdicts"]))
-        say("\n" + brief(found).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
+        say(sentence_lines(sentences(found)))
+        say("\n" + table_lines(brief(found), by=KEYS))
         apart = _distances(tables, found.attrs["contrast"], method=method, seed=seed)
         if apart is not None:
-            say(f"\n{DISTRIBUTIONS}")
-            say(_distances_shown(apart).to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"))
+            say("\n" + sentence_lines([DISTRIBUTIONS]))
+            say(table_lines(_distances_shown(apart), by=KEYS))
         if part is not None:
             _write(found, apart, tables, groups, part, figure_format)
     if out is not None:
@@ -211,7 +215,7 @@ def _write(
     write_report(
         folder / REPORT,
         title="Networks: " + " against ".join(found.attrs["contrast"] or groups),
-        lead=[_sentence(verdict) for verdict in found.attrs["verdicts"]],
+        lead=[_sentence(verdict) for verdict in sentences(found)],
         facts=_facts(found, tables),
         figure=shown,
         limits=[LIMITS, HOW_TO_READ],
@@ -277,11 +281,34 @@ def _meanings(found: pd.DataFrame) -> dict[str, str]:
     return means | known
 
 
+def sentences(found: pd.DataFrame) -> list[str]:
+    """Return the verdicts of a comparison; layers in which no indicator differs share a sentence, which states the smallest p of them all."""
+    verdicts, layers = found.attrs["verdicts"], list(map(str, dict.fromkeys(found["layer"])))
+    alike = [
+        (layer, verdict)
+        for layer, verdict in zip(layers, verdicts)
+        if verdict.startswith(f"{layer}: no indicator tells ")
+    ]
+    if len(verdicts) != len(layers) or len(alike) < 2:
+        return verdicts
+    names = [layer for layer, _ in alike]
+    least = found[found["layer"].astype(str).isin(names)].set_index("layer")["p_corrected"].idxmin()
+    ((_, verdict),) = [each for each in alike if each[0] == str(least)]
+    more = f" and {len(names) - MOST_LISTED} more layers" if len(names) > MOST_LISTED else ""
+    who = "in every layer" if len(names) == len(layers) else ", ".join(names[:MOST_LISTED]) + more
+    rest = [one for one in verdicts if one not in {verdict for _, verdict in alike}]
+    return [*rest, who + verdict.removeprefix(str(least))]
+
+
 def _sentence(verdict: str) -> str:
     """Return a verdict as a sentence that begins with its layer."""
     layer, colon, rest = verdict.partition(": ")
     if not colon or layer == "No verdict is possible":
         return verdict
+    if layer == "in every layer":
+        return f"In every layer, {rest}"
+    if ", " in layer:
+        return f"Layers {layer}: {rest}"
     return f"{'All layers together' if layer == NETWORK else f'Layer {layer}'}: {rest}"
 
 

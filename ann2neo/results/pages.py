@@ -13,6 +13,7 @@ from ann2neo import figures
 from ann2neo.measures.indicators import LEVELS, USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table
+from ann2neo.results.lines import table_lines
 from ann2neo.results.opening import definitions
 from ann2neo.results.zoom import zoomable
 from ann2neo.summary import NETWORK, summarize
@@ -92,7 +93,7 @@ def describe(table: pd.DataFrame) -> str:
 def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
     """Lay a summary out for a terminal."""
     known = _known(summary, columns)
-    text = summary[known].to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
+    text = table_lines(summary[known])
     if columns is SHOWN and has_probabilities(summary):
         return f"{text}\n\nactivation probabilities over units\n{printed(summary, OF_PROBABILITIES)}"
     return text
