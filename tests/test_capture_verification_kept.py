@@ -1,6 +1,5 @@
 """What is found of the layers after the first batch, or by what it leaves in the model, is told and kept: in memory, in a store, and by a recording that is resumed."""
 
-import contextlib
 import json
 import warnings
 
@@ -197,7 +196,7 @@ PERMUTATIONS = {
 }
 
 
-@pytest.mark.parametrize("n", range(3, 17))
+@pytest.mark.parametrize("n", range(2, 17))
 @pytest.mark.parametrize("kind", PERMUTATIONS)
 def test_rows_that_are_exchanged_are_seen_in_batches_of_any_size(kind, n):
     """No order in which inputs are run again happens to go along with the exchange, as one of five inputs did that were turned round."""
@@ -205,12 +204,5 @@ def test_rows_that_are_exchanged_are_seen_in_batches_of_any_size(kind, n):
     exchanging = Net(lambda self, x: self.act(self.fc(x[permutation(len(x))])))
     if (permutation(n) == torch.arange(n)).all():
         return
-    if n > 3 and (n, kind) != (8, "every other"):
-        with pytest.raises(ann2neo.errors.ActivationError, match="row k is not input k"):
-            record(exchanging, [X[:n]])
-        return
-    # Told, at least: in so few rows too little differs.
-    with contextlib.suppress(ann2neo.errors.ActivationError):
-        recording, told = record(exchanging, [X[:n]])
-        assert told
-        assert list(json.loads(recording.provenance["verified_json"])["dependent"]) == ["act"]
+    with pytest.raises(ann2neo.errors.ActivationError, match="row k is not input k"):
+        record(exchanging, [X[:n]])

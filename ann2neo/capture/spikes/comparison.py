@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from ann2neo.errors import Ann2NeoError
 KEPT_INPUTS, KEPT_UNITS = 8, 64
 # Of the layer's largest value: beyond this a difference is not rounding in any type.
 GROSS = 1e-3
+# Rows of a rerun that are looked for among those of the first batch.
+MOST_SOUGHT = 32
 
 Call = tuple[str, int]
 
@@ -55,12 +57,15 @@ class Outcome:
         Share of inputs with a difference beyond rounding.
     n
         Number of inputs that were compared.
+    are_others
+        Whether each row that differs is, within rounding, that of one other input: rows were exchanged, and nothing is in them that was not there before.
     """
 
     fits: bool
     worst: float = 0.0
     gross_share: float = 0.0
     n: int = 0
+    are_others: bool = False
 
 
 class Reference:
@@ -179,7 +184,7 @@ class Comparison:
         if view.ndim != kept.rows.ndim:
             return Outcome(fits=False)
         largest = self._reference.largest[call] or 1.0
-        worst = gross = 0.0
+        worst, gross, are_others = 0.0, 0.0, False
         alike, flat = view.shape[1:] == kept.rows.shape[1:], view.reshape(n_places, -1)
         # Of few units all are kept of all inputs.
         if not alike or flat.shape[1] > KEPT_UNITS:
@@ -191,7 +196,8 @@ class Comparison:
                 by_input = _distances(here, there).amax(1) / largest
                 worst = max(worst, float(by_input.max()))
                 gross = max(gross, float((by_input > GROSS).double().mean()))
-        return Outcome(fits=True, worst=worst, gross_share=gross, n=n_places)
+                are_others = arrangement.is_plain and _are_rows_of(here[by_input > GROSS], kept.columns, largest)
+        return Outcome(fits=True, worst=worst, gross_share=gross, n=n_places, are_others=are_others)
 
     def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float]:
         """Compare all values of the kept inputs: largest difference, and share of those beyond rounding."""
@@ -278,15 +284,19 @@ def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return distance.nan_to_num(nan=float("inf"))
 
 
+def _are_rows_of(rows: torch.Tensor, known: torch.Tensor, largest: float) -> bool:
+    """Whether there are rows, and each is one of the known ones, and that one is like no other."""
+    some = rows[:MOST_SOUGHT]
+    # Bit by bit would miss what another kernel computes; what depends on other inputs differs by more.
+    found = [(_distances(row[None], known).amax(1) <= GROSS * largest).nonzero().flatten() for row in some]
+    if not found or any(one.numel() != 1 for one in found):
+        return False
+    sought = {int(one) for one in found}
+    return all(int((_distances(known[[k]], known).amax(1) <= GROSS * largest).sum()) == 1 for k in sought)
+
+
 def _places(layer: str, n_units: int) -> Int[torch.Tensor, " unit"]:
     if n_units <= KEPT_UNITS:
         return torch.arange(n_units)
     generator = torch.Generator().manual_seed(zlib.crc32(layer.encode()))
     return torch.randint(n_units, (KEPT_UNITS,), generator=generator).sort().values
-
-
-def outcome_of(
-    comparisons: Mapping[Call, Mapping[Arrangement, Outcome]], call: Call, arrangement: Arrangement
-) -> Outcome | None:
-    """Outcome of a call in an arrangement; None if it was not called again."""
-    return comparisons.get(call, {}).get(arrangement)

@@ -76,18 +76,18 @@ class Verification:
             return self._only_again(calls)
         first, second = halves(self._reruns.n)
         doubled = [i for pair in zip(second, second) for i in pair]
-        order = mixed(second, self._reruns.n)
+        order, in_order = mixed(second, self._reruns.n), sorted(doubled)[: self._reruns.n]
         try:
-            same_size, unmoved = self._reruns.rerun(order, sorted(doubled)[: self._reruns.n])
+            same_size, unmoved = self._reruns.rerun(order, in_order)
             following = {call: self._reruns.following(same_size, call) for call in calls}
         except NotVerifiable as error:
             self._reruns.unverified.append(str(error))
             return self._only_again(calls)
-        following, unmoved = self._best_way(order, sorted(doubled)[: self._reruns.n], following, unmoved)
+        following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
         objecting, rounding, of_size = with_fewer(self._reruns, calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
-        reasons, dependent = self._reasons(wrong, unmoved)
-        dependent |= of_size | of_kept(self._reruns, self._reset, following, order, sorted(doubled)[: self._reruns.n])
+        reasons, dependent = self._reasons(wrong, same_size, unmoved)
+        dependent |= of_size | of_kept(self._reruns, self._reset, following, order, in_order)
         reasons |= {
             layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
         }
@@ -106,8 +106,8 @@ class Verification:
         order: Sequence[int],
         in_order: Sequence[int],
         following: dict[Call, list[Arrangement]],
-        unmoved: Comparison,
-    ) -> tuple[dict[Call, list[Arrangement]], Comparison]:
+        compared: tuple[Comparison, Comparison],
+    ) -> tuple[dict[Call, list[Arrangement]], Comparison, Comparison]:
         """Where some calls do not follow, let inputs change places in other ways that the batch allows; keep to the one in which most calls follow."""
         reruns = self._reruns
         best = (reruns.first_only, reruns.preferred)
@@ -116,14 +116,14 @@ class Verification:
                 break
             reruns.first_only, reruns.preferred = way
             try:
-                again, unmoved_again = reruns.rerun(order, in_order)
+                again = reruns.rerun(order, in_order)
             except NotVerifiable:
                 continue
-            found = {call: reruns.following(again, call) for call in following}
+            found = {call: reruns.following(again[0], call) for call in following}
             if sum(map(bool, found.values())) > sum(map(bool, following.values())):
-                following, unmoved, best = found, unmoved_again, way
+                following, compared, best = found, again, way
         reruns.first_only, reruns.preferred = best
-        return following, unmoved
+        return following, *compared
 
     def _only_again(self, calls: Sequence[Call]) -> Verdict:
         """Of what cannot change places, see at least whether it comes out the same again."""
@@ -149,7 +149,9 @@ class Verification:
                 found[call[0]] = DIFFERS
         return Verdict(left_out=found, unverified=tuple(self._reruns.unverified))
 
-    def _reasons(self, wrong: Sequence[Call], unmoved: Comparison) -> tuple[dict[str, str], dict[str, str]]:
+    def _reasons(
+        self, wrong: Sequence[Call], same_size: Comparison, unmoved: Comparison
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Find out why layers are not what they should be: they differ from run to run, depend on others, or their rows are not inputs."""
         if not wrong:
             return {}, {}
@@ -181,6 +183,8 @@ class Verification:
                     )
                 else:
                     left_out[layer] = CONSTANT
+            elif (exchanged := same_size.outcomes.get(call, {}).get(plain)) is not None and exchanged.are_others:
+                left_out[layer] = NOT_ROWS
             elif (
                 (influence is not None and influence.is_own(call))
                 or (permuted is not None and self._reruns.is_close(permuted.outcomes.get(call, {}).get(plain), call))
