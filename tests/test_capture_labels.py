@@ -112,6 +112,9 @@ def test_names_of_a_default_collate_and_other_targets(mlp):
         record(mlp, ann2neo.Inputs([(x, {"boxes": y}) for x, y in in_parts(X, X)]))
     for target in (X, torch.zeros(N, 4, 4, dtype=torch.int64), torch.tensor(0.5).expand(N, 2)):
         assert "label" not in record(mlp, ann2neo.Inputs(in_parts(X, target))).trials
+    for target, what in (([Y, X], "2 parts, 1 of which"), (Y[:-2], f"{N - 2} integers for {N} inputs")):
+        with pytest.warns(Ann2NeoWarning, match=what):
+            assert "label" not in record(mlp, ann2neo.Inputs([(X, target)])).trials
     ragged = [(X[:5], [torch.zeros(i) for i in range(5)])]
     assert "label" not in record(mlp, ann2neo.Inputs(ragged)).trials
 

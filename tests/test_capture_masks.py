@@ -131,6 +131,30 @@ def test_what_is_no_padding_is_not_told(beside):
     assert not told
 
 
+def test_lengths_that_count_padding_at_the_beginning_are_told():
+    """As many positions as the mask has ones, but from the first one on, where there is padding; the mask itself is right, and of padding at the end both are."""
+    left = THERE.flip(1)
+    _, _, told = record(
+        {"attention_mask": left}, ann2neo.Steps(1, lengths=lambda batch: batch["attention_mask"].sum(1))
+    )
+    assert ["which comes first" in one for one in told] == [True]
+    for mask, lengths in ((left, "attention_mask"), (THERE, LENGTHS), (left, [1, 2, 1, 1])):
+        assert not record({"attention_mask": mask}, ann2neo.Steps(1, lengths=lengths))[2]
+
+
+def test_a_mask_whose_ones_are_padding_is_told():
+    """What it keeps is all the same, and what it leaves out is not."""
+    short = np.arange(5) >= np.array([3, 1, 2, 4])[:, None]
+    x = torch.where(torch.as_tensor(short)[..., None], 0.0, X)
+    for mask, n_told in ((short, 1), (~short, 0)):
+        torch.manual_seed(0)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            batch = {"x": x, "pad_mask": torch.as_tensor(mask)}
+            ann2neo.record(Tokens(), [batch], steps=ann2neo.Steps(1, lengths="pad_mask"), progress=False)
+        assert ["look like padding" in str(one.message) for one in told] == [True] * n_told
+
+
 def test_truth_values_of_a_function_need_one_of_each_input():
     """An input without a bin is refused."""
     with pytest.raises(InputsError, match="some of them true"):

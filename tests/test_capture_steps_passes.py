@@ -247,9 +247,10 @@ def test_layers_whose_inputs_lie_elsewhere_are_given_back_their_axes(model, leng
 
 
 def test_recurrence_along_the_batch_is_not_taken_for_steps():
-    """An LSTM that was given inputs where it expects steps mixes them."""
+    """An LSTM that was given inputs where it expects steps mixes them; it is told along which axis it has them."""
     model, x = nn.Sequential(nn.LSTM(4, 5)), torch.randn(6, 7, 4)
-    with pytest.raises(ActivationError, match="for a batch of 6 inputs"):
+    told = pytest.warns(Ann2NeoWarning, match="follow the 7 entries of the second axis")
+    with told, pytest.raises(ActivationError, match="for a batch of 6 inputs"):
         ann2neo.record(model, x, layers="0", steps=ann2neo.Steps(1), progress=False)
 
 

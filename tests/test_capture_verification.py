@@ -204,7 +204,7 @@ def test_tables_and_parameters_are_not_layers():
 def test_inputs_along_another_axis_are_found(steps, n):
     """Also where there are as many steps as inputs, so that no size tells them apart."""
     model, x = Net(turned), SEQUENCES[:n]
-    recording = record(model, x, steps=steps)
+    recording = ann2neo.record(model, x, steps=steps, progress=False)
     expected = (called(model, x) > 0).numpy()
     shown = expected.reshape(n, -1).T if steps is None else expected.reshape(n * 7, -1).T
     assert (recording.raster("act") == shown).all()

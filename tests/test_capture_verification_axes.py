@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
 from verified_models import Net
 
 import ann2neo
 from ann2neo.capture.verification.places import are_alike, taken
-from ann2neo.errors import ActivationError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
 N_STEPS = 7
 
@@ -80,3 +82,115 @@ def test_the_axis_of_inputs_of_a_graph_is_the_first():
     assert (moved["x"] == x[[3, 3, 1]]).all()
     assert moved["edges"] is edges
     assert (taken(np.arange(12).reshape(3, 4), [3, 0], 4) == np.arange(12).reshape(3, 4)[:, [3, 0]]).all()
+
+
+def pointwise(self, x, **_others):
+    return self.act(self.fc(x))
+
+
+def mean_over_steps(self, x, **_others):
+    return self.out(self.act(self.fc(x)).mean(0))
+
+
+def last_of_steps(self, x, **_others):
+    return self.gru(self.act(self.fc(x)))[0][-1]
+
+
+def along_steps(self, x, mask=None):
+    return self.encoder(self.act(self.fc(x)), src_key_padding_mask=None if mask is None else mask == 0)
+
+
+# Models of (step, input, feature), the first of which does the same along either axis; only what the others return, or a later layer, tells.
+STEPS_FIRST = {
+    "pointwise": lambda: Net(pointwise),
+    "mean": lambda: Net(mean_over_steps),
+    "recurrent": lambda: Net(last_of_steps, gru=nn.GRU(8, 8)),
+    "attention": lambda: Net(along_steps, encoder=nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0)),
+}
+
+
+def is_by_input(recording, model, x):
+    with torch.no_grad():
+        expected = torch.relu(model.fc(x)).movedim(1, 0) > 0
+    return np.array_equal(recording.raster("act"), expected.flatten(1).numpy().T)
+
+
+def quiet(model, batches, **options):
+    return ann2neo.record(model, batches, progress=False, **options)
+
+
+@pytest.mark.parametrize("kind", ["mean", "recurrent", "attention"])
+def test_as_many_steps_as_inputs_are_told_by_what_comes_after(kind):
+    """A layer, or what the model returns, follows the inputs along one of the two axes only: that is theirs."""
+    model, x = STEPS_FIRST[kind](), sequences(8, 8)
+    assert is_by_input(quiet(model, [x]), model, x)
+
+
+def test_as_many_steps_as_inputs_are_told_by_a_mask():
+    """A mask of shape (input, step) goes with the inputs of (step, input, feature), and its padding is left out."""
+    model, x, lengths = STEPS_FIRST["attention"](), sequences(8, 8), torch.arange(1, 9)
+    mask = (torch.arange(8) < lengths[:, None]).long()
+    recording = quiet(model, [{"x": x, "mask": mask}], steps=ann2neo.Steps(1, lengths="mask"))
+    with torch.no_grad():
+        expected = torch.cat([torch.relu(model.fc(x))[:n, k] for k, n in enumerate(lengths)]) > 0
+    assert (recording.raster("act") == expected.numpy().T).all()
+
+
+def test_as_many_steps_as_inputs_that_nothing_tells_apart_are_told():
+    """One warning, and in the provenance; none where the user says which axis is which, or a tensor or data set does."""
+    model, x = STEPS_FIRST["pointwise"](), sequences(8, 8)
+    with pytest.warns(Ann2NeoWarning, match="nothing says which axis") as said:
+        recording = quiet(model, [x])
+    assert len(said) == 1
+    assert "nothing says which axis" in recording.provenance["verified"]
+    for data, options in (([x], {"steps": ann2neo.Steps(1)}), (x, {}), (DataLoader(x, batch_size=8), {})):
+        assert quiet(model, data, **options).provenance["verified"].startswith("rows follow")
+    by_features = Net(lambda self, x: self.act(self.fc(x)))
+    assert quiet(by_features, [sequences(5, 1)[0]]).provenance["verified"].startswith("rows follow")
+
+
+@pytest.mark.parametrize("n_inputs", [4, 1])
+@pytest.mark.parametrize("kind", ["mean", "recurrent", "attention"])
+def test_steps_that_are_taken_for_inputs_are_refused(kind, n_inputs):
+    """Of a list what is returned shows that inputs lie along the second axis; a number of inputs that is said is the cure. Of a tensor it is told."""
+    model, x = STEPS_FIRST[kind](), sequences(n_inputs, 9)
+    with pytest.raises(InputsError, match=f"the {n_inputs} entries of the second axis"):
+        quiet(model, [x])
+    assert is_by_input(recorded(model, x), model, x)
+    with pytest.warns(Ann2NeoWarning, match=f"the {n_inputs} entries of the second axis"):
+        quiet(model, x, layers="act")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"lengths": torch.tensor([9, 2, 3, 4])},
+        {"mask": torch.ones(4, 9)},
+        {"label": torch.tensor([1, 0, 1, 1])},
+    ],
+)
+def test_what_counts_the_second_axis_is_asked_for(beside):
+    """Labels, lengths and masks of as many entries as the second axis has are no proof, and are not left out in silence."""
+    x = sequences(4, 9)
+    with pytest.raises(InputsError, match="whether it holds 9 inputs or, with steps first, 4"):
+        quiet(STEPS_FIRST["pointwise"](), [{"x": x, **beside}])
+    number = ann2neo.Inputs([{"x": x, **beside}], n_inputs=lambda batch: batch["x"].shape[1])
+    model = STEPS_FIRST["pointwise"]()
+    assert is_by_input(quiet(model, number), model, x)
+
+
+@pytest.mark.parametrize("batch_size", [6, 4, 1])
+def test_what_a_collating_function_puts_along_the_second_axis_is_found(batch_size):
+    """By putting an item together with itself; also where there are as many steps as inputs, and labels of steps with them."""
+    items = [(one, torch.arange(6) + k) for k, one in enumerate(sequences(12, 6).movedim(1, 0))]
+    loader = DataLoader(
+        items, batch_size=batch_size, collate_fn=lambda some: tuple(map(pad_sequence, zip(*some))), shuffle=True
+    )
+    model = STEPS_FIRST["pointwise"]()
+    recording = quiet(model, loader, steps=ann2neo.Steps(1))
+    ids = recording.trials["stimulus_id"].to_numpy()
+    assert sorted(ids) == list(range(12))
+    with torch.no_grad():
+        expected = torch.relu(model.fc(torch.stack([items[k][0] for k in ids]))).flatten(0, 1) > 0
+    assert (recording.raster("act") == expected.numpy().T).all()
+    assert (recording.bins["label"].to_numpy().reshape(12, 6) == ids[:, None] + np.arange(6)).all()

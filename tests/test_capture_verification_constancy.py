@@ -73,6 +73,20 @@ def test_the_model_keeps_nothing_of_inputs_without_numbers():
     assert torch.isfinite(model.norm.running_mean).all()
 
 
+def test_parameters_that_a_forward_pass_changes_have_no_nan():
+    """A codebook that moves towards its inputs, kept as a parameter, is written back after inputs without numbers."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.codes.mul_(0.9).add_(0.1 * x.mean(0))
+        return self.act(self.fc(x)) + torch.sigmoid((1.0 * self.table.weight).expand(len(x), 8))
+
+    model = Net(forward, table=nn.Linear(8, 1), codes=nn.Parameter(torch.zeros(5)))
+    with pytest.warns(Ann2NeoWarning, match="sigmoid|changed its own"):
+        ann2neo.record(model, X, progress=False)
+    assert torch.isfinite(model.codes).all()
+
+
 @pytest.mark.parametrize(
     "kept", [[torch.zeros(5)], {"mean": (torch.zeros(5),)}, np.zeros(5)], ids=["list", "nested", "array"]
 )

@@ -21,6 +21,9 @@ def parts(x: Any) -> dict[Any, Any]:
     >>> parts({"a": 1}), parts((1, 2)), parts(3)
     ({'a': 1}, {0: 1, 1: 2}, {})
     """
+    # Most of what is asked about.
+    if isinstance(x, (torch.Tensor, np.ndarray)):
+        return {}
     if isinstance(x, Mapping):
         return dict(x)
     if isinstance(x, (tuple, list)):

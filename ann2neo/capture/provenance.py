@@ -147,8 +147,9 @@ def _commit(module: nn.Module) -> dict[str, str]:
     """
     try:
         files, here = _own_files(module), _repository(Path.cwd())
-        for top in dict.fromkeys([*map(_repository, files), here]):
-            own = [file.relative_to(top).as_posix() for file in files if _repository(file) == top] if top else []
+        of_files = {file: _repository(file) for file in files}
+        for top in dict.fromkeys([*of_files.values(), here]):
+            own = [file.relative_to(top).as_posix() for file in files if of_files[file] == top] if top else []
             tracked = _tracked(top, own) if top and own else []
             if top is not None and (tracked or top == here):
                 found = _checked_out(top, own_is_missing=len(tracked) < len(own))
@@ -178,7 +179,8 @@ def _is_of_others(file: str) -> bool:
 
 def _repository(place: Path) -> Path | None:
     """Find the innermost repository around a file or folder."""
-    return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+    folders = (place, *place.parents)
+    return next((folder for folder in folders if os.path.exists(f"{folder}{os.sep}.git")), None)
 
 
 def _tracked(top: Path, files: Sequence[str]) -> list[str]:
@@ -204,7 +206,8 @@ def _git(folder: Path, *command: str) -> str:
     OSError, subprocess.SubprocessError
         If there is no git, it fails, or takes longer than `PATIENCE_S`.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+    elsewhere = any(name in os.environ for name in ELSEWHERE)
+    environment = {name: os.environ[name] for name in os.environ if name not in ELSEWHERE} if elsewhere else None
     line = [_program("git"), "-C", os.fspath(folder), *command]
     silent = subprocess.DEVNULL
     with subprocess.Popen(line, env=environment, stdin=silent, stdout=subprocess.PIPE, stderr=silent, close_fds=False) as process:  # fmt: skip

@@ -127,7 +127,7 @@ def show_batch(
     job.sink.begin(batch.n_inputs, positions)
     if not job.probe.settled or (job.checks.pending and differ_now(job, batch)):
         if job.steps is not None:
-            warn_of_unused_mask(job.steps, batch.x, batch.n_inputs)
+            warn_of_unused_mask(job.steps, batch.x, batch.n_inputs, positions)
         run_and_verify(job, batch, positions, look)
     else:
         job.probe.show_to(job.sink, batch.n_inputs)
@@ -146,6 +146,10 @@ def _step_columns(
         given = {name: values[n_before : n_before + batch.n_inputs] for name, values in job.step_labels.items()}
         return labels_of_steps(given, positions, lengths, n_steps)
     if batch.labels is not None or batch.step_labels is None:
+        return {}
+    if job.checks.turned and batch.axis is None:
+        # As many labels per step as steps per input: nothing says which axis of them is which.
+        warn_of_other_steps()
         return {}
     try:
         return labels_of_steps({"label": batch.step_labels}, positions, lengths, n_steps)

@@ -125,16 +125,18 @@ def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def contents_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Write back what buffers and attributes of modules hold, also in lists, tuples and dictionaries, where tensors or arrays are changed in place meanwhile."""
+    """Write back what parameters, buffers and attributes of modules hold, also in lists, tuples and dictionaries, where tensors or arrays are changed in place meanwhile."""
     written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     held = [one for module in written for one in _held({**module._buffers, **_own(module)})]
-    before = [(one, one.detach().clone() if isinstance(one, torch.Tensor) else one.copy()) for one in held]
+    # Parameters of other kinds, such as shards, may not be read one by one.
+    held += [one for one in model.parameters() if type(one) is torch.nn.Parameter]
+    before = [(one, one.detach().to("cpu", copy=True) if isinstance(one, torch.Tensor) else one.copy()) for one in held]
     try:
         yield
     finally:
         for one, value in before:
             if isinstance(one, torch.Tensor):
-                one.detach().copy_(value)
+                one.detach().copy_(torch.as_tensor(value))
             elif one.flags.writeable:
                 one[...] = value
 

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from ann2neo.arguments import shown
 from ann2neo.capture.inputs.masks import MASK, batch_mask, masked_positions
 from ann2neo.capture.model.layers import pattern_of
+from ann2neo.capture.nested import arrays
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 
 # Which positions of each input count: how many from the first one on, which of them, or all.
@@ -119,9 +121,12 @@ def _masked(batch: Any, key: str, n_inputs: int) -> Bool[np.ndarray, "input posi
     return mask
 
 
-def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int) -> None:
-    """Warn if a batch says where its padding is, and nothing says that it is to be left out."""
-    found = masked_positions(batch, n_inputs) if steps.lengths is None else {}
+def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int, positions: Positions) -> None:
+    """Warn if a batch says where its padding is, and nothing says that it is to be left out; or if what is left out is elsewhere."""
+    if steps.lengths is not None:
+        _warn_of_other_positions(steps, batch, n_inputs, positions)
+        return
+    found = masked_positions(batch, n_inputs)
     if found:
         listed = ", ".join(f"{name!r} {said}" for name, said in found.items())
         text = (
@@ -131,6 +136,40 @@ def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int) -> None:
             "or truth values of shape (input, position): lengths=lambda batch: batch['mask'] == 0 where ones are padding."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def _warn_of_other_positions(steps: Steps, batch: Any, n_inputs: int, positions: Positions) -> None:
+    """Warn if lengths count positions from the first one on, but a mask of as many says that data are elsewhere; or if all that is left is the same, as padding is."""
+    mask = next((one for path, one in arrays(batch) if path.rsplit("/", 1)[-1] == MASK), None)
+    if mask is not None and positions is not None and positions.ndim == 1 and mask.ndim == 2 and len(mask) == n_inputs:
+        there = (torch.as_tensor(mask).detach().cpu() == 1).numpy()
+        counted = np.arange(there.shape[1]) < positions[:, None]
+        if np.array_equal(there.sum(1), positions) and (there != counted).any():
+            text = (
+                f"lengths count the positions of each input from the first one on, but {MASK!r} says that {int((counted & ~there).sum())} of these are padding, which comes first.\n"
+                "What a network gives for padding is counted as data, and data are left out.\n"
+                f"Give Steps({steps.axis!r}, lengths={MASK!r}), which knows where they are."
+            )
+            warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+    if positions is None or positions.ndim != 2 or positions.all():
+        return
+    for path, one in arrays(batch):
+        part = torch.as_tensor(one).detach().cpu()
+        if part.layout != torch.strided or tuple(part.shape[:2]) != positions.shape or _is_mask(part):
+            continue
+        kept, left = part[torch.as_tensor(positions)], part[torch.as_tensor(~positions)]
+        if len(kept) > 1 and bool((kept == kept[:1]).all()) and not bool((left == left[:1]).all()):
+            text = (
+                f"all {len(kept)} positions that lengths={shown(steps.lengths)} keeps hold the same in {path.strip('/') or 'the input'!r}, and others do not: they look like padding.\n"
+                "What a network gives for padding would be counted as data, and data left out.\n"
+                "If ones of a mask are padding, give lengths=lambda batch: batch['mask'] == 0."
+            )
+            warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+            return
+
+
+def _is_mask(part: torch.Tensor) -> bool:
+    return part.ndim == 2 and bool(((part == 0) | (part == 1)).all())
 
 
 def positions_as_bins(

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from ann2neo.capture.inputs.forms import Inputs
-from ann2neo.capture.inputs.labels import LABEL_KEYS, check_against_batch, class_labels, given_columns, step_labels
+from ann2neo.capture.inputs.labels import (
+    LABEL_KEYS,
+    check_against_batch,
+    class_labels,
+    given_columns,
+    number_of,
+    step_labels,
+)
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.capture.nested import arrays, parts
 from ann2neo.errors import Ann2NeoWarning, InputsError
@@ -36,8 +44,17 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     at_random = bool(given) and draws_at_random(source)
     streams = Streams(source.n_streams)
     for number, raw in enumerate(source.batches(first), first):
-        raw, places = raw if source.traced else (raw, None)
-        batch = split_batch(raw, any_form=inputs.forward is not None, n_inputs=inputs.n_inputs)
+        raw, places, second = raw if source.traced else (raw, None, None)
+        said = inputs.n_inputs
+        if second and said is None and source.batch_sizes is not None:
+            said = partial(_as_drawn, int(source.batch_sizes[number]))
+        batch = split_batch(
+            raw,
+            any_form=inputs.forward is not None,
+            n_inputs=said,
+            axis=source.axis,
+            second=second or (),
+        )
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
@@ -58,16 +75,36 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
         raise _of_nothing(inputs.data)
 
 
-def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], int] | None = None) -> Batch:
+def split_batch(
+    raw: Any,
+    *,
+    any_form: bool = False,
+    n_inputs: Callable[[Any], Any] | None = None,
+    axis: int | None = None,
+    second: Collection[str] = (),
+) -> Batch:
     """Tell what goes into the model from the labels.
 
     One integer or truth value per input is a label; anything else that comes beside the inputs is left out. The number of inputs is what ``n_inputs`` says of a
     batch; or the attribute ``num_graphs`` or ``batch_size`` of an object that is not a mapping; or else the length of the first array along its first axis.
 
+    Parameters
+    ----------
+    raw
+        The batch.
+    any_form
+        Whether the user says how the model is called, so that all parts may be inputs.
+    n_inputs
+        Says how many inputs a batch holds.
+    axis
+        0 if it is known that inputs lie along the first axis.
+    second
+        Paths of arrays in which they are known to lie along the second one.
+
     Raises
     ------
     InputsError
-        If the batch has no known form.
+        If the batch has no known form, or labels, lengths or a mask are as many as its second axis is long.
 
     Examples
     --------
@@ -75,17 +112,69 @@ def split_batch(raw: Any, *, any_form: bool = False, n_inputs: Callable[[Any], i
     >>> batch.n_inputs, batch.labels
     (2, array([1, 0]))
     """
-    x, y = raw, None
+    x, y, labelled = raw, None, "/1"
     if isinstance(raw, Mapping):
         key = next((k for k in LABEL_KEYS if k in raw), None)
-        x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
+        x, y, labelled = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None, f"/{key}"
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
     refuse_nested(x)
     number = _n_inputs(x) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
         raise _of_no_form(raw)
-    return Batch(x=x, n_inputs=number, labels=class_labels(y, number), step_labels=step_labels(y, number), target=y)
+    if n_inputs is None and axis is None:
+        check_steps_are_not_inputs(x, y, number)
+    if labelled in second and isinstance(y, (torch.Tensor, np.ndarray)):
+        y = y.swapaxes(0, 1)
+    return Batch(
+        x=x,
+        n_inputs=number,
+        labels=class_labels(y, number),
+        step_labels=step_labels(y, number),
+        target=y,
+        axis=1 if second else axis,
+    )
+
+
+def check_steps_are_not_inputs(x: Any, y: Any, n_inputs: int) -> None:
+    """Refuse a batch whose first axis is taken for that of its inputs, while what comes with it is as many as its second axis is long.
+
+    Raises
+    ------
+    InputsError
+        If it is: labels, whole numbers whose name holds "len", or a mask of shape (input, step) beside (step, input, ...).
+    """
+    every = list(arrays(x))
+    shape = tuple(every[0][1].shape) if every else ()
+    if len(shape) < 2 or shape[0] in (1, shape[1]) or shape[0] != n_inputs or _is_table(every[0][1]):
+        return
+    found = [
+        f"{path.rsplit('/', 1)[-1]!r} has shape {tuple(one.shape)}"
+        for path, one in every[1:]
+        if ("len" in path and tuple(one.shape) == (shape[1],) and not _is_floating(one))
+        or ("mask" in path and tuple(one.shape) == (shape[1], shape[0]))
+    ]
+    n_labels = number_of(y)
+    found += [f"labels are {n_labels}"] if n_labels == shape[1] else []
+    if found:
+        raise InputsError(
+            f"a batch has shape {shape}, and {', '.join(found)}.",
+            f"It is unclear whether it holds {shape[0]} inputs or, with steps first, {shape[1]}.",
+            f"Say it: Inputs(data, n_inputs=lambda batch: ...), which gives {shape[1]} for this batch if its steps come first.",
+        )
+
+
+def _as_drawn(n_inputs: int, _raw: Any) -> int:
+    return n_inputs
+
+
+def _is_table(part: torch.Tensor | np.ndarray) -> bool:
+    """Whether a part has two axes of which the second is that of features, not of steps."""
+    return part.ndim == 2 and _is_floating(part)
+
+
+def _is_floating(part: torch.Tensor | np.ndarray) -> bool:
+    return part.is_floating_point() if isinstance(part, torch.Tensor) else part.dtype.kind == "f"
 
 
 def refuse_nested(x: Any) -> None:

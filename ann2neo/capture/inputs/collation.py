@@ -29,7 +29,7 @@ def is_own(collate: Any) -> bool:
 
 
 class TracedCollation:
-    """Collates as a loader does, and finds for each input that came out its place among those that went in.
+    """Collates as a loader does, and finds for each input that came out its place among those that went in, and the arrays in which inputs lie along the second axis.
 
     Each item is collated once more, with itself: that shows what it looks like in a batch. Where each input of the batch is one of these, padded or cut to the length of the
     batch, it is known which; where one is none, as after random changes, nothing is known of the batch. The random states that collating uses are restored, and so is the
@@ -38,20 +38,48 @@ class TracedCollation:
     Examples
     --------
     >>> longest_first = TracedCollation(lambda items: torch.stack(sorted(items, key=lambda x: -x[0])))
-    >>> batch, places = longest_first([torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])])
+    >>> batch, places, _ = longest_first([torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])])
     >>> batch.flatten().tolist(), places.tolist()
     ([3.0, 2.0, 1.0], [1, 2, 0])
+    >>> TracedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)])[2]
+    ['']
     """
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
         self.collate = collate
 
-    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None]:
-        """Collate items; returns the batch, and the place of each input of it, or None if that is not known."""
+    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None, list[str]]:
+        """Collate items; returns the batch, the place of each input of it, or None if that is not known, and the paths of arrays whose steps come before inputs."""
         shells = [_shell(item) for item in items]
         batch = self.collate(items)
         with random_states_kept(), _generators_kept(self.collate):
-            return batch, _places(batch, shells, copy.copy(self.collate))
+            collate = copy.copy(self.collate)
+            second = _second(_named(batch), shells, collate)
+
+            def inputs_first(x: Any) -> Named:
+                return {name: one.swapaxes(0, 1) if name in second else one for name, one in _named(x).items()}
+
+            if second:
+                return batch, _places(inputs_first(batch), shells, lambda some: inputs_first(collate(some))), second
+            return batch, _places(batch, shells, collate), second
+
+
+def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -> list[str]:
+    """Find the arrays in which items lie along the second axis: where one item more is one entry more."""
+    found = [name for name, array in whole.items() if array.ndim > 1 and array.shape[1] == len(items)]
+    if not found:
+        return []
+    try:
+        one, two = (_named(collate([_shell(items[0]) for _ in range(n)])) for n in (1, 2))
+    # Whatever goes wrong with an item: it is looked at as others are.
+    except Exception:
+        return []
+    sizes = {name: (one[name].shape[:2], two[name].shape[:2]) for name in found if name in one and name in two}
+    return [
+        name
+        for name, (single, double) in sizes.items()
+        if len(single) == len(double) == 2 and (single[1], double[1]) == (1, 2) and single[0] == double[0]
+    ]
 
 
 def _places(batch: Any, items: Sequence[Any], collate: Callable[[Any], Any]) -> Int[np.ndarray, " input"] | None:

@@ -264,9 +264,27 @@ def looks_like_labels(y: Any, n_inputs: int) -> str | None:
     if isinstance(y, Mapping):
         inner = next((looks_like_labels(y[key], n_inputs) for key in LABEL_KEYS if key in y), None)
         return inner or f"a mapping with the keys {sorted(map(str, y))}"
+    if isinstance(y, (tuple, list)) and any(isinstance(one, (torch.Tensor, np.ndarray)) for one in y):
+        # Targets of several kinds, such as boxes, are lists of mappings.
+        found = [one for one in y if class_labels(one, n_inputs) is not None]
+        return f"{len(y)} parts, {len(found)} of which are integers per input," if found and n_inputs > 1 else None
     values = _as_array(y)
     found = OTHER if values is None or not values.size else _kind(values, n_inputs)
     return None if found in (LABELS, OTHER) else found
+
+
+def number_of(y: Any) -> int | None:
+    """Count what comes with a batch, if it is one number or name for each of something.
+
+    Examples
+    --------
+    >>> number_of(torch.tensor([4, 0, 2])), number_of(["cat", "dog"]), number_of(torch.zeros(3, 2))
+    (3, 2, None)
+    """
+    if isinstance(y, Mapping):
+        y = next((y[key] for key in LABEL_KEYS if key in y), None)
+    values = _as_array(y)
+    return len(values) if values is not None and (values.ndim == 1 or values.shape[1:] == (1,)) else None
 
 
 def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
@@ -295,6 +313,8 @@ def _kind(values: np.ndarray, n_inputs: int) -> str:
         return f"one {values.dtype} number per input"
     if single and (kind in "US" or (kind == "O" and all(isinstance(value, str) for value in values.flat))):
         return "names"
+    if values.ndim == 1 and kind in "iu" and n_inputs > 1:
+        return f"{len(values)} integers for {n_inputs} inputs"
     if values.ndim != 2 or values.shape[0] != n_inputs or kind not in "iubf":
         return OTHER
     zeros_and_ones = bool(np.isin(values, (0, 1)).all())

@@ -92,6 +92,8 @@ class Batch:
         What came beside the inputs, labels or not.
     stimulus_ids
         Which inputs came out of a collating function, shape (input,); None if it is not known, or was known before.
+    axis
+        Along which axis of the batch inputs lie, where something says so: 0, or 1 if steps come before them. None if nothing but sizes does.
     """
 
     x: Any
@@ -100,11 +102,12 @@ class Batch:
     step_labels: Int[np.ndarray, "input step"] | None = None
     target: Any = None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
+    axis: int | None = None
 
     @property
     def checksums(self) -> UInt64[np.ndarray, " input"] | None:
         """Check sum of each input, the same for inputs of the same content, shape (input,); None where an input is more than its rows."""
-        return input_checksums(self.x, self.n_inputs)
+        return input_checksums(self.x, self.n_inputs) if self.axis != 1 else None
 
 
 class Readings:
@@ -189,6 +192,8 @@ class Presentation:
         Whether each batch comes with the places of its inputs among those that were drawn, because a collating function may have changed them.
     n_streams
         Number of workers each of which reads an iterable data set by itself.
+    axis
+        0 where inputs were put together along the first axis; None where batches come as they are.
     """
 
     batches: Callable[[int], Iterable[Any]]
@@ -202,6 +207,7 @@ class Presentation:
     readings: Readings | None = None
     traced: bool = False
     n_streams: int = 1
+    axis: int | None = None
 
     @property
     def stimulus_ids_are(self) -> str:

@@ -42,7 +42,9 @@ def loader_presentation(
     """
     borrowed = borrowed_of(loader)
     if isinstance(loader.dataset, IterableDataset):
-        return replace(_as_it_reads(loader, borrowed, None), n_streams=max(1, loader.num_workers))
+        collated = loader.batch_size is not None and not is_own(loader.collate_fn)
+        streams = _as_it_reads(loader, borrowed, None)
+        return replace(streams, n_streams=max(1, loader.num_workers), axis=0 if collated else None)
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
     own = reads_in_its_own_way(loader)
@@ -70,7 +72,8 @@ def _map_style(
         return _drawn_source(again, _unwrapped(drawn), lambda: _unwrapped(draw()))
     if loader.batch_sampler is not None:
         _check_items(loader.dataset, drawn[0])
-        return _drawn_source(again, drawn, draw, traced=is_own(loader.collate_fn))
+        own = is_own(loader.collate_fn)
+        return _drawn_source(again, drawn, draw, traced=own, axis=None if own else 0)
     if [index for (index,) in drawn] == list(range(len(drawn))):
         return _as_it_reads(loader, borrowed, None)
     return _batches_of_data_set(
@@ -166,7 +169,12 @@ def _reader(loader: DataLoader, *, in_lists: bool) -> Callable[[Drawn], DataLoad
 
 
 def _drawn_source(
-    again: Callable[[Drawn], DataLoader], drawn: Drawn, draw: Callable[[], Drawn], *, traced: bool = False
+    again: Callable[[Drawn], DataLoader],
+    drawn: Drawn,
+    draw: Callable[[], Drawn],
+    *,
+    traced: bool = False,
+    axis: int | None = None,
 ) -> Presentation:
     ids = [index for batch in drawn for index in batch]
     known = all(isinstance(index, (int, np.integer)) for index in ids)
@@ -177,9 +185,10 @@ def _drawn_source(
         stimulus_ids=np.asarray(ids, np.int64) if known else None,
         batch_sizes=np.array([len(batch) for batch in drawn]),
         draw=draw,
-        in_order=lambda order: _drawn_source(again, order, draw, traced=traced),
+        in_order=lambda order: _drawn_source(again, order, draw, traced=traced, axis=axis),
         readings=Readings(),
         traced=traced,
+        axis=axis,
     )
 
 
@@ -324,6 +333,7 @@ def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Presentat
         n_inputs=n_inputs,
         stimulus_ids=np.arange(n_inputs),
         batch_sizes=np.minimum(batch_size, n_inputs - np.asarray(starts)),
+        axis=0,
     )
 
 

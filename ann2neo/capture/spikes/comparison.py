@@ -91,13 +91,17 @@ class Reference:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Keep some values, and show them to the other sink."""
+        self.see(layer, activation)
+        if self._inner is not None:
+            self._inner.take(layer, watched, activation)
+
+    def see(self, layer: str, activation: torch.Tensor) -> None:
+        """Keep some values."""
         call = (layer, self._calls[layer])
         self._calls[layer] += 1
         activation_ = activation.detach()
         if activation_.layout == torch.strided and activation_.numel():
             self._keep(call, activation_)
-        if self._inner is not None:
-            self._inner.take(layer, watched, activation)
 
     def take_again(self, layer: str, output: Any) -> bool:
         """Return False: every value is to be seen."""
@@ -154,6 +158,10 @@ class Comparison:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Compare an activation at the moment when it exists."""
+        self.see(layer, activation)
+
+    def see(self, layer: str, activation: torch.Tensor) -> None:
+        """Compare what came out."""
         call = (layer, self._calls[layer])
         self._calls[layer] += 1
         kept = self._reference.kept.get(call)

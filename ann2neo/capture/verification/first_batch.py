@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.model.layers import check_all_ran
+from ann2neo.capture.nested import arrays
 from ann2neo.capture.spikes.comparison import Reference
 from ann2neo.capture.state import (
     Attributes,
@@ -23,7 +25,8 @@ from ann2neo.capture.state import (
     set_random_states,
 )
 from ann2neo.capture.verification.judgement import Verification
-from ann2neo.capture.verification.places import are_alike, kept_inputs
+from ann2neo.capture.verification.places import are_alike, has_steps, kept_inputs
+from ann2neo.capture.verification.reruns import see_output
 from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
 from ann2neo.errors import ActivationError, ModelError
 
@@ -45,7 +48,10 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         look(job.caller(batch.x))
 
     probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
-    look(job.caller(batch.x))
+    output = job.caller(batch.x)
+    look(output)
+    if beside is not None and _is_unsaid(job, batch):
+        see_output(output, beside.see)
     if is_first:
         dropped, missing = probe.settle(probing=checks.wanted)
         sink.drop(dropped)
@@ -78,17 +84,23 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
     with random_states_kept(), attributes_kept(job.module), _without_noise(job.module):
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
-            run(batch.x, reference, batch.n_inputs)
+            output = run(batch.x, reference, batch.n_inputs)
+            if _is_unsaid(job, batch):
+                see_output(output, reference.see)
         with_steps = job.steps is not None and job.steps.axis != "calls"
-        found = Verification(
+        verification = Verification(
             run,
             batch.x,
             batch.n_inputs,
             reference,
+            axis=batch.axis,
+            asks=_is_unsaid(job, batch),
             with_steps=with_steps,
             reset=None if attributes is None else attributes.put_back,
             kept=lambda: contents_kept(job.module),
-        ).verdict()
+        )
+        found = verification.verdict()
+        job.checks.turned = verification.is_turned
     if job.passes is None:
         return found
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
@@ -103,6 +115,15 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
         rounding=found.rounding,
         unverified=(*found.unverified, why),
     )
+
+
+def _is_unsaid(job: Job, batch: Batch) -> bool:
+    """Whether nothing says that a batch has inputs and not steps along its first axis, or only that it is cut from a tensor."""
+    if job.inputs.n_inputs is not None or (
+        batch.axis is not None and not isinstance(job.inputs.data, (torch.Tensor, np.ndarray))
+    ):
+        return False
+    return any(has_steps(part, batch.n_inputs) for _, part in arrays(batch.x))
 
 
 @contextmanager

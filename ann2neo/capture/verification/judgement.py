@@ -18,10 +18,17 @@ from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.nested import leaves
 from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
+from ann2neo.capture.verification.axes import see_whether_steps_are_first, tell_of_either_axis
 from ann2neo.capture.verification.constancy import independent
 from ann2neo.capture.verification.dependence import of_kept, with_fewer
-from ann2neo.capture.verification.places import halves, mixed, relabelled, shuffled, with_other_last_step
-from ann2neo.capture.verification.reruns import NotVerifiable, Reruns, Verify, first_line
+from ann2neo.capture.verification.places import (
+    halves,
+    mixed,
+    relabelled,
+    shuffled,
+    with_other_last_step,
+)
+from ann2neo.capture.verification.reruns import OUTPUT, NotVerifiable, Reruns, Verify, first_line
 from ann2neo.capture.verification.verdict import (
     CONSTANT,
     DEPENDS,
@@ -46,8 +53,12 @@ class Verification:
         The batch, and its number of inputs.
     reference
         What was kept when the batch was run.
+    axis
+        Along which axis of the batch inputs lie, 0 or 1; None where only sizes tell.
+    asks
+        Whether nothing but the shape of the batch says that its first axis is that of inputs; what the model returns was kept then.
     with_steps
-        Whether each input has steps, so that flattened layers have to have them too.
+        Whether each input has steps along the second axis, so that flattened layers have to have them too.
     reset
         Gives the model the attributes that it had before the batch; None if the batch changed none.
     kept
@@ -61,11 +72,14 @@ class Verification:
         n_inputs: int,
         reference: Reference,
         *,
+        axis: int | None = None,
+        asks: bool = False,
         with_steps: bool = False,
         reset: Callable[[], None] | None = None,
         kept: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._reruns = Reruns(run, x, n_inputs, reference)
+        self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, sees_output=asks)
+        self._asks = asks
         self._with_steps, self._reset, self._kept = with_steps, reset, kept
         self._relabelled: Comparison | None = None
 
@@ -84,6 +98,11 @@ class Verification:
             self._reruns.unverified.append(str(error))
             return self._only_again(calls)
         following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
+        if self._asks and not self._with_steps:
+            tell_of_either_axis(self._reruns, order, in_order, following)
+        objecting_output = [call for call in calls if call[0].startswith(OUTPUT) and not following[call]]
+        calls = [call for call in calls if not call[0].startswith(OUTPUT)]
+        following = {call: following[call] for call in calls}
         objecting, rounding, of_size = with_fewer(self._reruns, calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
         reasons, dependent = self._reasons(wrong, same_size, unmoved)
@@ -93,6 +112,10 @@ class Verification:
         }
         dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
         arranged, not_steps = self._arranged(following, reasons)
+        # Dependence is told, with the same cure.
+        told = self._reruns.axis is not None and bool(dependent)
+        if self._asks and not told and (objecting_output or any(reasons.get(call[0]) != DIFFERS for call in wrong)):
+            see_whether_steps_are_first(self._reruns, [*objecting_output, *wrong])
         return Verdict(
             left_out=reasons | not_steps,
             arranged={name: one for name, one in arranged.items() if name not in not_steps},
@@ -112,7 +135,8 @@ class Verification:
         reruns = self._reruns
         best = (reruns.first_only, reruns.preferred)
         for way in self._other_ways():
-            if all(following.values()):
+            # What the model returns may be anything; it is asked where it could tell inputs from as many steps.
+            if all(found or (call[0].startswith(OUTPUT) and not reruns.is_square) for call, found in following.items()):
                 break
             reruns.first_only, reruns.preferred = way
             try:
@@ -125,8 +149,14 @@ class Verification:
         reruns.first_only, reruns.preferred = best
         return following, *compared
 
+    @property
+    def is_turned(self) -> bool:
+        """Whether inputs were found along the second axis of a batch of as many steps."""
+        return self._reruns.is_square and self._reruns.preferred > 0
+
     def _only_again(self, calls: Sequence[Call]) -> Verdict:
         """Of what cannot change places, see at least whether it comes out the same again."""
+        calls = [call for call in calls if not call[0].startswith(OUTPUT)]
         if not self._reruns.unverified:
             what = (
                 "the first batch holds one input"
@@ -141,13 +171,18 @@ class Verification:
         except Exception as error:
             self._reruns.unverified.append(f"a second run failed with {type(error).__name__}: {first_line(error)}")
             return Verdict(unverified=tuple(self._reruns.unverified))
+        arranged: dict[str, Arrangement] = {}
+        second = Arrangement("axis", 1)
         for call in calls:
-            plain = self._reruns.plain(call)
-            if plain is None:
+            here = self._reruns.plain(call)
+            if here is None and self._reruns.preferred and second in self._reruns.reference.kept[call]:
+                here = arranged[call[0]] = second
+            if here is None:
                 found[call[0]] = NOT_FIRST.format(shape=self._reruns.reference.shapes[call], n=self._reruns.n)
-            elif not self._reruns.is_close(again.outcomes.get(call, {}).get(plain), call):
+            elif not self._reruns.is_close(again.outcomes.get(call, {}).get(here), call):
                 found[call[0]] = DIFFERS
-        return Verdict(left_out=found, unverified=tuple(self._reruns.unverified))
+        arranged = {layer: one for layer, one in arranged.items() if layer not in found}
+        return Verdict(left_out=found, arranged=arranged, unverified=tuple(self._reruns.unverified))
 
     def _reasons(
         self, wrong: Sequence[Call], same_size: Comparison, unmoved: Comparison
@@ -231,13 +266,13 @@ class Verification:
     def _with_last_step(self, arranged: Mapping[str, Arrangement]) -> set[str]:
         """Find the layers whose last entry changes, for every input, when its last step does."""
         found: set[str] = set()
-        sizes = {one.shape[1 - self._reruns.preferred] for _, one in self._reruns.movable if one.ndim > 1}
+        sizes = {one.shape[0 if self._reruns.preferred else 1] for _, one in self._reruns.movable if one.ndim > 1}
         comparison = _LastEntries(self._reruns.reference, arranged, self._reruns.n)
         for n_steps in sizes:
             comparison.n_steps = n_steps
             try:
                 self._reruns.run_once(
-                    with_other_last_step(self._reruns.x, self._reruns.n, n_steps, turned=self._reruns.preferred == 1),
+                    with_other_last_step(self._reruns.x, self._reruns.n, n_steps, turned=self._reruns.preferred > 0),
                     comparison,
                     self._reruns.n,
                 )
@@ -248,10 +283,11 @@ class Verification:
 
     def _other_ways(self) -> list[tuple[bool, int]]:
         """List other ways to let inputs change places: in the first part only, and along the second axis of what has as many steps as inputs."""
-        is_square = any(
-            one.ndim > 1 and tuple(one.shape[:2]) == (self._reruns.n, self._reruns.n) for _, one in self._reruns.movable
-        )
-        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, 1)] * is_square
+        square = {one.ndim for _, one in self._reruns.movable if tuple(one.shape[:2]) == (self._reruns.n,) * 2}
+        # Masks of what has its steps first may have theirs first or not.
+        turned = ([1] if square else []) + ([2] if min(square, default=0) == 2 < max(square, default=0) else [])
+        turned = [] if self._reruns.axis == 0 else [one for one in turned if one != self._reruns.preferred]
+        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, one) for one in turned]
 
     def _is_ambiguous(self) -> bool:
         """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs."""

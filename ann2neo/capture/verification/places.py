@@ -90,18 +90,39 @@ def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
 def preferred_axis(x: Any, n_inputs: int) -> int:
     """Find the axis along which inputs lie in most of a batch: 1 if its steps come first, that is if something has as many entries as inputs along axis 1 and nothing but a row of numbers has along axis 0.
 
+    2 if that is so of what has the most axes, three at least, beside a mask of shape (input, step): then inputs lie along axis 1 of what has three axes, and along axis 0 of what has two.
+
     Examples
     --------
     >>> preferred_axis({"x": torch.zeros(9, 4, 2), "lengths": torch.ones(4)}, 4), preferred_axis({"x": torch.zeros(4, 2), "edges": torch.ones(2, 4)}, 4)
     (1, 0)
+    >>> preferred_axis({"x": torch.zeros(9, 4, 2), "mask": torch.ones(4, 9)}, 4)
+    2
     """
     shapes = [leaf.shape for _, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, 1) is not None]
     tables = [shape for shape in shapes if len(shape) > 1]
-    return int(bool(tables) and all(shape[0] != n_inputs for shape in tables))
+    if not tables or all(shape[0] != n_inputs for shape in tables):
+        return int(bool(tables))
+    largest = max(tables, key=len)
+    return 2 if len(largest) > 2 and largest[0] not in (1, n_inputs) else 0
+
+
+def has_steps(part: Any, n_inputs: int) -> bool:
+    """Whether a part of a batch has inputs along its first axis, and what may be steps along its second one: a table of numbers has features there.
+
+    Examples
+    --------
+    >>> has_steps(torch.zeros(4, 3, 2), 4), has_steps(torch.zeros(4, 3), 4), has_steps(torch.ones(4, 3, dtype=torch.int64), 4)
+    (True, False, True)
+    """
+    if not isinstance(part, (torch.Tensor, np.ndarray)) or part.ndim < 2 or part.shape[0] != n_inputs:
+        return False
+    floating = part.is_floating_point() if isinstance(part, torch.Tensor) else part.dtype.kind == "f"
+    return part.ndim > 2 or not floating
 
 
 def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
-    """Find the axis of a part of a batch along which inputs may lie, and can be chosen by number; None if there is none.
+    """Find the axis of a part of a batch along which inputs may lie, and can be chosen by number; None if there is none. What is preferred is said as `preferred_axis` does.
 
     Examples
     --------
@@ -112,7 +133,8 @@ def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
         return None
     if isinstance(part, torch.Tensor) and part.layout not in (torch.strided, torch.sparse_coo):
         return None
-    return next((axis for axis in (preferred, 0) if part.ndim > axis and part.shape[axis] == n_inputs), None)
+    axes = {0: (0,), 1: (1, 0), 2: (1, 0) if part.ndim > 2 else (0, 1)}[preferred]
+    return next((axis for axis in axes if part.ndim > axis and part.shape[axis] == n_inputs), None)
 
 
 def _chosen(part: Any, order: Sequence[int], axis: int = 0) -> Any:

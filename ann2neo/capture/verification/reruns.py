@@ -9,10 +9,14 @@ import torch
 
 from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.probe import Watched
+from ann2neo.capture.nested import arrays
 from ann2neo.capture.spikes.comparison import Call, Comparison, Influence, Outcome, Reference
-from ann2neo.capture.verification.places import movable, places_within, preferred_axis, shuffled, taken
+from ann2neo.capture.verification.places import has_steps, movable, places_within, preferred_axis, shuffled, taken
 from ann2neo.errors import Ann2NeoError
 
+# No layer has such a name.
+OUTPUT = "the model's output "
+MOST_OF_OUTPUT = 2**24
 # If all is well two are made, which are one and a half.
 MOST_RERUNS = 6
 
@@ -31,9 +35,13 @@ class Both:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Compare an activation."""
-        self._same.take(layer, watched, activation)
+        self.see(layer, activation)
+
+    def see(self, layer: str, activation: torch.Tensor) -> None:
+        """Compare what came out."""
+        self._same.see(layer, activation)
         if self._same.last_differs:
-            self._unmoved.take(layer, watched, activation)
+            self._unmoved.see(layer, activation)
         else:
             self._unmoved.skip(layer)
 
@@ -56,12 +64,29 @@ class Reruns:
         The batch, and its number of inputs.
     reference
         What was kept when the batch was run.
+    axis
+        Along which axis of the batch inputs lie, 0 or 1; None where only sizes tell.
+    sees_output
+        Whether what the model returns was kept too.
     """
 
-    def __init__(self, run: Verify, x: Any, n_inputs: int, reference: Reference) -> None:
-        self._run, self.x, self.n, self.reference = run, x, n_inputs, reference
+    def __init__(
+        self,
+        run: Verify,
+        x: Any,
+        n_inputs: int,
+        reference: Reference,
+        *,
+        axis: int | None = None,
+        sees_output: bool = False,
+    ) -> None:
+        self.run, self.x, self.n, self.reference = run, x, n_inputs, reference
         self.movable = movable(x, n_inputs)
         self.first_only, self.preferred = False, preferred_axis(x, n_inputs)
+        self.axis, self.sees_output = axis, sees_output
+        self.is_square = any(has_steps(leaf, n_inputs) and leaf.shape[1] == n_inputs for _, leaf in self.movable)
+        if axis == 1 and self.preferred == 0:
+            self.preferred = 2 if max((leaf.ndim for _, leaf in self.movable), default=0) > 2 else 1
         self.n_left = MOST_RERUNS
         self.unverified: list[str] = []
 
@@ -143,7 +168,18 @@ class Reruns:
         if not self.n_left:
             raise NotVerifiable("no rerun is left")
         self.n_left -= 1
-        self._run(x, sink, n_inputs)
+        output = self.run(x, sink, n_inputs)
+        if self.sees_output and isinstance(sink, (Reference, Comparison, Both)):
+            see_output(output, sink.see)
+
+
+def see_output(output: Any, see: Callable[[str, torch.Tensor], None]) -> None:
+    """See what a model returns as if it were layers: where nothing but sizes says which axis is that of inputs, it may tell."""
+    for path, part in arrays(output):
+        if not isinstance(part, torch.Tensor) or part.layout != torch.strided:
+            continue
+        if part.is_floating_point() and part.ndim and part.numel() < MOST_OF_OUTPUT:
+            see(OUTPUT + path, part)
 
 
 def first_line(error: BaseException | None) -> str:
