@@ -314,7 +314,7 @@ def test_layers_that_some_lack_are_left_out_with_the_pooled_row(memorizing, gene
 
 REFUSED = {
     "windows": {"fano_mean", "fano_var"},
-    "n_bins": {"label_share_mean"},
+    "n_bins": {"label_share_mean", "firing_rate_var", "fano_mean", "fano_var"},
     "bin_size_ms": {"firing_rate_mean", "firing_rate_var"},
     "label_share_by": {"label_share_mean"},
 }
@@ -386,7 +386,49 @@ def test_networks_beside_cells_are_compared_in_what_can_be():
     assert compared.tolist() == [False, False, False, True, True, True]
     assert result["p"].notna().tolist() == (result["reason"] == "").tolist()
     sessions = compare({"a": groups["cells"], "b": [cells(12), cells(40)]}, indicators=indicators)
-    assert (sessions["reason"] == "").all()
+    refused = sessions["indicator"].isin(["fano_mean"])
+    assert ((sessions["reason"] == "") == ~refused).all()
+    assert (compare({"a": groups["cells"][2:], "b": [cells(26)]}, indicators=indicators)["reason"] == "").all()
+
+
+def test_the_length_of_a_session_is_no_difference():
+    """Untuned cells of one rate in sessions of 40 and 200 trials, and a network: what differs for the number of trials alone is refused, what is left holds its level."""
+    import neo
+    import quantities as pq
+
+    def cells(seed, n_trials):
+        rng, segment = np.random.default_rng(seed), neo.Segment()
+        for _ in range(20):
+            times = np.sort(rng.random(rng.poisson(20 * n_trials))) * n_trials
+            segment.spiketrains.append(neo.SpikeTrain(times * pq.s, t_stop=n_trials * pq.s))
+        names = rng.permutation(np.resize(list("abcd"), n_trials))
+        segment.epochs.append(
+            neo.Epoch(np.arange(n_trials) * pq.s, [1.0] * n_trials * pq.s, labels=names, name="label")
+        )
+        return ann2neo.analyze(segment, windows="label", progress=False)
+
+    rng, label = np.random.default_rng(1), np.resize(np.arange(4), 400)
+    nets = [
+        ann2neo.analyze(ann2neo.from_array(rng.random((400, 20)) < 0.2, labels=label), progress=False) for _ in range(4)
+    ]
+    short, long = ([cells(10 * n + seed, n) for seed in range(4)] for n in (40, 200))
+    sessions, both = compare({"short": short, "long": long}), compare({"nets": nets, "cells": long})
+    for result in (sessions, both):
+        assert result["p"].notna().tolist() == (result["reason"] == "").tolist()
+        assert (result["p_corrected"].dropna() > 0.05).all()
+    of_all = sessions[(sessions["population"] == "all") & (sessions["layer"] == "network")].set_index("indicator")[
+        "reason"
+    ]
+    assert of_all["firing_rate_var"].startswith("tables differ in 'duration_ms'")
+    kept = {"firing_rate_mean", "cv_over_expected_mean", "lv_over_expected_mean", "label_share_trials_adjusted_mean"}
+    assert set(of_all.index[of_all == ""]) == kept
+    assert set(both.loc[both["reason"] == "", "indicator"]) == kept - {"firing_rate_mean"}
+    with pytest.raises(AnalysisError, match="differ in 'n_labelled': 40"):
+        compare({"short": short, "long": long}, indicators=["label_share_trials_mean"])
+    # What would have been found: fewer trials have larger shares, and rates that vary more.
+    raw = [[ann2neo.summarize(table).iloc[0] for table in group] for group in (short, long)]
+    for name in ("firing_rate_var", "label_share_trials_mean"):
+        assert min(row[name] for row in raw[0]) > max(row[name] for row in raw[1])
 
 
 def test_bad_calls(memorizing):

@@ -323,6 +323,7 @@ def _facts(
         "n_windows": max(n_windows),
         "n_windows_min": min(n_windows) if min(n_windows) < max(n_windows) else None,
         "label_share_by": span.kind if span.by_condition else None,
+        "n_labelled": max((each.exchange.size.size for each in arrays if each.exchange is not None), default=None),
         "n_passes": 1 if span.whole else n_passes,
         **lattice,
         "duration_ms": max(durations),

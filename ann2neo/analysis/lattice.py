@@ -57,6 +57,7 @@ def recording_source(recording: Recording, windows: Any, within: str | None = No
             "within": within,
             "class_names": class_names(recording),
             "label_share_by": None if classes is None else classes.kind,
+            "n_labelled": None if exchange is None else int(np.count_nonzero(exchange.label >= 0)),
             "labels_belong_to": _owners(recording, classes),
             "classes_differ_between_passes": True if exchange is not None and exchange.first_pass_only else None,
             "n_passes": recording.n_passes,

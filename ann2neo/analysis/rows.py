@@ -58,9 +58,8 @@ def _measured(chunk: Chunk, settings: Settings) -> pd.DataFrame:
         expected |= fano_columns(chunk.counted, over)
     if chunk.overlapping:
         expected |= {name: np.full(len(n), np.nan) for name in FANO}
-    columns["label_share_adjusted"] = chance.adjust_label_share(
-        columns["label_share"], expected["label_share_expected"]
-    )
+    for name in ("label_share", "label_share_trials"):
+        columns[f"{name}_adjusted"] = chance.adjust_label_share(columns[name], expected[f"{name}_expected"])
     columns["fano_normalized"] = expected.pop("fano_normalized")
     columns |= {name: expected.pop(name).astype(np.int64) for name in REPEATS if name in expected}
     n_bins = None if spikes.stretch_bins is None else int(spikes.stretch_bins.sum())

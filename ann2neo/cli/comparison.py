@@ -13,7 +13,7 @@ from ann2neo.cli.records import as_json, of_table, to_json
 from ann2neo.cli.terminal import say, silent
 
 # Each takes all files that follow it, as shells expand patterns into them.
-GROUPS = ("--against", "--mine")
+GROUPS = ("--against", "--mine", "--indicators")
 
 
 class ManyFiles(click.Command):
@@ -72,6 +72,12 @@ def repeated(args: Sequence[str]) -> list[str]:
 @click.option(
     "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
 )
+@click.option(
+    "--indicators",
+    multiple=True,
+    metavar="NAMES...",
+    help="Columns of a summary to compare, such as cv_mean lv_mean.  [default: the usual ones]",
+)
 @options.figure_format
 @click.option("--overwrite", is_flag=True, help="Replace the folder of an earlier comparison.")
 @as_json
@@ -85,6 +91,7 @@ def compare(
     method: Literal["bh", "by"],
     seed: int,
     alpha: float,
+    indicators: tuple[str, ...],
     figure_format: str,
     overwrite: bool,
     as_json: bool,
@@ -112,6 +119,7 @@ def compare(
         method=method,
         seed=seed,
         alpha=alpha,
+        indicators=indicators or None,
         figure_format=figure_format,
         overwrite=overwrite,
         progress=not quiet,

@@ -30,7 +30,7 @@ from ann2neo.comparison.effects import (
 )
 from ann2neo.comparison.verdicts import verdicts
 from ann2neo.errors import AnalysisError
-from ann2neo.measures.indicators import USUAL
+from ann2neo.measures.indicators import USUAL, USUAL_OF_CELLS
 from ann2neo.summary import NETWORK, POPULATIONS, check_replicates, summary_of
 
 SCHEMA = "ann2neo-comparison/1"
@@ -64,7 +64,8 @@ def compare(
     groups
         Tables of `ann2neo.analyze`, or of `ann2neo.summarize`, by name of the group, one table per network; or tables of `ann2neo.models.fit`, or of `ann2neo.models.fit_population`.
     indicators
-        Columns of `ann2neo.summarize`, or of `ann2neo.models.fit_population`, to compare: the more there are, the stronger the correction. None: the usual ones for the kind of table.
+        Columns of `ann2neo.summarize`, or of `ann2neo.models.fit_population`, to compare: the more there are, the stronger the correction. None: the usual ones for the kind of table;
+        where there are recordings of cells, values over expectation and adjusted shares, which do not depend on the length of a recording.
     confidence
         Probability that an interval covers.
     alpha
@@ -110,7 +111,7 @@ def compare(
     shared = shared_attrs(tables)
     check_replicates(tables)
     summaries = {name: [summary_of(table) for table in of_group] for name, of_group in tables.items()}
-    indicators = _usual(summaries) if indicators is None else indicators
+    indicators = _usual(summaries, tables) if indicators is None else indicators
     check_indicators(summaries, indicators)
     layers, left_out = layers_in_all(summaries, beside_cells(tables))
     contrast = contrast_of(tables)
@@ -144,9 +145,13 @@ def compare(
     return result
 
 
-def _usual(summaries: Mapping[str, list[pd.DataFrame]]) -> Sequence[str]:
+def _usual(summaries: Mapping[str, list[pd.DataFrame]], tables: Mapping[str, list[pd.DataFrame]]) -> Sequence[str]:
     """Return those of the usual indicators of a kind of table that it has."""
     columns = next(iter(summaries.values()))[0].columns
+    every = [table.attrs for of_group in tables.values() for table in of_group]
+    if INDICATORS[0] in columns and any("reference" in attrs and not has_bins(attrs) for attrs in every):
+        labelled = all("label_share_by" in attrs for attrs in every)
+        return [name for name in USUAL_OF_CELLS if name in columns and (labelled or not name.startswith("label"))]
     for usual in (INDICATORS, OF_POPULATIONS, OF_MODELS):
         if usual[0] in columns:
             return [name for name in usual if name in columns] if usual is OF_MODELS else usual

@@ -104,6 +104,18 @@ USUAL_BESIDE_CHANCE = tuple(
 )
 """The same, each measure followed by what chance predicts."""
 
+USUAL_OF_CELLS = tuple(
+    name
+    for measure in summarised()
+    if "cells" in measure.shown
+    for name in (
+        [f"{measure.name}_over_expected_mean"]
+        if measure.over_expected
+        else [one.name for one in INDICATORS.values() if one.measure is measure]
+    )
+)
+"""What comparisons with recordings of cells take unasked: values over expectation and adjusted shares, free of the number of windows and trials, beside rates."""
+
 _DEALT = (
     "all ways to deal the same spikes to units and bins: what a finite number of bins gives for units that are alike."
 )

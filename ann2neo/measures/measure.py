@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 Statistic = Literal["mean", "var", "n"]
-Place = Literal["chance", "layers", "page", "sentence"]
+Place = Literal["chance", "layers", "page", "sentence", "cells"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,8 @@ class Measure:
     since
         First version whose tables have it; empty for the first of all. In summaries of older tables it is NaN.
     shown
-        Where it is shown unasked: beside chance, by layers, on the page of results, in the sentence that says what was found.
+        Where it is shown unasked: beside chance, by layers, on the page of results, in the sentence that says what was found, in comparisons
+        with cells.
     permuted
         Whether `ann2neo.surrogates` have its summary.
     alike

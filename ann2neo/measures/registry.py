@@ -45,7 +45,7 @@ _ALL = (
         of="spikes",
         elephant="elephant.statistics.mean_firing_rate",
         summarised=("mean", "var"),
-        shown=("layers", "page"),
+        shown=("layers", "page", "cells"),
         permuted=True,
         alike=("clock", "bin_size_ms"),
     ),
@@ -95,7 +95,7 @@ _ALL = (
         in_time="poisson_expected_cv",
         summarised=("mean",),
         over_expected=True,
-        shown=("chance", "layers", "sentence"),
+        shown=("chance", "layers", "sentence", "cells"),
         permuted=True,
         alike=("order",),
     ),
@@ -129,7 +129,7 @@ _ALL = (
         in_time="poisson_expected_lv",
         summarised=("mean",),
         over_expected=True,
-        shown=("chance", "layers"),
+        shown=("chance", "layers", "cells"),
         permuted=True,
         alike=("order",),
     ),
@@ -191,7 +191,7 @@ _ALL = (
         in_time="expected_fano_of_groups",
         summarised=("mean", "var", "n"),
         over_expected=True,
-        shown=("chance", "layers", "page", "sentence"),
+        shown=("chance", "layers", "page", "sentence", "cells"),
         permuted=True,
         alike=(*WINDOWS, "clock", "place"),
         alike_over_expected=(*WINDOWS, "place"),
@@ -261,7 +261,8 @@ _ALL = (
         unit="1",
         definition=(
             "Share of the variance over inputs (trials) of spikes per bin or time, weighted by bins or time, that the label explains (eta squared). With inputs of "
-            "one bin it is label_share. NaN below two labels, where all inputs have one rate, and where labels belong to steps, not to inputs."
+            "one bin it is label_share. NaN below two labels, where all inputs have one rate, and where labels belong to steps, not to inputs. By chance it is larger with "
+            "fewer inputs: between recordings of unequal length compare label_share_trials_adjusted."
         ),
         doi="10.1037/1082-989X.8.4.434",
         words="label share of trials",
@@ -271,6 +272,19 @@ _ALL = (
         in_time="expected_label_shares_of_inputs",
         summarised=("mean",),
         since="0.2.0",
+        alike=("label_share_by", "n_labelled"),
+    ),
+    Measure(
+        name="label_share_trials_adjusted",
+        unit="1",
+        definition="(label_share_trials - e) / (1 - e) with e its expectation: 0 at chance for any number of inputs (trials), 1 where the label explains everything.",
+        doi="10.1073/pnas.21.9.554",
+        words="adjusted label share of trials",
+        of="labels",
+        derived=True,
+        summarised=("mean",),
+        since="0.3.0",
+        shown=("cells",),
         alike=("label_share_by",),
     ),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare, compare_distributions
 from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
+from ann2neo.measures.indicators import PAPER
 from ann2neo.ownership import results, sha256
 from ann2neo.report import Fact, Section, Table, write_report
 from ann2neo.results.files import analyze_file, name_of
@@ -46,6 +47,7 @@ def compare_files(
     method: Literal["bh", "by"] = "bh",
     seed: int = 0,
     alpha: float = 0.05,
+    indicators: Sequence[str] | None = None,
     figure_format: str = "png",
     overwrite: bool = False,
     progress: bool = True,
@@ -62,7 +64,7 @@ def compare_files(
         Name of the folder, which appears when everything is done; None to write nothing.
     windows, within, order, engine, bin_size_ms, said
         Options for the analysis of recordings; refused for tables, which are already measured.
-    method, seed, alpha
+    method, seed, alpha, indicators
         As for `ann2neo.compare`.
     figure_format
         Format of the file of the figure: "png", "pdf" or "svg"; the page holds a separate image.
@@ -94,9 +96,11 @@ def compare_files(
             if again:
                 say(f"{', '.join(again)}: of networks whose tables are also given, not counted again")
             tables[name] = [one.table for one in kept]
-        found = compare(tables, method=method, seed=seed, alpha=alpha)
+        found = compare(tables, indicators=indicators, method=method, seed=seed, alpha=alpha)
         say(sentence_lines(sentences(found)))
         say("\n" + table_lines(brief(found), by=KEYS))
+        if refused := not_compared(found):
+            say("\n" + sentence_lines(refused))
         apart = _distances(tables, found.attrs["contrast"], method=method, seed=seed)
         if apart is not None:
             say("\n" + sentence_lines([DISTRIBUTIONS]))
@@ -139,6 +143,18 @@ def brief(comparison: pd.DataFrame) -> pd.DataFrame:
         if any(column == name or (name[-1] == "_" and str(column).startswith(name)) for name in SHOWN)
     ]
     return comparison[known]
+
+
+def not_compared(comparison: pd.DataFrame) -> list[str]:
+    """Write the reason of each indicator that cannot be compared, a line for each.
+
+    Examples
+    --------
+    >>> not_compared(pd.DataFrame({"indicator": ["a", "b", "b"], "reason": ["", "other windows", "other windows"]}))
+    ['b is not compared: other windows.']
+    """
+    refused = comparison[comparison["reason"] != ""].drop_duplicates("indicator")
+    return [f"{name} is not compared: {reason}." for name, reason in zip(refused["indicator"], refused["reason"])]
 
 
 def read_results(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> list[Result]:
@@ -194,8 +210,10 @@ def _write(
     write_table(found, folder / "comparison.csv")
     summaries = {name: [summary_of(table) for table in each] for name, each in tables.items()}
     caption = "Indicators by layer: a mark for each network, lines through the means of each kind; all units."
+    compared = found[(found["population"] == "all") & (found["reason"] == "")]["indicator"].tolist()
+    drawn = [name for name in PAPER if name in compared] or list(dict.fromkeys(compared))
     shown = save_picture(
-        figures.indicators(summaries),
+        figures.indicators(summaries, shown=drawn or PAPER),
         folder / f"indicators.{figure_format}",
         caption,
         " ".join(found.attrs["verdicts"]),
@@ -215,7 +233,7 @@ def _write(
     write_report(
         folder / REPORT,
         title="Networks: " + " against ".join(found.attrs["contrast"] or groups),
-        lead=[_sentence(verdict) for verdict in sentences(found)],
+        lead=[_sentence(verdict) for verdict in sentences(found)] + not_compared(found),
         facts=_facts(found, tables),
         figure=shown,
         limits=[LIMITS, HOW_TO_READ],

@@ -70,7 +70,7 @@ def jackknife(
 
     If inputs are unrelated to windows, squares of counts have no linear part, and the interval of other
     indicators (label shares, Fano factors in other windows) is too wide, never too narrow in expectation: by sqrt(2) for
-    means, by more for variances. The interval of CV, CV2, Lv and IR in shuffled order is 1.2 to 1.4 times too wide. Test
+    means, by 2 for variances. The interval of CV, CV2, Lv and IR in shuffled order is 1.2 to 1.4 times too wide. Test
     against chance with `null_bands`.
 
     Parameters
