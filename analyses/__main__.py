@@ -96,6 +96,7 @@ def gather(cell: Cell, networks: Path, out: Path) -> None:
 
 def run_scripts(out: Path, smoke: bool) -> None:
     """Run the numbered scripts on the finished cells and write the account beside the results."""
+    out.mkdir(parents=True, exist_ok=True)
     for name in SCRIPTS:
         importlib.import_module(f"analyses.{name}").main(out, smoke)
     (out.parent / "README.md").write_text(account(out, smoke), encoding="utf-8")

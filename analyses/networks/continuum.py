@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 
 from analyses.networks import activity, indicators, states
 from analyses.networks.data import Data
-from analyses.networks.group import MAX_EPOCHS, Epoch, train_group
+from analyses.networks.group import MAX_EPOCHS, SMOKE_EPOCHS, Epoch, train_group
 from analyses.networks.training import REACHED, accuracy
 from analyses.plan import NOISES, SIZES, Cell
 
@@ -85,7 +85,7 @@ def train_until(
     smoke: bool,
 ) -> Found:
     """Train a group until each network gets 99.9 % of its own labels right, or the longest time is over; give them with their epochs."""
-    longest = 40 if smoke else MAX_EPOCHS
+    longest = SMOKE_EPOCHS if smoke else MAX_EPOCHS
     epochs = np.zeros(len(models), int)
 
     def after_epoch(epoch: Epoch) -> Bool[np.ndarray, " network"]:

@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from analyses.networks.training import BATCH
 
-MAX_EPOCHS = 600
+MAX_EPOCHS, SMOKE_EPOCHS = 600, 150
 EVALUATED = 500
 Weights = Mapping[str, torch.Tensor]
 

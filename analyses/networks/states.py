@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 
 from analyses.networks.architectures import make
 from analyses.networks.data import MAX_TRAIN, Data, load
-from analyses.networks.group import MAX_EPOCHS, Epoch, Weights, train_group
+from analyses.networks.group import MAX_EPOCHS, SMOKE_EPOCHS, Epoch, Weights, train_group
 from analyses.networks.training import REACHED, settle_batch_norm
 from analyses.plan import Cell
 
@@ -56,7 +56,7 @@ def train(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> None:
     models = [initial(cell, data, seed) for seed in seeds]
     pairs = {seed: _Pair(found={"untrained": model.state_dict()}) for seed, model in zip(seeds, models)}
     (folder / cell.name).mkdir(parents=True, exist_ok=True)
-    longest = 40 if smoke else MAX_EPOCHS
+    longest = SMOKE_EPOCHS if smoke else MAX_EPOCHS
 
     def after_epoch(epoch: Epoch) -> Bool[np.ndarray, " network"]:
         leave = np.zeros(len(epoch.members), bool)

@@ -1,0 +1,153 @@
+"""Question 3: what is left of the differences after controls?
+
+Data: the tables of the finished cells "states", training images, whole networks. Method: (a) difference in differences: what training on permuted labels added to the untrained network, in windows of the permuted labels, less what training on
+true labels added, in windows of the true labels, of the same seed; label share, and Fano mean over the mean number of images of a label; (b) the 20 estimates against generalizing networks at the training
+loss of the memorizing one; (c) both networks of a pair weighted to one histogram of spike probabilities, at threshold 0. Random effects over settings as in question 2; intervals are not corrected for their number.
+
+Source: Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473; Churchland et al. (2010), doi:10.1038/nn.2501 (matching on rate). Limits: a loss is matched within the steps of a tenth at which networks
+were kept; matching on rate leaves rates within a bin of 0.05 unequal. The control of the first edition, both groups in the windows of the permuted labels, is not used: networks that never saw these labels lie at
+chance in them by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analyses.contrasts import (
+    LONG,
+    MATCHED,
+    MEMORIZING,
+    THRESHOLDS,
+    UNTRAINED,
+    Differences,
+    estimate,
+    named,
+    ratio_table,
+    reached,
+    read,
+    settings_of,
+    shown_ratio,
+    values,
+)
+from analyses.plan import PRIMARY
+from analyses.replicates import markdown, written
+
+NAME = "03_controls"
+N_LABELS = 10
+GAINED = ("label_share_mean", "fano_mean")
+
+
+def main(out: Path, smoke: bool = False) -> str:
+    """Tabulate the three controls and write the paragraph."""
+    states = reached(read(out, "states", smoke=smoke))
+    if states.empty:
+        return ""
+    gains = written(pd.DataFrame(_gains(states)), out / f"{NAME}.csv")
+    loss = written(ratio_table(states, other=MATCHED), out / f"{NAME}_loss.csv")
+    long = ratio_table(states)
+    rates = written(pd.DataFrame(_rate_matched(states)), out / f"{NAME}_rate.csv")
+    text = "\n".join(paragraph(gains, loss, long, rates, _losses(states), settings_of(states)))
+    (out / f"{NAME}.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def _gains(states: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Difference in differences for each threshold and indicator."""
+    for threshold in THRESHOLDS:
+        for column in GAINED:
+            memorized, true = (
+                gain(states, state, column, threshold, windows)
+                for state, windows in ((MEMORIZING, "memorized"), (LONG, "label"))
+            )
+            differences = {setting: memorized[setting] - true[setting] for setting in memorized}
+            yield {
+                "threshold": threshold,
+                "indicator": column,
+                "gain_memorizing": float(np.nanmean(np.concatenate(list(memorized.values())))),
+                "gain_generalizing": float(np.nanmean(np.concatenate(list(true.values())))),
+                **estimate({setting: of[np.isfinite(of)] for setting, of in differences.items()}),
+            }
+
+
+def gain(states: pd.DataFrame, state: str, column: str, threshold: str, windows: str) -> Differences:
+    """What training added to the untrained network of the seed, in the same windows; Fano factors over the mean window."""
+    after, before = (values(states, of, column, threshold=threshold, windows=windows) for of in (state, UNTRAINED))
+    sizes = {
+        setting: _mean_window(states, str(setting)) if column.startswith("fano") else 1.0 for setting in after.index
+    }
+    return {str(setting): (row / sizes[setting]).to_numpy(np.float64) for setting, row in (after - before).iterrows()}
+
+
+def _mean_window(states: pd.DataFrame, setting: str) -> float:
+    """Mean number of training images of a label, from the setting's size in the plan."""
+    return {"digits": 1297, "mnist": 2000}[setting.split()[0]] / N_LABELS
+
+
+def _rate_matched(states: pd.DataFrame) -> Iterator[dict[str, object]]:
+    for kind, windows in (("true", "label, rate-matched"), ("trained", "trained, rate-matched")):
+        for column in ("fano_mean", "label_share_mean"):
+            one, two = (values(states, state, column, threshold="0", windows=windows) for state in (MEMORIZING, LONG))
+            ratios = {str(setting): row.to_numpy(np.float64) for setting, row in (np.log(one) - np.log(two)).iterrows()}
+            found = estimate({setting: of[np.isfinite(of)] for setting, of in ratios.items()})
+            for name in ("mean", "low", "high", "new_low", "new_high"):
+                found[name] = float(np.exp(found[name]))
+            yield {"windows": kind, "indicator": column, "ratio": found.pop("mean"), **found}
+
+
+def _losses(states: pd.DataFrame) -> dict[str, float]:
+    facts = states[states["windows"] == "facts"]
+    return {state: float(of["train_loss"].median()) for state, of in facts.groupby("state")}
+
+
+def paragraph(
+    gains: pd.DataFrame,
+    loss: pd.DataFrame,
+    long: pd.DataFrame,
+    rates: pd.DataFrame,
+    losses: dict[str, float],
+    settings: list[str],
+) -> Iterator[str]:
+    """Write what the tables say."""
+    if len(settings) < len(PRIMARY):
+        yield f"**Provisional: {len(settings)} of {len(PRIMARY)} primary settings are finished.**\n"
+    yield "(a) What training added, memorizing (permuted labels) and generalizing (true labels), and the difference of the two:\n"
+    rows = [
+        {
+            "threshold": row["threshold"],
+            "indicator": named(row["indicator"]) + (" / window" if row["indicator"].startswith("fano") else ""),
+            "memorizing": f"{row['gain_memorizing']:+.3f}",
+            "generalizing": f"{row['gain_generalizing']:+.3f}",
+            "difference (95 %)": f"{row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
+            "settings lower": f"{row['n_lower']} ({row['n_lower_decided']})",
+            "settings higher": f"{row['n_higher']} ({row['n_higher_decided']})",
+        }
+        for row in gains.to_dict("records")
+    ]
+    yield markdown(pd.DataFrame(rows)) + "\n"
+    spoken = ", ".join(f"{name} {losses[name]:.4f}" for name in (MEMORIZING, MATCHED, LONG) if name in losses)
+    yield f"(b) Ratios against networks of equal training loss beside those against equally long trained ones (median training loss: {spoken}):\n"
+    both = [
+        {
+            "threshold": one["threshold"],
+            "windows": f"{one['windows']} label",
+            "indicator": named(one["indicator"]),
+            "equal loss": shown_ratio(one),
+            "equally long": shown_ratio(two),
+            "verdict at equal loss": one["verdict"],
+        }
+        for one, two in zip(loss.to_dict("records"), long.to_dict("records"))
+    ]
+    yield markdown(pd.DataFrame(both)) + "\n"
+    changed = sum(
+        one["verdict"] != two["verdict"] for one, two in zip(loss.to_dict("records"), long.to_dict("records"))
+    )
+    yield f"Verdicts that change when training loss is equal: {changed} of {len(loss)}.\n"
+    said = [
+        f"{named(row['indicator'])} by {row['windows']} label {shown_ratio(row)}, lower in {row['n_lower']} and higher in {row['n_higher']} of {row['n']} settings"
+        for row in rates.to_dict("records")
+    ]
+    yield f"(c) Threshold 0, both networks weighted to the same rates, ratio: {'; '.join(said)}."

@@ -1,0 +1,87 @@
+"""Question 5: within one network, do the patterns of mislabelled images differ?
+
+Data: the tables of the finished cells "within": networks that learned 99.9 % of labels of which half had been permuted. Method: for each training image the distance (Hamming) to the nearest image of its trained label less that to the nearest of another, and
+minus the left-out log-likelihood of its bits under its trained label (model "label" of `ann2neo.models`), alone and less the largest under another label; AUC of each score for images whose label is wrong, per network; mean over seeds and random effects
+over settings of AUC less 0.5. Fixed beforehand: Hamming, last hidden layer, unit median. Beside: the margin of the output.
+
+Source: Cover and Hart (1967), doi:10.1109/TIT.1967.1053964 (nearest neighbours); Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473. Limits: scores use the labels that the network was trained with; that an image stands out does not say that its label is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analyses.contrasts import estimate, read, settings_of
+from analyses.plan import ADAM
+from analyses.replicates import markdown, written
+
+NAME = "05_within"
+FIXED = ("last", "median", "hamming")
+
+
+def main(out: Path, smoke: bool = False) -> str:
+    """Tabulate areas and write the paragraph."""
+    within = read(out, "within", smoke=smoke)
+    if within.empty:
+        return ""
+    table = written(pd.DataFrame(_areas(within)), out / f"{NAME}.csv")
+    text = "\n".join(paragraph(table, within))
+    (out / f"{NAME}.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def _areas(within: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """One row for each place of a layer (all networks have three), threshold and score."""
+    places = {"relu1": "first", "relu2": "second", "relu3": "last", "output": "output"}
+    placed = within.assign(place=within["layer"].map(places))
+    for (place, threshold, score), some in placed.groupby(["place", "threshold", "score"], sort=False):
+        wide = some.pivot_table(index="setting", columns="seed", values="auc", sort=False)
+        found = estimate({str(setting): row.dropna().to_numpy(np.float64) - 0.5 for setting, row in wide.iterrows()})
+        shifted = {name: found[name] + 0.5 for name in ("mean", "low", "high")}
+        yield {
+            "layer": place,
+            "threshold": threshold,
+            "score": score,
+            **found,
+            **shifted,
+            "smallest": float(some["auc"].min()),
+            "largest": float(some["auc"].max()),
+        }
+
+
+def paragraph(table: pd.DataFrame, within: pd.DataFrame) -> Iterator[str]:
+    """Write what the table says."""
+    settings = settings_of(within)
+    if len(settings) < len(ADAM):
+        yield f"**Provisional: {len(settings)} of {len(ADAM)} settings are finished.**\n"
+    facts = within.drop_duplicates(["setting", "seed"])
+    yield (
+        f"{len(facts)} networks of {', '.join(settings)}; {facts['n_wrong'].mean():.0f} of their training images on average have another label than their class; {facts['accuracy'].min():.1%} or more of the labels were learned, "
+        f"and {facts['accuracy_held_out'].mean():.1%} of held-out images are right.\n"
+    )
+    rows = [
+        {
+            "layer": row["layer"],
+            "threshold": row["threshold"],
+            "score": row["score"],
+            "AUC (95 %)": f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+            "networks from": f"{row['smallest']:.3f}",
+            "to": f"{row['largest']:.3f}",
+        }
+        for row in table.to_dict("records")
+    ]
+    yield markdown(pd.DataFrame(rows)) + "\n"
+    fixed = table[(table["layer"] == FIXED[0]) & (table["threshold"] == FIXED[1]) & (table["score"] == FIXED[2])].iloc[
+        0
+    ]
+    output = table[table["layer"] == "output"].iloc[0]
+    spikes = table[table["layer"] != "output"]
+    best = spikes.loc[spikes["mean"].idxmax()]
+    yield (
+        f"Fixed beforehand (Hamming, last layer, median): AUC {fixed['mean']:.3f} ({fixed['low']:.3f} to {fixed['high']:.3f}). Margin of the output: {output['mean']:.3f}. "
+        f"Largest of all spike scores, found afterwards: {best['score']}, {best['layer']} layer, {best['threshold']}: {best['mean']:.3f}."
+    )

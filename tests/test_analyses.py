@@ -1,0 +1,155 @@
+"""The study runs from end to end on tiny settings, goes on after a stop, names its sources, and its account says what its tables say."""
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyses.contrasts import LONG, MEMORIZING, PRIMARY_ESTIMATES, UNTRAINED, estimate, ratio_table, reached
+from analyses.plan import ADAM, PRIMARY, SECONDARY, SEEDS, STUDIES, cells
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted((ROOT / "analyses").glob("[0-9]*.py"))
+RESULTS = ROOT / "analyses" / "results"
+WHOLE = pytest.mark.slow("the tiny plan trains some thirty networks, in about a minute")
+
+
+@WHOLE
+def test_it_runs_on_tiny_settings_and_goes_on_after_a_stop(tmp_path):
+    """The same code path as the full run; a seed without its table is made again, the same, and nothing else; a budget of no time starts nothing."""
+    networks, out = tmp_path / "networks", tmp_path / "analyses" / "results"
+    said = _run(networks, out, "--minutes", "0")
+    assert "states/digits-mlp-adam: 2 of 2 seeds to run" in said
+    assert not (out / "cells").exists()
+    _run(networks, out)
+    for cell in cells(True):
+        assert cell.missing(networks, out) == ()
+        assert len(pd.read_csv(out / cell.table, low_memory=False)) > 20
+    for script in SCRIPTS[:7]:
+        assert (out / f"{script.stem}.md").stat().st_size > 100, script.stem
+    assert "Finished: 6 of 6 cells" in (out.parent / "README.md").read_text()
+    cell = cells(True)[0]
+    whole, kept = pd.read_csv(out / cell.table), (networks / cell.file(1)).stat().st_mtime_ns
+    (out / cell.table).unlink()
+    (networks / cell.file(0)).unlink()
+    _run(networks, out, "--only", cell.name)
+    again = pd.read_csv(out / cell.table)
+    pd.testing.assert_frame_equal(
+        again.drop(columns="cpu_seconds"), whole.drop(columns="cpu_seconds"), check_exact=True
+    )
+    assert (networks / cell.file(1)).stat().st_mtime_ns == kept
+
+
+def test_the_plan_is_what_was_decided():
+    """8 primary settings of ten seeds, 4 secondary ones, 20 primary estimates; every name once."""
+    wanted = cells()
+    assert len({cell.name for cell in wanted}) == len(wanted)
+    states = [cell for cell in wanted if cell.study == "states"]
+    assert [cell.primary for cell in states] == [True] * 8 + [False] * 4
+    assert all(cell.seeds == SEEDS for cell in states)
+    assert (len(SEEDS), len(PRIMARY), len(SECONDARY), len(ADAM)) == (10, 8, 4, 4)
+    assert len(set(PRIMARY_ESTIMATES)) == 20
+    assert {cell.study for cell in wanted} == set(STUDIES)
+
+
+def _states(ratio, *, n_settings=3, lost=()):
+    """A table of networks in which memorizing ones have a share of the others' Fano mean by true label at the median, and nothing else differs."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(n_settings):
+        for seed in range(6):
+            for state in (UNTRAINED, MEMORIZING, LONG):
+                reached = float((number, seed) not in lost)
+                first = {"setting": f"s{number}", "seed": seed, "state": state, "images": "train", "layer": "network"}
+                rows.append(first | {"windows": "facts", "threshold": np.nan, "reached": reached})
+                for threshold in ("0", "median", "q90"):
+                    for windows in ("label", "memorized"):
+                        value = 10 * np.exp(rng.normal(0, 0.05, 5))
+                        if (state, threshold, windows) == (MEMORIZING, "median", "label"):
+                            value[2] *= ratio
+                        names = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
+                        rows.append(first | {"windows": windows, "threshold": threshold} | dict(zip(names, value)))
+    return pd.DataFrame(rows)
+
+
+def test_a_difference_is_found_where_it_is():
+    """Of the 20 estimates one holds, at its ratio; seeds that did not learn their labels are left out and counted."""
+    kept = reached(_states(0.5, lost={(0, 1)}))
+    assert kept.attrs["left_out"] == 1
+    assert len(kept[kept["setting"] == "s0"]["seed"].unique()) == 5
+    table = ratio_table(kept).set_index(["threshold", "windows", "indicator"])
+    found = table.loc[("median", "true", "fano_mean")]
+    assert found["verdict"] == "lower: holds"
+    assert found["low"] < 0.5 < found["high"]
+    assert (found["n_lower"], found["n_lower_decided"]) == (3, 2)  # of five seeds no p is below 1/16
+    assert (table["verdict"] != "undecided").sum() == 1
+
+
+def test_a_gain_is_measured_from_the_untrained_network():
+    """Difference in differences: 0 if training adds the same in both, whatever the windows are."""
+    script = importlib.import_module("analyses.03_controls")
+    table, noise = _states(1.0), np.random.default_rng(1)
+    table["setting"] = table["setting"].replace({f"s{k}": f"digits {k} adam" for k in range(3)})
+    for state, windows, added in ((MEMORIZING, "memorized", 2.0), (LONG, "label", 5.0)):
+        base = table[(table["state"] == UNTRAINED) & (table["windows"] == windows)].set_index(
+            ["setting", "seed", "threshold"]
+        )
+        where = (table["state"] == state) & (table["windows"] == windows)
+        keys = pd.MultiIndex.from_frame(table.loc[where, ["setting", "seed", "threshold"]])
+        table.loc[where, "label_share_mean"] = (
+            base.loc[keys, "label_share_mean"].to_numpy() + added + noise.normal(0, 1e-3, int(where.sum()))
+        )
+    for setting, gained in script.gain(table, MEMORIZING, "label_share_mean", "median", "memorized").items():
+        np.testing.assert_allclose(gained, 2.0, atol=0.01, err_msg=setting)
+    row = next(row for row in script._gains(table) if row["indicator"] == "label_share_mean")
+    assert row["gain_generalizing"] == pytest.approx(5, abs=0.01)
+    assert row["mean"] == pytest.approx(-3, abs=0.01)
+
+
+def test_settings_are_counted_by_their_own_seeds():
+    """Below and above zero, and which of them their seeds decide."""
+    rng = np.random.default_rng(0)
+    found = estimate({"a": rng.normal(-1, 0.1, 10), "b": rng.normal(0.01, 1, 10), "c": rng.normal(2, 0.1, 10)})
+    assert (found["n_lower"] + found["n_higher"], found["n_lower_decided"], found["n_higher_decided"]) == (3, 1, 1)
+    assert found["n"] == 3
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_each_names_its_question_its_data_its_source_and_its_limits(script):
+    """A reader can repeat it, without torch."""
+    text = script.read_text(encoding="utf-8")
+    for word in ("Question", "Data:", "Method:", "Source:", "Limits:", "doi:", "def main(out: Path, smoke: bool"):
+        assert word in text, word
+    code = f"import sys, importlib; importlib.import_module('analyses.{script.stem}'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_account_says_what_the_tables_say(tmp_path):
+    """The committed paragraphs are made anew from the committed cells, and the account from them."""
+    account = importlib.import_module("analyses.account")
+    assert account.account(RESULTS) == (ROOT / "analyses" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "cells").symlink_to(RESULTS / "cells")
+    for script in SCRIPTS:
+        started = time.perf_counter()
+        text = importlib.import_module(f"analyses.{script.stem}").main(tmp_path)
+        committed = RESULTS / f"{script.stem}.md"
+        assert (text + "\n" if text else "") == (committed.read_text(encoding="utf-8") if committed.exists() else ""), (
+            script.stem
+        )
+        assert time.perf_counter() - started < 60
+
+
+def _run(networks, out, *options):
+    """Run the command on tiny settings, and give what it printed."""
+    command = [sys.executable, "-m", "analyses", "--smoke", "--networks", str(networks), "--out", str(out), *options]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
