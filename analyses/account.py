@@ -52,7 +52,7 @@ def _state(planned: list[Cell], out: Path) -> list[str]:
     minutes = sum(pd.read_csv(out / cell.table).drop_duplicates("seed")["cpu_seconds"].sum() for cell in done) / 60
     left = [cell.name for cell in planned if cell not in done]
     lines = [
-        f"## State of the run\n\nFinished: {len(done)} of {len(planned)} cells: {', '.join(cell.name for cell in done) or 'none'}.\n"
+        f"## State of the run\n\nFinished: {len(done)} of {len(planned)} cells: {', '.join(cell.name for cell in done) or 'none'}. Measuring them, and training where networks were not there before, took {minutes:.0f} minutes of one core.\n"
     ]
     if left:
         lines.append(
