@@ -1,5 +1,7 @@
 """fit and simulate on the command line do what the library does, and refuse what cannot be."""
 
+import hashlib
+
 import command_line
 import neo
 import numpy as np
@@ -39,6 +41,16 @@ def test_fit_and_simulate(tmp_path):
     assert {path.name for path in (tmp_path / "models").iterdir()} >= {
         "summary.csv", "populations.csv", "trials.zarr", "best.png", "bits.png", "report.html",
     }  # fmt: skip
+    page = (tmp_path / "models" / "report.html").read_text(encoding="utf-8")
+    assert "rec: 12 units in 1 layer over 60 inputs, in presented order; models rate, label, gain by label." in page
+    good = fitted[fitted["quality"] == "good"]
+    for model in ("rate", "label", "gain"):
+        share = f"{(good['best_bic'] == model).mean():.0%}"
+        assert f"<div><dt>best: {model}</dt><dd>{share}</dd></div>" in page
+    assert "compare networks, each of which is one replicate" in page.partition("<h2>Models by layer")[0]
+    assert ">network<" not in page  # which is the only layer
+    assert '<a href="populations.csv">' in page
+    assert hashlib.sha256((tmp_path / "rec.nwb").read_bytes()).hexdigest() in page
     (tmp_path / "text.txt").write_text("1 2 3\n")
     said = ("--columns", "trains", "--time-unit", "s", "--t-stop", "9s")
     blank = ann2neo.load(tmp_path / "models" / "trials.zarr")
@@ -79,6 +91,7 @@ def test_intervals_of_cells(tmp_path):
     page = (tmp_path / "models" / "report.html").read_text(encoding="utf-8")
     assert "adds to one rate." in page
     assert "left out of the fit" not in page
+    assert "observed counts" in page
 
 
 def test_figures_of_models():

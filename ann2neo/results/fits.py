@@ -21,7 +21,17 @@ from ann2neo.raster import Raster
 from ann2neo.recording import Recording
 from ann2neo.report import Section, Table, write_report
 from ann2neo.results.files import name_of, read_in_order
-from ann2neo.results.pages import REPORT, printed, save_picture
+from ann2neo.results.fit_page import (
+    LEFT_OUT,
+    fit_facts,
+    fit_limits,
+    fitted_words,
+    found_words,
+    meanings,
+    one_layer_once,
+)
+from ann2neo.results.opening import provenance_of
+from ann2neo.results.pages import REPORT, Result, printed, save_picture
 from ann2neo.summary import summarize
 from ann2neo.tables import read_table, write_table
 
@@ -31,7 +41,12 @@ LEAD = (
     "Each unit was fitted with models of arrival processes, by maximum likelihood; the smallest BIC says which describes it best with the fewest parameters. "
     "Bits per spike are the information that a model adds to one rate{}."
 )
-LEFT_OUT = "_bits_per_spike_cv"
+FILES = {
+    TABLE: "A row for each unit: parameters of every model with their standard errors, likelihoods, the best model.",
+    SUMMARY: "A row for each layer.",
+    POPULATIONS: "The distribution of activation probabilities over the units of each layer.",
+    TRIALS: "Layers and trials without spikes, for `ann2neo simulate`.",
+}
 
 
 def fit_file(
@@ -106,35 +121,51 @@ def fit_file(
         )
         part.mkdir()
         write_table(fitted, part / TABLE)
-        summary, left_out = summarize(fitted), any(str(name).endswith(LEFT_OUT) for name in fitted)
+        name, summary = name_of(path), summarize(fitted)
+        left_out = any(str(column).endswith(LEFT_OUT) for column in fitted)
+        of_left_out = ", for inputs that were left out of the fit" if left_out else ""
         write_table(summary, part / SUMMARY)
-        tables = [
-            Table(frame=summary[_shown(summary)], caption="Models by layer; bits of units of which a model is defined.")
-        ]
+        caption = "Models by layer; bits of units for which a model is defined."
+        tables = [_table(summary[_shown(summary)], caption)]
         if isinstance(spikes, Recording):
             populations = models.fit_population(fitted)
             write_table(populations, part / POPULATIONS)
             save(without_spikes(spikes), part / TRIALS)
             caption = "Activation probabilities over units: silent, saturated, and the beta law of the others."
-            tables.append(Table(frame=populations, caption=caption))
+            tables.append(_table(populations.drop(columns=["loglik", "k", "aic", "bic", "quality"]), caption))
         pictures = [
             save_picture(
                 figures.best_models(fitted),
                 part / f"best.{figure_format}",
-                "Which model describes units best (BIC), by layer.",
+                "Which model describes good units best, by layer: the smallest BIC, so that a parameter must earn its place.",
             ),
             save_picture(
                 figures.bits_per_spike(fitted, cross_validated=left_out),
                 part / f"bits.{figure_format}",
-                "Medians over good units, with quartiles.",
+                f"Bits per spike that each model adds to one rate{of_left_out}: medians over good units, with quartiles. Left of the line a model predicts worse than one rate.",
             ),
         ]
         write_report(
             part / REPORT,
-            title=f"Models of {name_of(path)}",
-            lead=[LEAD.format(", of inputs that were left out of the fit" if left_out else "")],
-            sections=[Section(heading=name_of(path), paragraphs=[_words(fitted)], figures=pictures, tables=tables)],
-            provenance={str(key): value for key, value in fitted.attrs.items()},
+            title=f"Models of {name}",
+            lead=[
+                fitted_words(name, fitted, spikes),
+                found_words(summary),
+                LEAD.format(of_left_out),
+                *(f"Left out: {fitted.attrs[key]}." for key in ("left_out", "undefined") if fitted.attrs.get(key)),
+            ],
+            facts=fit_facts(fitted, summary),
+            figure=pictures[0],
+            limits=fit_limits(spikes),
+            sections=[Section(heading="Models by layer", figures=pictures[1:], tables=tables)],
+            files={
+                each.name: FILES.get(each.name, "A figure." if each.suffix != ".json" else "Definitions of that table.")
+                for each in sorted(part.iterdir())
+            },
+            provenance=provenance_of(
+                [Result(name=name, table=fitted, recording=spikes if isinstance(spikes, Recording) else None)],
+                {name: path},
+            ),
         )
         say(f"{path}: {_words(fitted)}\n{printed(summary, _shown(summary))}")
     say(f"\n{out / REPORT} shows it all.")
@@ -203,6 +234,10 @@ def without_spikes(recording: Recording) -> Recording:
         nothing = np.zeros((raster.n_passes, raster.n_units, -(-raster.n_bins // 8)), np.uint8)
         layers.append(replace(layer, raster=Raster(packed=nothing, n_bins=raster.n_bins)))
     return replace(recording, layers=tuple(layers), provenance={**recording.provenance, WITHOUT_SPIKES: True})
+
+
+def _table(frame: pd.DataFrame, caption: str) -> Table:
+    return Table(frame=one_layer_once(frame), caption=caption, definitions=meanings(list(frame)))
 
 
 def _words(fitted: pd.DataFrame) -> str:
