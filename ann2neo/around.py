@@ -29,6 +29,10 @@ class Around:
     WindowError
         If ``start`` and ``stop`` are not times, or ``stop`` is not later.
 
+    See Also
+    --------
+    ann2neo.analyze, ann2neo.population.psth, ann2neo.population.fano
+
     Examples
     --------
     >>> import quantities as pq

@@ -59,6 +59,10 @@ def from_array(
     InputsError
         If there are no bins or no units, a number is neither 0 nor 1, an axis is missing or neither 0 nor 1, or labels and trials differ in number.
 
+    See Also
+    --------
+    ann2neo.record, ann2neo.from_block, ann2neo.Recording
+
     Examples
     --------
     >>> import numpy as np

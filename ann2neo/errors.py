@@ -12,6 +12,10 @@ from collections.abc import Iterable
 class Ann2NeoError(Exception):
     """An error that the caller can correct; the message says how.
 
+    See Also
+    --------
+    ann2neo.Ann2NeoWarning
+
     Examples
     --------
     >>> from ann2neo.errors import WindowError
@@ -102,7 +106,12 @@ class MissingPackage(Ann2NeoError, ImportError):
 
 
 class Ann2NeoWarning(UserWarning):
-    """A warning: results are computed, but may need attention."""
+    """A warning: results are computed, but may need attention.
+
+    See Also
+    --------
+    ann2neo.Ann2NeoError
+    """
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -74,6 +74,10 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     AnalysisError
         If it is not a table of units.
 
+    See Also
+    --------
+    ann2neo.analyze, ann2neo.compare, ann2neo.figures.indicators, ann2neo.figures.layer_table
+
     References
     ----------
     Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473; on the distribution of activation probabilities

@@ -59,6 +59,10 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str], *, overwrite: bo
     OutputExists
         If the file exists and may not be replaced.
 
+    See Also
+    --------
+    ann2neo.read_table, ann2neo.collect
+
     References
     ----------
     W3C (2015). Metadata Vocabulary for Tabular Data. https://www.w3.org/TR/tabular-metadata/
@@ -105,6 +109,10 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     ------
     FormatError
         If the file, or the metadata file of a CSV, is missing or damaged, or if the suffix is unknown.
+
+    See Also
+    --------
+    ann2neo.write_table, ann2neo.collect
     """
     path = _path(path)
     _check_suffix(path)

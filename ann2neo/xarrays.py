@@ -45,6 +45,10 @@ def to_xarray(recording: Recording) -> xarray.DataArray:
     MissingPackage
         If xarray is not installed.
 
+    See Also
+    --------
+    ann2neo.to_block, ann2neo.from_array
+
     References
     ----------
     Schrimpf et al. (2020). Integrative benchmarking to advance neurally mechanistic models of human intelligence. Neuron 108(3). doi:10.1016/j.neuron.2020.07.040

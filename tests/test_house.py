@@ -201,3 +201,31 @@ def test_docstrings_say_what_is_returned():
         if re.match(r"(Give|Say)\b", text)
     ]
     assert opened == []
+
+
+def reference() -> dict[str, object]:
+    """Everything that the reference describes, by its name within the package."""
+    tops = {name: getattr(ann2neo, name) for name in ann2neo.__all__}
+    rooms = {name: room for name, room in tops.items() if inspect.ismodule(room)}
+    inside = {f"{name}.{each}": getattr(room, each) for name, room in rooms.items() for each in room.__all__}
+    return {name: thing for name, thing in (tops | inside).items() if callable(thing)}
+
+
+def neighbours(thing: object) -> list[str]:
+    """Names under "See Also" in a docstring; descriptions follow a colon."""
+    section = re.search(r"^See Also\n-+\n(.*?)(?:\n\n|\Z)", inspect.getdoc(thing) or "", re.MULTILINE | re.DOTALL)
+    lines = section.group(1).splitlines() if section else []
+    return [name for line in lines for name in re.split(r",\s*", line.partition(" : ")[0]) if not line[0].isspace()]
+
+
+@pytest.mark.parametrize(("name", "thing"), list(reference().items()))
+def test_every_public_name_names_its_neighbours(name, thing):
+    """Under "See Also" stand names that exist, by their full path, and never the thing itself."""
+    named = neighbours(thing)
+    assert named, f"ann2neo.{name} names no neighbours"
+    for full in named:
+        found = ann2neo
+        assert full.startswith("ann2neo."), full
+        for part in full.split(".")[1:]:
+            found = getattr(found, part)
+        assert found is not thing, full

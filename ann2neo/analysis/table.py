@@ -102,6 +102,10 @@ def analyze(
     AnalysisError, SpikeTrainError, WindowError
         If the source holds no usable spike trains, or does not support the windows.
 
+    See Also
+    --------
+    ann2neo.summarize, ann2neo.compare, ann2neo.Around, ann2neo.models.fit, ann2neo.population
+
     References
     ----------
     Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473.

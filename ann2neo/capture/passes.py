@@ -46,6 +46,10 @@ class Passes:
     ModelError
         If the number of passes is not a positive integer, the seed not an integer of at least 0, or ``active`` names nothing.
 
+    See Also
+    --------
+    ann2neo.Steps, ann2neo.record
+
     Examples
     --------
     >>> Passes(10).active

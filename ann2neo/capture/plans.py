@@ -132,6 +132,10 @@ def plan(
     LayerNotFound, LayerNeverRan, ActivationError, ModelError
         As for `record`.
 
+    See Also
+    --------
+    ann2neo.record, ann2neo.Inputs, ann2neo.Steps
+
     Examples
     --------
     >>> import torch

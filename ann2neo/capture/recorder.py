@@ -141,6 +141,10 @@ def record(
     AnnotationError, InputsError, ModelError, LayerNotFound, LayerNeverRan, ActivationError, ThresholdError, PseudoTimeError
         Each says what is wrong, what follows, and what helps.
 
+    See Also
+    --------
+    ann2neo.plan, ann2neo.export, ann2neo.Inputs, ann2neo.Steps, ann2neo.Passes, ann2neo.from_array
+
     References
     ----------
     Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473.
@@ -209,6 +213,10 @@ def export(
         If the store is there, holds another recording, and may not be replaced.
     FormatError
         If the suffix is unknown or its format takes no images, or several processes would write one file that is not a store.
+
+    See Also
+    --------
+    ann2neo.record, ann2neo.save, ann2neo.share
     """
     check_takes_images(path, images)
     if path_of(path).suffix == STORE_SUFFIX:

@@ -43,6 +43,10 @@ class Steps:
     InputsError
         If the axis is neither a positive integer nor "calls", or lengths are neither listed nor a function.
 
+    See Also
+    --------
+    ann2neo.Passes, ann2neo.Inputs, ann2neo.record
+
     Examples
     --------
     >>> Steps(1, lengths=[3, 5]).axis

@@ -45,6 +45,10 @@ class Sample:
     ActivationError
         If there is not exactly one of share and number, or it is out of range.
 
+    See Also
+    --------
+    ann2neo.record, ann2neo.plan
+
     Examples
     --------
     >>> Sample(n=4).draw("features.0", 1000), Sample(n=4, seed=1).draw("features.0", 1000)

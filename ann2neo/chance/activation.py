@@ -33,6 +33,10 @@ def gini(p: Float[np.ndarray, " unit"]) -> float:
     p
         Activation probability of each unit, shape (unit,); NaN ones are left out.
 
+    See Also
+    --------
+    ann2neo.chance.expected_gini
+
     References
     ----------
     Gini 1921, doi:10.2307/2223319. Hurley & Rickard 2009, arXiv:0811.4706 (as a measure of sparseness).
@@ -65,6 +69,10 @@ def expected_gini(n: Int[np.ndarray, " unit"], *, n_bins: int) -> float:
         Number of spikes of each unit, shape (unit,).
     n_bins
         Number of bins of each unit.
+
+    See Also
+    --------
+    ann2neo.chance.gini, ann2neo.chance.expected_rare_share
 
     References
     ----------
@@ -100,6 +108,10 @@ def expected_rare_share(n: Int[np.ndarray, " unit"], *, n_bins: int, below: floa
         Number of bins of each unit.
     below
         Border; a unit at it is not rare.
+
+    See Also
+    --------
+    ann2neo.chance.expected_gini
 
     Examples
     --------

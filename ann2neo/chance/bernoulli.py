@@ -24,6 +24,10 @@ def bernoulli_isi_mean(p: Probabilities) -> Probabilities:
     p
         Probability of a spike in a bin.
 
+    See Also
+    --------
+    ann2neo.chance.expected_isi_mean, ann2neo.chance.bernoulli_isi_var
+
     Examples
     --------
     >>> bernoulli_isi_mean(np.array([0.2]))
@@ -40,6 +44,10 @@ def bernoulli_isi_var(p: Probabilities) -> Probabilities:
     ----------
     p
         Probability of a spike in a bin.
+
+    See Also
+    --------
+    ann2neo.chance.expected_isi_var, ann2neo.chance.bernoulli_isi_mean
 
     Examples
     --------
@@ -58,6 +66,10 @@ def bernoulli_cv(p: Probabilities) -> Probabilities:
     p
         Probability of a spike in a bin.
 
+    See Also
+    --------
+    ann2neo.chance.expected_cv, ann2neo.chance.bernoulli_fano
+
     Examples
     --------
     >>> bernoulli_cv(np.array([0.75]))
@@ -74,6 +86,10 @@ def bernoulli_cv2(p: Probabilities) -> Probabilities:
     ----------
     p
         Probability of a spike in a bin.
+
+    See Also
+    --------
+    ann2neo.chance.expected_cv2
 
     Examples
     --------
@@ -96,6 +112,10 @@ def bernoulli_lv(p: Probabilities) -> Probabilities:
     p
         Probability of a spike in a bin.
 
+    See Also
+    --------
+    ann2neo.chance.expected_lv
+
     Examples
     --------
     >>> bernoulli_lv(np.array([0.2, 0.5, 1.0])).round(3)
@@ -117,6 +137,10 @@ def bernoulli_fano(p: Probabilities) -> Probabilities:
     ----------
     p
         Probability of a spike in a bin.
+
+    See Also
+    --------
+    ann2neo.chance.expected_fano, ann2neo.chance.bernoulli_cv
 
     Examples
     --------

@@ -44,6 +44,10 @@ def expected_fano(
     AnalysisError
         If a unit has more spikes than bins in the windows of a pass, or a window is of no pass.
 
+    See Also
+    --------
+    ann2neo.chance.expected_fano_of_groups, ann2neo.chance.expected_fano_of_inputs, ann2neo.chance.bernoulli_fano
+
     Examples
     --------
     >>> expected_fano(np.array([[2], [0]]), np.array([2, 2]))  # counts (1,1) in 4 of 6 cases, (2,0) or (0,2) in 2
@@ -82,6 +86,10 @@ class GroupSizes:
         Sum of the squared shares of its windows, shape (group,).
     n_windows
         Number of windows of each group, shape (group,).
+
+    See Also
+    --------
+    ann2neo.chance.expected_fano_of_groups
 
     Examples
     --------
@@ -134,6 +142,10 @@ def expected_fano_of_groups(
     AnalysisError
         If a unit has more spikes than bins in the windows of a group.
 
+    See Also
+    --------
+    ann2neo.chance.expected_fano, ann2neo.chance.GroupSizes
+
     Examples
     --------
     >>> expected_fano_of_groups(np.array([[1], [0]]), GroupSizes.of([np.array([1, 1, 1, 1])]))
@@ -172,6 +184,10 @@ def expected_fano_of_passes(
     AnalysisError
         If a bin has more hits than passes.
 
+    See Also
+    --------
+    ann2neo.chance.expected_fano, ann2neo.chance.expected_fano_of_sequences
+
     Examples
     --------
     >>> expected_fano_of_passes(np.array([[1, 2, 0]]), np.array([0, 0, 1]), n_passes=2)[0]
@@ -207,6 +223,10 @@ def expected_label_share(n: Int[np.ndarray, " unit"], label_bins: Int[np.ndarray
     AnalysisError
         If a unit has more spikes than labelled bins.
 
+    See Also
+    --------
+    ann2neo.chance.adjust_label_share, ann2neo.chance.expected_label_shares_of_inputs
+
     Examples
     --------
     >>> expected_label_share(np.array([0, 3, 11]), np.array([5, 6]))
@@ -228,6 +248,10 @@ def adjust_label_share(share: PerUnit, expected: PerUnit) -> PerUnit:
         Share of variance that the label explains, shape (unit,).
     expected
         Its expectation by chance, shape (unit,).
+
+    See Also
+    --------
+    ann2neo.chance.expected_label_share
 
     References
     ----------

@@ -55,6 +55,10 @@ def dispersion_tests(
     AnalysisError
         If a window holds more spikes than bins, or a count is negative.
 
+    See Also
+    --------
+    ann2neo.chance.dispersion_test, ann2neo.chance.input_dispersion_tests, ann2neo.chance.sequence_dispersion_tests
+
     References
     ----------
     Cochran 1954, doi:10.2307/3001616; Lancaster 1961, doi:10.1080/01621459.1961.10482105
@@ -86,6 +90,10 @@ def dispersion_test(
 ) -> PValues:
     """Test whether spike counts vary over windows as by chance: the two-sided p values of `dispersion_tests`.
 
+    See Also
+    --------
+    ann2neo.chance.dispersion_tests, ann2neo.chance.overdispersion_test, ann2neo.chance.dispersion_test_naive
+
     References
     ----------
     Cochran 1954, doi:10.2307/3001616; Lancaster 1961, doi:10.1080/01621459.1961.10482105
@@ -105,6 +113,10 @@ def overdispersion_test(
     """Test whether spike counts vary more over windows than by chance: the p values of an excess of `dispersion_tests`.
 
     This is what "tuned" means where windows are labels.
+
+    See Also
+    --------
+    ann2neo.chance.dispersion_test, ann2neo.chance.input_dispersion_tests
 
     References
     ----------
@@ -135,6 +147,10 @@ def dispersion_test_naive(counts: Int[np.ndarray, "unit window"], window_bins: N
         Spikes in each window, shape (unit, window).
     window_bins
         Bins or duration of each window, shape (window,).
+
+    See Also
+    --------
+    ann2neo.chance.dispersion_test
 
     References
     ----------

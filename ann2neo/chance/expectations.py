@@ -102,6 +102,10 @@ def expected_isi_mean(n: Spikes, bins: Bins) -> PerUnit:
     A stretch of L bins with n spikes has n - 1 intervals of expectation (L + 1) / (n + 1); stretches are pooled. NaN
     without intervals.
 
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_isi_mean, ann2neo.chance.bernoulli_isi_mean
+
     Examples
     --------
     >>> expected_isi_mean(np.array([[2], [1]]), np.array([3]))
@@ -113,6 +117,10 @@ def expected_isi_mean(n: Spikes, bins: Bins) -> PerUnit:
 @given_counts
 def poisson_expected_isi_mean(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the mean inter-spike interval in time, exactly: T / (n + 1) in each stretch, pooled; NaN without intervals.
+
+    See Also
+    --------
+    ann2neo.chance.expected_isi_mean
 
     Examples
     --------
@@ -128,6 +136,10 @@ def expected_isi_var(n: Spikes, bins: Bins) -> PerUnit:
 
     NaN without intervals, 0 for a single one.
 
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_isi_var, ann2neo.chance.bernoulli_isi_var
+
     Examples
     --------
     >>> expected_isi_var(np.array([[3], [2], [1]]), np.array([4]))  # intervals (1,1), (1,2), (2,1), (1,1)
@@ -139,6 +151,10 @@ def expected_isi_var(n: Spikes, bins: Bins) -> PerUnit:
 @given_counts
 def poisson_expected_isi_var(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the variance (ddof 0) of the pooled inter-spike intervals in time, exactly; defined as `expected_isi_var`.
+
+    See Also
+    --------
+    ann2neo.chance.expected_isi_var
 
     Examples
     --------
@@ -157,6 +173,10 @@ def expected_cv(n: Spikes, bins: Bins) -> PerUnit:
     with at most 64 intervals in several stretches (below 0.002); all others use a closed approximation, see
     `cv_from_moments`. NaN without intervals, 0 for a single one.
 
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_cv, ann2neo.chance.bernoulli_cv
+
     Examples
     --------
     >>> expected_cv(np.array([[900], [10]]), np.array([1797])).round(2)
@@ -170,6 +190,10 @@ def poisson_expected_cv(n: Spikes, durations: Durations) -> PerUnit:
     """Expect the coefficient of variation of the pooled inter-spike intervals in time; it tends to 1.
 
     Computed and defined as `expected_cv`.
+
+    See Also
+    --------
+    ann2neo.chance.expected_cv
 
     Examples
     --------
@@ -185,6 +209,10 @@ def expected_cv2(n: Spikes, bins: Bins) -> PerUnit:
 
     Given the sum s of two successive intervals the first is uniform on 1 ... s - 1, and s has the chance (s - 1) C(L -
     s, n - 2) / C(L, n). Stretches are weighted by their number of pairs, n - 2. NaN where no stretch has three spikes.
+
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_cv2, ann2neo.chance.bernoulli_cv2
 
     References
     ----------
@@ -204,6 +232,10 @@ def poisson_expected_cv2(n: Spikes) -> PerUnit:
 
     Undefined as `expected_cv2`.
 
+    See Also
+    --------
+    ann2neo.chance.expected_cv2
+
     Examples
     --------
     >>> poisson_expected_cv2(np.array([[3], [2]]))
@@ -217,6 +249,10 @@ def expected_lv(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the local variation Lv, exactly: the mean of ``3 (I1 - I2)^2 / (I1 + I2)^2`` over successive intervals.
 
     Weighted and undefined as `expected_cv2`.
+
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_lv, ann2neo.chance.expected_lvr, ann2neo.chance.bernoulli_lv
 
     References
     ----------
@@ -234,6 +270,10 @@ def expected_lv(n: Spikes, bins: Bins) -> PerUnit:
 def poisson_expected_lv(n: Spikes) -> PerUnit:
     """Expect the local variation Lv in time, which is exactly 1 at any count. Undefined as `expected_cv2`.
 
+    See Also
+    --------
+    ann2neo.chance.expected_lv
+
     Examples
     --------
     >>> poisson_expected_lv(np.array([[3], [2]]))
@@ -249,6 +289,10 @@ def expected_lvr(n: Spikes, bins: Bins, *, refractoriness_bins: float) -> PerUni
     LvR is the mean of ``3 (I1 - I2)^2 / (I1 + I2)^2 * (1 + 4 R / (I1 + I2))`` over pairs of successive intervals.
 
     Weighted and undefined as `expected_cv2`.
+
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_lvr, ann2neo.chance.expected_lv
 
     References
     ----------
@@ -267,6 +311,10 @@ def expected_lvr(n: Spikes, bins: Bins, *, refractoriness_bins: float) -> PerUni
 def poisson_expected_lvr(n: Spikes, durations: Durations, *, refractoriness: float) -> PerUnit:
     """Expect the revised local variation LvR in time, exactly: 1 + 4 R n / T in each stretch, weighted by n - 2.
 
+    See Also
+    --------
+    ann2neo.chance.expected_lvr
+
     Examples
     --------
     >>> poisson_expected_lvr(np.array([[5], [2]]), np.array([100.0]), refractoriness=5.0)
@@ -281,6 +329,10 @@ def expected_ir(n: Spikes, bins: Bins) -> PerUnit:
     """Expect the log-ISI variation IR, exactly: the mean of ``|log(I2 / I1)|`` over pairs of successive intervals.
 
     Weighted and undefined as `expected_cv2`; it tends to 2 log 2 where spikes are rare and many.
+
+    See Also
+    --------
+    ann2neo.chance.poisson_expected_ir, ann2neo.chance.expected_lv
 
     References
     ----------
@@ -299,6 +351,10 @@ def poisson_expected_ir(n: Spikes) -> PerUnit:
     """Expect the log-ISI variation IR in time, which is exactly 2 log 2 at any count. Undefined as `expected_cv2`.
 
     Given the sum of two successive intervals the share u of the first is uniform, and the mean of ``|log(u / (1 - u))|`` is 2 log 2.
+
+    See Also
+    --------
+    ann2neo.chance.expected_ir
 
     Examples
     --------

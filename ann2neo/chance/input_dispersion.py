@@ -59,6 +59,10 @@ def input_dispersion_tests(
     AnalysisError
         If an input has more spikes than bins.
 
+    See Also
+    --------
+    ann2neo.chance.dispersion_tests, ann2neo.chance.overdispersion_test
+
     References
     ----------
     Pitman 1938, doi:10.1093/biomet/29.3-4.322; Box & Andersen 1955, doi:10.1111/j.2517-6161.1955.tb00176.x

@@ -26,6 +26,10 @@ def has_repeats(label: Int[np.ndarray, " input"]) -> bool:
     label
         Class of each input, -1 for none, shape (input,).
 
+    See Also
+    --------
+    ann2neo.chance.can_exchange
+
     Examples
     --------
     >>> has_repeats(np.array([0, 1, 1])), has_repeats(np.array([0, 1, -1])), has_repeats(np.array([2, 2]))
@@ -74,6 +78,10 @@ def label_share_of_inputs(
     label
         Class of each input, -1 for none, shape (input,).
 
+    See Also
+    --------
+    ann2neo.chance.expected_label_shares_of_inputs, ann2neo.chance.adjust_label_share
+
     References
     ----------
     Olejnik & Algina (2003), doi:10.1037/1082-989X.8.4.434
@@ -121,6 +129,10 @@ def expected_label_shares_of_inputs(
     tuple
         Expected share of bins and expected share of inputs, each of shape (unit,).
 
+    See Also
+    --------
+    ann2neo.chance.label_share_of_inputs, ann2neo.chance.expected_label_share
+
     References
     ----------
     Pitman 1938, doi:10.1093/biomet/29.3-4.322
@@ -165,6 +177,10 @@ def expected_fano_of_inputs(spikes: Int[np.ndarray, "unit input"], label: Int[np
         Spikes of each unit in each input, shape (unit, input).
     label
         Class of each input, -1 for none, shape (input,).
+
+    See Also
+    --------
+    ann2neo.chance.expected_fano, ann2neo.chance.input_dispersion_tests
 
     Examples
     --------

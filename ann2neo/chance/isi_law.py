@@ -61,6 +61,10 @@ def isi_law_test(
     AnalysisError
         If a unit has more spikes than bins, a number of intervals that does not fit its spikes, or an interval of 0 bins.
 
+    See Also
+    --------
+    ann2neo.chance.isi_law_test_poisson, ann2neo.chance.isi_law_test_exponential_naive, ann2neo.figures.isi_law
+
     References
     ----------
     Haslinger, Pipa & Brown 2010, doi:10.1162/NECO_a_00015; Stephens 1970, doi:10.1111/j.2517-6161.1970.tb00821.x
@@ -102,6 +106,10 @@ def isi_law_test_poisson(
     AnalysisError
         If a unit has a number of intervals that does not fit its spikes.
 
+    See Also
+    --------
+    ann2neo.chance.isi_law_test
+
     References
     ----------
     Brown et al. 2002, doi:10.1162/08997660252741149; Lilliefors 1969, doi:10.1080/01621459.1969.10500983
@@ -139,6 +147,10 @@ def isi_law_test_exponential_naive(
         Inter-spike intervals in bins or time, unit after unit, shape (isi,).
     offsets
         Intervals of unit ``u`` are ``isis[offsets[u]:offsets[u + 1]]``, shape (unit + 1,).
+
+    See Also
+    --------
+    ann2neo.chance.isi_law_test
 
     References
     ----------

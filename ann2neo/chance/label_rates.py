@@ -37,6 +37,10 @@ def sd_of_dealt_rates(
     n_trials
         Trials of each label, shape (label,).
 
+    See Also
+    --------
+    ann2neo.population.tuning, ann2neo.population.psth
+
     References
     ----------
     Cochran (1977), Sampling Techniques, 3rd ed., ch. 6 (ratio estimators), ISBN 978-0-471-16240-7.

@@ -131,6 +131,10 @@ def false_discovery(p: Float[np.ndarray, " unit"], *, method: str = "bh") -> Flo
     method
         "bh" (Benjamini-Hochberg: independent or positively dependent tests) or "by" (Benjamini-Yekutieli: any).
 
+    See Also
+    --------
+    ann2neo.chance.rejection_rates, ann2neo.analyze
+
     References
     ----------
     Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; Benjamini & Yekutieli 2001,

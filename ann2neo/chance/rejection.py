@@ -34,6 +34,10 @@ def rejection_rates(
     WindowError, AnalysisError
         If the windows need more bins than there are, or the level is not between 0 and 1.
 
+    See Also
+    --------
+    ann2neo.chance.false_discovery
+
     Examples
     --------
     >>> rates = rejection_rates(np.random.default_rng(0).random((400, 1000)) < 0.5, np.full(10, 100))

@@ -40,6 +40,10 @@ def runs_test(n_runs: Int[np.ndarray, " unit"], n: Spikes, bins: Bins) -> Float[
     AnalysisError
         If a unit has more spikes than bins, more runs than spikes, or spikes in a stretch without a run.
 
+    See Also
+    --------
+    ann2neo.chance.stationarity_test, ann2neo.chance.isi_law_test
+
     References
     ----------
     Wald & Wolfowitz 1940, doi:10.1214/aoms/1177731909

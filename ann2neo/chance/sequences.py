@@ -38,6 +38,10 @@ DRAWS = 1024
 def can_exchange(groups: Groups, label: Int[np.ndarray, " bin"]) -> bool:
     """Whether there is a group in which two inputs have different sequences of labels.
 
+    See Also
+    --------
+    ann2neo.chance.has_repeats, ann2neo.chance.exchanged_labels
+
     Examples
     --------
     >>> groups = [np.array([[0, 1], [2, 3]])]
@@ -60,6 +64,10 @@ def mean_of_sequences(
         Bins of the inputs of each group, shape (input, position).
     label
         Class of each bin, -1 for none, shape (bin,).
+
+    See Also
+    --------
+    ann2neo.chance.variance_of_sequences, ann2neo.chance.expected_fano_of_sequences
 
     Examples
     --------
@@ -84,6 +92,10 @@ def variance_of_sequences(
     ----------
     spikes, groups, label
         As for `mean_of_sequences`.
+
+    See Also
+    --------
+    ann2neo.chance.mean_of_sequences
 
     Examples
     --------
@@ -118,6 +130,10 @@ def expected_label_share_of_sequences(
     n_passes
         Number of passes.
 
+    See Also
+    --------
+    ann2neo.chance.expected_label_share
+
     Examples
     --------
     >>> groups = [np.array([[0, 1], [2, 3]])]
@@ -146,6 +162,10 @@ def expected_fano_of_sequences(
     spikes, groups, label
         As for `mean_of_sequences`, of one pass.
 
+    See Also
+    --------
+    ann2neo.chance.expected_fano, ann2neo.chance.mean_of_sequences, ann2neo.chance.variance_of_sequences
+
     Examples
     --------
     >>> groups = [np.array([[0, 1], [2, 3]])]
@@ -162,6 +182,10 @@ def expected_fano_of_sequences(
 
 def exchanged_labels(groups: Groups, label: Int[np.ndarray, " bin"]) -> Iterator[Int[np.ndarray, " bin"]]:
     """Draw 1,024 exchanges of sequences, with a fixed seed: the class of each bin in each.
+
+    See Also
+    --------
+    ann2neo.chance.can_exchange, ann2neo.population.selectivity
 
     Examples
     --------
@@ -203,6 +227,10 @@ def sequence_dispersion_tests(
     -------
     tuple
         Two-sided p values, and one-sided ones of an excess (mid-p), each of shape (unit,).
+
+    See Also
+    --------
+    ann2neo.chance.dispersion_tests
 
     References
     ----------

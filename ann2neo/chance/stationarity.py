@@ -46,6 +46,10 @@ def stationarity_test(
     AnalysisError
         If a unit has more spikes than bins.
 
+    See Also
+    --------
+    ann2neo.chance.stationarity_test_poisson, ann2neo.chance.runs_test
+
     References
     ----------
     Mann & Whitney 1947, doi:10.1214/aoms/1177730491
@@ -94,6 +98,10 @@ def stationarity_test_poisson(
     ------
     AnalysisError
         If the duration is not positive, or a sum is larger than that of spikes at the end.
+
+    See Also
+    --------
+    ann2neo.chance.stationarity_test
 
     References
     ----------

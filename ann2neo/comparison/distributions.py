@@ -69,6 +69,10 @@ def compare_distributions(
     AnalysisError
         If a table is a summary, which no longer knows its units, is of cells, which have no bins, or there are no two groups.
 
+    See Also
+    --------
+    ann2neo.compare, ann2neo.figures.p_spike
+
     References
     ----------
     Activation probabilities over whole networks as an indicator: doi:10.1007/978-3-032-21477-5_27. Mean quantile functions: Panaretos and Zemel (2019),

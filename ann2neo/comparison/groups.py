@@ -91,6 +91,10 @@ def compare(
     AnalysisError
         If the groups are not a mapping from names to tables, a group has no tables, no cell can be compared because tables were measured differently, no layer is common to all, or an indicator is missing.
 
+    See Also
+    --------
+    ann2neo.compare_distributions, ann2neo.summarize, ann2neo.collect, ann2neo.surrogates.across_networks
+
     References
     ----------
     Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x. Benjamini and Yekutieli (2001), doi:10.1214/aos/1013699998.

@@ -55,6 +55,10 @@ def p_spike(
     AnalysisError
         If this is not a table of units.
 
+    See Also
+    --------
+    ann2neo.compare_distributions, ann2neo.figures.firing_rate
+
     References
     ----------
     Activation probabilities over whole networks: doi:10.1007/978-3-032-21477-5_27. The axis: Anscombe (1948), doi:10.1093/biomet/35.3-4.246.

@@ -51,6 +51,10 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     population
         All units, or those of good quality.
 
+    See Also
+    --------
+    ann2neo.figures.p_spike, ann2neo.figures.fano
+
     Examples
     --------
     >>> import ann2neo
@@ -92,6 +96,10 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
         Where to draw; None for a figure of its own.
     population
         All units, or those of good quality.
+
+    See Also
+    --------
+    ann2neo.figures.fano_against_rate, ann2neo.figures.null_band, ann2neo.chance.expected_fano
 
     Examples
     --------

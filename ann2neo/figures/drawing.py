@@ -49,6 +49,10 @@ class Drawing:
     axes
         The axes that were drawn on, the first panel first.
 
+    See Also
+    --------
+    ann2neo.figures.png
+
     Examples
     --------
     >>> drawn = Drawing(axes=(Figure(figsize=(3, 2)).subplots(),))
@@ -134,6 +138,10 @@ def png(drawn: Drawing | Axes | Figure | Sequence[Axes], *, dpi: int = DPI) -> b
     ------
     AnalysisError
         If nothing was drawn on it.
+
+    See Also
+    --------
+    ann2neo.figures.Drawing
 
     Examples
     --------

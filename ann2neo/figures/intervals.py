@@ -43,6 +43,10 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
     AnalysisError
         If it is not a recording, or has no such unit.
 
+    See Also
+    --------
+    ann2neo.chance.isi_law_test, ann2neo.figures.cv_against_expected
+
     Examples
     --------
     >>> import ann2neo

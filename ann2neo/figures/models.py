@@ -62,6 +62,10 @@ def best_models(
     AnalysisError
         If this is not a table of fitted models, or there is no such criterion.
 
+    See Also
+    --------
+    ann2neo.figures.bits_per_spike, ann2neo.models.fit
+
     Examples
     --------
     >>> import ann2neo
@@ -121,6 +125,10 @@ def bits_per_spike(
     AnalysisError
         If this is not a table of fitted models.
 
+    See Also
+    --------
+    ann2neo.figures.best_models, ann2neo.models.fit
+
     Examples
     --------
     >>> import ann2neo
@@ -164,6 +172,10 @@ def qq(rescaled: Mapping[str, pd.DataFrame] | pd.DataFrame, ax: Axes | None = No
     ------
     AnalysisError
         If this is not such a table.
+
+    See Also
+    --------
+    ann2neo.models.rescaled
 
     Examples
     --------

@@ -79,6 +79,10 @@ def indicators(
     AnalysisError
         If this is not a summary, or has no such column.
 
+    See Also
+    --------
+    ann2neo.summarize, ann2neo.figures.layer_table, ann2neo.figures.learning
+
     Examples
     --------
     >>> import ann2neo
@@ -131,6 +135,10 @@ def learning(history: pd.DataFrame, axes: Sequence[Axes] | None = None, *, shown
     ------
     AnalysisError
         If a column is missing.
+
+    See Also
+    --------
+    ann2neo.figures.indicators, ann2neo.collect
 
     Examples
     --------
@@ -198,6 +206,10 @@ def layer_table(
         Columns to draw.
     population
         All units, or those of good quality.
+
+    See Also
+    --------
+    ann2neo.summarize, ann2neo.figures.indicators
 
     Examples
     --------

@@ -48,6 +48,10 @@ def correlation_matrix(found: Correlations, ax: Axes | None = None) -> Drawing:
     AnalysisError
         If rows and columns are not the same units.
 
+    See Also
+    --------
+    ann2neo.population.correlations, ann2neo.figures.raster
+
     Examples
     --------
     >>> import ann2neo
@@ -108,6 +112,10 @@ def trajectories(path: pd.DataFrame, ax: Axes | None = None, *, dims: tuple[int,
     ------
     AnalysisError
         If there are no such dimensions.
+
+    See Also
+    --------
+    ann2neo.population.gpfa_trajectories
 
     Examples
     --------

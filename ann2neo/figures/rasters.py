@@ -75,6 +75,10 @@ def raster(
     WindowError
         If units are to be sorted by tuning and the trials have no labels.
 
+    See Also
+    --------
+    ann2neo.browse, ann2neo.figures.label_rates, ann2neo.figures.correlation_matrix
+
     References
     ----------
     .. [1] Stringer et al., Rastermap: a discovery method for neural population recordings, Nature Neuroscience 2025, doi:10.1038/s41593-024-01783-4

@@ -59,6 +59,10 @@ def fano_against_rate(
     population
         All units, or those of good quality.
 
+    See Also
+    --------
+    ann2neo.figures.fano, ann2neo.figures.cv_against_expected
+
     Examples
     --------
     >>> import ann2neo
@@ -124,6 +128,10 @@ def cv_against_expected(
     population
         All units, or those of good quality: the CV of a unit with a handful of spikes scatters widely.
 
+    See Also
+    --------
+    ann2neo.figures.fano_against_rate, ann2neo.chance.expected_cv
+
     Examples
     --------
     >>> import ann2neo
@@ -165,6 +173,10 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
         Where to draw; None for a figure of its own.
     layer
         Name of a layer; None for all units.
+
+    See Also
+    --------
+    ann2neo.analyze, ann2neo.chance.false_discovery
 
     Examples
     --------

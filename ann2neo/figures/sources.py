@@ -46,6 +46,10 @@ def beside_chance(
     ------
     AnalysisError
         If tables have no names, are none of units, or lack a column.
+
+    See Also
+    --------
+    ann2neo.figures.fano, ann2neo.figures.cv_against_expected, ann2neo.figures.null_band
     """
     named = given.by_name(tables, "tables", 'Name them: beside_chance({"network": table, "cells": other}).')
     tables = {name: given.unit_table(each[0]) for name, each in named.items()}

@@ -48,6 +48,10 @@ def null_band(
     AnalysisError
         If the bands do not hold the indicator.
 
+    See Also
+    --------
+    ann2neo.surrogates.null_bands, ann2neo.figures.beside_chance
+
     Examples
     --------
     >>> import ann2neo, numpy as np

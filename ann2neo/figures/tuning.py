@@ -43,6 +43,10 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None, *, min
     WindowError
         If the trials have no labels.
 
+    See Also
+    --------
+    ann2neo.population.tuning, ann2neo.figures.raster
+
     Examples
     --------
     >>> import ann2neo

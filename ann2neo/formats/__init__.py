@@ -60,6 +60,10 @@ def save(recording: Recording, path: str | PathLike[str], *, overwrite: bool = F
     AnnotationError
         If the provenance or the trials hold something that the file cannot keep.
 
+    See Also
+    --------
+    ann2neo.load, ann2neo.export, ann2neo.share
+
     Examples
     --------
     >>> from pathlib import Path
@@ -89,6 +93,10 @@ def load(path: str | PathLike[str]) -> Recording:
     ------
     FormatError
         If the file is missing, truncated, not written by ann2neo or written by a newer ann2neo, or if its suffix is unknown.
+
+    See Also
+    --------
+    ann2neo.save, ann2neo.read_block, ann2neo.check
     """
     home = _home(path_of(path))
     if not Path(path).exists():

@@ -40,6 +40,10 @@ def check(path: str | PathLike[str]) -> list[str]:
     FormatError
         If something is damaged, missing, or was changed after it was written, or if ann2neo did not write the file.
 
+    See Also
+    --------
+    ann2neo.load, ann2neo.share
+
     Examples
     --------
     >>> from pathlib import Path

@@ -55,6 +55,10 @@ def read_block(
     FormatError
         If the file is missing, damaged or a pickle, holds no spike trains, or leaves out something that is not given as an argument either.
 
+    See Also
+    --------
+    ann2neo.load, ann2neo.to_block, ann2neo.analyze
+
     Examples
     --------
     >>> from pathlib import Path

@@ -34,6 +34,10 @@ class Design:
         Whether each unit spiked 1, 2, ... ``order`` bins before, shape (bin, unit, lag).
     bins
         For each row the ``bin``, ``pass``, ``trial`` (row of the table of trials) and ``stimulus_id``, the input: standard errors are clustered by it.
+
+    See Also
+    --------
+    ann2neo.models.to_design
     """
 
     counts: pd.DataFrame
@@ -87,6 +91,10 @@ def to_design(recording: Recording, *, by: str | None = "label", order: int = 0)
         If the order is out of range, or all conditions are unknown.
     WindowError
         If the column is missing.
+
+    See Also
+    --------
+    ann2neo.models.fit, ann2neo.models.Design
 
     References
     ----------

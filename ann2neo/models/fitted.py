@@ -147,6 +147,10 @@ def fit(
     WindowError
         If the trials have no such column, or it belongs to bins (labels of steps).
 
+    See Also
+    --------
+    ann2neo.models.fit_population, ann2neo.models.simulate, ann2neo.models.rescaled, ann2neo.figures.best_models
+
     References
     ----------
     Truccolo 2005, doi:10.1152/jn.00697.2004; Pillow 2008, doi:10.1038/nature07140; Panzeri 2007, doi:10.1152/jn.00559.2007; Akaike 1974,

@@ -57,6 +57,10 @@ def fit_population(fitted: pd.DataFrame) -> pd.DataFrame:
     AnalysisError
         If this is not a table of units with spikes in bins.
 
+    See Also
+    --------
+    ann2neo.models.fit, ann2neo.compare, ann2neo.figures.p_spike
+
     References
     ----------
     Skellam 1948, doi:10.1111/j.2517-6161.1948.tb00014.x (beta-binomial); Lambert 1992, doi:10.2307/1269547 (inflated zeros).

@@ -80,6 +80,10 @@ def rescaled(
     AnalysisError
         If parameters, units or conditions are missing from the table.
 
+    See Also
+    --------
+    ann2neo.models.fit, ann2neo.figures.qq
+
     References
     ----------
     Haslinger, Pipa & Brown 2010, doi:10.1162/NECO_a_00015; Brown et al. 2002, doi:10.1162/08997660252741149; Stute et al. 1993, doi:10.1007/BF02613687 (bootstrap).

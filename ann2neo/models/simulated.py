@@ -67,6 +67,10 @@ def simulate(
     AnalysisError
         If parameters, units or conditions are missing from the table, if both or neither of ``like`` and ``n_bins`` are given, or if rates are in Hz.
 
+    See Also
+    --------
+    ann2neo.models.fit, ann2neo.models.to_design
+
     References
     ----------
     Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473; Salmon et al. 2011, doi:10.1145/2063384.2063405 (Philox).

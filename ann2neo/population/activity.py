@@ -62,6 +62,10 @@ def time_histogram(
     AnalysisError
         If spikes in continuous time come without a bin size, or no bin is complete.
 
+    See Also
+    --------
+    ann2neo.population.psth, ann2neo.population.complexity
+
     References
     ----------
     Perkel, Gerstein, Moore (1967), doi:10.1016/S0006-3495(67)86596-2.
@@ -139,6 +143,10 @@ def instantaneous_rate(
     ------
     AnalysisError
         If the result is larger than allowed, or a duration is missing or not positive.
+
+    See Also
+    --------
+    ann2neo.population.psth, ann2neo.population.time_histogram
 
     References
     ----------

@@ -61,6 +61,10 @@ def codewords(
     AnalysisError
         If the source has no bins, or more memory is needed than allowed.
 
+    See Also
+    --------
+    ann2neo.population.nearest_inputs, ann2neo.population.dimensionality
+
     References
     ----------
     Miller (1955), Note on the bias of information estimates. Paninski (2003), doi:10.1162/089976603321780272 (bias). Good (1953), doi:10.1093/biomet/40.3-4.237 (unseen patterns).
@@ -144,6 +148,10 @@ def nearest_inputs(
         If the source has no bins, or more memory is needed than allowed.
     WindowError
         If there are no such labels, or they belong to the steps of inputs.
+
+    See Also
+    --------
+    ann2neo.population.codewords
 
     References
     ----------

@@ -48,6 +48,10 @@ class Correlations:
         Number of trials of each label, shape (label,).
     by
         What the labels are.
+
+    See Also
+    --------
+    ann2neo.population.correlations, ann2neo.population.correlation_blocks, ann2neo.figures.correlation_matrix
     """
 
     rows: pd.DataFrame
@@ -157,6 +161,10 @@ def correlations(
     WindowError
         If there are no such labels.
 
+    See Also
+    --------
+    ann2neo.population.correlation_blocks, ann2neo.population.covariance, ann2neo.figures.correlation_matrix
+
     References
     ----------
     Averbeck, Latham, Pouget (2006), doi:10.1038/nrn1888. Cohen, Kohn (2011), doi:10.1038/nn.2842.
@@ -221,6 +229,10 @@ def correlation_blocks(
     ------
     AnalysisError
         If there are fewer than two labels, no label has two trials, or a block needs more memory than allowed.
+
+    See Also
+    --------
+    ann2neo.population.correlations
 
     Examples
     --------

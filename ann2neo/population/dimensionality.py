@@ -98,6 +98,10 @@ def dimensionality(
     WindowError
         If there are no such classes, or they belong to the steps of inputs.
 
+    See Also
+    --------
+    ann2neo.population.correlations, ann2neo.population.gpfa_trajectories
+
     References
     ----------
     Gao et al. (2017), doi:10.1101/214262 (participation ratio of neurons). Chen, Zhang, Zhong (2010), doi:10.1198/jasa.2010.tm09560 (U-statistics of traces). Chun et al. (2025), arXiv:2509.26560 (bias of the participation ratio).

@@ -60,6 +60,10 @@ def covariance(
     AnalysisError
         If spikes in continuous time come without a bin size, there are fewer than two bins, or more memory is needed than allowed.
 
+    See Also
+    --------
+    ann2neo.population.correlations, ann2neo.population.spike_time_tiling
+
     References
     ----------
     Cohen, Kohn (2011), doi:10.1038/nn.2842.
@@ -147,6 +151,10 @@ def spike_time_tiling(
     ------
     AnalysisError
         If ``dt`` is missing in continuous time or a whole number of bins on a lattice, or more memory is needed than allowed.
+
+    See Also
+    --------
+    ann2neo.population.correlations, ann2neo.population.covariance
 
     References
     ----------

@@ -64,6 +64,10 @@ def fano(
     WindowError
         If there is no such condition or event, or no condition has two trials.
 
+    See Also
+    --------
+    ann2neo.analyze, ann2neo.population.psth, ann2neo.Around
+
     References
     ----------
     Tolhurst, Movshon, Dean (1983), doi:10.1016/0042-6989(83)90200-6. Churchland et al. (2010), doi:10.1038/nn.2501.

@@ -77,6 +77,10 @@ def selectivity(
     WindowError
         If there are no such classes, or they belong to the steps of inputs.
 
+    See Also
+    --------
+    ann2neo.population.tuning, ann2neo.chance.exchanged_labels
+
     References
     ----------
     Morcos, Barrett, Rabinowitz, Botvinick (2018), arXiv:1803.06959. Treves, Rolls (1991), doi:10.1088/0954-898X_2_4_004; Vinje, Gallant (2000), doi:10.1126/science.287.5456.1273 (sparseness).

@@ -56,6 +56,10 @@ def complexity(
     AnalysisError
         If spikes in continuous time come without a bin size, or more memory is needed than allowed.
 
+    See Also
+    --------
+    ann2neo.population.time_histogram
+
     References
     ----------
     Grün, Abeles, Diesmann (2008), doi:10.1007/978-3-540-88853-6_8.

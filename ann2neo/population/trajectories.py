@@ -78,6 +78,10 @@ def gpfa_trajectories(
     AnalysisError
         If scikit-learn is missing, there are too few units or bins, units repeat each other, or more memory is needed than allowed.
 
+    See Also
+    --------
+    ann2neo.figures.trajectories, ann2neo.population.dimensionality
+
     References
     ----------
     Yu, Cunningham, Santhanam, Ryu, Shenoy, Sahani (2009), doi:10.1152/jn.90941.2008.

@@ -77,6 +77,10 @@ def tuning(
     AnalysisError
         If the table is larger than allowed.
 
+    See Also
+    --------
+    ann2neo.population.selectivity, ann2neo.population.psth, ann2neo.figures.label_rates
+
     References
     ----------
     Georgopoulos, Kalaska, Caminiti, Massey (1982), doi:10.1523/JNEUROSCI.02-11-01527.1982.
@@ -165,6 +169,10 @@ def psth(
         If there are no such labels.
     AnalysisError
         If the table is larger than allowed, or no trial holds a bin.
+
+    See Also
+    --------
+    ann2neo.population.tuning, ann2neo.population.instantaneous_rate, ann2neo.population.fano, ann2neo.Around
 
     References
     ----------

@@ -38,6 +38,10 @@ class Layer:
         Value that the activation of each unit must exceed for a spike, shape (unit,).
     raster
         The spikes.
+
+    See Also
+    --------
+    ann2neo.Recording, ann2neo.from_array
     """
 
     name: str

@@ -48,6 +48,10 @@ class Recording:
         Labels of steps: one row per bin of a pass (the same in every pass), in the order of the bins, with columns such as ``label`` that the trials do
         not have; negative labels are unknown. None if labels belong to inputs, or nothing is labelled.
 
+    See Also
+    --------
+    ann2neo.Layer, ann2neo.record, ann2neo.load, ann2neo.from_array
+
     Examples
     --------
     >>> import numpy as np

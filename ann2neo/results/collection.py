@@ -52,6 +52,10 @@ def collect(
     FormatError
         If a file is missing or damaged.
 
+    See Also
+    --------
+    ann2neo.compare, ann2neo.read_table
+
     References
     ----------
     Wickham (2014). Tidy data. Journal of Statistical Software 59(10). doi:10.18637/jss.v059.i10

@@ -65,6 +65,10 @@ def share(
     FormatError
         If the file cannot be read.
 
+    See Also
+    --------
+    ann2neo.save, ann2neo.check, ann2neo.browse
+
     Examples
     --------
     >>> from pathlib import Path

@@ -95,6 +95,10 @@ def null_bands(
     WindowError
         If the recording does not support the windows.
 
+    See Also
+    --------
+    ann2neo.surrogates.permute, ann2neo.figures.null_band
+
     References
     ----------
     Phipson and Smyth (2010), doi:10.2202/1544-6115.1585.

@@ -105,6 +105,10 @@ def jackknife(
     WindowError
         If the recording does not support the windows.
 
+    See Also
+    --------
+    ann2neo.surrogates.across_networks, ann2neo.surrogates.null_bands
+
     References
     ----------
     Efron and Stein (1981), doi:10.1214/aos/1176345462. Shao and Wu (1989), doi:10.1214/aos/1176347263. Künsch (1989),

@@ -63,6 +63,10 @@ def across_networks(
     AnalysisError
         If no table is given, an indicator is unknown, or tables differ in windows, order or number of bins.
 
+    See Also
+    --------
+    ann2neo.surrogates.jackknife, ann2neo.compare
+
     References
     ----------
     Student (1908), The probable error of a mean, doi:10.1093/biomet/6.1.1.

@@ -67,6 +67,10 @@ def permute(
     Ann2NeoWarning
         If some trials have a unique length: they keep their spikes.
 
+    See Also
+    --------
+    ann2neo.surrogates.null_bands, ann2neo.Recording.arrange
+
     References
     ----------
     Grün (2009), Data-driven significance estimation for precise spike correlation, doi:10.1152/jn.00093.2008.

@@ -51,6 +51,10 @@ class Quantile:
     ThresholdError
         If ``q`` is not between 0 and 1, ``per`` is unknown, or ``on`` is not inputs.
 
+    See Also
+    --------
+    ann2neo.MeanPlusSd, ann2neo.record
+
     Examples
     --------
     >>> import numpy as np
@@ -93,6 +97,10 @@ class MeanPlusSd:
     ------
     ThresholdError
         If ``k`` is not a finite number, ``per`` is unknown, or ``on`` is not inputs.
+
+    See Also
+    --------
+    ann2neo.Quantile, ann2neo.record
 
     Examples
     --------

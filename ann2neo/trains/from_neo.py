@@ -27,6 +27,10 @@ def from_block(block: neo.Block) -> Recording:
     FormatError
         If ann2neo did not make the Block, if it was segmented by label or trial, or if it was changed so that its parts contradict each other.
 
+    See Also
+    --------
+    ann2neo.to_block, ann2neo.read_block, ann2neo.from_array
+
     Examples
     --------
     >>> import numpy as np

@@ -63,6 +63,10 @@ def to_block(recording: Recording, *, segment_by: SegmentBy | None = None) -> ne
     WindowError
         If Segments by label are requested and there are no labels.
 
+    See Also
+    --------
+    ann2neo.from_block, ann2neo.to_xarray, ann2neo.read_block
+
     Examples
     --------
     >>> import numpy as np

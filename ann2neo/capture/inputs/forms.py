@@ -56,6 +56,10 @@ class Inputs:
     InputsError
         If the batch size is not a positive integer, classes are not integers, or a column has a name that the recording needs itself.
 
+    See Also
+    --------
+    ann2neo.record, ann2neo.plan, ann2neo.Steps, ann2neo.from_array
+
     Examples
     --------
     >>> import torch
