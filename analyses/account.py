@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analyses.answers import answers, summary
 from analyses.plan import Cell, cells
 
 HERE = Path(__file__).parent
@@ -27,7 +28,9 @@ def account(out: Path, smoke: bool = False) -> str:
         "# Memorization against generalization: the second edition\n",
         'This page is written by `python -m analyses` from the tables in `results/`; every number in the sections after "Decided before" is computed there. The [first edition](first/README.md), 493 networks, '
         "stands until all cells below are finished; where both speak of the same question, this page supersedes it.\n",
+        *summary(out),
         *_state(cells(smoke), out),
+        *answers(out),
         (HERE / "design.md").read_text(encoding="utf-8"),
         *(part for name in SCRIPTS for part in _section(name, out)),
     ]

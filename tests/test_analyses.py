@@ -153,3 +153,41 @@ def _run(networks, out, *options):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_answers_say_no_more_than_their_tables(tmp_path):
+    """Without tables nothing is concluded; a gain whose interval holds 0 is not called one, and a layer against the review's finding unsays it."""
+    answers = importlib.import_module("analyses.answers")
+    assert answers.summary(tmp_path) == []
+    assert sum("ot finished" in line for line in answers.answers(tmp_path)) == 4
+    gains = pd.DataFrame(
+        {
+            "threshold": ["0", "median", "q90"],
+            "indicator": "label_share_mean",
+            "mean": -0.1,
+            "low": -0.2,
+            "high": [-0.05, -0.01, 0.01],
+            "n_lower": 8,
+            "n": 8,
+        }
+    )
+    gains.to_csv(tmp_path / "03_controls.csv")
+    assert "not all of these intervals exclude 0" in answers._gains(tmp_path)
+    gains.assign(high=-0.01).to_csv(tmp_path / "03_controls.csv")
+    assert "lies in the networks" in answers._gains(tmp_path)
+    layers = pd.DataFrame(
+        [
+            {
+                "setting": "s",
+                "layer": "relu1",
+                "windows": "true",
+                "indicator": name,
+                "threshold": rule,
+                "log_ratio": -1.0,
+            }
+            for name in ("fano_mean", "label_share_mean")
+            for rule in ("0", "median", "q90")
+        ]
+    )
+    assert "Verdict changed" in answers._thresholds(layers)
+    assert "not confirmed" in answers._thresholds(layers.assign(log_ratio=[-1, -1, -1, -1, -1, 0.1]))

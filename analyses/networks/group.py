@@ -143,7 +143,7 @@ class _Group:
     def _new_optimizer(self) -> torch.optim.Optimizer:
         if self.kind == "sgd":
             return torch.optim.SGD(self.parameters.values(), lr=0.02, momentum=0.9, foreach=True)
-        return torch.optim.Adam(self.parameters.values(), lr=1e-3, foreach=True)
+        return torch.optim.Adam(self.parameters.values(), lr=1e-3, fused=True)
 
     def _outputs(self, parameters: Weights, buffers: Weights, images: torch.Tensor) -> torch.Tensor:
         return functional_call(self.module, (dict(parameters), dict(buffers)), (images,))

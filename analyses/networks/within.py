@@ -32,7 +32,10 @@ def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator
     models = [states.initial(cell, data, seed) for seed in seeds]
     trained = train_until(models, data.images, np.stack(targets), seeds=seeds, optimizer=cell.optimizer, smoke=smoke)
     for seed, target, (model, epochs) in zip(seeds, targets, trained):
-        yield seed, pd.DataFrame(_rows(model, data, target)).assign(epochs=epochs, seed=seed, **cell.facts)
+        # The control that was added after the first cell was seen: images alone may tell which of them are mislabelled, without anything learned.
+        seen = {"trained": model, "untrained": states.initial(cell, data, seed).eval()}
+        rows = [{"state": state} | row for state, of in seen.items() for row in _rows(of, data, target)]
+        yield seed, pd.DataFrame(rows).assign(epochs=epochs, seed=seed, **cell.facts)
 
 
 def _rows(model: nn.Module, data: Data, target: Int[np.ndarray, " image"]) -> Iterator[dict[str, object]]:
