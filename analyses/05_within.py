@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from analyses.contrasts import estimate, read, settings_of
 from analyses.plan import ADAM
@@ -40,9 +41,15 @@ def _areas(within: pd.DataFrame) -> Iterator[dict[str, object]]:
     places = {"relu1": "first", "relu2": "second", "relu3": "last", "output": "output"}
     placed = within.assign(place=within["layer"].map(places))
     for (place, threshold, score), some in placed.groupby(["place", "threshold", "score"], sort=False):
-        wide = some.pivot_table(index="setting", columns="seed", values="auc", sort=False)
-        found = estimate({str(setting): row.dropna().to_numpy(np.float64) - 0.5 for setting, row in wide.iterrows()})
+        wide = {
+            state: of.pivot_table(index="setting", columns="seed", values="auc", sort=False)
+            for state, of in some.groupby("state")
+        }
+        found = estimate({setting: of - 0.5 for setting, of in _rows(wide["trained"])})
+        more = estimate(dict(_rows(wide["trained"] - wide["untrained"])))
         shifted = {name: found[name] + 0.5 for name in ("mean", "low", "high")}
+        shifted |= {"untrained": float(np.nanmean(wide["untrained"]))}
+        shifted |= {f"more_{name}": more[name] for name in ("mean", "low", "high")}
         yield {
             "layer": place,
             "threshold": threshold,
@@ -52,6 +59,10 @@ def _areas(within: pd.DataFrame) -> Iterator[dict[str, object]]:
             "smallest": float(np.nanmin(wide["trained"])),
             "largest": float(np.nanmax(wide["trained"])),
         }
+
+
+def _rows(wide: pd.DataFrame) -> Iterator[tuple[str, Float[np.ndarray, " seed"]]]:
+    return ((str(setting), row.dropna().to_numpy(np.float64)) for setting, row in wide.iterrows())
 
 
 def paragraph(table: pd.DataFrame, within: pd.DataFrame) -> Iterator[str]:
