@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--model",
     "chosen",
     multiple=True,
-    type=click.Choice(["rate", "label", "markov", "gain", "renewal", "gamma", "inverse_gaussian"]),
+    type=click.Choice(["rate", "label", "markov", "gain", "label_gain", "renewal", "gamma", "inverse_gaussian"]),
     help="Model to fit, may be repeated; default: rate, label and markov. Intervals in time (gamma, inverse_gaussian) are of cells, with --by none.",
 )
 @click.option(

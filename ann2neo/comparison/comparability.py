@@ -18,6 +18,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("silent_share", ("n_bins",)),
     ("saturated_share", ("n_bins",)),
     ("label_bits", ("by", "clock")),
+    ("label_gain", ("by", "clock")),
     ("markov", ("order", "markov_order")),
     ("gain", ("n_windows",)),
     ("renewal", ("order",)),

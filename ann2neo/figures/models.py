@@ -25,6 +25,7 @@ COLOURS = {
     "label": CYCLE[0],
     "markov": CYCLE[1],
     "gain": CYCLE[2],
+    "label_gain": CYCLE[3],
     "renewal": CYCLE[4],
     "gamma": CYCLE[1],
     "inverse_gaussian": CYCLE[2],

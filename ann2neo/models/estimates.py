@@ -119,6 +119,16 @@ def gain_model_columns(evidence: Evidence, counts: tuple[np.ndarray, np.ndarray]
     )
 
 
+def label_gain_model_columns(evidence: Evidence, inputs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Columns:
+    """Return the columns of one rate for each condition and a gain of each input, see `ann2neo.models.fit`."""
+    # numba is loaded only where it is needed.
+    from ann2neo.models.label_gain import label_gain_columns
+
+    own = label_gain_columns(*inputs, lattice=evidence.lattice)
+    found, k = own["label_gain_loglik"], int(own["label_gain_k"].max(initial=1))
+    return own | {"label_gain_bic": _bic(evidence, k, found)} | _information("label_gain", evidence, found)
+
+
 def renewal_model_columns(evidence: Evidence, gaps: Gaps) -> Columns:
     """Return the columns of a renewal process, whose intervals are more or less regular than those of one rate, see `ann2neo.models.fit`."""
     from ann2neo.models.renewal import renewal_columns

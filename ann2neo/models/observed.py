@@ -148,6 +148,8 @@ class Observed:
         Counts by context; None without this model, or without bins.
     counts
         Spikes of each unit in each window of `gain`, and the number of bins of each window; None without this model, or without bins.
+    inputs
+        Spikes of each unit in each input or trial, the bins or seconds of each, and its condition; None without the model `label_gain`.
     gaps
         Intervals between spikes in bins; None without this model, or without bins.
     intervals
@@ -160,6 +162,7 @@ class Observed:
     evidence: Evidence
     transitions: Transitions | None
     counts: tuple[np.ndarray, np.ndarray] | None
+    inputs: tuple[np.ndarray, np.ndarray, np.ndarray] | None
     gaps: Gaps | None
     intervals: Intervals | None
     quality: np.ndarray
@@ -246,6 +249,7 @@ def observe(
     order: int | None,
     windows: Int[np.ndarray, " bin"] | None,
     intervals: bool,
+    inputs: bool,
     min_spikes: int,
 ) -> Observed:
     """Read a chunk of units, here or on another machine; count transitions where an order is given, and windows where windows are."""
@@ -256,14 +260,18 @@ def observe(
         transitions = None if order is None else _transitions(spikes, bins, order)
         in_windows = None if windows is None else _in_windows(spikes, windows)
         gaps = _gaps(spikes, bins) if intervals else None
+        each = _in_inputs(spikes, bins) if inputs else None
     else:
-        evidence, transitions, in_windows, gaps = _of_times(spikes, conditions), None, None, None
+        trials = _in_trials(spikes, conditions)
+        evidence = evidence_of_inputs(*trials, len(conditions), lattice=False)
+        transitions, in_windows, gaps, each = None, None, None, trials if inputs else None
     n_bins = int(evidence.total) if evidence.lattice else None
     return Observed(
         units=chunk.units,
         evidence=evidence,
         transitions=transitions,
         counts=in_windows,
+        inputs=each,
         gaps=gaps,
         intervals=_intervals(spikes) if intervals and isinstance(spikes, SpikeArrays) else None,
         quality=quality(evidence.n.astype(np.int64), n_bins, min_spikes=min_spikes),
@@ -299,11 +307,17 @@ def _of_bits(spikes: SpikeBits, bins: Bins) -> Evidence:
         counts = count_in_groups(spikes, bins.condition, len(bins.conditions)).astype(np.int64)
         known = bins.condition[bins.condition >= 0]
         return evidence_of_bins(counts, np.bincount(known, minlength=len(bins.conditions)))
+    return evidence_of_inputs(*_in_inputs(spikes, bins), len(bins.conditions), lattice=True)
+
+
+def _in_inputs(spikes: SpikeBits, bins: Bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     counts = count_in_groups(spikes, bins.input, bins.size.size).astype(np.int64)
-    return evidence_of_inputs(counts, bins.size, bins.condition_of_input, len(bins.conditions), lattice=True)
+    return counts, bins.size, bins.condition_of_input
 
 
-def _of_times(spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]) -> Evidence:
+def _in_trials(
+    spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Use trials that were observed and have a condition, or all segments of observed time; durations in seconds."""
     seconds_each = milliseconds_per(spikes.time_unit) / 1000 if isinstance(spikes, SpikeArrays) else 1.0
     if conditions == (None,) and isinstance(spikes, SpikeArrays):
@@ -317,7 +331,7 @@ def _of_times(spikes: SpikeBits | SpikeArrays, conditions: tuple[Any, ...]) -> E
     else:
         counts = np.zeros((spikes.n_units, 0), np.int64)
         size, condition = np.zeros(0), np.zeros(0, np.int64)
-    return evidence_of_inputs(counts, size * seconds_each, condition, len(conditions), lattice=False)
+    return counts, size * seconds_each, condition
 
 
 def _dense(spikes: SpikeBits) -> Bool[np.ndarray, "unit bin"]:
