@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing_sources import activations, corners, oracle
 
-from ann2neo.capture.device.operators import pack_into
-from ann2neo.capture.device.target import Target
+from ann2neo.capture.device.memory import Target
+from ann2neo.capture.device.packer import pack_into
 from ann2neo.capture.packing.layouts import layout_of, places_of
 
 # With a card, tests/device runs the kernel itself.

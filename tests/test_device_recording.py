@@ -16,7 +16,7 @@ from torch import nn
 import ann2neo
 from ann2neo import Inputs, Passes, Steps
 from ann2neo.bits import PlaneBuffer, Planes, fetched, pack
-from ann2neo.capture.device import capacity
+from ann2neo.capture.device import memory
 from ann2neo.capture.device.column import DeviceColumn
 from ann2neo.capture.device.packer import DevicePacker
 from ann2neo.capture.device.rows import RowBuffer
@@ -30,8 +30,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def on_device(monkeypatch):
     """Let bits of the CPU's tensors stay where they are, in columns of a few planes, so that they are full again and again."""
-    monkeypatch.setattr(capacity, "LEAST_PLANES", 3)
-    monkeypatch.setattr(capacity, "BATCHES", 1)
+    monkeypatch.setattr(memory, "LEAST_PLANES", 3)
+    monkeypatch.setattr(memory, "BATCHES", 1)
 
     def route(interpreted=False):
         monkeypatch.setattr(bits, "HOSTS", frozenset())
@@ -70,9 +70,9 @@ def test_memory_and_store_hold_the_recording_of_the_host(case, interpreted, on_d
     """All bits, labels, thresholds; odd batches, of which the last is smaller, in contiguous and channels-last memory, of 32 and of 16 bits."""
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(71, 3, 8, 8, generator=generator), torch.arange(71) % 3
-    for dtype, memory in ((torch.float32, torch.channels_last), (torch.bfloat16, torch.contiguous_format)):
-        model = convolutions(dtype).to(memory_format=memory)
-        inputs = Inputs(x.to(dtype).to(memory_format=memory), labels=y, batch_size=13)
+    for dtype, layout in ((torch.float32, torch.channels_last), (torch.bfloat16, torch.contiguous_format)):
+        model = convolutions(dtype).to(memory_format=layout)
+        inputs = Inputs(x.to(dtype).to(memory_format=layout), labels=y, batch_size=13)
         if case == "calibrated" and dtype is torch.bfloat16:
             continue
         expected = record(model, inputs, **CASES[case])
@@ -240,7 +240,7 @@ def test_what_is_not_finite_ends_the_recording(bad, batch, on_device, tmp_path):
 def test_memory_on_the_device_is_bounded(on_device, monkeypatch):
     """Planes and the rows made of them take what they may, or one batch: not more with more inputs."""
     on_device()
-    monkeypatch.setattr(capacity, "MOST_BYTES", 2 * 1000 * 40)
+    monkeypatch.setattr(memory, "MOST_BYTES", 2 * 1000 * 40)
     column = DeviceColumn(CPU, never)
     packer = DevicePacker(column, "layer", torch.tensor(0.0), None)
     buffer, seen = None, set()

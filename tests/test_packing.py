@@ -21,8 +21,7 @@ from ann2neo.capture.packing import (
     pack_truth,
 )
 from ann2neo.capture.packing.layouts import layout_of
-from ann2neo.capture.packing.routes import pack_with_numba, pack_with_numpy, pack_with_torch
-from ann2neo.capture.packing.threads import LARGE
+from ann2neo.capture.packing.routes import LARGE, pack_with_numba, pack_with_numpy, pack_with_torch
 from ann2neo.errors import ActivationError
 
 

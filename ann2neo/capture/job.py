@@ -1,4 +1,4 @@
-"""A job: which model is run over which inputs, and what is done with its activations."""
+"""A job: which model is run over which inputs, and what is done with its activations; its options are of the right kind before anything runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import nn
 
+from ann2neo.arguments import check_flag
 from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import Caller
-from ann2neo.capture.device.graphs import check_graphs
+from ann2neo.capture.device.failures import check_graphs
 from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.model.probe import Probe, Watched
 from ann2neo.capture.passes import Passes
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.verification.verdict import Verdict
-from ann2neo.errors import Ann2NeoError
+from ann2neo.errors import Ann2NeoError, InputsError, LayerNotFound
 
 
 @runtime_checkable
@@ -163,3 +164,35 @@ def job_of(
 def watching(job: Job) -> AbstractContextManager[None]:
     """Observe the layers of a job for as long as the context lasts."""
     return job.probe.attached()
+
+
+def check_kinds(options: Mapping[str, Any]) -> None:
+    """Refuse options of the wrong kind before anything runs.
+
+    Raises
+    ------
+    InputsError, LayerNotFound
+        If a truth value is not one, layers are not names, or steps and passes are something else.
+
+    Examples
+    --------
+    >>> check_kinds({"layers": "fc*", "steps": Steps(1), "verify": True})
+    """
+    for option in ("verify", "progress"):
+        check_flag(options.get(option, True), option, error=InputsError)
+    layers = options.get("layers")
+    names = [layers] if isinstance(layers, str) else layers
+    if names is not None and not (
+        isinstance(names, Sequence) and names and all(isinstance(n, str) and n for n in names)
+    ):
+        raise LayerNotFound(
+            f"layers={layers!r} are not names.",
+            "Nothing was recorded.",
+            'Use names or patterns such as "features.*"; without layers= every activation function is recorded.',
+        )
+    for name, kind, example in (("steps", Steps, "Steps(1)"), ("passes", Passes, "Passes(10)")):
+        given = options.get(name)
+        if not isinstance(given, kind | None):
+            raise InputsError(
+                f"{name}={given!r} is unclear.", "Nothing was recorded.", f"Use {name}=ann2neo.{example}."
+            )

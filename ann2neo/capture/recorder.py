@@ -27,19 +27,16 @@ from ann2neo.capture.inputs import (
     trial_columns,
     warn_of_odd_labels,
 )
-from ann2neo.capture.job import Job, job_of, watching
-from ann2neo.capture.memory import Memory
+from ann2neo.capture.job import Job, check_kinds, job_of, watching
 from ann2neo.capture.model.modules import original_module
-from ann2neo.capture.options import check_kinds
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described, provenance_of_notes
-from ann2neo.capture.run import run_pass
+from ann2neo.capture.run import Memory, run_pass
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.spikes.sinks import ObservedLayer
-from ann2neo.capture.state import evaluation_mode, weights_sha256
+from ann2neo.capture.state import evaluation_mode, turn_of, weights_sha256
 from ann2neo.capture.steps import Steps
-from ann2neo.capture.turns import turn_of
 from ann2neo.capture.units import UnitChoice, describe_units
 from ann2neo.errors import Ann2NeoWarning, FormatError
 from ann2neo.formats import check_output, check_takes_images, path_of, save

@@ -1,4 +1,4 @@
-"""Leaving the model and the random state as they were found."""
+"""State: the model and the random states are left as they were found, and one model runs at a time in a process, whose random states, threads and kernels all runs share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ann2neo.capture.device.failures import is_lost
+from ann2neo.errors import ModelError
 
 # Instead of a hash of weights that cannot be read.
 UNKNOWN = "unknown"
@@ -273,3 +275,53 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
         raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy())  # pyright: ignore[reportArgumentType]
+
+
+_turn = threading.RLock()
+# Which thread runs a model or waits for its turn with it.
+_running: dict[int, int] = {}
+_holding = threading.Lock()
+
+
+@contextmanager
+def turn_of(model: nn.Module) -> Iterator[None]:
+    """Wait until no other thread runs a model, and let none do so for as long as the context lasts.
+
+    Raises
+    ------
+    ModelError
+        If another thread runs this very model, or waits to.
+
+    Examples
+    --------
+    >>> with turn_of(nn.ReLU()):
+    ...     pass
+    """
+    here, key = threading.get_ident(), id(model)
+    with _holding:
+        outer = _running.get(key)
+        if outer not in (None, here):
+            raise ModelError(
+                f"another thread records this {type(model).__name__}.",
+                "Both would set its modules' modes and hooks.",
+                "Record it in one thread after the other, or give each thread a copy (copy.deepcopy(model)).",
+            )
+        _running[key] = here
+    try:
+        with _turn:
+            yield
+    finally:
+        if outer is None:
+            with _holding:
+                _running.pop(key, None)
+
+
+def _forget() -> None:
+    """Begin again in a process that was forked while another thread had its turn: it has no such thread."""
+    global _turn, _holding
+    _turn, _holding = threading.RLock(), threading.Lock()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -20,9 +20,8 @@ from torch.nn import functional
 import ann2neo
 from ann2neo import Inputs, Passes, Sample, Steps
 from ann2neo.capture.device.kernel import launch
-from ann2neo.capture.device.operators import pack_into
-from ann2neo.capture.device.routes import route_for
-from ann2neo.capture.device.target import Target
+from ann2neo.capture.device.memory import Target
+from ann2neo.capture.device.packer import pack_into, route_for
 from ann2neo.errors import ActivationError, Ann2NeoWarning, DeviceError, ModelError
 
 CARD = torch.device("cuda", 0)
@@ -188,10 +187,10 @@ def test_steps_and_autocast(tmp_path):
 
 def test_many_columns_leave_while_the_model_goes_on(monkeypatch, tmp_path):
     """With columns of a few planes, so that every other batch a copy is under way, for long enough that memory is used again and again."""
-    from ann2neo.capture.device import capacity
+    from ann2neo.capture.device import memory
 
-    monkeypatch.setattr(capacity, "LEAST_PLANES", 9)
-    monkeypatch.setattr(capacity, "BATCHES", 1)
+    monkeypatch.setattr(memory, "LEAST_PLANES", 9)
+    monkeypatch.setattr(memory, "BATCHES", 1)
     torch.manual_seed(0)
     model = nn.Sequential(*(one for _ in range(6) for one in (nn.Linear(700, 700), nn.ReLU(inplace=True)))).to(CARD)
     x = torch.randn(40_000, 700, device=CARD)

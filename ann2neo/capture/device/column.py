@@ -12,8 +12,7 @@ import torch
 from jaxtyping import UInt8
 
 from ann2neo.bits import Buffer, Planes
-from ann2neo.capture.device.capacity import planes_within
-from ann2neo.capture.device.target import Target
+from ann2neo.capture.device.memory import Target, planes_within
 from ann2neo.capture.device.transfer import Copied, Rows, Transfer
 from ann2neo.capture.packing.layouts import Layout
 from ann2neo.errors import RecordingError
@@ -204,7 +203,7 @@ class Part:
 class DeviceColumn:
     """Columns of all layers on one device.
 
-    Their memory is bounded (`ann2neo.capture.device.capacity`): before a batch for which there is no room, what there is is turned into rows of units on the device and leaves it,
+    Their memory is bounded (`ann2neo.capture.device.memory`): before a batch for which there is no room, what there is is turned into rows of units on the device and leaves it,
     while the next batch runs.
 
     Parameters

@@ -1,13 +1,16 @@
-"""A device, or the host, that runs out of memory, and a device that is lost: errors of the house instead of those of drivers."""
+"""A device, or the host, that runs out of memory, and a device that is lost: errors of the house instead of those of drivers; and models that replay CUDA graphs, in which nothing that Python could see is called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
-from ann2neo.errors import DeviceError
+from ann2neo.errors import Ann2NeoWarning, DeviceError, ModelError
 
 OF_HOST = ("DefaultCPUAllocator", "not enough memory", "cudaHostAlloc", "cudaErrorMemoryAllocation")
 OF_DEVICE = (
@@ -91,3 +94,59 @@ def _told(error: BaseException) -> DeviceError | None:
         "Make the same call in a new process: a store (store='recording.zarr') goes on where it stopped. If it fails at the same place, run it with CUDA_LAUNCH_BLOCKING=1, which shows "
         "the operator.",
     )
+
+
+# The function that replaces ``forward``; it calls the one that was written where a module is in another mode than it was captured in.
+REPLACED, MODE = "make_graphed_callables.", "graph_training_state"
+
+
+def check_graphs(modules: Mapping[str, nn.Module]) -> None:
+    """Refuse modules that replay a graph in eval mode, and warn of those that hold one.
+
+    Raises
+    ------
+    ModelError
+        If there are modules within one that replays: they are not called.
+    """
+    replaying = [name for name, module in modules.items() if _replays(module)]
+    if replaying:
+        raise ModelError(
+            f"these modules replay CUDA graphs (torch.cuda.make_graphed_callables): {', '.join(map(repr, replaying[:10]))}.",
+            "The modules within are not called, so that their activations cannot be seen.",
+            "Record the model before graphs are made of it, or a copy with the same weights (load_state_dict).",
+        )
+    holding = [
+        name
+        for name, module in modules.items()
+        if any(isinstance(one, torch.cuda.CUDAGraph) for one in vars(module).values())
+    ]
+    if holding:
+        text = (
+            f"these modules hold CUDA graphs: {', '.join(map(repr, holding[:10]))}.\n"
+            "What runs when a graph is replayed calls no module: its activations are not seen.\n"
+            "Record the model before it captures graphs, if layers are missing."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def check_not_captured(value: object) -> None:
+    """Refuse an activation that comes into being while a graph is captured.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    if isinstance(value, torch.Tensor) and value.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise ModelError(
+            "the model captures a CUDA graph in its forward pass.",
+            "Recording would become part of the graph, and write the spikes of later batches over those of the first.",
+            "Record the model before it captures graphs, or switch that off while it is recorded.",
+        )
+
+
+def _replays(module: nn.Module) -> bool:
+    forward = vars(module).get("forward")
+    if not inspect.isfunction(forward) or not forward.__qualname__.startswith(REPLACED):
+        return False
+    return not inspect.getclosurevars(forward).nonlocals.get(MODE, False)

@@ -1,18 +1,177 @@
-"""Packing the activations of one layer on its device, batch by batch."""
+"""Packing the activations of one layer on its device, batch by batch: by the kernel on cards that Triton knows, by its twin in torch's operators elsewhere."""
 
 from __future__ import annotations
 
+import os
+import warnings
+from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int, Int64, UInt8
 
 from ann2neo.capture.device.column import DeviceColumn, LayerColumn, Part
-from ann2neo.capture.device.operators import pack_into
-from ann2neo.capture.device.routes import Pack, route_for
+from ann2neo.capture.device.failures import check_not_captured
+from ann2neo.capture.device.memory import Target
 from ann2neo.capture.packing.layouts import Layout, layout_of, places_of
+from ann2neo.errors import Ann2NeoWarning
+
+
+def pack_into(
+    values: Float[torch.Tensor, "bin ..."],
+    target: Target,
+    thresholds: Float[torch.Tensor, "*unit"],
+    *,
+    places: Int64[torch.Tensor, " unit"] | None,
+    first_bin: int,
+) -> None:
+    """Pack which values are strictly above the thresholds into the column of a layer, without waiting for the device.
+
+    Bits of bins before the first one are kept; those after the last one, up to the end of its byte, become zero. Values that are NaN or infinite are above nothing,
+    and are added to the layer's count.
+
+    Parameters
+    ----------
+    values
+        Activations, shape (bin, ...).
+    target
+        Where bits and counts go.
+    thresholds
+        One for all units or one each in the order of the column, of the values' own type, shape () or (unit,).
+    places
+        Where each unit's value lies after the beginning of its bin, in the order of the column, shape (unit,); None where units follow one another in memory.
+    first_bin
+        Place of the first bin in the column.
+
+    Examples
+    --------
+    >>> target = Target(bits=torch.full((2, 1), 255, dtype=torch.uint8), invalid=torch.zeros(1, dtype=torch.int64), slot=0)
+    >>> values = torch.tensor([[1.0], [0.0], [float("nan")], [2.0]])
+    >>> pack_into(values, target, torch.tensor(0.5), places=None, first_bin=6)
+    >>> [f"{int(byte):08b}" for byte in target.bits[:, 0]], target.invalid.tolist()
+    (['11111110', '01000000'], [1])
+    """
+    n_bins, n_before = len(values), first_bin % 8
+    if not n_bins or not target.bits.shape[1]:
+        return
+    in_order = _in_order(values, places, target.bits.shape[1])
+    target.invalid[target.slot] += torch.isfinite(in_order).logical_not_().sum()
+    above = torch.nn.functional.pad(in_order > thresholds, (0, 0, n_before, -(n_before + n_bins) % 8))
+    packed = _eights(above)
+    first = first_bin // 8
+    if n_before:
+        packed[0] |= target.bits[first] & ((0xFF00 >> n_before) & 0xFF)
+    target.bits[first : first + len(packed)] = packed
+
+
+def _in_order(values: torch.Tensor, places: torch.Tensor | None, n_units: int) -> torch.Tensor:
+    """Arrange values in the order of the column, shape (bin, unit)."""
+    if places is None:
+        layout = layout_of(values)
+        order = range(values.ndim - 1) if layout is None else layout.order
+        return values.permute(0, *(1 + axis for axis in order)).reshape(len(values), n_units)
+    span = 1 + sum((size - 1) * stride for size, stride in zip(values.shape[1:], values.stride()[1:]))
+    return values.as_strided((len(values), span), (values.stride(0), 1)).index_select(1, places)
+
+
+def _eights(above: torch.Tensor) -> UInt8[torch.Tensor, "plane unit"]:
+    """Shift and add eight rows of truth values at a time."""
+    eights = above.reshape(-1, 8, above.shape[1])
+    bits = eights[:, 0].to(torch.uint8)
+    for place in range(1, 8):
+        bits = torch.add(eights[:, place], bits, alpha=2)
+    return bits
+
+
+@runtime_checkable
+class Pack(Protocol):
+    """Packs values into a column; see `ann2neo.capture.device.packer.pack_into`."""
+
+    def __call__(
+        self,
+        values: torch.Tensor,
+        target: Target,
+        thresholds: torch.Tensor,
+        *,
+        places: torch.Tensor | None,
+        first_bin: int,
+    ) -> None:
+        """Pack values."""
+        ...
+
+
+def route_for(device: torch.device) -> Pack:
+    """Find what packs on a device: the kernel if the device is a card and there is Triton, or where Triton interprets; torch's operators if not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> route_for(torch.device("mps")).__name__
+    'pack_into'
+    """
+    interpreted = device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    return (_kernel() or pack_into) if device.type == "cuda" or interpreted else pack_into
+
+
+@cache
+def _kernel() -> Pack | None:
+    """Load the kernel, and compile it for a few values; None if that fails."""
+    try:
+        from ann2neo.capture.device.kernel import launch
+    except ImportError:
+        return None
+    if torch.cuda.is_available():
+        try:
+            _try_out(launch)
+        # Triton needs a C compiler, a folder for its cache, a card that it knows: if any of these is missing, there is another way.
+        except Exception as error:
+            text = (
+                f"Triton's kernel cannot be used ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}): spikes are packed by torch's operators, which takes several times as long.\n"
+                "Triton compiles with a C compiler (gcc) and keeps what it compiled in TRITON_CACHE_DIR."
+            )
+            warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+            return None
+        return _on_card(launch)
+    return launch
+
+
+def _on_card(launch: Pack) -> Pack:
+    """Launch on the device of the values, and refuse to become part of a graph that is being captured."""
+
+    def pack(
+        values: torch.Tensor,
+        target: Target,
+        thresholds: torch.Tensor,
+        *,
+        places: torch.Tensor | None,
+        first_bin: int,
+    ) -> None:
+        device = values.get_device()
+        if device == torch.cuda.current_device():
+            check_not_captured(values)
+            launch(values, target, thresholds, places=places, first_bin=first_bin)
+        else:
+            with torch.cuda.device(device):
+                check_not_captured(values)
+                launch(values, target, thresholds, places=places, first_bin=first_bin)
+
+    return pack
+
+
+def _try_out(launch: Pack) -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    target = Target(
+        bits=torch.zeros((1, 16), dtype=torch.uint8, device=device),
+        invalid=torch.zeros(1, dtype=torch.int64, device=device),
+        slot=0,
+    )
+    values = torch.ones((8, 16), device=device)
+    launch(values, target, torch.zeros((), device=device), places=None, first_bin=0)
+    if not bool((target.bits == 255).all()):
+        raise ValueError("it does not give the bits of eight ones")
+
 
 DISPATCH = "__torch_dispatch__"
 OF_KERNEL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ann2neo.capture.device.graphs import check_not_captured
+from ann2neo.capture.device.failures import check_not_captured
 from ann2neo.capture.model.activations import COMPETING, RECURRENT, equivalent_module, is_elementwise, is_of_table
-from ann2neo.capture.model.arrangement import Arrangement
 from ann2neo.capture.model.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
 from ann2neo.capture.model.layers import INPUT, not_found, select
 from ann2neo.capture.model.modules import (
@@ -24,7 +23,7 @@ from ann2neo.capture.model.modules import (
     named_modules,
     step_first_names,
 )
-from ann2neo.capture.model.outputs import activation_of, inputs_first, parts_of
+from ann2neo.capture.model.outputs import Arrangement, activation_of, inputs_first, parts_of
 from ann2neo.capture.model.unseen import PARAMETRIZATIONS, beside_inputs, warn_of_scripted_functions, warn_of_several
 from ann2neo.capture.state import as_written, random_states_kept
 from ann2neo.errors import Ann2NeoError

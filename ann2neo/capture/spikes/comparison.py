@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 
-from ann2neo.capture.model.arrangement import Arrangement, possible
+from ann2neo.capture.model.outputs import Arrangement, possible
 from ann2neo.capture.model.probe import Sink, Watched
 from ann2neo.errors import Ann2NeoError
 

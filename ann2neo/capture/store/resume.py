@@ -17,7 +17,7 @@ from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_ba
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.provenance import check_notes
 from ann2neo.capture.store.identity import Identity, check_same, identity_of, with_order
-from ann2neo.capture.store.reruns import Recorded, repeat, to_repeat
+from ann2neo.capture.store.schedule import Recorded, repeat, to_repeat
 from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError
 from ann2neo.store.begun import BegunColumn, read_begun
 from ann2neo.store.growing import Growing, Order, is_complete, open_growing

@@ -19,15 +19,23 @@ from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source, trial_columns
 from ann2neo.capture.job import Job, watching
-from ann2neo.capture.memory import SeenBatch
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
-from ann2neo.capture.run import run_pass
+from ann2neo.capture.run import SeenBatch, run_pass
 from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.store.identity import check_same
-from ann2neo.capture.store.reruns import Recorded, bare_layers, check_layers, repeat, to_repeat
 from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, order_of, other_inputs, state_of
-from ann2neo.capture.store.schedule import Span, cut_spans, layout_of, n_columns
+from ann2neo.capture.store.schedule import (
+    Recorded,
+    Span,
+    bare_layers,
+    check_layers,
+    cut_spans,
+    layout_of,
+    n_columns,
+    repeat,
+    to_repeat,
+)
 from ann2neo.capture.verification import Verdict, together
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.progress import progress_bar

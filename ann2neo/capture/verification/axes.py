@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.capture.model.outputs import Arrangement
 from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
 from ann2neo.capture.verification.places import halves, has_steps, kept_inputs, mixed
 from ann2neo.capture.verification.reruns import OUTPUT, NotVerifiable, Reruns

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.capture.model.outputs import Arrangement
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.nested import leaves
 from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
 from ann2neo.capture.verification.axes import see_whether_steps_are_first, tell_of_either_axis
-from ann2neo.capture.verification.constancy import independent
-from ann2neo.capture.verification.dependence import of_kept, with_fewer
+from ann2neo.capture.verification.dependence import independent, of_kept, with_fewer
 from ann2neo.capture.verification.places import (
     halves,
     mixed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.capture.model.outputs import Arrangement
 from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.nested import arrays
 from ann2neo.capture.spikes.comparison import Call, Comparison, Influence, Outcome, Reference

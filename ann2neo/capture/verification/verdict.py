@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ann2neo.capture.model.arrangement import Arrangement
+from ann2neo.capture.model.outputs import Arrangement
 from ann2neo.errors import Ann2NeoWarning
 
 DIFFERS = "it differs from run to run: the same batch, run again, gave other values (dropout as a function, noise, or a state kept from the last call)"

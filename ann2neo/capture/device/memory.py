@@ -1,8 +1,31 @@
-"""How much memory of a device columns may take."""
+"""Memory of a device: how much of it columns may take, and where the bits of a layer go."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from jaxtyping import Int64, UInt8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Memory of a layer's bits on a device, eight bins of one unit to a byte.
+
+    Parameters
+    ----------
+    bits
+        Planes, units in the order of the column, shape (plane, unit); units of a plane follow one another in memory.
+    invalid
+        Counts of values that were NaN or infinite, one for each layer on the device, shape (layer,).
+    slot
+        Which of the counts is this layer's.
+    """
+
+    bits: UInt8[torch.Tensor, "plane unit"]
+    invalid: Int64[torch.Tensor, " layer"]
+    slot: int
+
 
 # Of the card's memory, and at most: bits, and the rows that are made of them before they leave.
 SHARE, MOST_BYTES = 0.02, 1 << 30
