@@ -1,5 +1,7 @@
 """Batches whose inputs lie along their second axis, steps first: they are moved along it, and recorded by input."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,26 @@ def test_as_many_steps_as_inputs_are_told_by_what_comes_after(kind):
     """A layer, or what the model returns, follows the inputs along one of the two axes only: that is theirs."""
     model, x = STEPS_FIRST[kind](), sequences(8, 8)
     assert is_by_input(quiet(model, [x]), model, x)
+
+
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_labels_of_as_many_steps_as_inputs_are_not_guessed(n_batches, tmp_path):
+    """Along which of their axes inputs lie is not known; in memory, and in a store that goes on after one batch."""
+    model, x, y = STEPS_FIRST["mean"](), sequences(8, 8), torch.arange(64).reshape(8, 8)
+    batches = [(x + k, y) for k in range(3)]
+
+    def some():
+        yield from batches[:n_batches]
+        if n_batches < 3:
+            raise KeyError("no more")
+
+    options = {"steps": ann2neo.Steps(1), "store": tmp_path / "a.zarr"}
+    with contextlib.suppress(KeyError), pytest.warns(Ann2NeoWarning, match="are not taken for labels of steps"):
+        quiet(model, some, **options)
+    with pytest.warns(Ann2NeoWarning, match="not taken for labels"):
+        recording = quiet(model, lambda: iter(batches), **options)
+    assert len(recording.trials) == 24
+    assert recording.bins is None or "label" not in recording.bins
 
 
 def test_as_many_steps_as_inputs_are_told_by_a_mask():

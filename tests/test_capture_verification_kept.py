@@ -10,6 +10,8 @@ from torch import nn
 from verified_models import N, Net, X
 
 import ann2neo
+from ann2neo.capture.distributed import Processes
+from ann2neo.capture.verification.verdict import ALL_IS_WELL, DEPENDS, Verdict, together
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.store import check, layout
 
@@ -83,6 +85,50 @@ def test_what_a_later_batch_shows_is_kept_by_a_recording_that_is_resumed(n_batch
     assert len(told) == (n_batches == 2)
     assert facts(recording) == facts(expected)
     assert (recording.raster("act") == expected.raster("act")).all()
+    check(tmp_path / "a.zarr")
+
+
+def test_what_other_processes_saw_is_joined(tmp_path, monkeypatch):
+    """Another process saw that one more layer depends on its batch, and what was alike differ: both verdicts are in the store, whoever has the lower number."""
+    own, other = Verdict(dependent={"act": DEPENDS}, pending=("",)), Verdict(dependent={"out": DEPENDS})
+    assert together([own, other]) == together([other, own]) == Verdict(dependent={"act": DEPENDS, "out": DEPENDS})
+
+    def gathered(self, work):
+        found = work()
+        return [found, Verdict(dependent={"elsewhere": DEPENDS})] if isinstance(found, Verdict) else [found]
+
+    monkeypatch.setattr(Processes, "together", gathered)
+    recording, _ = record(Net(less_the_mean), [ALIKE, ALIKE + 1], store=tmp_path / "a.zarr")
+    assert list(json.loads(recording.provenance["verified_json"])["dependent"]) == ["elsewhere"]
+    assert recording.provenance["verified"] == ALL_IS_WELL
+    check(tmp_path / "a.zarr")
+
+
+def gated(self, x):
+    return nn.functional.glu(self.act(self.gate(self.fc(x))), 1)
+
+
+@pytest.mark.parametrize("n_batches", [1, 4])
+def test_gated_linear_units_are_resumed(n_batches, tmp_path):
+    """Half as many units as enter, as a module and as a function: the same bits as in memory, and those of the definition."""
+    model, batches = Net(gated, gate=nn.GLU(dim=1)), [*X.split(4)]
+    expected, _ = record(model, batches)
+
+    def some():
+        yield from batches[:n_batches]
+        raise Stop
+
+    with pytest.raises(Stop):
+        record(model, some, store=tmp_path / "a.zarr")
+    recording, _ = record(model, lambda: iter(batches), store=tmp_path / "a.zarr")
+    with torch.no_grad():
+        h = model.fc(X)
+        a = torch.relu(h[:, :4] * torch.sigmoid(h[:, 4:]))
+    assert [layer.name for layer in recording.layers] == ["gate", "act", "glu"]
+    assert (recording.raster("gate") == (h[:, :4] > 0).numpy().T).all()
+    assert (recording.raster("glu") == (a[:, :2] > 0).numpy().T).all()
+    for layer in recording.layers:
+        assert (recording.raster(layer.name) == expected.raster(layer.name)).all()
     check(tmp_path / "a.zarr")
 
 

@@ -79,14 +79,11 @@ class Checks:
         What came of it; None before.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
-    turned
-        Whether inputs were found along the second axis of a batch of as many steps.
     """
 
     wanted: bool = True
     verdict: Verdict | None = None
     n_repeated: int = 0
-    turned: bool = False
 
     @property
     def pending(self) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def _step_columns(
         return labels_of_steps(given, positions, lengths, n_steps)
     if batch.labels is not None or batch.step_labels is None:
         return {}
-    if job.checks.turned and batch.axis is None:
+    if job.checks.verdict is not None and job.checks.verdict.turned and batch.axis is None:
         # As many labels per step as steps per input: nothing says which axis of them is which.
         warn_of_other_steps()
         return {}

@@ -88,7 +88,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
             if _is_unsaid(job, batch):
                 see_output(output, reference.see)
         with_steps = job.steps is not None and job.steps.axis != "calls"
-        verification = Verification(
+        found = Verification(
             run,
             batch.x,
             batch.n_inputs,
@@ -98,9 +98,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
             with_steps=with_steps,
             reset=None if attributes is None else attributes.put_back,
             kept=lambda: contents_kept(job.module),
-        )
-        found = verification.verdict()
-        job.checks.turned = verification.is_turned
+        ).verdict()
     if job.passes is None:
         return found
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
@@ -114,6 +112,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
         dependent=found.dependent,
         rounding=found.rounding,
         unverified=(*found.unverified, why),
+        turned=found.turned,
     )
 
 
@@ -165,6 +164,7 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
         rounding={layer: share for layer, share in verdict.rounding.items() if layer not in left_out},
         unverified=verdict.unverified,
         pending=tuple(are_alike(batch.x, batch.n_inputs)),
+        turned=verdict.turned,
     )
     told = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
     n_recorded = sum(layer not in left_out for layer in shown)

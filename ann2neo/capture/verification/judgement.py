@@ -121,6 +121,7 @@ class Verification:
             dependent=dependent,
             rounding=rounding,
             unverified=tuple(self._reruns.unverified),
+            turned=self._reruns.is_square and self._reruns.preferred > 0,
         )
 
     def _best_way(
@@ -147,11 +148,6 @@ class Verification:
                 following, compared, best = found, again, way
         reruns.first_only, reruns.preferred = best
         return following, *compared
-
-    @property
-    def is_turned(self) -> bool:
-        """Whether inputs were found along the second axis of a batch of as many steps."""
-        return self._reruns.is_square and self._reruns.preferred > 0
 
     def _only_again(self, calls: Sequence[Call]) -> Verdict:
         """Of what cannot change places, see at least whether it comes out the same again."""

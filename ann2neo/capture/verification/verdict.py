@@ -41,6 +41,8 @@ class Verdict:
         Why something could not be verified; empty if all was.
     pending
         Parts of the batch, by path, that were alike for all inputs so far, as those of one input are: the first batch in which they differ is verified too.
+    turned
+        Whether inputs were found along the second axis of a batch of as many steps.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Verdict:
     rounding: Mapping[str, float] = field(default_factory=dict)
     unverified: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    turned: bool = False
 
     def facts(self) -> dict[str, str]:
         """Write the verdict down, flat, for the provenance and the identity of a store."""
@@ -58,6 +61,7 @@ class Verdict:
             "dependent": dict(self.dependent),
             "rounding": dict(self.rounding),
             "pending": list(self.pending),
+            "turned": self.turned,
         }
         known = {key: value for key, value in known.items() if value}
         said = "; ".join(self.unverified or _of_alike(self.pending)) or ALL_IS_WELL
@@ -78,6 +82,7 @@ class Verdict:
             rounding=known.get("rounding", {}),
             unverified=tuple(one for one in said if one not in (ALL_IS_WELL, *_of_alike(pending))),
             pending=pending,
+            turned=known.get("turned", False),
         )
 
 
