@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from verified_models import Net
 
 import ann2neo
@@ -199,6 +199,24 @@ def test_what_counts_the_second_axis_is_asked_for(beside):
     number = ann2neo.Inputs([{"x": x, **beside}], n_inputs=lambda batch: batch["x"].shape[1])
     model = STEPS_FIRST["pointwise"]()
     assert is_by_input(quiet(model, number), model, x)
+
+
+class Stream(IterableDataset):
+    """Sequences that come one after another."""
+
+    def __iter__(self):
+        yield from sequences(12, 7).movedim(1, 0)
+
+
+@pytest.mark.parametrize("batch_size", [4, 9])
+def test_a_loader_that_declares_another_number_of_inputs_is_asked(batch_size):
+    """Of a stream nothing can be traced; what its loader calls a batch lies along the second axis. One whose items have steps after them is recorded as before."""
+    model = STEPS_FIRST["pointwise"]()
+    with pytest.raises((InputsError, ActivationError), match=f"batch_size={batch_size}|units are not the same"):
+        quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=pad_sequence))
+    inputs = ann2neo.Inputs(DataLoader(Stream(), batch_size=4, collate_fn=pad_sequence), n_inputs=lambda x: x.shape[1])
+    assert is_by_input(quiet(model, inputs), model, sequences(12, 7))
+    assert len(quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=torch.stack)).trials) == 12
 
 
 @pytest.mark.parametrize("batch_size", [6, 4, 1])

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import (
@@ -42,7 +43,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     n_seen, told = 0, False
     given = given_columns(inputs.labels) if first == 0 else {}
     at_random = bool(given) and draws_at_random(source)
-    streams = Streams(source.n_streams)
+    streams, sizes = Streams(source.n_streams), Sizes(_declared(source, inputs))
     for number, raw in enumerate(source.batches(first), first):
         raw, places, second = raw if source.traced else (raw, None, None)
         said = inputs.n_inputs
@@ -66,6 +67,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             batch = replace(batch, stimulus_ids=source.ids_of_batch(number, places))
             told = told or (places is None and _warn_of_unknown_stimuli(number))
         streams.see(number, batch)
+        sizes.see(batch)
         if not batch.n_inputs and source.batch_sizes is None:
             continue
         n_seen += batch.n_inputs
@@ -144,9 +146,8 @@ def check_steps_are_not_inputs(x: Any, y: Any, n_inputs: int) -> None:
     InputsError
         If it is: labels, whole numbers whose name holds "len", or a mask of shape (input, step) beside (step, input, ...).
     """
-    every = list(arrays(x))
-    shape = tuple(every[0][1].shape) if every else ()
-    if len(shape) < 2 or shape[0] in (1, shape[1]) or shape[0] != n_inputs or _is_table(every[0][1]):
+    every, shape = list(arrays(x)), _with_steps(x, n_inputs)
+    if shape is None:
         return
     found = [
         f"{path.rsplit('/', 1)[-1]!r} has shape {tuple(one.shape)}"
@@ -157,11 +158,61 @@ def check_steps_are_not_inputs(x: Any, y: Any, n_inputs: int) -> None:
     n_labels = number_of(y)
     found += [f"labels are {n_labels}"] if n_labels == shape[1] else []
     if found:
-        raise InputsError(
-            f"a batch has shape {shape}, and {', '.join(found)}.",
-            f"It is unclear whether it holds {shape[0]} inputs or, with steps first, {shape[1]}.",
-            f"Say it: Inputs(data, n_inputs=lambda batch: ...), which gives {shape[1]} for this batch if its steps come first.",
-        )
+        _ask(shape, ", ".join(found))
+
+
+class Sizes:
+    """Compares batches with the size that a loader declares, where it does not say which inputs it drew.
+
+    Parameters
+    ----------
+    declared
+        Inputs of each batch but the last; None where that is not known.
+    """
+
+    def __init__(self, declared: int | None) -> None:
+        self._declared = declared
+        self._before: Batch | None = None
+
+    def see(self, batch: Batch) -> None:
+        """Take in a batch.
+
+        Raises
+        ------
+        InputsError
+            If it, or the one before, which was not the last, has another number of inputs, and along its second axis the one that is declared.
+        """
+        if self._declared is None:
+            return
+        for one in (self._before, batch if batch.n_inputs > self._declared else None):
+            shape = None if one is None else _with_steps(one.x, one.n_inputs)
+            if shape is not None and shape[1] == self._declared:
+                _ask(shape, f"the loader has batch_size={self._declared}")
+        self._before = batch
+
+
+def _declared(source: Presentation, inputs: Inputs) -> int | None:
+    """Size that a loader declares of batches that come as they are."""
+    if not isinstance(inputs.data, DataLoader) or inputs.n_inputs is not None:
+        return None
+    return None if source.batch_sizes is not None or source.axis is not None else inputs.data.batch_size
+
+
+def _with_steps(x: Any, n_inputs: int) -> tuple[int, ...] | None:
+    """Shape of the first array of a batch, if what is taken for its inputs may be steps, and its second axis is as long as there are inputs."""
+    first = next((one for _, one in arrays(x)), None)
+    shape = () if first is None else tuple(first.shape)
+    if first is None or len(shape) < 2 or shape[0] in (1, shape[1]) or shape[0] != n_inputs or _is_table(first):
+        return None
+    return shape
+
+
+def _ask(shape: tuple[int, ...], why: str) -> NoReturn:
+    raise InputsError(
+        f"a batch has shape {shape}, and {why}.",
+        f"It is unclear whether it holds {shape[0]} inputs or, with steps first, {shape[1]}.",
+        f"Say it: Inputs(data, n_inputs=lambda batch: ...), which gives {shape[1]} for this batch if its steps come first.",
+    )
 
 
 def _as_drawn(n_inputs: int, _raw: Any) -> int:
