@@ -164,3 +164,73 @@ def test_what_cannot_be_simulated_is_refused():
             models.simulate(table, seed=0, **options)
     with pytest.raises(AnalysisError, match="seed=-1"):
         models.simulate(fitted, like=recording, model="rate", seed=-1)
+
+
+@pytest.fixture(scope="module")
+def gained(ragged):
+    """The trials of `ragged`, with gains around labels and a few bursts; all models fitted."""
+    rng, lengths = np.random.default_rng(4), np.diff(ragged.stretches)[:60]
+    labels = ragged.trials["label"].to_numpy()[:60]
+    mean = rng.uniform(0.15, 0.8, (40, 4))[:, labels]
+    p = np.repeat(rng.beta(mean * 5, (1 - mean) * 5), lengths, axis=1)
+    dense = rng.random((40, 2 * lengths.sum())) < np.tile(p, 2)
+    dense[0], dense[1] = False, True
+    recording = recording_of(dense, labels, lengths, 2)
+    return recording, fit(recording, ("label", "gain", "label_gain", "renewal"))
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [("gain", ["gain_mu", "gain_rho"]), ("label_gain", ["label_gain_rho"]), ("renewal", ["renewal_r", "renewal_mean"])],
+)
+def test_gains_and_intervals_come_back(gained, model, names, tmp_path):
+    """What shares a window, or lies between spikes, is fitted again within four standard errors, also after a trip through a file, in any chunk."""
+    recording, fitted = gained
+    simulated = models.simulate(fitted, like=recording, model=model, seed=1)
+    found = fit(simulated, ("label", model))
+    for name in names:
+        z = ((found[name] - fitted[name]) / found[f"{name}_se"]).iloc[2:]
+        assert (abs(z) < 4).all()
+        assert 0.4 < (z**2).mean() < 2.2
+    assert found["quality"].tolist()[:2] == ["silent", "saturated"]
+    assert simulated.provenance["simulated_by_rate"] == 2
+    ann2neo.write_table(fitted, tmp_path / "fitted.csv")
+    again = models.simulate(ann2neo.read_table(tmp_path / "fitted.csv"), like=recording, model=model, seed=1)
+    dense = simulated.layers[0].raster.dense()
+    assert (again.layers[0].raster.dense() == dense).all()
+    few = recording.select(units=[3, 30])
+    assert (models.simulate(fitted, like=few, model=model, seed=1).layers[0].raster.dense() == dense[[3, 30]]).all()
+
+
+def test_windows_of_a_gain_are_those_that_were_fitted(gained):
+    """Windows of five bins share a probability, longer ones do not; without the attribute nothing is guessed."""
+    recording, _ = gained
+    fitted = fit(recording, ("gain",), windows=5)
+    fitted["gain_rho"], fitted["gain_mu"] = 0.95, 0.5
+    dense = models.simulate(fitted, like=recording, model="gain", seed=2).layers[0].raster.dense()[2:]
+    known = np.repeat(recording.trials["label"].to_numpy() >= 0, np.diff(recording.stretches))
+    place = np.arange(known.size) - np.repeat(recording.stretches[:-1], np.diff(recording.stretches))
+    within = np.flatnonzero(known[1:] & (place[1:] % 5 > 0))
+    across = np.flatnonzero(known[1:] & (place[1:] % 5 == 0) & (place[1:] > 0))
+    same = dense[:, 1:] == dense[:, :-1]
+    assert same[:, within].mean() > 0.95
+    assert 0.4 < same[:, across].mean() < 0.6
+    fitted.attrs = {}
+    with pytest.raises(AnalysisError, match="do not name the windows of the gain"):
+        models.simulate(fitted, like=recording, model="gain", seed=2)
+
+
+@pytest.mark.parametrize("r", [0.4, 3.0, np.inf])
+def test_a_renewal_process_begins_at_an_arbitrary_moment(r):
+    """In every bin of a stretch a spike is as likely, and intervals within are those of SciPy's law."""
+    from scipy import stats
+
+    one = ann2neo.from_array(np.zeros((4000, 12, 1), bool), trial_axis=0)
+    fitted = fit(one, ("rate", "renewal"), by=None).assign(rate_p=0.25, renewal_r=r, renewal_mean=4.0)
+    dense = models.simulate(fitted, like=one, model="renewal", seed=0).layers[0].raster.dense()[0].reshape(4000, 12)
+    assert (abs(dense.mean(axis=0) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4000)).all()
+    law = stats.poisson(3.0) if np.isinf(r) else stats.nbinom(r, r / (r + 3.0))
+    starts = np.flatnonzero(dense[:, 0])
+    after = np.where(dense[starts, 1:].any(axis=1), dense[starts, 1:].argmax(axis=1), 11)
+    share = np.bincount(after, minlength=12)[:6] / starts.size
+    assert (abs(share - law.pmf(np.arange(6))) < 4 * np.sqrt(0.25 / starts.size)).all()

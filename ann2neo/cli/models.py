@@ -89,7 +89,7 @@ def fit(
 @click.option("-o", "--output", type=options.PATH, required=True, help="File to write: .nwb, .zarr, .nix or .mat.")
 @click.option(
     "--model",
-    type=click.Choice(["rate", "label", "markov"]),
+    type=click.Choice(["rate", "label", "markov", "gain", "label_gain", "renewal"]),
     default="label",
     show_default=True,
     help="What the units are.",

@@ -11,10 +11,12 @@ from ann2neo.errors import AnalysisError, suggestion
 
 DRAWN = ("rate", "label", "markov")
 """Models that give each bin a probability of a spike."""
+SIMULATED = (*DRAWN, "gain", "label_gain", "renewal")
+"""Models of which spikes can be drawn."""
 
 
-def check_model(fitted: Any, model: Any) -> None:
-    """Check that the table holds fitted models of bins, and that the model gives each bin a probability.
+def check_model(fitted: Any, model: Any, known: tuple[str, ...] = DRAWN) -> None:
+    """Check that the table holds fitted models of bins, and that the model is one of those that are known.
 
     Raises
     ------
@@ -33,11 +35,12 @@ def check_model(fitted: Any, model: Any) -> None:
             "These models need the probability of a spike in a bin.",
             "Fit a recording (`ann2neo.from_array` makes one of spikes in bins).",
         )
-    if model not in DRAWN:
+    if model not in known:
         raise AnalysisError(
-            f"There is no model {model!r} of single bins." + suggestion(str(model), DRAWN),
+            f"There is no model {model!r} of {'single ' if known == DRAWN else ''}bins."
+            + suggestion(str(model), known),
             "Nothing was computed.",
-            "Use 'rate', 'label' or 'markov'.",
+            f"Use {', '.join(map(repr, known[:-1]))} or {known[-1]!r}.",
         )
 
 

@@ -76,8 +76,8 @@ def fit(
         one rho for all conditions, ``label_gain_rho``; k is the number of conditions + 1. For cells the rate of a trial is that of its condition times a gain from a gamma law with mean 1 and
         variance :math:`\sigma^2` = ``label_gain_var`` (Goris et al. 2014), so that S spikes in T seconds have :math:`\ln \mathcal{L} = \sum_i \sum_{j < S_i} \ln(1 + j \sigma^2) + S_i \ln
         \lambda_c - (S_i + \sigma^{-2}) \ln(1 + \sigma^2 \lambda_c T_i)`. Unlike ``gain``, the estimate does not include tuning. The maximum is found by Newton's method in the logarithm of
-        :math:`\rho / (1 - \rho)` or :math:`\sigma^2`, with the best rate of each condition; the standard error is that of the profile likelihood, and there is none at 0. The estimate is too low by about the
-        share of conditions per input (3 % with 4 conditions of 60 inputs, where 93 % of intervals cover). ``label_gain_lr_p``: twice the log-likelihood above ``label``, half of the tail of chi-squared
+        :math:`\rho / (1 - \rho)` or :math:`\sigma^2`, with the best rate of each condition; the standard error is that of the profile likelihood, and there is none at 0. The estimate is too low, by 3 % with 4
+        conditions of 60 inputs, where 93 % of intervals cover, and less with more inputs. ``label_gain_lr_p``: twice the log-likelihood above ``label``, half of the tail of chi-squared
         with 1 degree of freedom (Self & Liang 1987); 3.5 % instead of 5 % with 4 conditions of 60 inputs.
     ``renewal``
         Independent intervals I between spikes: I - 1 is negative binomial with shape ``renewal_r`` = r and mean m - 1, ``renewal_mean`` = m, so that
@@ -202,6 +202,7 @@ def fit(
         conditions=found.conditions,
         order=order,
         windows=_windows(found, windows) if "gain" in fitted else None,
+        window_bins="inputs" if windows is None else int(windows),
         min_spikes=min_spikes,
     )
     parts: dict[int, pd.DataFrame] = {}
@@ -224,6 +225,7 @@ class Plan:
     conditions: tuple[Any, ...]
     order: int
     windows: np.ndarray | None
+    window_bins: int | str
     min_spikes: int
 
 
@@ -294,6 +296,7 @@ def _attributes(found: Given, models: Sequence[str], plan: Plan, by: str | None)
         "by": by,
         "conditions": list(found.conditions) if by is not None else None,
         "markov_order": plan.order if "markov" in plan.models else None,
+        **({"gain_windows": plan.window_bins} if "gain" in plan.models else {}),
         "n_windows": None if sizes is None else int(sizes.size),
         **({} if found.bins is None else {"n_bins": bins, "n_inputs": int(found.bins.size.size)}),
         **{name: found.source.facts[name] for name in OF_THE_SOURCE if found.source.facts.get(name) is not None},

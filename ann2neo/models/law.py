@@ -44,7 +44,7 @@ def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law
     AnalysisError
         If the table lacks a parameter, or one is not a probability.
     """
-    rate = _column(rows, "rate_p")
+    rate = column_of(rows, "rate_p")
     if model == "rate":
         return Law(
             p=rate[:, None],
@@ -54,7 +54,7 @@ def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law
         )
     if model == "label":
         codes, values = codes_of_column(recording.trials, by)
-        p = np.stack([*(_column(rows, f"label_p[{value}]") for value in values.tolist()), rate], axis=1)
+        p = np.stack([*(column_of(rows, f"label_p[{value}]") for value in values.tolist()), rate], axis=1)
         length = (recording.trials["stop_bin"] - recording.trials["start_bin"]).to_numpy(np.int64)
         return Law(
             p=p,
@@ -63,7 +63,7 @@ def law_of(rows: pd.DataFrame, recording: Recording, model: str, by: str) -> Law
             follows_rate=np.zeros(len(rows), np.bool_),
         )
     order = _order_of(rows)
-    chain = np.stack([_column(rows, f"markov_p{c:0{order}b}1", missing=True) for c in range(2**order)], axis=1)
+    chain = np.stack([column_of(rows, f"markov_p{c:0{order}b}1", missing=True) for c in range(2**order)], axis=1)
     without = np.atleast_1d(np.isnan(chain).any(axis=1))
     chain[without] = rate[without, None]
     edges = recording.stretches
@@ -110,7 +110,7 @@ def rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     return fitted.iloc[found].reset_index(drop=True)
 
 
-def _column(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[np.ndarray, " unit"]:
+def column_of(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[np.ndarray, " unit"]:
     """Read a column of probabilities."""
     if name not in rows:
         known = [str(each) for each in rows if "_p" in str(each)]

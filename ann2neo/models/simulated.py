@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 
 from ann2neo.analysis.goodness import unit_keys
 from ann2neo.errors import AnalysisError
-from ann2neo.models.checks import check_model, check_whole
-from ann2neo.models.law import Law, law_of, rows_of
+from ann2neo.models.checks import SIMULATED, check_model, check_whole
+from ann2neo.models.law import Law, by_of, law_of, rows_of
+from ann2neo.models.processes import Gains, Renewals, gains_of, renewals_of
 from ann2neo.raster import Raster
 from ann2neo.recording import SCHEMA, Layer, Recording, make_trials, order_sha256
 from ann2neo.recording.recording import as_recording
@@ -35,10 +36,12 @@ def simulate(
 
     ``"rate"``: every bin has a spike with probability ``rate_p``. ``"label"``: with ``label_p[c]`` where the condition of the trial is c, and ``rate_p``
     where it is unknown. ``"markov"``: with ``markov_p...`` given the spikes drawn for the preceding bins of the stretch, and ``rate_p`` in its
-    first bins, which have no context. Units without a chain (silent, saturated, or with a context that never occurred) follow ``rate_p``, and the provenance counts them.
+    first bins, which have no context. ``"gain"``: with one probability for each window, from a beta law with mean ``gain_mu`` and correlation ``gain_rho``. ``"label_gain"``: with one for
+    each input, of mean ``label_p[c]`` and correlation ``label_gain_rho``; ``rate_p`` where the condition is unknown. ``"renewal"``: intervals from the law of ``renewal_r`` and ``renewal_mean``,
+    each stretch beginning at an arbitrary moment; trials of unknown condition are part of stretches. Units without a chain, gain or intervals (silent, saturated, or with a context that never occurred) follow ``rate_p``, and the provenance counts them.
 
     Bin t of a unit has a spike where the number t of its own stream of uniform numbers, NumPy's ``Generator(Philox)`` keyed by (seed, layer, unit), is below the
-    probability. Its bits therefore do not depend on other units or on chunks, models share the same random numbers, and bins added at the end change no earlier bin. Units
+    probability; gains and intervals have a second stream. Its bits therefore do not depend on other units or on chunks, models share the same random numbers, and bins added at the end change no earlier bin (except of ``"renewal"``). Units
     are independent: what they share beyond their tuning (noise correlation, the input) is not part of the model.
 
     Parameters
@@ -48,9 +51,9 @@ def simulate(
     like
         Recording whose layers and trials the simulation takes over, in the same order; each of its units needs a row in ``fitted``.
     n_bins
-        In place of ``like``: a number of bins, each a trial without a label; for the models "rate" and "markov".
+        In place of ``like``: a number of bins, each a trial without a label; for the models "rate", "markov" and "renewal".
     model
-        "rate", "label" or "markov".
+        "rate", "label", "markov", "gain", "label_gain" or "renewal".
     seed
         Seed of all units.
     by
@@ -60,7 +63,7 @@ def simulate(
     -------
     Recording
         Its provenance is that of ``like``, with ``simulated`` (the model), ``simulated_seed``, ``simulated_from`` (SHA-256 of layers, units and parameters) and
-        ``simulated_by_rate`` (units without a chain) added.
+        ``simulated_by_rate`` (units without a chain, gain or intervals) added.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def simulate(
     _check(fitted, like, n_bins, model, seed)
     recording = _of_bins(fitted, n_bins) if like is None else as_recording(like)
     rows = rows_of(fitted, recording)
-    law = law_of(rows, recording, model, by or fitted.attrs.get("by") or "label")
+    law = _law_of(rows, recording, model, by, fitted)
     dense = _drawn(rows, law, recording, seed)
     first, layers = 0, []
     for layer in recording.layers:
@@ -105,13 +108,36 @@ def simulate(
     return replace(recording, layers=tuple(layers), provenance={**recording.provenance, **made})
 
 
-def _drawn(rows: pd.DataFrame, law: Law, recording: Recording, seed: int) -> np.ndarray:
+def _law_of(
+    rows: pd.DataFrame, recording: Recording, model: str, by: str | None, fitted: pd.DataFrame
+) -> Law | Gains | Renewals:
+    """Read the parameters of a model."""
+    if model == "renewal":
+        return renewals_of(rows, recording)
+    if model not in ("gain", "label_gain"):
+        return law_of(rows, recording, model, by or fitted.attrs.get("by") or "label")
+    windows = fitted.attrs.get("gain_windows", "inputs" if model == "label_gain" else None)
+    if windows is None:
+        raise AnalysisError(
+            "the attributes of the table do not name the windows of the gain (`gain_windows`).",
+            "It is unclear which bins share a gain.",
+            "Pass the table that `ann2neo.models.fit` returned, or one that `ann2neo.read_table` read.",
+        )
+    return gains_of(
+        rows, recording, model, by or by_of(fitted, recording.trials), None if windows == "inputs" else windows
+    )
+
+
+def _drawn(rows: pd.DataFrame, law: Law | Gains | Renewals, recording: Recording, seed: int) -> np.ndarray:
     """Draw spikes chunk by chunk; packed bits, shape (pass, unit, byte)."""
-    keys, parts = unit_keys(rows, seed), []
+    # Seeds are not negative: gains and intervals have streams of their own.
+    keys, others, parts = unit_keys(rows, seed), unit_keys(rows, -1 - seed), []
     for units in _chunks(len(rows), recording.n_bins):
         streams = [_stream(int(key)) for key in keys[units]]
-        drawn = _chained if law.order else _apart
-        dense = drawn(streams, law.p[units], law)
+        if isinstance(law, Law):
+            dense = (_chained if law.order else _apart)(streams, law.p[units], law)
+        else:
+            dense = law.draw(streams, [_stream(int(key)) for key in others[units]], units)
         parts.append(Raster.from_dense(dense, n_passes=recording.n_passes).packed)
     return np.concatenate(parts, axis=1)
 
@@ -165,21 +191,21 @@ def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
     )
 
 
-def _sha256(rows: pd.DataFrame, law: Law) -> str:
+def _sha256(rows: pd.DataFrame, law: Law | Gains | Renewals) -> str:
     """Hash the identities and the parameters of the units."""
     hashed = hashlib.sha256("\n".join(rows["layer"].astype(str)).encode())
     hashed.update(rows["unit"].to_numpy("<i8").tobytes())
-    hashed.update(np.ascontiguousarray(law.p, "<f8").tobytes())
+    hashed.update(np.ascontiguousarray(law.p if isinstance(law, Law) else law.parameters, "<f8").tobytes())
     return hashed.hexdigest()
 
 
 def _check(fitted: Any, like: Any, n_bins: Any, model: Any, seed: Any) -> None:
-    check_model(fitted, model)
-    if (like is None) == (n_bins is None) or (like is None and model == "label"):
+    check_model(fitted, model, SIMULATED)
+    if (like is None) == (n_bins is None) or (like is None and model in ("label", "gain", "label_gain")):
         raise AnalysisError(
             f"like was {'not ' * (like is None)}given, n_bins={n_bins} and model={model!r}.",
-            "Trials follow from exactly one of like and n_bins, and the model 'label' needs the conditions of trials.",
-            "Pass a recording, or a number of bins for the models 'rate' and 'markov'.",
+            "Trials follow from exactly one of like and n_bins, and the models 'label', 'gain' and 'label_gain' need the conditions of trials.",
+            "Pass a recording, or a number of bins for the models 'rate', 'markov' and 'renewal'.",
         )
     check_whole("n_bins", 1 if n_bins is None else n_bins, 1)
     check_whole("seed", seed, 0)
