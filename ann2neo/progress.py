@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +24,8 @@ def progress_bar(
 ) -> tqdm:
     """Make a progress bar that disappears when it is full, so that a sweep of many calls shows one bar at a time.
 
-    In a notebook it is a widget where ipywidgets is installed, and nothing otherwise. Where standard error is neither a terminal nor a notebook, such as a file or a log, nothing is written.
+    In a notebook it is a widget where ipywidgets is installed, and nothing otherwise. Where standard error is neither a terminal nor a notebook, such as a file or a log, nothing is written,
+    nor where tqdm is disabled by its variable of the environment, ``TQDM_DISABLE=1``.
 
     Parameters
     ----------
@@ -46,5 +48,5 @@ def progress_bar(
     ...     list(bar)
     [0, 1, 2]
     """
-    hidden = None if shown else True
+    hidden = None if shown and not os.environ.get("TQDM_DISABLE") else True
     return tqdm(iterable, desc=desc, unit=unit, total=total, initial=initial, disable=hidden, leave=False)

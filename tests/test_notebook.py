@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 
 import ann2neo
 from ann2neo import figures
+from ann2neo.progress import progress_bar
 
 SETUP = """
 import numpy as np
@@ -189,6 +190,15 @@ def test_bars_are_silent_off_a_terminal_and_leave_nothing(capfd):
     assert done.returncode == 0
     assert "analyzing" in shown
     assert "\n" not in shown
+
+
+def test_bars_are_hidden_where_tqdm_is_disabled(monkeypatch):
+    """`TQDM_DISABLE`, the variable by which tqdm is told so in the environment, holds for our bars too."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for value, disabled in (("1", True), ("", False)):
+        monkeypatch.setenv("TQDM_DISABLE", value)
+        with progress_bar(range(2), shown=True, desc="a", unit="b") as bar:
+            assert bool(bar.disable) is disabled
 
 
 def test_a_notebook_without_widgets_is_silent():

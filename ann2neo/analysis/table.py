@@ -53,7 +53,7 @@ def analyze(
     """Measure every unit's spike train, and say beside each measure what chance predicts.
 
     Chance is the same number of spikes in uniformly random arrangement: over the bins of a recording, or over continuous time where the source has no
-    bins. A measure that is undefined for a unit is NaN; `ann2neo.analysis.define` gives the definition of every column.
+    bins. A measure that is undefined for a unit is NaN; `ann2neo info --columns` prints the definition of every column.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ def _rights(license_id: str) -> dict[str, str]:
 
 def _description(recording: Recording) -> str:
     return (
-        f"Activations above threshold of {recording.n_units} units in {len(recording.layers)} layers of an artificial neural network, as spike trains in "
+        f"Activations above threshold of {recording.n_units:,} units in {len(recording.layers)} layer{'s' * (len(recording.layers) != 1)} of an artificial neural network, as spike trains in "
         f"Neurodata Without Borders format; {time_axis(recording)}. Not a recording of an organism."
     )
 

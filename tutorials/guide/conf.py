@@ -1,5 +1,6 @@
 """Configuration of the documentation site, which `python -m sphinx -W -b html tutorials/guide OUT` builds."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ myst_heading_anchors = 3
 # Tutorials are scripts with cells: they are executed when the site is built, and an error in a script fails the build.
 nb_custom_formats = {".py": "sources.read_script"}
 nb_execution_mode = "force"
+# Pages do not move: kernels of the tutorials show no progress bars.
+os.environ["TQDM_DISABLE"] = "1"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
