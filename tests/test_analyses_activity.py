@@ -11,7 +11,7 @@ from analyses.networks.architectures import make
 from analyses.networks.data import load
 
 
-@pytest.fixture(scope="module", params=["mlp", "vit"])
+@pytest.fixture(scope="module", params=["vit", pytest.param("mlp", marks=pytest.mark.slow("more layers of the same"))])
 def seen(request):
     """A network, images, labels, and the outputs of its layers."""
     torch.manual_seed(0)

@@ -95,6 +95,7 @@ def test_relabelling_keeps_how_often_each_label_is_given(n, seed):
         assert (changed != labels).sum() <= round(share * n)
 
 
+@pytest.mark.slow("trains a network of the first edition twice")
 def test_recordings_in_the_loop_are_of_the_epoch_they_name_and_change_nothing(tmp_path):
     """The last epoch's files are the final network, the first ones the initial one, and a network that nobody records learns the same."""
     cell = study.cells(True)[0]

@@ -48,6 +48,7 @@ def sequences(spikes, n_steps):
     return Recording(layers=(layer,), trials=trials, bin_size_ms=1.0, provenance={})
 
 
+@pytest.mark.slow("simulates 400 units of the first edition")
 def test_bernoulli_units_reject_the_bernoulli_model_at_most_at_the_nominal_rate():
     """The control: independent bins, any rate; and where spikes are many the naive tests reject nearly all of them."""
     rng = np.random.default_rng(1)
@@ -127,6 +128,7 @@ def test_the_cut_off_is_where_the_false_discovery_rate_rejects():
     assert np.array_equal(p <= cut_off(p), chance.false_discovery(p) <= LEVEL)
 
 
+@pytest.mark.slow("simulates units of the first edition")
 def test_power_grows_with_the_label_share_and_is_the_level_where_order_means_nothing():
     """Units in label order are found by their labels; shuffled, what the labels do is invisible."""
     labels = np.random.default_rng(8).integers(0, 10, 1000)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -18,6 +19,7 @@ GROWTH = (
 )
 
 
+@pytest.mark.slow("times a process of its own")
 def test_start_up_is_linear_in_modules():
     """Twice as many modules take twice as long, not four times; the best of several tries, since the machine has other things to do."""
     # In a process of its own: where signatures are checked, that is what is timed.

@@ -48,6 +48,7 @@ def test_two_processes_record_what_one_does(tmp_path):
         check(path)
 
 
+@pytest.mark.slow("two processes of torch are started")
 def test_processes_that_differ(tmp_path):
     """Parts of one data set are recorded whole; other inputs, other stores and processes that do not come are told in all of them, soon."""
     checks = ["check_parts_of_one_set", "check_other_inputs", "check_other_stores", "check_one_alone"]
@@ -99,6 +100,7 @@ def inputs(): return store_sources.inputs(5000)
 """
 
 
+@pytest.mark.slow("two processes of torch are started")
 def test_the_command_line_under_torchrun(tmp_path):
     """The same command, started twice by torchrun, makes one store and speaks once."""
     (tmp_path / "nets.py").write_text(NETS)
@@ -108,6 +110,7 @@ def test_the_command_line_under_torchrun(tmp_path):
     assert same(ann2neo.load(tmp_path / "a.zarr"), ann2neo.record(model(), inputs(5000), progress=False))
 
 
+@pytest.mark.slow("four processes of torch are started")
 def test_a_process_that_dies_leaves_a_store_that_goes_on(tmp_path):
     """Whatever columns the others recorded are kept, and any number of processes completes the rest."""
     done = torchrun(str(HERE / "distributed_checks.py"), str(tmp_path), "die", cwd=tmp_path)

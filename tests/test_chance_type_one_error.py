@@ -127,6 +127,7 @@ def test_windows_beyond_the_bins_are_refused():
         rejection_rates(np.ones((1, 20), bool), np.array([10, 20]))
 
 
+@pytest.mark.slow("laws of 1,500 units are sampled")
 def test_stretches_of_unequal_size_share_their_laws():
     """Every unit has a mean stretch of its own; laws are sampled for like ones together, and the level is kept."""
     from ann2neo.chance.isi_law import _null

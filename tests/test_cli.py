@@ -202,6 +202,7 @@ def test_columns_are_explained(folder):
     assert "doi:10.1103/PhysRev.72.26" in run(folder, "info", "--columns")
 
 
+@pytest.mark.slow("two processes of Dask are started")
 def test_analyze_on_a_cluster(folder):
     """The same command on the workers of a Dask cluster writes the same table."""
     from dask.distributed import LocalCluster

@@ -69,7 +69,9 @@ CASES = {
 def test_memory_and_store_hold_the_recording_of_the_host(case, interpreted, on_device, tmp_path):
     """All bits, labels, thresholds; odd batches, of which the last is smaller, in contiguous and channels-last memory, of 32 and of 16 bits."""
     generator = torch.Generator().manual_seed(1)
-    x, y = torch.randn(71, 3, 8, 8, generator=generator), torch.arange(71) % 3
+    # Triton's interpreter takes some milliseconds for each block of a layer.
+    n = 40 if interpreted else 71
+    x, y = torch.randn(n, 3, 8, 8, generator=generator), torch.arange(n) % 3
     for dtype, layout in ((torch.float32, torch.channels_last), (torch.bfloat16, torch.contiguous_format)):
         model = convolutions(dtype).to(memory_format=layout)
         inputs = Inputs(x.to(dtype).to(memory_format=layout), labels=y, batch_size=13)
@@ -77,8 +79,10 @@ def test_memory_and_store_hold_the_recording_of_the_host(case, interpreted, on_d
             continue
         expected = record(model, inputs, **CASES[case])
         on_device(interpreted)
-        store = tmp_path / f"{dtype}.zarr"
-        for found in (record(model, inputs, **CASES[case]), record(model, inputs, store=store, **CASES[case])):
+        stores = [None, tmp_path / f"{dtype}.zarr"]
+        if interpreted and case != "calibrated":
+            stores = stores[:1] if dtype is torch.float32 else stores[1:]
+        for found in [record(model, inputs, store=store, **CASES[case]) for store in stores]:
             assert [layer.name for layer in found.layers] == [layer.name for layer in expected.layers]
             assert all(a.identical(b) for a, b in zip(expected.layers, found.layers))
             assert found.trials.equals(expected.trials)

@@ -16,6 +16,7 @@ from ann2neo.figures.canvas import plain_log
 from ann2neo.population import correlations
 
 FEW = ann2neo.from_array(np.random.default_rng(1).random((300, 3)) < 0.3, labels=np.arange(300) % 3)
+DRAWN = pytest.mark.slow("four figures with the names of many layers are drawn")
 
 
 def few_units() -> pd.DataFrame:
@@ -158,7 +159,7 @@ def test_what_several_panels_give_is_rendered():
     assert figures.png(panels, dpi=20).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("n_layers", [2, 17, 34, 150])
+@pytest.mark.parametrize("n_layers", [2, 17, pytest.param(34, marks=DRAWN), pytest.param(150, marks=DRAWN)])
 def test_no_two_names_of_layers_overlap(n_layers):
     """Whatever the depth, the names of rows, of what stands beside them and of ticks are apart, and everything lies inside the figure."""
     names = [f"model.encoder.layers.{i // 2}.{('mlp.act', 'attn.gate:1')[i % 2]}" for i in range(n_layers)]

@@ -22,7 +22,7 @@ from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording, make_trials
 
 SUFFIXES = (".zarr", ".nwb", ".nix", ".mat")
-EXAMPLES = {".zarr": 40, ".nwb": 12, ".nix": 4, ".mat": 20}
+EXAMPLES = {".zarr": 40, ".nwb": 12, ".nix": 2, ".mat": 20}
 
 
 def small(seed=0):
