@@ -176,6 +176,7 @@ def test_names_are_never_markup(tmp_path):
 def test_a_page_loads_nothing(tmp_path):
     """No address, and a policy that forbids others."""
     text = ann2neo.browse(two_layers()).save(tmp_path / "page.html").read_text()
+    assert [text.count(tag) for tag in ("<main>", "</main>", "<h1>")] == [1, 1, 1]  # landmarks of a screen reader
     assert not re.search(r"https?://|@import|url\(", text)
     assert "default-src &#x27;none&#x27;" in text
 

@@ -52,7 +52,10 @@ PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 </head>
 <body class="ann2neo-page">
-{fragment}</body>
+<main>
+<h1>{title}</h1>
+{fragment}</main>
+</body>
 </html>
 """
 
