@@ -29,6 +29,7 @@ from analyses.contrasts import (
     read,
     settings_of,
     values,
+    with_interval,
 )
 from analyses.replicates import corrected, counted, markdown, written
 
@@ -138,7 +139,7 @@ def _counts(layers: pd.DataFrame, settings: list[str]) -> Iterator[str]:
 
 def _orders_said(orders: pd.DataFrame) -> Iterator[str]:
     said = [
-        f"{row.order}, {row.threshold}: {row.memorizing:.2f} against {row.generalizing:.2f}, ratio {np.exp(row.mean):.2f} ({np.exp(row.low):.2f} to {np.exp(row.high):.2f})"
+        f"{row.order}, {row.threshold}: {row.memorizing:.2f} against {row.generalizing:.2f}, ratio {with_interval(*np.exp([row.mean, row.low, row.high]), '.2f')}"
         for row in orders.itertuples()
     ]
     yield f"Mean Fano factor of whole networks in windows of 50 images, memorizing against generalizing, by order and threshold: {'; '.join(said)}.\n"

@@ -67,7 +67,7 @@ def _table(table: pd.DataFrame) -> pd.DataFrame:
             "windows": f"{row['windows']} label",
             "indicator": named(row["indicator"]),
             "ratio (95 %)": shown_ratio(row),
-            "new setting": f"{row['new_low']:.2f} to {row['new_high']:.2f}",
+            "new setting": f"{row['new_low']:.2g} to {row['new_high']:.2g}" if row["n"] > 2 else "",
             "tau (log)": f"{row['tau']:.2f}",
             "I²": f"{row['i_squared']:.0%}",
             "settings lower": f"{row['n_lower']} ({row['n_lower_decided']})",

@@ -32,6 +32,7 @@ from analyses.contrasts import (
     settings_of,
     shown_ratio,
     values,
+    with_interval,
 )
 from analyses.plan import PRIMARY
 from analyses.replicates import markdown, written
@@ -121,7 +122,7 @@ def paragraph(
             "indicator": named(row["indicator"]) + (" / window" if row["indicator"].startswith("fano") else ""),
             "memorizing": f"{row['gain_memorizing']:+.3f}",
             "generalizing": f"{row['gain_generalizing']:+.3f}",
-            "difference (95 %)": f"{row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
+            "difference (95 %)": with_interval(row["mean"], row["low"], row["high"], "+.3f"),
             "settings lower": f"{row['n_lower']} ({row['n_lower_decided']})",
             "settings higher": f"{row['n_higher']} ({row['n_higher_decided']})",
         }

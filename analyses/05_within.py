@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analyses.contrasts import estimate, read, settings_of
+from analyses.contrasts import estimate, read, settings_of, with_interval
 from analyses.plan import ADAM
 from analyses.replicates import markdown, written
 
@@ -80,7 +80,7 @@ def paragraph(table: pd.DataFrame, within: pd.DataFrame) -> Iterator[str]:
             "layer": row["layer"],
             "threshold": row["threshold"],
             "score": row["score"],
-            "AUC (95 %)": f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+            "AUC (95 %)": with_interval(row["mean"], row["low"], row["high"], ".3f"),
             "networks from": f"{row['smallest']:.3f}",
             "to": f"{row['largest']:.3f}",
             "untrained": f"{row['untrained']:.3f}",
@@ -96,10 +96,10 @@ def paragraph(table: pd.DataFrame, within: pd.DataFrame) -> Iterator[str]:
     spikes = table[table["layer"] != "output"]
     best = spikes.loc[spikes["mean"].idxmax()]
     yield (
-        f"Fixed beforehand (Hamming, last layer, median): AUC {fixed['mean']:.3f} ({fixed['low']:.3f} to {fixed['high']:.3f}); less that of the untrained network {_more(fixed)}. Margin of the output: {output['mean']:.3f}. "
+        f"Fixed beforehand (Hamming, last layer, median): AUC {with_interval(fixed['mean'], fixed['low'], fixed['high'], '.3f')}; less that of the untrained network {_more(fixed)}. Margin of the output: {output['mean']:.3f}. "
         f"Largest of all spike scores, found afterwards: {best['score']}, {best['layer']} layer, {best['threshold']}: {best['mean']:.3f}."
     )
 
 
 def _more(row: Any) -> str:
-    return f"{row['more_mean']:+.3f} ({row['more_low']:+.3f} to {row['more_high']:+.3f})"
+    return with_interval(row["more_mean"], row["more_low"], row["more_high"], "+.3f")

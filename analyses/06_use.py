@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analyses.contrasts import estimate, read, settings_of
+from analyses.contrasts import estimate, read, settings_of, with_interval
 from analyses.plan import ADAM
 from analyses.replicates import markdown, written
 
@@ -65,7 +65,9 @@ def paragraph(table: pd.DataFrame, settings: list[str]) -> Iterator[str]:
             "ranking": row["ranking"],
             "accuracy": f"{row['accuracy']:.1%}",
             "random": f"{row['accuracy_random']:.1%}",
-            "difference in points (95 %)": f"{100 * row['mean']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})",
+            "difference in points (95 %)": with_interval(
+                100 * row["mean"], 100 * row["low"], 100 * row["high"], "+.1f"
+            ),
             "against random": _word(row),
         }
         for row in table.to_dict("records")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyses.contrasts import named, shown_ratio
+from analyses.contrasts import named, shown_ratio, with_interval
 from analyses.plan import ADAM, PRIMARY
 from analyses.replicates import counted
 
@@ -60,7 +60,7 @@ def _answers(out: Path) -> Iterator[tuple[str, str]]:
     )
     yield (
         "R5, too few seeds, and an unpaired test",
-        "Ten seeds in each primary setting, paired (smallest p of a setting 2/1,024), 20 estimates fixed beforehand and corrected by Holm; nothing else is called significant.",
+        "Ten seeds in each primary setting, paired (smallest p of a setting 2/1,024), 20 estimates fixed beforehand and corrected by Holm; other p values are counted, and no verdict rests on them.",
     )
     yield ("R6, pruning depends on zero", _use(out))
     yield (
@@ -72,11 +72,11 @@ def _answers(out: Path) -> Iterator[tuple[str, str]]:
 def _thresholds(layers: pd.DataFrame | None) -> str:
     if layers is None:
         return NOT_YET.capitalize() + "."
-    n = len(layers[["setting", "layer"]].drop_duplicates())
+    n = layers["setting"].nunique()
     parts = []
     for indicator in ("fano_mean", "label_share_mean"):
         some = layers[(layers["windows"] == "true") & (layers["indicator"] == indicator)]
-        parts.append(f"{named(indicator)} is lower in memorizing networks in {_counts(some)} of {counted(n, 'layer')}")
+        parts.append(f"{named(indicator)} is lower in memorizing networks in {_counts(some)} layers")
     quantiles = layers[
         (layers["windows"] == "true")
         & layers["indicator"].isin(["fano_mean", "label_share_mean"])
@@ -88,7 +88,7 @@ def _thresholds(layers: pd.DataFrame | None) -> str:
         if confirmed
         else "The review's finding, lower in every layer at the quantiles, is not confirmed everywhere."
     )
-    return f"By the true label, at 0, median and 90 % quantile, {'; '.join(parts)}. {verdict}"
+    return f"By the true label, at 0, median and 90 % quantile, {'; '.join(parts)} ({counted(n, 'setting')} of {len(PRIMARY)}). {verdict}"
 
 
 def _whole(networks: pd.DataFrame | None) -> str:
@@ -110,9 +110,7 @@ def _gains(out: Path) -> str:
     if gains is None:
         return f"The difference in differences from the untrained network is {NOT_YET}."
     shares = gains[gains["indicator"] == "label_share_mean"]
-    said = ", ".join(
-        f"{row['mean']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})" for row in shares.to_dict("records")
-    )
+    said = ", ".join(with_interval(row["mean"], row["low"], row["high"], "+.2f") for row in shares.to_dict("records"))
     lower = ", ".join(f"{row['n_lower']} of {row['n']}" for row in shares.to_dict("records"))
     return (
         f"What training adds to the label share of the untrained network, permuted labels less true labels, is {said} at 0, median and 90 % quantile (smaller for permuted labels in {lower} settings): "
@@ -131,7 +129,7 @@ def _within(out: Path) -> str:
     fixed = table[(table["layer"] == "last") & (table["threshold"] == "median") & (table["score"] == "hamming")].iloc[0]
     output = table[table["layer"] == "output"].iloc[0]
     return (
-        f"Within one network that learned half of its labels permuted, mislabelled images are told by the codewords of the last layer with an AUC of {fixed['mean']:.2f} ({fixed['low']:.2f} to {fixed['high']:.2f}; margin of the output {output['mean']:.2f}, codewords of the untrained network {fixed['untrained']:.2f}; "
+        f"Within one network that learned half of its labels permuted, mislabelled images are told by the codewords of the last layer with an AUC of {with_interval(fixed['mean'], fixed['low'], fixed['high'], '.2f')} (margin of the output {output['mean']:.2f}, codewords of the untrained network {fixed['untrained']:.2f}; "
         f"{int(fixed['n'])} of {len(ADAM)} settings)."
     )
 

@@ -176,7 +176,20 @@ def shown_ratio(row: Mapping[str, float]) -> str:
     >>> shown_ratio({"ratio": 0.4567, "low": 0.3, "high": 0.61234})
     '0.46 (0.30 to 0.61)'
     """
-    return f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    return with_interval(row["ratio"], row["low"], row["high"], ".2f")
+
+
+def with_interval(value: float, low: float, high: float, form: str) -> str:
+    """Write an estimate with its interval, and without one where a single setting allows none.
+
+    Examples
+    --------
+    >>> with_interval(0.4567, 0.3, 0.61234, ".2f"), with_interval(0.4567, math.nan, math.nan, "+.3f")
+    ('0.46 (0.30 to 0.61)', '+0.457 (one setting, no interval)')
+    """
+    if math.isnan(low) or math.isnan(high):
+        return f"{value:{form}} (one setting, no interval)"
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def named(column: str) -> str:

@@ -18,11 +18,11 @@ SMOKE = (("digits", "mlp", "adam"), ("digits", "cnn", "sgd"))
 STUDIES = ("states", "within", "continuum", "use", "models", "larger")
 # Processor seconds of one seed of a cell (training and measuring), measured on one core.
 SECONDS: dict[str, dict[str, float]] = {
-    "states": {"mlp": 25, "cnn": 35, "resnet": 80, "vit": 100},
-    "within": {"mlp": 8, "cnn": 12},
+    "states": {"mlp": 15, "cnn": 23, "resnet": 60, "vit": 60},
+    "within": {"mlp": 6, "cnn": 12},
     "continuum": {"mlp": 60, "cnn": 120},
-    "use": {"mlp": 15, "cnn": 25},
-    "models": {"mlp": 40, "cnn": 40},
+    "use": {"mlp": 2, "cnn": 6},
+    "models": {"mlp": 8, "cnn": 8},
     "larger": {"efficientnet": 120},
 }
 SMOKE_SHARE = 0.1

@@ -1,7 +1,7 @@
 """Many networks of one architecture and one data set trained at once, each with its own weights, labels and batches: as if each were alone, up to rounding.
 
 Weights are stacked along a first axis and `torch.func.vmap` runs all networks in one batched operation. A network that leaves the group is cut out of the stack, with its part of the
-optimizer's state. Against one network after the other, a group of 20 needs 0.5 to 0.7 of the processor's time for convolutional networks and 0.7 to 1.1 for perceptrons, which are bound by arithmetic.
+optimizer's state. Of the processor time of networks trained one after the other, a group of 20 took 0.74 (perceptron) and 0.54 (convolutional network) on 8x8 images, 0.8 and 1.0 on 28x28 ones, where arithmetic takes the time.
 """
 
 from __future__ import annotations
