@@ -19,7 +19,7 @@ UNOBSERVED = "#DDDDDD"
 
 
 def draw_cells(cells: ObservedUnits, ax: Axes | None = None, *, units: int | None = None) -> Drawing:
-    """Draw the rate of every unit over time, segment after segment; time in which a unit was not observed is grey.
+    """Draw the rate of every unit over time, segment after segment; time in which a unit was not observed is light grey.
 
     Parameters
     ----------

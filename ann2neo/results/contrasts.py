@@ -126,7 +126,9 @@ def _distances(
 
 
 def _distances_shown(apart: pd.DataFrame) -> pd.DataFrame:
-    return apart[["layer", "population", "distance", "value", "expected", "p", "p_corrected"]]
+    shown = apart[["layer", "population", "distance", "value", "expected", "p", "p_corrected"]]
+    shown.attrs = {}  # units of measure differ from row to row, and are defined with the distances
+    return shown
 
 
 def brief(comparison: pd.DataFrame) -> pd.DataFrame:

@@ -146,18 +146,18 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
     """Draw the figures of one file: a name, a drawing, a caption, and an alternative text."""
-    table = result.table
+    table, part = result.table, "layer" if result.cells is None else "group"
     drawn = [
         (
             "rates",
             figures.firing_rate(table),
-            "How the firing rates of each layer's units are distributed. A wide place holds many units; those at 0 are silent.",
+            f"How the firing rates of the units of each {part} are distributed. A wide place holds many units; those at 0 are silent.",
             _ranges(table, "firing_rate", "firing rates in Hz"),
         ),
         (
             "fano",
             figures.fano(table),
-            "Fano factors by layer. Right of the orange bar counts vary more over windows than those of a unit that ignores the windows.",
+            f"Fano factors by {part}. Right of the orange bar counts vary more over windows than those of a unit that ignores the windows.",
             _ranges(table, "fano", "Fano factors"),
         ),
         (
@@ -212,7 +212,7 @@ def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
     if result.cells is None:
         return []
     words = (
-        "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is grey."
+        "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is light grey."
     )
     alt = f"Rates of {len(result.table):,} units over time."
     return [("raster", figures.raster(result.cells), words, alt)]
