@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ann2neo
-from ann2neo.capture.fingerprints import batch_checksum, input_checksums
-from ann2neo.errors import Ann2NeoWarning
+from ann2neo.capture.fingerprints import Fingerprint, batch_checksum, input_checksums
+from ann2neo.errors import Ann2NeoWarning, StoreError
 
 
 @given(st.integers(1, 40), st.integers(1, 90), st.data())
@@ -90,6 +90,38 @@ def test_inputs_that_are_more_than_their_rows_have_no_check_sums():
     assert input_checksums({"x": x, "edges": torch.zeros(2, 7)}, 4) is None
     assert input_checksums({"x": x, "scale": torch.tensor(2.0)}, 4) is not None
     assert input_checksums(torch.nested.nested_tensor([x, x[:2]]), 2) is None
+
+
+@pytest.mark.parametrize("kind", ["steps first", "edges"])
+def test_what_is_no_row_of_an_input_counts_in_any_order(kind):
+    """Steps before inputs and edges of a graph are other data where they differ, though no input has a row of them; batches may come in any order."""
+
+    def made(seed):
+        other = torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(seed))
+        return other if kind == "steps first" else {"x": torch.ones(4, 3), "edges": other[:2, 0]}
+
+    def hashed(*batches):
+        found = Fingerprint()
+        for batch in batches:
+            found.add(batch, 4)
+        return found.in_any_order()
+
+    assert hashed(made(1), made(2)) == hashed(made(2), made(1)) != hashed(made(1), made(3))
+
+
+def test_other_calibrating_inputs_with_steps_first_are_refused(tmp_path):
+    """A store that holds thresholds of other data is not taken for the one that is asked for."""
+    model, x = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU()), torch.randn(7, 4, 3)
+
+    def recorded(on):
+        inputs = [ann2neo.Inputs([one], n_inputs=lambda batch: batch.shape[1]) for one in (x, on)]
+        rule = ann2neo.Quantile(0.5, on=inputs[1])
+        return ann2neo.record(model, inputs[0], threshold=rule, store=tmp_path / "a.zarr", progress=False)
+
+    first = recorded(x)
+    assert recorded(x.clone()).identical(first)
+    with pytest.raises(StoreError, match="calibration"):
+        recorded(x * 3 + 1)
 
 
 def test_irregular_tensors_are_known_again():

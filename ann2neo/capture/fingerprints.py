@@ -89,11 +89,17 @@ class Fingerprint:
 
     def add(self, x: Any, n_inputs: int) -> None:
         """Take in a batch of ``n_inputs`` inputs: a tensor or array, or a mapping, sequence or object that holds some."""
-        alike = []
+        alike, whole, others = [], False, xxhash.xxh3_128()
         for header, rows in _parts(x):
             self._parts.setdefault(header, hashlib.sha256()).update(rows.data)
             if len(rows) == n_inputs:
                 alike.append((header, rows))
+                continue
+            # Edges of a graph, or steps before inputs: of the whole batch.
+            whole = True
+            others.update(f"{header} {len(rows)}".encode())
+            others.update(rows.data)
+        self._sum += others.intdigest() if whole else 0
         for number in range(n_inputs):
             digest = xxhash.xxh3_128()
             for header, rows in alike:
@@ -107,7 +113,7 @@ class Fingerprint:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def in_any_order(self) -> str:
-        """Return a hash that is the same for the same inputs in another order."""
+        """Return a hash that is the same for the same inputs in another order; where a batch is more than its rows, for the same batches in another order."""
         return f"{self._sum % (1 << 128):032x}"
 
 

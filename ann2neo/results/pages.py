@@ -211,9 +211,7 @@ def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str, str]
 def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
     if result.cells is None:
         return []
-    words = (
-        "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is light grey."
-    )
+    words = "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is light grey."
     alt = f"Rates of {len(result.table):,} units over time."
     return [("raster", figures.raster(result.cells), words, alt)]
 
