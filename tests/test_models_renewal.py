@@ -130,3 +130,27 @@ def test_units_without_intervals_are_nan_and_clocks_are_regular():
     assert np.isnan(table["renewal_r_se"][3])
     assert table["renewal_mean"][3] == pytest.approx(8, abs=0.2)
     assert table["best_bic"][3] == "renewal"
+
+
+@pytest.mark.parametrize(("p01", "p11"), [(0.1, 0.5), (0.4, 0.1)])
+def test_a_chain_has_the_variability_of_its_memory(p01, p11):
+    """A chain is a renewal process: of fitted p and memory m, CV^2 = (1 - p)(1 + m) / (1 - m), and the Fano factor of w bins is that of the sum of m^k."""
+    import ann2neo
+
+    rng, w = np.random.default_rng(0), 20
+    dense = np.empty((300, 6000), bool)
+    dense[:, 0] = rng.random(300) < p01 / (1 - p11 + p01)
+    for t in range(1, 6000):
+        dense[:, t] = rng.random(300) < np.where(dense[:, t - 1], p11, p01)
+    recording = ann2neo.from_array(dense.T)
+    fitted = models.fit(recording, ("markov",), by=None, progress=False)
+    measured = ann2neo.analyze(recording, windows=w, progress=False)
+    p, m = fitted["rate_p"], fitted["markov_memory"]
+    limit = (1 - p) * (1 + m) / (1 - m)
+    of_windows = (1 - p) * ((1 + m) / (1 - m) - 2 * m * (1 - m**w) / (w * (1 - m) ** 2))
+    assert (measured["cv"] ** 2).mean() == pytest.approx(limit.mean(), rel=0.01)
+    # ddof 0 over 300 windows.
+    assert measured["fano"].mean() == pytest.approx(of_windows.mean() * (1 - 1 / 300), rel=0.02)
+    assert of_windows.mean() != pytest.approx(limit.mean(), rel=0.03)
+    truth = p01 / (1 - p11 + p01)
+    assert p.mean() == pytest.approx(truth, rel=0.01)

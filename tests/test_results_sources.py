@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import nwb_sources
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -137,3 +138,26 @@ def test_json_holds_what_the_text_says(folder, tmp_path):
     assert found["kind"] == "table"
     assert len(found["rows"]) == 12
     assert "12 units; order: presented" in run("info", folder / "mem" / "mem0.csv")
+
+
+def test_networks_are_compared_with_sessions_of_cells(tmp_path):
+    """Two networks beside two sessions of unequal length, from files: values over expectation are compared, and each indicator that is not has its reason."""
+    rng, label = np.random.default_rng(0), np.resize(np.arange(4), 120)
+    for k in range(2):
+        ann2neo.save(ann2neo.from_array(rng.random((120, 6)) < 0.3, labels=label), tmp_path / f"net{k}.nwb")
+        n = 40 * (k + 1)
+        file = nwb_sources.session()
+        file.add_trial_column("label", "stimulus")
+        for start in range(n):
+            file.add_trial(start_time=float(start), stop_time=start + 1.0, label=start % 4)
+        for _ in range(4):
+            file.add_unit(spike_times=np.sort(rng.random(rng.poisson(20 * n))) * n, obs_intervals=[[0.0, n]])
+        nwb_sources.written(file, tmp_path / f"cells{k}.nwb")
+    nets, cells = (sorted(map(str, tmp_path.glob(f"{kind}*.nwb"))) for kind in ("net", "cells"))
+    how = ["--names", "nets", "cells", "--windows", "label", "-q"]
+    said = run("compare", *nets, "--against", *cells, *how)
+    for name in ("cv_over_expected_mean", "label_share_trials_adjusted_mean"):
+        assert f"{name} is not compared" not in said
+    assert "firing_rate_mean is not compared: pseudo-time of a network and time of cells" in " ".join(said.split())
+    found = json.loads(run("compare", *nets, "--against", *cells, *how, "--json", "--indicators", "lv_mean", "cv_mean"))
+    assert {row["indicator"] for row in found["rows"]} == {"lv_mean", "cv_mean"}

@@ -120,3 +120,15 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _count(name: str, n: int) -> str:
     return f"{name}: {n} network{'s' * (n != 1)}"
+
+
+def not_compared(comparison: pd.DataFrame) -> list[str]:
+    """Write the reason of each indicator that cannot be compared, a line for each.
+
+    Examples
+    --------
+    >>> not_compared(pd.DataFrame({"indicator": ["a", "b", "b"], "reason": ["", "other windows", "other windows"]}))
+    ['b is not compared: other windows.']
+    """
+    refused = comparison[comparison["reason"] != ""].drop_duplicates("indicator")
+    return [f"{name} is not compared: {reason}." for name, reason in zip(refused["indicator"], refused["reason"])]

@@ -12,6 +12,7 @@ import pandas as pd
 from ann2neo import figures
 from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare, compare_distributions
+from ann2neo.comparison.verdicts import not_compared
 from ann2neo.errors import AnalysisError, FormatError
 from ann2neo.formats.observation import Observation
 from ann2neo.measures.indicators import PAPER
@@ -145,18 +146,6 @@ def brief(comparison: pd.DataFrame) -> pd.DataFrame:
         if any(column == name or (name[-1] == "_" and str(column).startswith(name)) for name in SHOWN)
     ]
     return comparison[known]
-
-
-def not_compared(comparison: pd.DataFrame) -> list[str]:
-    """Write the reason of each indicator that cannot be compared, a line for each.
-
-    Examples
-    --------
-    >>> not_compared(pd.DataFrame({"indicator": ["a", "b", "b"], "reason": ["", "other windows", "other windows"]}))
-    ['b is not compared: other windows.']
-    """
-    refused = comparison[comparison["reason"] != ""].drop_duplicates("indicator")
-    return [f"{name} is not compared: {reason}." for name, reason in zip(refused["indicator"], refused["reason"])]
 
 
 def read_results(path: Path, order: str | None, said: Observation | None = None, **how: Any) -> list[Result]:
