@@ -16,7 +16,7 @@ import ann2neo
 from ann2neo import figures
 from ann2neo.errors import FormatError, InputsError, OutputExists
 from ann2neo.report import MAX_ROWS, Fact, Picture, Section, Table, write_report
-from ann2neo.results import zoom, zoomable
+from ann2neo.results import Result, drawings, zoom, zoomable
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -216,6 +216,16 @@ def test_a_click_sorts_and_nothing_is_wider_than_a_phone(tmp_path, picture):
     options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,800", "--dump-dom", path.as_uri()]
     done = subprocess.run([*chromium, *options], capture_output=True, text=True, timeout=120)
     assert "<title>cab fits</title>" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("windows", "shown"), [(60, ["rates", "p-spike", "cv"]), (6, ["rates", "p-spike", "fano", "fano-rate", "cv"])]
+)
+def test_figures_of_measures_that_no_unit_has_are_left_out(windows, shown):
+    """Counts in one window have no Fano factor, and its two figures would be empty."""
+    spikes = ann2neo.from_array(np.random.default_rng(0).random((60, 5)) < 0.3)
+    table = ann2neo.analyze(spikes, windows=windows, progress=False)
+    assert [name for name, *_ in drawings(Result(name="a", table=table))] == shown
 
 
 def test_a_raster_adds_at_most_four_mebibytes_to_a_page(monkeypatch):

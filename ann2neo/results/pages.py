@@ -145,7 +145,7 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
 
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
-    """Draw the figures of one file: a name, a drawing, a caption, and an alternative text."""
+    """Draw the figures of one file: a name, a drawing, a caption, and an alternative text. Measures that no unit has, such as a Fano factor over one window, are left out."""
     table, part = result.table, "layer" if result.cells is None else "group"
     drawn = [
         (
@@ -184,7 +184,9 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         )
         alt = f"Curves of sorted p values of {len(table):,} units."
         drawn.append(("p-values", figures.p_values(table), words, alt))
-    return [*_of_recording(result.recording), *_of_cells(result), *drawn]
+    undefined = {name for name in ("fano", "cv") if table[name].isna().all()}
+    kept = [each for each in drawn if each[0].removesuffix("-rate") not in undefined]
+    return [*_of_recording(result.recording), *_of_cells(result), *kept]
 
 
 def _ranges(table: pd.DataFrame, column: str, words: str) -> str:

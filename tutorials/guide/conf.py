@@ -42,6 +42,8 @@ myst_heading_anchors = 3
 # Tutorials are scripts with cells: they are executed when the site is built, and an error in a script fails the build.
 nb_custom_formats = {".py": "sources.read_script"}
 nb_execution_mode = "force"
+# The value of a constant may be a path of this machine.
+autodoc_default_options = {"no-value": True}
 # Pages do not move: kernels of the tutorials show no progress bars.
 os.environ["TQDM_DISABLE"] = "1"
 nb_execution_in_temp = True
