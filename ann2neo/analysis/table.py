@@ -53,7 +53,7 @@ def analyze(
     """Measure every unit's spike train, and say beside each measure what chance predicts.
 
     Chance is the same number of spikes in uniformly random arrangement: over the bins of a recording, or over continuous time where the source has no
-    bins. A measure that is undefined for a unit is NaN; `ann2neo info --columns` prints the definition of every column.
+    bins; over labels of inputs (trials) that hold several bins or last in time, inputs are dealt to labels with all their spikes. A measure that is undefined for a unit is NaN; `ann2neo info --columns` prints the definition of every column.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def analyze(
         Elephant's 5 ms.
     tests
         Whether to add p values: of the counts in windows (``dispersion_p``, two-sided, and ``overdispersion_p``: over label windows the test of label
-        tuning), of runs (``runs_p``), of the law of intervals (``isi_law_p``) and of a trend (``stationarity_p``), all given the unit's number of spikes;
+        tuning), of runs (``runs_p``), of the law of intervals (``isi_law_p``) and of a trend (``stationarity_p``; of cells over trials, or over windows where there are none), all given the unit's number of spikes;
         ``..._corrected`` bounds the false discovery rate over the good units of a layer.
     method
         "bh" (Benjamini and Hochberg) or "by" (Benjamini and Yekutieli, for any dependence).
@@ -113,7 +113,6 @@ def analyze(
     Examples
     --------
     >>> import numpy as np, ann2neo
-    >>> import numpy as np
     >>> recording = ann2neo.from_array(np.array([[1, 0], [1, 0], [0, 1], [1, 0]], bool), labels=[0, 0, 1, 1])
     >>> analyze(recording, progress=False)[["layer", "unit", "n_spikes", "firing_rate", "fano", "fano_expected"]].round(3)
        layer  unit  n_spikes  firing_rate   fano  fano_expected
