@@ -132,15 +132,20 @@ def contents_kept(model: torch.nn.Module) -> Iterator[None]:
     held = [one for module in written for one in _held({**module._buffers, **_own(module)})]
     # Parameters of other kinds, such as shards, may not be read one by one.
     held += [one for one in model.parameters() if type(one) is torch.nn.Parameter]
-    before = [(one, one.detach().to("cpu", copy=True) if isinstance(one, torch.Tensor) else one.copy()) for one in held]
+    # A mode of the user's is not asked about it.
+    with torch._C.DisableTorchFunction():
+        before = [
+            (one, one.detach().to("cpu", copy=True) if isinstance(one, torch.Tensor) else one.copy()) for one in held
+        ]
     try:
         yield
     finally:
-        for one, value in before:
-            if isinstance(one, torch.Tensor):
-                one.detach().copy_(torch.as_tensor(value))
-            elif one.flags.writeable:
-                one[...] = value
+        with torch._C.DisableTorchFunction():
+            for one, value in before:
+                if isinstance(one, torch.Tensor):
+                    one.detach().copy_(torch.as_tensor(value))
+                elif one.flags.writeable:
+                    one[...] = value
 
 
 def _held(value: Any) -> Iterator[torch.Tensor | np.ndarray]:

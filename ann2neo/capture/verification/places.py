@@ -133,7 +133,10 @@ def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
         return None
     if isinstance(part, torch.Tensor) and part.layout not in (torch.strided, torch.sparse_coo):
         return None
-    axes = {0: (0,), 1: (1, 0), 2: (1, 0) if part.ndim > 2 else (0, 1)}[preferred]
+    if not preferred:
+        axes: tuple[int, ...] = (0,)
+    else:
+        axes = (1, 0) if preferred == 1 or part.ndim > 2 else (0, 1)
     return next((axis for axis in axes if part.ndim > axis and part.shape[axis] == n_inputs), None)
 
 
