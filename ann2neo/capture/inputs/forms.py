@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, default_collate
 
 from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
+from ann2neo.capture.nested import arrays
 from ann2neo.cards import card
 from ann2neo.errors import InputsError
 
@@ -144,3 +146,29 @@ def as_inputs(inputs: Any) -> Inputs:
             "Use a list of batches, [batch] if this is one (a mapping of tensors, as tokenizers give, or x and y), or Inputs(x, labels=y).",
         )
     return wrapped
+
+
+def is_rows(data: Any) -> bool:
+    """Whether it is a data set of Hugging Face or alike: rows by number, and a format that can be changed."""
+    return all(hasattr(data, name) for name in ("with_format", "__getitem__", "__len__"))
+
+
+def refuse_rows_without_tensors(data: Any) -> None:
+    """Refuse a data set whose rows are lists and numbers, also where a loader reads it.
+
+    Raises
+    ------
+    InputsError
+        If they are.
+    """
+    rows: Any = data.dataset if isinstance(data, DataLoader) and data.collate_fn is default_collate else data
+    if not is_rows(rows) or not len(rows):
+        return
+    row = rows[0]
+    listed = [key for key, value in row.items() if isinstance(value, list)] if isinstance(row, Mapping) else []
+    if listed and not any(True for _ in arrays({key: row[key] for key in listed})):
+        raise InputsError(
+            f"the rows of the {type(rows).__name__} hold lists of numbers ({', '.join(map(repr, listed[:5]))}), not tensors.",
+            "A loader would put them together along the wrong axis.",
+            "Give data.with_format('torch'), or a loader of it: DataLoader(data.with_format('torch'), batch_size=64).",
+        )

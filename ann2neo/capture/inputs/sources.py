@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
-from ann2neo.capture.inputs.forms import Inputs
+from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
 from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
-from ann2neo.capture.nested import arrays
 from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import InputsError
 
@@ -252,12 +251,12 @@ def open_source(inputs: Inputs) -> Presentation:
 
 def _open(inputs: Inputs) -> Presentation:
     data, any_form = inputs.data, inputs.forward is not None
-    _refuse_rows_without_tensors(data)
+    refuse_rows_without_tensors(data)
     if isinstance(data, torch.Tensor):
         refuse_nested(data)
     if isinstance(data, (torch.Tensor, np.ndarray)):
         return _array_source(data, inputs.batch_size)
-    if isinstance(data, Dataset) or _is_rows(data):
+    if isinstance(data, Dataset) or is_rows(data):
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
         return loader_presentation(data, any_form=any_form, n_inputs=inputs.n_inputs)
@@ -274,32 +273,6 @@ def _open(inputs: Inputs) -> Presentation:
         )
     n_batches = len(data) if isinstance(data, Sized) else None
     return Presentation(batches=lambda first: islice(again(), first, None), n_batches=n_batches, readings=Readings())
-
-
-def _is_rows(data: Any) -> bool:
-    """Whether it is a data set of Hugging Face or alike: rows by number, and a format that can be changed."""
-    return all(hasattr(data, name) for name in ("with_format", "__getitem__", "__len__"))
-
-
-def _refuse_rows_without_tensors(data: Any) -> None:
-    """Refuse a data set whose rows are lists and numbers, also where a loader reads it.
-
-    Raises
-    ------
-    InputsError
-        If they are.
-    """
-    rows: Any = data.dataset if isinstance(data, DataLoader) and data.collate_fn is default_collate else data
-    if not _is_rows(rows) or not len(rows):
-        return
-    row = rows[0]
-    listed = [key for key, value in row.items() if isinstance(value, list)] if isinstance(row, Mapping) else []
-    if listed and not any(True for _ in arrays({key: row[key] for key in listed})):
-        raise InputsError(
-            f"the rows of the {type(rows).__name__} hold lists of numbers ({', '.join(map(repr, listed[:5]))}), not tensors.",
-            "A loader would put them together along the wrong axis.",
-            "Give data.with_format('torch'), or a loader of it: DataLoader(data.with_format('torch'), batch_size=64).",
-        )
 
 
 def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
