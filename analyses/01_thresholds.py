@@ -11,6 +11,7 @@ Source: Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from analyses.contrasts import (
     MEMORIZING,
     THRESHOLDS,
     WINDOWS,
+    by_setting,
     estimate,
-    log_ratios,
     named,
     reached,
     read,
@@ -52,26 +53,23 @@ def main(out: Path, smoke: bool = False) -> str:
 
 def _layers(states: pd.DataFrame) -> Iterator[dict[str, object]]:
     """One row for each setting, layer, threshold, kind of windows and indicator."""
-    for setting, of in states.groupby("setting", sort=False):
-        names = [name for name in dict.fromkeys(of["layer"]) if name != "network"]
-        for layer in names:
-            for threshold in THRESHOLDS:
-                for kind, (first, second) in WINDOWS.items():
-                    for column in COUNTS:
-                        one = values(of, MEMORIZING, column, threshold=threshold, windows=first, layer=layer)
-                        two = values(of, LONG, column, threshold=threshold, windows=second, layer=layer)
-                        found = estimate(log_ratios(of, column, threshold=threshold, kind=kind, layer=layer))
-                        yield {
-                            "setting": setting,
-                            "layer": layer,
-                            "threshold": threshold,
-                            "windows": kind,
-                            "indicator": column,
-                            "memorizing": float(np.nanmean(one)),
-                            "generalizing": float(np.nanmean(two)),
-                            "log_ratio": found["mean"],
-                            "p": found["largest_p"],
-                        }
+    by_layer = states[states["layer"] != "network"].groupby(["setting", "layer"], sort=False)
+    for (setting, layer), of in by_layer:
+        for threshold, (kind, (first, second)), column in product(THRESHOLDS, WINDOWS.items(), COUNTS):
+            one = values(of, MEMORIZING, column, threshold=threshold, windows=first, layer=layer)
+            two = values(of, LONG, column, threshold=threshold, windows=second, layer=layer)
+            found = estimate(by_setting(np.log(one) - np.log(two)))
+            yield {
+                "setting": setting,
+                "layer": layer,
+                "threshold": threshold,
+                "windows": kind,
+                "indicator": column,
+                "memorizing": float(np.nanmean(one)),
+                "generalizing": float(np.nanmean(two)),
+                "log_ratio": found["mean"],
+                "p": found["largest_p"],
+            }
 
 
 def _with_corrected(table: pd.DataFrame) -> pd.DataFrame:
@@ -83,10 +81,7 @@ def _orders(states: pd.DataFrame) -> Iterator[dict[str, object]]:
         for threshold in THRESHOLDS:
             one = values(states, MEMORIZING, "fano_mean", threshold=threshold, windows=order)
             two = values(states, LONG, "fano_mean", threshold=threshold, windows=order)
-            differences = {
-                str(setting): row.to_numpy(np.float64) for setting, row in (np.log(one) - np.log(two)).iterrows()
-            }
-            found = estimate(differences)
+            found = estimate(by_setting(np.log(one) - np.log(two)))
             yield {
                 "order": order,
                 "threshold": threshold,

@@ -97,10 +97,11 @@ def log_ratios(
     first, second = WINDOWS[kind]
     one = values(states, MEMORIZING, column, threshold=threshold, windows=first, layer=layer)
     two = values(states, other, column, threshold=threshold, windows=second, layer=layer)
-    return _by_setting(np.log(one) - np.log(two))
+    return by_setting(np.log(one) - np.log(two))
 
 
-def _by_setting(table: pd.DataFrame) -> Differences:
+def by_setting(table: pd.DataFrame) -> Differences:
+    """Known values of each row of a table of settings by seeds; rows without any are left out."""
     known = {str(setting): row.to_numpy(np.float64) for setting, row in table.iterrows()}
     return {setting: row[np.isfinite(row)] for setting, row in known.items() if np.isfinite(row).any()}
 
