@@ -2,7 +2,7 @@
 
 Data: the tables of the finished cells "within": networks that learned 99.9 % of labels of which half had been permuted. Method: for each training image the distance (Hamming) to the nearest image of its trained label less that to the nearest of another, and
 minus the left-out log-likelihood of its bits under its trained label (model "label" of `ann2neo.models`), alone and less the largest under another label; AUC of each score for images whose label is wrong, per network; mean over seeds and random effects
-over settings of AUC less 0.5. Fixed beforehand: Hamming, last hidden layer, unit median. Beside: the margin of the output, and, added after the first cell had been seen, the same scores of the untrained network of the seed, paired.
+over settings of AUC less 0.5 (intervals are cut at 0 and 1). Fixed beforehand: Hamming, last hidden layer, unit median. Beside: the margin of the output, and, added after the first cell had been seen, the same scores of the untrained network of the seed, paired.
 
 Source: Cover and Hart (1967), doi:10.1109/TIT.1967.1053964 (nearest neighbours); Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473. Limits: scores use the labels that the network was trained with; that an image stands out does not say that its label is wrong.
 """
@@ -47,7 +47,8 @@ def _areas(within: pd.DataFrame) -> Iterator[dict[str, object]]:
         }
         found = estimate({setting: of - 0.5 for setting, of in _rows(wide["trained"])})
         more = estimate(dict(_rows(wide["trained"] - wide["untrained"])))
-        shifted = {name: found[name] + 0.5 for name in ("mean", "low", "high")}
+        # With few settings an interval of Student's t passes the ends of the scale, where it is cut.
+        shifted = {name: float(np.clip(found[name] + 0.5, 0, 1)) for name in ("mean", "low", "high")}
         shifted |= {"untrained": float(np.nanmean(wide["untrained"]))}
         shifted |= {f"more_{name}": more[name] for name in ("mean", "low", "high")}
         yield {

@@ -26,7 +26,7 @@ def account(out: Path, smoke: bool = False) -> str:
     """
     parts = [
         "# Memorization against generalization: the second edition\n",
-        'This page is written by `python -m analyses` from the tables in `results/`; every number in the sections after "Decided before" is computed there. The [first edition](first/README.md), 493 networks, '
+        "This page is written by `python -m analyses` from the tables in `results/`; every number outside what was decided is computed there. The [first edition](first/README.md), 493 networks, "
         "stands until all cells below are finished; where both speak of the same question, this page supersedes it.\n",
         *summary(out),
         *_state(cells(smoke), out),
