@@ -46,7 +46,7 @@ def random_effects(effects: Float[np.ndarray, " setting"], errors: Float[np.ndar
     """Estimate the mean of effects over a population of settings.
 
     The variance between settings solves Paule and Mandel's equation, or is 0. With weights :math:`w_i = 1 / (s_i^2 + \\tau^2)` and mean :math:`m = \\sum w_i y_i / \\sum w_i` the variance of m is
-    :math:`q / \\sum w_i`, :math:`q = \\sum w_i (y_i - m)^2 / (k - 1)`, but not less than 1 (Hartung and Knapp, as modified); intervals take Student's t with k - 1 degrees of freedom, the one for a new setting
+    :math:`q / \\sum w_i`, :math:`q = \\sum w_i (y_i - m)^2 / (k - 1)`, but not less than 1 (Hartung and Knapp, as modified), which with this tau is always 1; intervals take Student's t with k - 1 degrees of freedom, the one for a new setting
     adds tau^2 and takes k - 2. Settings whose effect or error is not finite, or whose error is 0, are left out; NaN with fewer than two, the interval for a new setting with fewer than three.
 
     Parameters
@@ -79,8 +79,8 @@ def random_effects(effects: Float[np.ndarray, " setting"], errors: Float[np.ndar
     between = _between(y, v)
     weights = 1 / (v + between)
     mean = float((weights * y).sum() / weights.sum())
-    q = max(1.0, float((weights * np.square(y - mean)).sum()) / (k - 1))
-    error = math.sqrt(q / weights.sum())
+    # Hartung and Knapp's factor is 1 at Paule and Mandel's solution, and below 1 only where tau is 0 and it is set to 1: so it is 1 throughout.
+    error = math.sqrt(1 / weights.sum())
     reach = float(t.ppf(0.975, k - 1)) * error
     new = float(t.ppf(0.975, k - 2)) * math.sqrt(between + error**2) if k > 2 else math.nan
     typical = (k - 1) * (1 / v).sum() / ((1 / v).sum() ** 2 - np.square(1 / v).sum())
