@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from model_sources import recording_of
-from scipy import stats
+from scipy import special, stats
 
 import ann2neo
 from ann2neo import models
 from ann2neo.analysis.goodness import unit_keys
 from ann2neo.errors import AnalysisError
+from ann2neo.models import hazard
+from ann2neo.models.processes import process_of
 
 
 def rescaled(recording, model, fitted=None, **options):
@@ -24,11 +26,15 @@ def simulated(model, n_units, seed=0, rate=0.3):
     labels = np.arange(60) % 4 - 1
     n_bins = 2 * lengths.sum()
     like = recording_of(rng.random((n_units, n_bins)) < 0.5, labels, lengths, 2)
-    p = rng.beta(rate * 6, (1 - rate) * 6, (n_units, 6))
+    p = rng.beta(rate * 6, (1 - rate) * 6, (n_units, 6)).clip(1e-3, 1 - 1e-3)
     table = pd.DataFrame({"layer": "hidden", "unit": np.arange(n_units), "rate_p": p[:, 0]})
     table = table.assign(**{f"label_p[{c}]": p[:, 1 + c] for c in range(3)}, markov_p01=p[:, 4], markov_p11=p[:, 5])
     if model == "markov":  # its first bins have the rate of all bins, which of a chain is this
         table["rate_p"] = p[:, 4] / (1 + p[:, 4] - p[:, 5])
+    rho = rng.uniform(0.02, 0.4, n_units)
+    table = table.assign(gain_mu=p[:, 0], gain_rho=rho, label_gain_rho=rho)
+    table = table.assign(renewal_r=rng.choice([0.5, 3, np.inf], n_units), renewal_mean=1 / p[:, 0])
+    table.attrs["gain_windows"] = "inputs"
     return models.simulate(table, like=like, model=model, seed=seed)
 
 
@@ -44,6 +50,73 @@ def test_a_model_that_holds_is_rejected_at_the_nominal_level(model, rate, slow):
         lowest = level / 3 if rate < 0.1 else level
         deviation = 4 * np.sqrt(level * (1 - level) / p.size)
         assert lowest - deviation < (p <= level).mean() < level + deviation
+
+
+@pytest.mark.parametrize("model", ["gain", "label_gain", "renewal"])
+@pytest.mark.parametrize("rate", [0.05, 0.3])
+def test_a_process_that_holds_is_rejected_at_the_nominal_level(model, rate, slow):
+    """The same where the past decides: drawn from beta laws and intervals, not bin by bin."""
+    n_units, n_draws = (2000, 59) if slow else (60, 19)
+    recording = simulated(model, n_units, rate=rate)
+    fitted = models.fit(recording, ("label", model) if model == "label_gain" else (model,), progress=False)
+    table = rescaled(recording, model, fitted, n_draws=n_draws)
+    p = table["ks_p"].dropna()
+    assert p.size > n_units / 4
+    # Distances are smaller where the parameters come from the same spikes; with known ones the bound is 1.36.
+    assert rate < 0.1 or (table["ks_bound"] * np.sqrt(table["n_intervals"])).median() < 1.25
+    for level in (0.05, 0.5):
+        lowest = level / 3 if rate < 0.1 else level / 1.5
+        deviation = 4 * np.sqrt(level * (1 - level) / p.size)
+        assert lowest - deviation < (p <= level).mean() < level + deviation
+
+
+@pytest.mark.parametrize("model", ["gain", "label_gain", "renewal"])
+def test_probabilities_given_the_past_multiply_to_the_likelihood(model):
+    """Over ragged inputs in two passes: SciPy's beta-binomial law of counts, and the likelihood of intervals that `fit` reports."""
+    recording = simulated(model, 6, seed=3)
+    by = None if model == "renewal" else "label"
+    fitted = models.fit(
+        recording, ("label", model) if by and model == "label_gain" else (model,), by=by, progress=False
+    )
+    law = process_of(fitted, recording, model, by, fitted)
+    inputs = recording.trials["stimulus_id"].repeat(recording.trials["stop_bin"] - recording.trials["start_bin"])
+    for unit, spikes in enumerate(recording.layers[0].raster.dense()):
+        row, p = fitted.iloc[unit], hazard.predict(law, law.parameters[unit], spikes)
+        ours = np.log(np.where(spikes, p, 1 - p))
+        if model == "renewal":
+            # The likelihood of Poisson's limit is reported at r = 1000.
+            assert ours.sum() == pytest.approx(
+                row["renewal_loglik"], rel=1e-9 if np.isfinite(row["renewal_r"]) else 1e-3
+            )
+            continue
+        rho = row[f"{model}_rho"]
+        for one in range(60):
+            own, label = (inputs == one).to_numpy(), one % 4 - 1
+            k, n = int(spikes[own].sum()), int(own.sum())
+            if label < 0:
+                theirs = stats.bernoulli(row["rate_p"]).logpmf(spikes[own]).sum()
+            else:
+                mu = row["gain_mu"] if model == "gain" else row[f"label_p[{label}]"]
+                each = (
+                    stats.binom(n, mu)
+                    if rho == 0 or mu in (0, 1)
+                    else stats.betabinom(n, mu * (1 / rho - 1), (1 - mu) * (1 / rho - 1))
+                )
+                theirs = each.logpmf(k) - np.log(special.comb(n, k))
+            assert ours[own].sum() == pytest.approx(theirs, rel=1e-8, abs=1e-10)
+
+
+@pytest.mark.parametrize("r", [0.3, 4.0, 900.0, np.inf])
+def test_hazards_are_those_of_scipy(r):
+    """Law of an interval over its tail; in a stretch's first bin 1 / mean; far out in the tail a number, not 0 / 0."""
+    first, after = hazard.hazards(r, 6.0, 3000)
+    law = stats.poisson(5.0) if np.isinf(r) else stats.nbinom(r, r / (r + 5.0))
+    x = np.arange(25)
+    tail = law.sf(np.arange(-1, 400))
+    np.testing.assert_allclose(after[:25], law.pmf(x) / tail[:25], rtol=1e-9)
+    np.testing.assert_allclose(first[:25], tail[:25] / tail[::-1].cumsum()[::-1][:25], rtol=1e-9)
+    assert first[0] == pytest.approx(1 / 6)
+    assert ((after > 0) & (after <= 1)).all()
 
 
 @pytest.mark.parametrize("model", ["rate", "label", "markov"])
@@ -95,6 +168,25 @@ def test_what_a_model_lacks_is_found():
     assert (lengths <= 0.05).mean() > 0.95
 
 
+def test_what_a_process_lacks_is_found():
+    """Regular intervals are not a gain; a gain of each input is not a renewal; a rate that changes within inputs is neither."""
+    rng = np.random.default_rng(5)
+    labels, lengths = np.arange(40) % 2, np.full(40, 50)
+    places = (1 + rng.poisson(4, (12, 500))).cumsum(axis=1)
+    regular = np.array([np.isin(np.arange(2000), each) for each in places])
+    moving = rng.random((12, 2000)) < np.repeat(rng.beta(1, 3, (12, 40)), 50, axis=1)
+    within = rng.random((12, 2000)) < np.tile(np.repeat([0.1, 0.6], 25), 40)
+    for dense, model, wrong in (
+        (regular, "gain", True), (regular, "renewal", False), (moving, "gain", False), (moving, "label_gain", False),
+        (moving, "renewal", True), (within, "label_gain", True),
+    ):  # fmt: skip
+        recording = recording_of(dense, labels, lengths)
+        fitted = models.fit(recording, ("label", model) if model == "label_gain" else (model,), progress=False)
+        p = rescaled(recording, model, fitted, n_draws=19)["ks_p"]
+        assert ((p <= 0.05).mean() > 0.6) == wrong
+        assert wrong or (p <= 0.05).mean() < 0.3
+
+
 def test_one_rate_agrees_with_the_test_of_intervals():
     """Given the number of spikes the law of intervals is the same question: both p values go together, unit by unit."""
     rng = np.random.default_rng(2)
@@ -123,5 +215,10 @@ def test_units_that_cannot_be_rescaled_are_nan():
     for options, words in (({"n_draws": 5}, "at least 19"), ({"seed": -1}, "seed=-1")):
         with pytest.raises(AnalysisError, match=words):
             rescaled(recording, "rate", **options)
-    with pytest.raises(AnalysisError, match="no model 'gain'"):
-        rescaled(recording, "gain")
+    for absent, words in (
+        ("gamma", "no model 'gamma'"),
+        ("renewal", "no column 'renewal_r'"),
+        ("gain", "gain_windows"),
+    ):
+        with pytest.raises(AnalysisError, match=words):
+            rescaled(recording, absent)

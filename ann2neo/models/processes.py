@@ -10,11 +10,13 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from ann2neo.errors import AnalysisError
-from ann2neo.models.law import column_of
+from ann2neo.models.law import by_of, column_of
 from ann2neo.models.observed import bins_by_column, gain_windows
 from ann2neo.recording import Recording
 
 Streams = Sequence[np.random.Generator]
+PROCESSES = ("gain", "label_gain", "renewal")
+"""Models that are processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,30 @@ class Renewals:
 def _intervals(stream: np.random.Generator, r: float, mean: float, shape: tuple[int, ...]) -> Int[np.ndarray, "*shape"]:
     """Draw the empty bins of intervals; an infinite shape is Poisson's."""
     return stream.poisson(mean, shape) if np.isinf(r) else stream.negative_binomial(r, r / (r + mean), shape)
+
+
+def process_of(
+    rows: pd.DataFrame, recording: Recording, model: str, by: str | None, fitted: pd.DataFrame
+) -> Gains | Renewals:
+    """Read the parameters of one of `PROCESSES`, with the windows that the table names.
+
+    Raises
+    ------
+    AnalysisError
+        If the table lacks a parameter or does not name the windows.
+    """
+    if model == "renewal":
+        return renewals_of(rows, recording)
+    windows = fitted.attrs.get("gain_windows", "inputs" if model == "label_gain" else None)
+    if windows is None:
+        raise AnalysisError(
+            "the attributes of the table do not name the windows of the gain (`gain_windows`).",
+            "It is unclear which bins share a gain.",
+            "Pass the table that `ann2neo.models.fit` returned, or one that `ann2neo.read_table` read.",
+        )
+    return gains_of(
+        rows, recording, model, by or by_of(fitted, recording.trials), None if windows == "inputs" else windows
+    )
 
 
 def gains_of(rows: pd.DataFrame, recording: Recording, model: str, by: str | None, windows: int | None) -> Gains:

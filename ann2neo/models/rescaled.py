@@ -9,8 +9,9 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ann2neo.analysis.goodness import unit_keys
-from ann2neo.models.checks import check_model, check_whole
+from ann2neo.models.checks import SIMULATED, check_model, check_whole
 from ann2neo.models.law import Law, by_of, law_of, rows_of
+from ann2neo.models.processes import PROCESSES, Gains, Renewals, process_of
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.recording.recording import as_recording
@@ -21,6 +22,7 @@ from ann2neo.windows import codes_of_column
 RESCALED_SCHEMA = "ann2neo-rescaled/1"
 QUANTILES = tuple(round(q, 2) for q in np.arange(0.05, 0.96, 0.05).tolist())
 _SALT = 0x5CA1ED
+_NUMBERS_AT_ONCE = 1 << 22
 
 
 def rescaled(
@@ -35,7 +37,10 @@ def rescaled(
 ) -> pd.DataFrame:
     r"""Test whether intervals between spikes follow a fitted model: the discrete time rescaling theorem.
 
-    The model gives bin t a spike with probability :math:`p_t`, given all preceding bins. The interval that ends with a spike in bin k becomes
+    The model gives bin t a spike with probability :math:`p_t`, given all preceding bins. For ``gain`` and ``label_gain``, after k spikes in the j preceding bins of the same window or input (of all
+    passes), it is the mean of the beta law given these bins, :math:`p_t = ((1 - \rho) \mu + \rho k) / (1 - \rho + \rho j)`, where :math:`\mu` is ``gain_mu`` or ``label_p[c]``. For ``renewal``, x
+    bins after the last spike of the stretch, it is the hazard of the interval, :math:`p_t = P(I = x) / P(I \ge x)`; in bin f of a stretch before its first spike, :math:`p_t = P(I \ge f) / \sum_{x \ge f} P(I \ge
+    x)`. The interval that ends with a spike in bin k becomes
 
     .. math:: z = 1 - e^{-\xi}, \quad \xi = \sum_{t < k} q_t - \ln(1 - u (1 - e^{-q_k})), \quad q_t = -\ln(1 - p_t)
 
@@ -45,8 +50,8 @@ def rescaled(
 
     ``ks`` is the largest distance between the distribution of z and the uniform law (Kolmogorov, Smirnov). Because the parameters were estimated from the same spikes, the null
     distribution of ``ks`` is found by parametric bootstrap: the unit is drawn ``n_draws`` times from its model, the model is estimated again from each draw, and ``ks_p`` = (1 + number of draws with a
-    distance at least as large) / (1 + number of draws); draws without a spike are not counted. The smallest p is 1 / (1 + n_draws). With few spikes of a condition or
-    context the test is conservative: 2.6 % (``markov``, all units) to 4 % instead of 5 % at a rate of 0.05 in 900 bins. ``ks_bound`` is the distance
+    distance at least as large) / (1 + number of draws); draws without a spike, or from which the model cannot be estimated, are not counted. The smallest p is 1 / (1 + n_draws). With few spikes of a condition or
+    context, or few windows, the test is conservative: 2.6 % (``markov``, all units) to 4 % instead of 5 % at a rate of 0.05 in 900 bins. ``ks_bound`` is the distance
     that 5 % of draws exceed: the width of the band around the diagonal of a QQ plot. ``rescaled[0.05]``, ..., ``rescaled[0.95]`` are quantiles of z (linear between order
     statistics), for the QQ plot.
 
@@ -59,7 +64,7 @@ def rescaled(
     fitted
         Table that `fit` returned, also when read back from CSV or Parquet.
     model
-        "rate", "label" or "markov".
+        "rate", "label", "markov", "gain", "label_gain" or "renewal".
     by
         Column of trials that holds the conditions; None for the one that was fitted, or "label" where the table does not name it.
     n_draws
@@ -73,12 +78,12 @@ def rescaled(
     -------
     pandas.DataFrame
         One row per unit: identity, ``n_intervals``, ``ks``, ``ks_bound``, ``ks_p``, quantiles, ``quality``. Values are NaN for units that are silent or saturated in counted bins,
-        and under ``markov`` for units without a chain.
+        and for units without a fitted chain, gain or intervals under these models.
 
     Raises
     ------
     AnalysisError
-        If parameters, units or conditions are missing from the table.
+        If parameters, units, conditions or the windows of the gain are missing from the table, or if rates are in Hz: in time there are no bins.
 
     See Also
     --------
@@ -99,20 +104,23 @@ def rescaled(
     1    False
     Name: ks_p, dtype: bool
     """
-    check_model(fitted, model)
+    check_model(fitted, model, SIMULATED)
     check_whole("n_draws", n_draws, 19)
     check_whole("seed", seed, 0)
     recording = as_recording(recording)
     rows = rows_of(fitted, recording)
     column = by or by_of(fitted, recording.trials)
-    law = law_of(rows, recording, model, column or "label")
+    if model in PROCESSES:
+        law = process_of(rows, recording, model, by, fitted)
+    else:
+        law = law_of(rows, recording, model, column or "label")
     counted = _counted(recording, column)
     keys, parts, first = unit_keys(rows, seed), [], 0
     with progress_bar(shown=progress, desc="rescaling", unit="unit", total=recording.n_units) as bar:
         for layer in recording.layers:
             for units in layer.raster.chunks():
                 for row in layer.raster.dense(units):
-                    parts.append(_tested(row, law, first, counted, int(keys[first]), n_draws))
+                    parts.append(_tested(row, law, model, first, counted, int(keys[first]), n_draws))
                     first += 1
                     bar.update()
     names = ["n_intervals", "ks", "ks_bound", "ks_p", *(f"rescaled[{q}]" for q in QUANTILES)]
@@ -140,20 +148,35 @@ def _counted(recording: Recording, by: str | None) -> Bool[np.ndarray, " bin"]:
 
 
 def _tested(
-    spikes: Bool[np.ndarray, " bin"], law: Law, unit: int, counted: Bool[np.ndarray, " bin"], key: int, n_draws: int
+    spikes: Bool[np.ndarray, " bin"],
+    law: Law | Gains | Renewals,
+    model: str,
+    unit: int,
+    counted: Bool[np.ndarray, " bin"],
+    key: int,
+    n_draws: int,
 ) -> list[Any]:
     """Rescale the intervals of a unit, and those of draws of its model."""
     # numba is loaded only where it is needed.
     from ann2neo.models.kernels import rescale, uniform_distance
 
-    n, p = int(np.count_nonzero(spikes & counted)), np.ascontiguousarray(law.p[unit])
+    n = int(np.count_nonzero(spikes & counted))
     if n in (0, int(counted.sum())) or law.follows_rate[unit]:
         return [n, *[np.nan] * (3 + len(QUANTILES))]
     stream = np.random.Generator(np.random.Philox(key=[key, _SALT]))
-    z = np.empty(spikes.size)
-    rescale(spikes, p, law.state, law.order, counted, stream.random(spikes.size), np.ones(p.size), z)
+    z, numbers = np.empty(spikes.size), stream.random(spikes.size)
+    if isinstance(law, Law):
+        p = np.ascontiguousarray(law.p[unit])
+        rescale(spikes, p, law.state, law.order, counted, numbers, np.ones(p.size), z)
+        drawn = _distances(stream, law, p, counted, n_draws)
+    else:
+        # Loaded only where it is needed.
+        from ann2neo.models.hazard import predict
+
+        p = predict(law, law.parameters[unit], spikes)
+        rescale(spikes, p, np.arange(p.size), 0, counted, numbers, np.ones(p.size), z)
+        drawn = _process_distances(stream, law, model, unit, counted, n_draws)
     distance = float(uniform_distance(z[:n]))
-    drawn = _distances(stream, law, p, counted, n_draws)
     bound = float(np.quantile(drawn, 0.95)) if drawn.size else np.nan
     # Equal distances may differ in the last digits.
     reached = int(np.count_nonzero(drawn >= distance - 1e-12))
@@ -177,3 +200,23 @@ def _distances(
         found.append(uniform_distance(z[:n]))
     distances = np.array(found)
     return distances[~np.isnan(distances)]
+
+
+def _process_distances(
+    stream: np.random.Generator, law: Gains | Renewals, model: str, unit: int, counted: np.ndarray, n_draws: int
+) -> Float[np.ndarray, " draw"]:
+    """Do the same for a process: several draws are estimated at once, and each bin is a state."""
+    from ann2neo.models.hazard import estimates, predict
+    from ann2neo.models.kernels import rescale, uniform_distance
+
+    n_bins, values, found = counted.size, law.parameters[unit], []
+    each, z, step = np.arange(n_bins), np.empty(n_bins), max(1, _NUMBERS_AT_ONCE // n_bins)
+    for first in range(0, n_draws, step):
+        numbers = stream.random((min(step, n_draws - first), n_bins))
+        spikes = np.empty(numbers.shape, np.bool_)
+        below = [predict(law, values, row, own) for row, own in zip(spikes, numbers)]
+        for row, own, p, again in zip(spikes, numbers, below, estimates(law, model, spikes, counted)):
+            if np.isfinite(again[1:]).all() and not np.isnan(again[0]):
+                n = rescale(row, predict(law, again, row), each, 0, counted, own, p, z)
+                found.append(uniform_distance(z[:n]))
+    return np.array(found)

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from ann2neo.analysis.goodness import unit_keys
 from ann2neo.errors import AnalysisError
 from ann2neo.models.checks import SIMULATED, check_model, check_whole
-from ann2neo.models.law import Law, by_of, law_of, rows_of
-from ann2neo.models.processes import Gains, Renewals, gains_of, renewals_of
+from ann2neo.models.law import Law, law_of, rows_of
+from ann2neo.models.processes import PROCESSES, Gains, Renewals, process_of
 from ann2neo.raster import Raster
 from ann2neo.recording import SCHEMA, Layer, Recording, make_trials, order_sha256
 from ann2neo.recording.recording import as_recording
@@ -112,20 +112,9 @@ def _law_of(
     rows: pd.DataFrame, recording: Recording, model: str, by: str | None, fitted: pd.DataFrame
 ) -> Law | Gains | Renewals:
     """Read the parameters of a model."""
-    if model == "renewal":
-        return renewals_of(rows, recording)
-    if model not in ("gain", "label_gain"):
-        return law_of(rows, recording, model, by or fitted.attrs.get("by") or "label")
-    windows = fitted.attrs.get("gain_windows", "inputs" if model == "label_gain" else None)
-    if windows is None:
-        raise AnalysisError(
-            "the attributes of the table do not name the windows of the gain (`gain_windows`).",
-            "It is unclear which bins share a gain.",
-            "Pass the table that `ann2neo.models.fit` returned, or one that `ann2neo.read_table` read.",
-        )
-    return gains_of(
-        rows, recording, model, by or by_of(fitted, recording.trials), None if windows == "inputs" else windows
-    )
+    if model in PROCESSES:
+        return process_of(rows, recording, model, by, fitted)
+    return law_of(rows, recording, model, by or fitted.attrs.get("by") or "label")
 
 
 def _drawn(rows: pd.DataFrame, law: Law | Gains | Renewals, recording: Recording, seed: int) -> np.ndarray:
