@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from ann2neo.arguments import check_flag
 from ann2neo.errors import Ann2NeoWarning, FormatError, OutputExists
-from ann2neo.ownership import Marker, files_of
+from ann2neo.ownership import SIGNATURE, Marker, files_of
 
 # On a full disk HDF5 raises a RuntimeError with these words.
 HDF5_FAILED = "write failed"
@@ -134,6 +134,8 @@ def _check_folder(path: Path, marker: Marker | None, inputs: Sequence[Path]) -> 
     strangers = ["it is a folder"] if marker is None else marker.strangers(path)
     if strangers:
         more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+        unlisted = marker is not None and marker.sign is not None and not (path / SIGNATURE).exists()
+        more += " (ann2neo 0.1.0 kept no list of its files, so that they cannot be recognized)" if unlisted else ""
         raise OutputExists(
             f"the folder {path} holds files that ann2neo did not write, or that were changed since: {', '.join(strangers[:3])}{more}.",
             "They would be lost: nothing was written.",

@@ -13,6 +13,7 @@ import click.testing
 import h5py
 import numpy as np
 import pytest
+import torch
 import zarr
 from damage import KINDS
 from store_sources import inputs, interrupted, model, record, same, unfinish
@@ -93,6 +94,27 @@ def test_columns_of_0_1_0_are_compared_with_their_bits(tmp_path):
     content[-3] ^= 1
     chunk.write_bytes(content)
     assert list(unsound_columns(growing)) == [(0, 0)]
+
+
+@pytest.mark.parametrize("name", ["begun.zarr", "a.zarr"])
+def test_a_store_of_0_1_0_is_not_resumed(name, tmp_path):
+    """Its hashes are of another kind: the same network is refused with the reason, and both cures work."""
+    zipfile.ZipFile(HERE / "files_of_0_1_0.zip").extractall(tmp_path)
+    path, network = tmp_path / name, torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.ReLU())
+    given = ann2neo.Inputs(torch.ones(60, 6), batch_size=7)
+    before = [file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()]
+    if name == "begun.zarr":
+        with pytest.warns(
+            Ann2NeoWarning, match="cannot be resumed, since ann2neo 0.1.0 made it. It carries no check sums"
+        ):
+            ann2neo.load(path)
+        with pytest.raises(
+            StoreError, match=r"by ann2neo 0.1.0, whose hashes(?s:.*)nothing was recorded(?s:.*)another store, or"
+        ):
+            ann2neo.record(network, given, store=path, progress=False)
+    assert [file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()] == before
+    ann2neo.export(network, given, path, overwrite=True, progress=False)
+    assert np.array_equal(ann2neo.load(path).raster("1"), ann2neo.record(network, given, progress=False).raster("1"))
 
 
 def test_a_store_that_moves_is_not_silence(saved):

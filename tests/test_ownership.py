@@ -71,6 +71,21 @@ def test_a_folder_of_somebody_else_is_never_replaced(write, recording, tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"thesis", "r0.mat"}
 
 
+@pytest.mark.parametrize("write", [analysis, comparison, bundle])
+def test_results_of_0_1_0_are_kept_with_the_reason(write, recording, tmp_path):
+    """It kept no list of its files; the refusal says so, and once the folder is removed the same call works."""
+    out = tmp_path / "results"
+    write([recording], out)
+    (out / SIGNATURE).unlink()
+    before = tree(out)
+    with pytest.raises(OutputExists, match=r"0\.1\.0 kept no list of its files(?s:.*)remove the folder yourself"):
+        write([recording], out, overwrite=True)
+    assert tree(out) == before
+    shutil.rmtree(out)
+    write([recording], out, overwrite=True)
+    assert tree(out).keys() == {*before, SIGNATURE}
+
+
 def test_a_group_of_somebody_else_is_never_replaced(tmp_path):
     """Any group of Zarr has our file names at its top, and is not ours."""
     root = zarr.open_group(str(tmp_path / "images.zarr"), mode="w")

@@ -20,6 +20,8 @@ from ann2neo.store.growing import Growing, open_growing
 from ann2neo.store.layout import open_bits, open_group
 from ann2neo.store.log import Column, is_whole, join_lengths, prefix, read_log
 
+OF_0_1_0 = "It cannot be resumed, since ann2neo 0.1.0 made it."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FirstBins:
@@ -83,12 +85,15 @@ def open_unfinished(path: Path) -> Recording:
         raise StoreError(
             f"the recording into {path} was interrupted before a whole column, or a whole input, was recorded.",
             "There is nothing to load.",
-            "Resume it with the same call.",
+            f"{OF_0_1_0} Record again, into another store."
+            if growing.store_id is None
+            else "Resume it with the same call.",
         )
     text = f"the recording into {path} was interrupted: {n_inputs} inputs"
     text += f" of {max(1, whole)} of {growing.n_passes} passes" if growing.n_passes > 1 else ""
-    unverified = "" if open_group(path).sums is not None else " It carries no check sums: ann2neo 0.1.0 made it."
-    words = f"{text} are there. The same call as before goes on with it.{unverified}"
+    unverified = "" if open_group(path).sums is not None else " It carries no check sums."
+    resumed = OF_0_1_0 if growing.store_id is None else "The same call as before goes on with it."
+    words = f"{text} are there. {resumed}{unverified}"
     warnings.warn(Ann2NeoWarning(words), stacklevel=3)
     return _shown(growing, [_cut(columns, n_inputs) for columns in shown], begun, n_inputs)
 

@@ -22,6 +22,7 @@ from ann2neo.errors import StoreError
 from ann2neo.recording import order_sha256
 
 LONGEST = 200
+ANOTHER = "Record into another store, or allow overwriting (export(..., overwrite=True), `ann2neo export --overwrite`)."
 # What is unknown of inputs that can only be read one after another.
 SHOWS_WHEN_READ = ("batch size", "number of inputs", "sizes of batches", "order")
 OPAQUE = re.compile(r"(\w+ )?[0-9a-f]{16,64}")
@@ -231,7 +232,7 @@ def check_same(path: Any, there: Identity, here: Identity) -> None:
     raise StoreError(
         f"{path} holds another recording: {', '.join(differences)}.",
         "Nothing was recorded; what is there is unchanged.",
-        "Record into another store, or allow overwriting (export(..., overwrite=True), `ann2neo export --overwrite`).",
+        ANOTHER,
     )
 
 

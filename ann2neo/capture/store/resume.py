@@ -16,7 +16,7 @@ from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_batches
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.provenance import check_notes
-from ann2neo.capture.store.identity import Identity, check_same, identity_of, with_order
+from ann2neo.capture.store.identity import ANOTHER, Identity, check_same, identity_of, with_order
 from ann2neo.capture.store.schedule import Recorded, repeat, to_repeat
 from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError
 from ann2neo.store.begun import BegunColumn, read_begun
@@ -125,6 +125,12 @@ def state_of(request: Request, source: Presentation) -> StoreState:
 
 def _state_of_stored(request: Request, source: Presentation) -> StoreState:
     growing = open_growing(request.path)
+    if growing.store_id is None:
+        raise StoreError(
+            f"{request.path} was recorded by ann2neo 0.1.0, whose hashes of weights and inputs are of another kind.",
+            "Whether it is the same recording cannot be known: nothing was recorded; what is there is unchanged.",
+            f"ann2neo.load opens what is there; {ANOTHER[0].lower()}{ANOTHER[1:]}",
+        )
     there, here = Identity.from_facts(growing.identity, growing.path), request.identity(source)
     if there.differing(here) and drawn_order(source) is not None and draws_at_random(source):
         check_drawn_alike(source, growing)
