@@ -179,9 +179,10 @@ def in_fork(copy, work, patience_s):
     return False
 
 
-def observe(copy, file):
-    """Run every test that may be asked, and write which test calls what."""
-    patterns = dict.fromkeys(pattern for many in TESTS.values() for pattern in many)
+def observe(copy, file, changed):
+    """Run every test that may be asked about the files that are changed, and write which test calls what."""
+    asked = [many for about, many in TESTS.items() if any(f"{name}/".startswith(f"{about}/") for name in changed)]
+    patterns = dict.fromkeys(pattern for many in asked for pattern in many)
     tests = dict.fromkeys(file.name for pattern in patterns for file in sorted((ROOT / "tests").glob(pattern)))
 
     def work():
@@ -231,7 +232,11 @@ def main(seed, n, names, known_file):
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".hypothesis"))
         known_file = Path(known_file or f"{folder}/calls.json").absolute()
-        known = json.loads(known_file.read_text()) if known_file.exists() else observe(copy, known_file)
+        known = (
+            json.loads(known_file.read_text())
+            if known_file.exists()
+            else observe(copy, known_file, {str(file) for file, _ in chosen})
+        )
         for number, (file, place) in enumerate(chosen):
             mutant, line, around, what = mutate((ROOT / file).read_text(), place)
             reason = EQUIVALENT.get((str(file), what))
@@ -255,6 +260,6 @@ if __name__ == "__main__":
     given.add_argument("seed", type=int)
     given.add_argument("n", type=int)
     given.add_argument("files", nargs="*")
-    given.add_argument("--calls", help="where to keep which test calls what, and to read it from next time")
+    given.add_argument("--calls", help="where to keep which test calls what, and to read it from next time, for the same files")
     options = given.parse_args()
     main(options.seed, options.n, options.files, options.calls)
