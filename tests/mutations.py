@@ -260,6 +260,8 @@ if __name__ == "__main__":
     given.add_argument("seed", type=int)
     given.add_argument("n", type=int)
     given.add_argument("files", nargs="*")
-    given.add_argument("--calls", help="where to keep which test calls what, and to read it from next time, for the same files")
+    given.add_argument(
+        "--calls", help="where to keep which test calls what, and to read it from next time, for the same files"
+    )
     options = given.parse_args()
     main(options.seed, options.n, options.files, options.calls)
