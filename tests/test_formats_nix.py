@@ -1,13 +1,15 @@
 """NIX files, as neo reads them."""
 
+import h5py
 import neo
 import numpy as np
 import pytest
 from strategies import small_recording
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, FormatError
+from ann2neo.errors import Ann2NeoWarning, ForeignFile, FormatError
 from ann2neo.formats import nix
+from ann2neo.formats.hdf5 import check_storage
 
 
 def test_neo_reads_the_whole_block(tmp_path):
@@ -64,3 +66,39 @@ def test_name_that_is_no_utf8(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(FormatError, match="not text in UTF-8"):
         ann2neo.load(path)
+
+
+def test_trains_of_cells_are_read_once(monkeypatch, tmp_path):
+    """A file of another laboratory is known by its first Block's annotations; both ways in say and return the same as before."""
+    path, read = tmp_path / "cells.nix", []
+    trains = [neo.SpikeTrain([0.1, 0.4 + i], units="s", t_stop=9, name=f"u{i}") for i in range(3)]
+    block = neo.Block(name="cells", lab="ours")
+    block.segments.append(neo.Segment())
+    block.segments[0].spiketrains.extend(trains)
+    with neo.NixIO(str(path), "ow") as io:
+        io.write_block(block)
+    one = neo.NixIO._nix_to_neo_spiketrain
+    monkeypatch.setattr(neo.NixIO, "_nix_to_neo_spiketrain", lambda io, train: (read.append(1), one(io, train))[1])
+    with pytest.raises(
+        ForeignFile, match="the Block 'cells' was not made by ann2neo: it has no annotation 'config_json'"
+    ):
+        ann2neo.load(path)
+    assert not read
+    found = ann2neo.read_block(path).segments[0].spiketrains
+    assert [(train.name, train.magnitude.tolist()) for train in found] == [
+        ("u0", [0.1, 0.4]),
+        ("u1", [0.1, 1.4]),
+        ("u2", [0.1, 2.4]),
+    ]
+    assert len(read) == 3
+
+
+def test_storage_is_checked_once_where_it_has_several_names(tmp_path):
+    """NIX names a section from every object; even a group that contains itself ends, and what is hidden in it is found."""
+    with h5py.File(tmp_path / "round.h5", "w") as file:
+        file["a/b/number"] = 1
+        file["a/b/again"] = file["a"]
+        check_storage(file, "/", tmp_path)
+        file["a/b/out"] = h5py.ExternalLink("other.h5", "/")
+        with pytest.raises(FormatError, match=r"/a/b/out in .* is a link to another place or file"):
+            check_storage(file, "/", tmp_path)

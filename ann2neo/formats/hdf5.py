@@ -26,15 +26,28 @@ def check_storage(file: Any, place: str, path: Path) -> None:
     group = file[place]
     if not isinstance(group, h5py.Group):
         raise _refused(path, place, "is not a group")
+    _check_group(group, place, path, {_address(group)})
+
+
+def _check_group(group: Any, place: str, path: Path, seen: set[Any]) -> None:
+    """Check what lies in a group; what has several names, as in NIX, is checked once."""
     for name in group:
         inside = f"{place.rstrip('/')}/{name}"
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise _refused(path, inside, "is a link to another place or file")
         found = group[name]
+        if (address := _address(found)) in seen:
+            continue
+        seen.add(address)
         if isinstance(found, h5py.Group):
-            check_storage(file, inside, path)
+            _check_group(found, inside, path, seen)
         elif isinstance(found, h5py.Dataset):
             _check_dataset(found, inside, path)
+
+
+def _address(found: Any) -> tuple[int, int]:
+    about = h5py.h5o.get_info(found.id)  # pyright: ignore[reportAttributeAccessIssue]
+    return about.fileno, about.addr
 
 
 def check_memory(n_bytes: int, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import h5py
 import neo
@@ -20,7 +21,7 @@ from ann2neo.integrity import check_content, check_seal, content_of, listed, sea
 from ann2neo.recording import Recording
 from ann2neo.trains import from_block, to_block
 
-CHECKSUMS = "checksums_json"
+CHECKSUMS, OUTLINE = "checksums_json", "config_json"
 MANY_TRAINS = 1000
 SECONDS_PER_TRAIN = 0.04
 BYTES_PER_TRAIN = 30_000
@@ -80,12 +81,22 @@ def _read_block(path: Path) -> neo.Block:
     with h5py.File(path, "r") as file:
         check_storage(file, "/", path)
     with neo.NixIO(str(path), "ro") as io:
-        block = io.read_block()
+        foreign = _foreign(io.nix_file)
+        block = io.read_block() if foreign is None else foreign
     if block is None:
         raise FormatError(
             f"{path} holds no Block.", "There is nothing to read.", "Get the file again, or record again."
         )
     return block
+
+
+def _foreign(file: Any) -> neo.Block | None:
+    """Return an empty Block of the same name where the first Block of a file was not made by ann2neo: its trains need not be read to refuse it."""
+    if not len(file.blocks):
+        return None
+    metadata = file.blocks[0].metadata
+    values = {} if metadata is None else {each.name: each.values for each in metadata.inherited_properties()}
+    return None if OUTLINE in values else neo.Block(name=next(iter(values.get("neo_name", ())), None))
 
 
 def _warn_of_size(recording: Recording) -> None:
