@@ -245,7 +245,7 @@ def recall(
     every = [(on, inputs_on(job, on)) for on in inputs_of_rules(rule)]
     if not every or not path.exists() or any(isinstance(inputs.data, Iterator) for _, inputs in every):
         return None
-    # Zarr is loaded only where there is a store.
+    # The store's rooms are loaded only where there is a store.
     from ann2neo.store.growing import open_growing
     from ann2neo.store.layout import open_group
 
