@@ -1,7 +1,8 @@
 """Question 6: do firing statistics choose units to prune?
 
 Data: the tables of the finished cells "use": memorizing and equally long trained generalizing networks, in every hidden layer 10 to 90 % of units replaced by zero or by their mean over training images. Method: accuracy averaged over the shares pruned (memorizing: trained labels;
-generalizing: held-out images), less that of random choices in the same network, by ranking and kind of replacement; random effects over settings with 95 % intervals, not corrected for their number. "Better" and "worse" than random: the interval excludes 0.
+generalizing: held-out images), less that of random choices in the same network, by ranking and kind of replacement; random effects over settings with 95 % intervals, not corrected for their number. "Better" and "worse" than random: the interval excludes 0. "Settings higher": in how many settings the mean over
+seeds is above 0, and in how many of these the sign-flip test over seeds gives p <= 0.05: with so few settings an interval can hardly exclude 0, even if all agree.
 
 Source: Hu, Peng, Tai and Tang (2016), arXiv:1607.03250 (share of zeros); Li, Kadav, Durdanovic, Samet and Graf (2017), arXiv:1608.08710 (weight magnitude); Morcos, Barrett, Rabinowitz and Botvinick (2018), arXiv:1803.06959; Lehmler et al. (2024), doi:10.1016/j.neucom.2024.128473.
 Limits: no retraining after pruning; small networks; the mean of a unit that always fires carries a bias that zero takes away.
@@ -68,6 +69,8 @@ def paragraph(table: pd.DataFrame, settings: list[str]) -> Iterator[str]:
             "difference in points (95 %)": with_interval(
                 100 * row["mean"], 100 * row["low"], 100 * row["high"], "+.1f"
             ),
+            "settings higher": f"{row['n_higher']} ({row['n_higher_decided']})",
+            "settings lower": f"{row['n_lower']} ({row['n_lower_decided']})",
             "against random": _word(row),
         }
         for row in table.to_dict("records")

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analyses.paired import sign_flip_p
-from analyses.plan import SMOKE, Cell, cells
+from analyses.plan import PRIMARY, SMOKE, Cell, cells
 from analyses.statistics import holm, mean_and_error, random_effects
 
 SETTING = ["data", "architecture", "optimizer"]
@@ -133,8 +133,8 @@ def estimate(differences: Differences) -> dict[str, float]:
     }
 
 
-def ratio_table(states: pd.DataFrame, *, other: str = LONG) -> pd.DataFrame:
-    """The 20 primary estimates against a kind of generalizing networks: ratios with intervals, p corrected by Holm, and a verdict."""
+def ratio_table(states: pd.DataFrame, *, planned: int, other: str = LONG) -> pd.DataFrame:
+    """The 20 primary estimates against a kind of generalizing networks: ratios with intervals, p corrected by Holm, and a verdict, which needs all planned settings."""
     rows = [
         {
             "threshold": threshold,
@@ -149,24 +149,33 @@ def ratio_table(states: pd.DataFrame, *, other: str = LONG) -> pd.DataFrame:
     for name in ("mean", "low", "high", "new_low", "new_high"):
         table[name] = np.exp(table[name])
     table = table.rename(columns={"mean": "ratio"})
-    return table.assign(verdict=[verdict(row) for row in table.to_dict("records")])
+    return table.assign(verdict=[verdict(row, planned) for row in table.to_dict("records")])
 
 
-def verdict(row: Mapping[str, float]) -> str:
-    """Apply the rule of the design: "holds" with a corrected p of at most 0.05 and one sign in all settings, "holds on average" with the first only.
+def verdict(row: Mapping[str, float], planned: int) -> str:
+    """Apply the rule of the design: "holds" with a corrected p of at most 0.05 and one sign in all planned settings, "holds on average" with the first only, "so far" before all are finished.
 
     Examples
     --------
-    >>> verdict({"p_corrected": 0.01, "n_lower": 8, "n_higher": 0, "ratio": 0.5})
+    >>> verdict({"p_corrected": 0.01, "n_lower": 8, "n_higher": 0, "ratio": 0.5}, 8)
     'lower: holds'
-    >>> verdict({"p_corrected": 0.2, "n_lower": 8, "n_higher": 0, "ratio": 0.5})
+    >>> verdict({"p_corrected": 0.01, "n_lower": 4, "n_higher": 0, "ratio": 0.5}, 8)
+    'lower: so far'
+    >>> verdict({"p_corrected": 0.2, "n_lower": 8, "n_higher": 0, "ratio": 0.5}, 8)
     'undecided'
     """
     if not row["p_corrected"] <= 0.05:
         return "undecided"
     side = "lower" if row["ratio"] < 1 else "higher"
-    same = row["n_higher"] == 0 if side == "lower" else row["n_lower"] == 0
+    if row["n_lower"] + row["n_higher"] < planned:
+        return f"{side}: so far"
+    same = row[f"n_{side}"] == planned
     return f"{side}: holds" + ("" if same else " on average")
+
+
+def planned_settings(smoke: bool) -> int:
+    """How many settings a verdict needs."""
+    return len(SMOKE if smoke else PRIMARY)
 
 
 def shown_ratio(row: Mapping[str, float]) -> str:

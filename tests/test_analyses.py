@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analyses import beside
 from analyses.contrasts import LONG, MEMORIZING, PRIMARY_ESTIMATES, UNTRAINED, estimate, ratio_table, reached
 from analyses.plan import ADAM, PRIMARY, SECONDARY, SEEDS, STUDIES, cells
 
@@ -81,12 +82,51 @@ def test_a_difference_is_found_where_it_is():
     kept = reached(_states(0.5, lost={(0, 1)}))
     assert kept.attrs["left_out"] == 1
     assert len(kept[kept["setting"] == "s0"]["seed"].unique()) == 5
-    table = ratio_table(kept).set_index(["threshold", "windows", "indicator"])
+    table = ratio_table(kept, planned=3).set_index(["threshold", "windows", "indicator"])
     found = table.loc[("median", "true", "fano_mean")]
     assert found["verdict"] == "lower: holds"
     assert found["low"] < 0.5 < found["high"]
     assert (found["n_lower"], found["n_lower_decided"]) == (3, 2)  # of five seeds no p is below 1/16
     assert (table["verdict"] != "undecided").sum() == 1
+    assert set(ratio_table(kept, planned=8)["verdict"]) == {"undecided", "lower: so far"}  # three of eight settings
+
+
+def test_what_chance_makes_is_told_from_what_was_learned():
+    """The floor is the untrained network's over the generalizing one's; an adjusted share around 0 is at chance, and the ratio of rates is that of the networks."""
+    table = _states(1.0)
+    table["label_share_adjusted_mean"] = 0.0
+    for state, share in ((MEMORIZING, 0.01), (LONG, 0.5)):
+        where = table["state"] == state
+        table.loc[where, "label_share_adjusted_mean"] = share
+        table.loc[where, "label_share_mean"] = share + 0.01
+    table.loc[table["state"] == UNTRAINED, "label_share_mean"] = 0.0051
+    first = (table["state"] == MEMORIZING) & (table["setting"] == "s1")
+    table.loc[first, "label_share_adjusted_mean"] *= np.where(table.loc[first, "seed"] % 2, 1, -1)
+    table["firing_rate_mean"] = table["state"].map({UNTRAINED: 2.0, MEMORIZING: 3.0, LONG: 6.0, "none": 1.0})
+    rows = {row["setting"]: row for row in beside.floors(table) if row["threshold"] == "median"}
+    assert rows["s0"]["share_floor"] == pytest.approx(0.01)
+    assert rows["s0"]["share_ratio"] == pytest.approx(0.02 / 0.51)
+    assert rows["s0"]["adjusted_ratio"] == pytest.approx(0.02)
+    assert [rows[f"s{k}"]["above_chance"] for k in range(3)] == [True, False, True]
+    rate = next(beside.rates(table))
+    names = ("memorizing_untrained", "long_untrained", "memorizing_long")
+    assert [rate[name] for name in names] == pytest.approx([1.5, 3, 0.5])
+    assert np.isnan(rate["memorizing_generalizing"])  # there are none in this table
+
+
+def test_layers_weigh_the_same_where_they_are_said_to():
+    """Two layers whose ratios are 1/4 and 1, of equal values else: their means have the ratio 5/8, whatever their numbers of units."""
+    whole = _states(1.0)
+    parts = []
+    for layer, ratio in (("relu1", 0.25), ("relu2", 1.0)):
+        part = whole[whole["windows"] != "facts"].assign(layer=layer, fano_mean=8.0)
+        part.loc[part["state"] == MEMORIZING, "fano_mean"] *= ratio
+        part["fano_mean"] *= np.exp(np.random.default_rng(2).normal(0, 1e-3, len(part)))
+        parts.append(part)
+    found = [row for row in beside.equal_layers(pd.concat([whole, *parts])) if row["indicator"] == "fano_mean"]
+    assert len(found) == 6
+    for row in found:
+        assert row["ratio"] == pytest.approx(5 / 8, rel=2e-3)
 
 
 def test_a_gain_is_measured_from_the_untrained_network():
@@ -168,13 +208,15 @@ def test_the_answers_say_no_more_than_their_tables(tmp_path):
             "low": -0.2,
             "high": [-0.05, -0.01, 0.01],
             "n_lower": 8,
+            "n_lower_decided": 7,
             "n": 8,
         }
     )
     gains.to_csv(tmp_path / "03_controls.csv")
-    assert "not all of these intervals exclude 0" in answers._gains(tmp_path)
+    assert "is not known to differ from 0 at the 90 % quantile" in answers._gains(tmp_path)
     gains.assign(high=-0.01).to_csv(tmp_path / "03_controls.csv")
-    assert "lies in the networks" in answers._gains(tmp_path)
+    assert "all three intervals exclude 0" in answers._gains(tmp_path)
+    assert "cannot separate" in answers._gains(tmp_path)
     layers = pd.DataFrame(
         [
             {
@@ -185,9 +227,35 @@ def test_the_answers_say_no_more_than_their_tables(tmp_path):
                 "threshold": rule,
                 "log_ratio": -1.0,
             }
-            for name in ("fano_mean", "label_share_mean")
+            for name in ("fano_mean", "label_share_mean", "fano_var")
             for rule in ("0", "median", "q90")
         ]
     )
-    assert "Verdict changed" in answers._thresholds(layers)
-    assert "not confirmed" in answers._thresholds(layers.assign(log_ratio=[-1, -1, -1, -1, -1, 0.1]))
+    assert "no verdict: at both quantiles both are lower in all 1 layers" in answers._thresholds(layers)
+    assert "1 of 4 values are not lower" in answers._thresholds(layers.assign(log_ratio=[-1] * 5 + [0.1] + [-1] * 3))
+
+
+def test_a_simulation_is_held_against_what_it_should_give():
+    """Labels drawn from fitted shares: the label share of a simulation is the expected one, which is not the observed one; shares of units are pooled."""
+    script, rng = importlib.import_module("analyses.07_models"), np.random.default_rng(0)
+    labels = np.arange(1000) % 10
+    n_images, rows = len(labels), []
+
+    def share(bits):
+        p = np.stack([bits[labels == label].mean(0) for label in range(10)])
+        return (p.var(0) / (bits.mean(0) * (1 - bits.mean(0)))).mean(), p[labels]
+
+    for _ in range(3):
+        observed, p = share(rng.random((n_images, 200)) < 0.3)
+        simulated, _ = share(rng.random((n_images, 200)) < p)
+        facts = {"what": "simulated", "data": "digits", "model": "label", "state": "memorizing", "threshold": "0"}
+        rows.append(facts | {"indicator": "label_share_mean", "observed": observed, "simulated": simulated})
+    script.N_IMAGES["digits"], kept = n_images, script.N_IMAGES["digits"]
+    try:
+        found = script._simulated(pd.DataFrame(rows)).iloc[0]
+    finally:
+        script.N_IMAGES["digits"] = kept
+    assert found["median"] > 1.8
+    assert found["found_over_expected_median"] == pytest.approx(1, abs=0.05)
+    pooled = script._pooled(pd.DataFrame({"n": [1, 3, 0], "share": [1.0, 0.0, np.nan]}), [("n", ["share"])])
+    assert pooled == {"share": 0.25}

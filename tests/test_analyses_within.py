@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import ann2neo
-from analyses.networks import activity
+from analyses.networks import activity, processes, pruned
 from analyses.networks.architectures import make
 from analyses.networks.continuum import permuted
 from analyses.networks.pruned import hidden, keep, replaced
 from analyses.networks.within import left_out_likelihood, scores
+from analyses.plan import cells
 from analyses.statistics import area_under_curve
 
 
@@ -92,3 +93,31 @@ def test_a_channel_is_taken_away_with_all_its_places():
         model(images)
     torch.testing.assert_close(seen["pruned"][:, 3], seen["plain"][:, 3].mean(0).expand(20, -1, -1))
     torch.testing.assert_close(seen["pruned"][:, 4], seen["plain"][:, 4])
+
+
+def test_the_order_of_the_file_is_in_neither_order():
+    """MNIST lies sorted by class: no order that is compared, and no window of it, may be that of the file; label order keeps labels together."""
+    target = np.repeat(np.arange(4), 50)
+    permuted_target = np.random.default_rng(1).permutation(target)
+    for labels in (target, permuted_target):
+        orders = processes.orders(labels, 3)
+        assert all(sorted(order) == list(range(200)) for order in orders.values())
+        assert (np.diff(labels[orders["label"]]) >= 0).all()
+        assert (np.diff(labels[orders["shuffled"]]) < 0).sum() > 40
+        for label in range(4):
+            assert (np.diff(orders["label"][labels[orders["label"]] == label]) < 0).any()
+
+
+def test_memorizing_networks_are_pruned_on_all_their_images(monkeypatch):
+    """Every class is among the images that are judged, as often as in training."""
+    seen = []
+    model = make("mlp", 8).eval()
+    monkeypatch.setattr(pruned.states, "networks", lambda *_: {"memorizing": (model, 1.0)})
+    monkeypatch.setattr(pruned, "SHARES", (0.5,))
+    monkeypatch.setattr(pruned, "accuracy", lambda _model, images, labels: seen.append((len(images), labels)) or 0.0)
+    cell = next(cell for cell in cells(True) if cell.study == "states")
+    data = pruned.states.data_of(cell, False)
+    list(pruned._rows(cell, None, 0, False))
+    assert {number for number, _ in seen} == {len(data.labels)}
+    for _, labels in seen:
+        np.testing.assert_array_equal(np.sort(labels), np.sort(data.labels))

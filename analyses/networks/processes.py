@@ -18,7 +18,7 @@ STATES = ("untrained", "memorizing", "generalizing-long")
 MODELS = ("rate", "label", "markov", "gain", "renewal")
 N_UNITS, WINDOW = 32, 50
 INDICATORS = ("firing_rate_mean", "firing_rate_var", "fano_mean", "fano_var", "label_share_mean")
-ORDERS = ("presented", "label")
+ORDERS = ("shuffled", "label")
 
 
 def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator[tuple[int, pd.DataFrame]]:
@@ -60,16 +60,28 @@ def _rows(
 ) -> Iterator[dict[str, object]]:
     """Fit, test and simulate at one threshold: rows of each order and layer, and of each simulated indicator."""
     columns = {"label": labels, "target_label": target}
-    for order in ORDERS:
-        arranged = None if order == "presented" else np.argsort(target, kind="stable")
+    for order, arranged in orders(target, seed).items():
         recording = activity.recording(layers, rule, columns, order=arranged)
         fitted = ann2neo.models.fit(recording, MODELS, by="target_label", windows=WINDOW, progress=False)
         tests = ann2neo.analyze(recording, windows="target_label", tests=True, progress=False)
         for layer, units in fitted.groupby("layer", sort=False):
             of_layer = tests[tests["layer"] == layer]
             yield {"what": "process", "order": order, "layer": layer, **_shares(units), **_rejected(of_layer)}
-        if order == "presented":
+        if order == ORDERS[0]:
             yield from _simulated(recording, fitted, seed)
+
+
+def orders(target: Int[np.ndarray, " image"], seed: int) -> dict[str, Int[np.ndarray, " image"]]:
+    """Arrange images by chance, and by the label trained with; images of one label are in the order of chance, because MNIST's file lies sorted by class.
+
+    Examples
+    --------
+    >>> arranged = orders(np.array([0, 0, 1, 1, 0]), 0)
+    >>> arranged["shuffled"], arranged["label"]
+    (array([2, 4, 3, 0, 1]), array([4, 0, 1, 2, 3]))
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(target))
+    return dict(zip(ORDERS, (shuffled, shuffled[np.argsort(target[shuffled], kind="stable")])))
 
 
 def _shares(units: pd.DataFrame) -> dict[str, float]:
@@ -103,7 +115,7 @@ def _simulated(recording: ann2neo.Recording, fitted: pd.DataFrame, seed: int) ->
         for name in INDICATORS:
             yield {
                 "what": "simulated",
-                "order": "presented",
+                "order": ORDERS[0],
                 "layer": "network",
                 "model": model,
                 "indicator": name,

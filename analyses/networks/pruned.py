@@ -23,7 +23,7 @@ from analyses.networks.training import accuracy
 from analyses.plan import Cell
 
 SHARES = tuple(round(0.1 * step, 1) for step in range(1, 10))
-N_RANDOM, N_EVALUATED = 5, 500
+N_RANDOM = 5
 STATES = ("memorizing", "generalizing-long")
 ABLATIONS = ("zero", "mean")
 
@@ -44,7 +44,8 @@ def _rows(cell: Cell, folder: Path, seed: int, smoke: bool) -> Iterator[dict[str
     data = states.data_of(cell, smoke)
     memorized = states.permuted_labels(data, seed)
     shown = {
-        "memorizing": (data.images[:N_EVALUATED], memorized[:N_EVALUATED]),
+        # All of them: MNIST lies sorted by class, so that the first some would show some classes only.
+        "memorizing": (data.images, memorized),
         "generalizing-long": (data.held_out_images, data.held_out_labels),
     }
     for state, (model, _) in states.networks(cell, folder, seed, data).items():
