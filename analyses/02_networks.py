@@ -44,7 +44,10 @@ def main(out: Path, smoke: bool = False) -> str:
     equal = written(pd.DataFrame(equal_layers(primary)), out / f"{NAME}_layers.csv")
     rate = written(pd.DataFrame(rates(primary)), out / f"{NAME}_rates.csv")
     text = "\n".join(paragraph(table, settings_of(primary), primary.attrs["left_out"]))
-    text += "\n\n" + "\n".join([*_floor_said(floor), *_equal_said(equal, table), *_rates_said(rate)])
+    sizes = read(out, "windows", smoke=smoke)
+    text += "\n\n" + "\n".join(
+        [*_sizes_said(sizes), *_floor_said(floor), *_equal_said(equal, table), *_rates_said(rate)]
+    )
     others = pd.DataFrame() if smoke else read(out, "states", secondary=True)
     if len(others):
         more = written(ratio_table(reached(others), planned=planned), out / f"{NAME}_secondary.csv")
@@ -72,7 +75,20 @@ def paragraph(table: pd.DataFrame, settings: list[str], left_out: int) -> Iterat
         ]
         yield f"{words.capitalize()}{where}: {'; '.join(some) or 'none'}."
     undecided = [_name(row) for row in table.to_dict("records") if row["verdict"] == "undecided"]
-    yield f"Undecided: {'; '.join(undecided) or 'none'}. Where the quantile fixes the probability of a spike, Fano factor and label share are nearly one number, but for a factor that both networks share: these are not two confirmations, and of the 20 estimates fewer are independent."
+    yield f"Undecided: {'; '.join(undecided) or 'none'}. Where the quantile fixes the probability of a spike, Fano factor and label share are nearly one number, but for a factor that both networks share: these are not two confirmations, and of the 20 estimates fewer are independent. What holds by trained label says that memorizing networks are near chance, not how near: the floor is in the next table."
+
+
+def _sizes_said(sizes: pd.DataFrame) -> Iterator[str]:
+    """What the sizes of windows alone make."""
+    if sizes.empty:
+        return
+    said = []
+    for data, of in sizes.groupby("data", sort=False):
+        n = of["n_images"]
+        said.append(
+            f"{data} {n.min()} to {n.max()} images of a label, variance over mean {n.var(ddof=0) / n.mean():.2f}"
+        )
+    yield f"Windows by label are not equally large: {'; '.join(said)}. The last is the Fano factor of a unit that fires for every image; a unit that fires with probability p for every label has p times as much of it, beside what chance makes. Label shares do not contain it.\n"
 
 
 def _floor_said(floor: pd.DataFrame) -> Iterator[str]:

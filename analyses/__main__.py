@@ -24,6 +24,7 @@ MODULES = {
     "use": "pruned",
     "models": "processes",
     "larger": "photographs",
+    "windows": "windows",
 }
 
 

@@ -15,7 +15,7 @@ CONTINUUM = (("digits", "mlp", "adam"), ("mnist", "mlp", "adam"), ("mnist", "cnn
 SIZES, NOISES, CONTINUUM_SEEDS = (50, 100, 200, 500, 1000, 2000), (0, 20, 40, 60, 80, 100), tuple(range(5))
 MODEL_SEEDS = tuple(range(3))
 SMOKE = (("digits", "mlp", "adam"), ("digits", "cnn", "sgd"))
-STUDIES = ("states", "within", "continuum", "use", "models", "larger")
+STUDIES = ("states", "within", "continuum", "use", "models", "larger", "windows")
 # Processor seconds of one seed of a cell (training and measuring), measured on one core.
 SECONDS: dict[str, dict[str, float]] = {
     "states": {"mlp": 15, "cnn": 23, "resnet": 60, "vit": 60},
@@ -24,6 +24,7 @@ SECONDS: dict[str, dict[str, float]] = {
     "use": {"mlp": 2, "cnn": 6},
     "models": {"mlp": 8, "cnn": 8},
     "larger": {"efficientnet": 120},
+    "windows": {"any": 1},
 }
 SMOKE_SHARE = 0.1
 
@@ -101,7 +102,7 @@ def cells(smoke: bool = False) -> list[Cell]:
     Examples
     --------
     >>> [cell.name for cell in cells()][:3], len(cells())
-    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 28)
+    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 30)
     """
     if smoke:
         wanted = [("states", setting, (0, 1)) for setting in SMOKE]
@@ -114,6 +115,7 @@ def cells(smoke: bool = False) -> list[Cell]:
         wanted += [("models", setting, MODEL_SEEDS) for setting in ADAM]
         wanted += [("states", setting, SEEDS) for setting in SECONDARY]
         wanted += [("larger", ("photographs", "efficientnet", "none"), (0,))]
+        wanted += [("windows", (data, "any", "none"), (0,)) for data in DATA]
     return [
         Cell(study=study, data=data, architecture=architecture, optimizer=optimizer, seeds=seeds)
         for study, (data, architecture, optimizer), seeds in wanted

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,8 @@ def test_what_chance_makes_is_told_from_what_was_learned():
         where = table["state"] == state
         table.loc[where, "label_share_adjusted_mean"] = share
         table.loc[where, "label_share_mean"] = share + 0.01
-    table.loc[table["state"] == UNTRAINED, "label_share_mean"] = 0.0051
+    table.loc[table["state"] == UNTRAINED, "label_share_mean"] = 0.2  # by the true label
+    table.loc[(table["state"] == UNTRAINED) & (table["windows"] == "memorized"), "label_share_mean"] = 0.0051
     first = (table["state"] == MEMORIZING) & (table["setting"] == "s1")
     table.loc[first, "label_share_adjusted_mean"] *= np.where(table.loc[first, "seed"] % 2, 1, -1)
     table["firing_rate_mean"] = table["state"].map({UNTRAINED: 2.0, MEMORIZING: 3.0, LONG: 6.0, "none": 1.0})
@@ -173,6 +175,40 @@ def test_the_account_is_made_of_the_committed_paragraphs():
     """The committed page is made anew from what lies in the folder of results."""
     account = importlib.import_module("analyses.account")
     assert account.account(RESULTS) == (ROOT / "analyses" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_project_page_says_what_the_account_says():
+    """Every ratio with its interval, and every other share, in its section on memorization is in the account's first five sentences or its tables."""
+    section = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .split("## Memorization against generalization")[1]
+        .split("\n## ")[0]
+    )
+    page = (ROOT / "analyses" / "README.md").read_text(encoding="utf-8")
+    ratios = re.findall(r"\d\.\d+ \(\d\.\d+ to \d\.\d+\)", section)
+    assert len(ratios) == 8
+    for ratio in ratios:
+        assert ratio in page, ratio
+    others = re.findall(r"\d+ of \d+ settings|\d+/\d+ layers", section) + ["untrained network with 0.88"]
+    assert len(others) == 3
+    for words in others:
+        assert words in page, words
+    said = {name: [f"{row['indicator']} at {row['threshold']}" for row in rows] for name, rows in _verdicts().items()}
+    assert {"firing_rate_mean at 0", "fano_mean at 0 trained", "label_share_mean at 0 trained"} <= set(
+        said["lower: holds"]
+    )
+    assert {"firing_rate_var at 0", "fano_mean at 0 true", "fano_mean at median true", "fano_mean at q90 true"} <= set(
+        said["undecided"]
+    )
+
+
+def _verdicts():
+    """Primary estimates by verdict."""
+    table = pd.read_csv(RESULTS / "02_networks.csv", dtype={"threshold": str})
+    rate = table["indicator"].str.startswith("firing")
+    table["threshold"] += (" " + table["windows"]).where(~rate, "")
+    return {str(name): rows.to_dict("records") for name, rows in table.groupby("verdict")}
 
 
 @pytest.mark.slow("the tables of all finished cells are read and their bootstrap repeated")
