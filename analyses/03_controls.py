@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analyses.beside import of_units
 from analyses.contrasts import (
     LONG,
     MATCHED,
@@ -55,6 +56,13 @@ def main(out: Path, smoke: bool = False) -> str:
     matched = written(pd.DataFrame(_matched_losses(states)), out / f"{NAME}_losses.csv")
     rates = written(pd.DataFrame(_rate_matched(states)), out / f"{NAME}_rate.csv")
     text = "\n".join(paragraph(gains, loss, long, rates, matched, settings_of(states)))
+    units = read(out, "units", smoke=smoke)
+    if len(units):
+        facts = states[states["windows"] == "facts"]
+        known = set(zip(facts["setting"], facts["seed"]))
+        lost = frozenset(key for key in zip(units["setting"], units["seed"]) if key not in known)
+        more = written(pd.DataFrame(of_units(units, lost)), out / f"{NAME}_units.csv")
+        text += "\n\n" + "\n".join(_units_said(more, units))
     (out / f"{NAME}.md").write_text(text + "\n", encoding="utf-8")
     return text
 
@@ -184,3 +192,33 @@ def _loss_table(losses: pd.DataFrame) -> pd.DataFrame:
         }
         for row in losses.to_dict("records")
     )
+
+
+UNITS_NAMED = {
+    "fano_equal_mean": "Fano mean of counts rescaled to windows of equal size",
+    "fano_untied_mean": "Fano mean, units that are not tied",
+    "label_share_untied_mean": "label share, units that are not tied",
+    "fano_mean": "Fano mean, rates matched within layers",
+    "label_share_mean": "label share, rates matched within layers",
+    "empty_share": "1 - p of the units that fire",
+}
+
+
+def _units_said(more: pd.DataFrame, units: pd.DataFrame) -> Iterator[str]:
+    """What was measured after data were seen, from single units."""
+    shared = units.loc[units["windows"] == "true, matched within layers", "common_share"]
+    yield f"(d) Added after data were seen, {len(settings_of(units))} of {len(PRIMARY)} settings, five seeds each, described (no sign-flip p of five seeds is below 1/16); of two matched networks {shared.mean():.0%} of the units are common within layers ({shared.min():.0%} to {shared.max():.0%}):\n"
+    rows = [
+        {
+            "indicator": UNITS_NAMED[row["indicator"]],
+            "threshold": row["threshold"],
+            "windows": "" if row["indicator"] == "empty_share" else f"{row['windows']} label",
+            "memorizing": f"{row['memorizing']:.3g}",
+            "generalizing": f"{row['generalizing']:.3g}",
+            "ratio (95 %)": shown_ratio(row),
+            "settings lower": row["n_lower"],
+            "settings higher": row["n_higher"],
+        }
+        for row in more.to_dict("records")
+    ]
+    yield markdown(pd.DataFrame(rows))

@@ -25,6 +25,7 @@ MODULES = {
     "models": "processes",
     "larger": "photographs",
     "windows": "windows",
+    "units": "units",
 }
 
 

@@ -100,3 +100,41 @@ def rates(states: pd.DataFrame) -> Iterator[dict[str, object]]:
 def _geometric(one: Float[np.ndarray, " seed"], other: Float[np.ndarray, " seed"]) -> float:
     """Geometric mean over seeds of a ratio."""
     return float(np.exp(np.nanmean(np.log(one) - np.log(other))))
+
+
+UNITS = (
+    *product(("fano_equal_mean",), THRESHOLDS, ("true", "trained")),
+    *product(("fano_untied_mean", "label_share_untied_mean"), THRESHOLDS[1:], ("true", "trained")),
+    *product(("fano_mean", "label_share_mean"), ("0",), ("true", "trained")),
+    ("empty_share", "0", "true"),
+)
+
+
+def of_units(units: pd.DataFrame, lost: frozenset[tuple[str, int]] = frozenset()) -> Iterator[dict[str, object]]:
+    """Estimate ratios memorizing / long of what units add: windows of equal size, units that are not tied, rates matched within layers (Fano factor and label share at 0), and 1 - p of the units that fire.
+
+    Parameters
+    ----------
+    units
+        Table of the cells "units".
+    lost
+        Settings and seeds that are left out.
+    """
+    kept = units[[key not in lost for key in zip(units["setting"], units["seed"])]].assign(
+        images="train", layer="network"
+    )
+    for column, threshold, kind in UNITS:
+        windows = f"{kind}, matched within layers" if column in ("fano_mean", "label_share_mean") else kind
+        one, two = (values(kept, state, column, threshold=threshold, windows=windows) for state in (MEMORIZING, LONG))
+        found = estimate(by_setting(np.log(one) - np.log(two)))
+        for name in ("mean", "low", "high", "new_low", "new_high"):
+            found[name] = float(np.exp(found[name]))
+        yield {
+            "indicator": column,
+            "threshold": threshold,
+            "windows": kind,
+            "memorizing": float(np.nanmean(one)),
+            "generalizing": float(np.nanmean(two)),
+            "ratio": found.pop("mean"),
+            **found,
+        }

@@ -58,7 +58,7 @@ def read(out: Path, study: str, *, smoke: bool = False, secondary: bool = False)
 
 
 def _of_kind(cell: Cell, smoke: bool, secondary: bool) -> bool:
-    return cell.study not in ("states", "use", "models", "within") or (
+    return cell.study not in ("states", "use", "models", "within", "units") or (
         cell.setting in SMOKE if smoke else cell.primary != secondary
     )
 

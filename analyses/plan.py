@@ -13,9 +13,9 @@ SECONDARY = tuple((data, architecture, "adam") for architecture in ("resnet", "v
 ADAM = tuple(setting for setting in PRIMARY if setting[2] == "adam")
 CONTINUUM = (("digits", "mlp", "adam"), ("mnist", "mlp", "adam"), ("mnist", "cnn", "adam"))
 SIZES, NOISES, CONTINUUM_SEEDS = (50, 100, 200, 500, 1000, 2000), (0, 20, 40, 60, 80, 100), tuple(range(5))
-MODEL_SEEDS = tuple(range(3))
+MODEL_SEEDS, UNIT_SEEDS = tuple(range(3)), tuple(range(5))
 SMOKE = (("digits", "mlp", "adam"), ("digits", "cnn", "sgd"))
-STUDIES = ("states", "within", "continuum", "use", "models", "larger", "windows")
+STUDIES = ("states", "within", "continuum", "use", "models", "larger", "windows", "units")
 # Processor seconds of one seed of a cell (training and measuring), measured on one core.
 SECONDS: dict[str, dict[str, float]] = {
     "states": {"mlp": 15, "cnn": 23, "resnet": 60, "vit": 60},
@@ -25,6 +25,7 @@ SECONDS: dict[str, dict[str, float]] = {
     "models": {"mlp": 8, "cnn": 8},
     "larger": {"efficientnet": 120},
     "windows": {"any": 1},
+    "units": {"mlp": 2, "cnn": 3},
 }
 SMOKE_SHARE = 0.1
 
@@ -102,7 +103,7 @@ def cells(smoke: bool = False) -> list[Cell]:
     Examples
     --------
     >>> [cell.name for cell in cells()][:3], len(cells())
-    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 30)
+    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 38)
     """
     if smoke:
         wanted = [("states", setting, (0, 1)) for setting in SMOKE]
@@ -115,6 +116,7 @@ def cells(smoke: bool = False) -> list[Cell]:
         wanted += [("models", setting, MODEL_SEEDS) for setting in ADAM]
         wanted += [("states", setting, SEEDS) for setting in SECONDARY]
         wanted += [("larger", ("photographs", "efficientnet", "none"), (0,))]
+        wanted += [("units", setting, UNIT_SEEDS) for setting in first]
         wanted += [("windows", (data, "any", "none"), (0,)) for data in DATA]
     return [
         Cell(study=study, data=data, architecture=architecture, optimizer=optimizer, seeds=seeds)

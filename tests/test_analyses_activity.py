@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ann2neo
-from analyses.networks import activity
+from analyses.networks import activity, units
 from analyses.networks.architectures import make
 from analyses.networks.data import load
 
@@ -85,3 +85,25 @@ def test_matching_on_rate_is_a_weighted_mean():
     assert abs(first - second) < 1 / activity.BINS_OF_P
     assert abs(one["fano"].mean() - other["fano"].mean()) > 0.1
     assert np.isnan(activity.rate_matched(one.assign(p_spike=0.01), other.assign(p_spike=0.99), "fano")).all()
+
+
+def test_windows_of_equal_size_leave_nothing_of_a_unit_that_always_fires():
+    """Its counts differ only by the sizes of windows; where these are equal, both Fano factors are the package's."""
+    rng = np.random.default_rng(0)
+    unequal, equal = np.repeat(np.arange(3), [10, 20, 60]), np.repeat(np.arange(3), 30)
+    bits = rng.random((90, 5)) < 0.4
+    bits[:, 0] = True
+    assert units.equal_windows(bits, unequal)[0] == 0
+    table = ann2neo.analyze(ann2neo.from_array(bits, labels=equal), windows="label", progress=False)
+    np.testing.assert_allclose(units.equal_windows(bits, equal), table["fano"])
+    counts = np.stack([bits[unequal == label].mean(0) * 30 for label in range(3)])
+    np.testing.assert_allclose(units.equal_windows(bits, unequal), counts.var(0) / counts.mean(0))
+
+
+def test_rates_are_matched_within_each_layer():
+    """Networks whose layers have the same tuning at the same rates are equal, whatever share of their units each layer has after matching; without a common rate nothing is."""
+    first = pd.DataFrame({"layer": ["a"] * 3 + ["b"], "p_spike": [0.11, 0.11, 0.11, 0.12], "fano": [1.0, 1, 1, 9]})
+    other = pd.DataFrame({"layer": ["a"] + ["b"] * 3, "p_spike": [0.12, 0.11, 0.11, 0.11], "fano": [1.0, 9, 9, 9]})
+    assert activity.rate_matched(first, other, "fano") == (3.0, 7.0)
+    assert units.within_layers(first, other, "fano") == (5.0, 5.0, 0.5)
+    assert units.within_layers(first, other.assign(p_spike=0.9), "fano")[2] == 0.0
