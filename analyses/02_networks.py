@@ -73,7 +73,8 @@ def paragraph(table: pd.DataFrame, settings: list[str], left_out: int) -> Iterat
             for side in ("lower", "higher")
             if row["verdict"] == f"{side}: {words}"
         ]
-        yield f"{words.capitalize()}{where}: {'; '.join(some) or 'none'}."
+        if some or words == "holds":
+            yield f"{words.capitalize()}{where}: {'; '.join(some) or 'none'}."
     undecided = [_name(row) for row in table.to_dict("records") if row["verdict"] == "undecided"]
     yield f"Undecided: {'; '.join(undecided) or 'none'}. Where the quantile fixes the probability of a spike, Fano factor and label share are nearly one number, but for a factor that both networks share: these are not two confirmations, and of the 20 estimates fewer are independent. What holds by trained label says that memorizing networks are nearer to chance than generalizing ones: how near, and how much of it chance makes, is in the table of the floor."
 

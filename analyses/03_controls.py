@@ -5,7 +5,7 @@ true labels added, in windows of the true labels, of the same seed; label share,
 loss of the memorizing one; (c) both networks of a pair weighted to one histogram of spike probabilities, at threshold 0. Random effects over settings as in question 2; intervals are not corrected for their number.
 
 Source: Lehmler, Saif-ur-Rehman, Glasmachers, Iossifidis (2024), doi:10.1016/j.neucom.2024.128473; Churchland et al. (2010), doi:10.1038/nn.2501 (matching on rate). Limits: a network was kept when its loss had fallen by a tenth or more, so that
-a matched loss is at most the memorizing network's, often less; matching on rate leaves rates within a bin of 0.05 unequal, and pools layers, so that the matched networks differ in their shares of layers. The control of the first edition, both groups in the windows of the permuted labels, is not used: networks that never saw these labels lie at
+a matched loss is at most the memorizing network's, often less; matching on rate leaves rates within a bin of 0.05 unequal, and pools layers, so that the matched networks differ in their shares of layers ((d) matches within each). The control of the first edition, both groups in the windows of the permuted labels, is not used: networks that never saw these labels lie at
 chance in them by construction.
 """
 
