@@ -184,9 +184,13 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         )
         alt = f"Curves of sorted p values of {len(table):,} units."
         drawn.append(("p-values", figures.p_values(table), words, alt))
-    undefined = {name for name in ("fano", "cv") if table[name].isna().all()}
-    kept = [each for each in drawn if each[0].removesuffix("-rate") not in undefined]
+    kept = [each for each in drawn if not _is_undefined(table, each[0].removesuffix("-rate"))]
     return [*_of_recording(result.recording), *_of_cells(result), *kept]
+
+
+def _is_undefined(table: pd.DataFrame, column: str) -> bool:
+    """Whether a figure has nothing to show: its column is NaN in all units."""
+    return column in table and bool(table[column].isna().all())
 
 
 def _ranges(table: pd.DataFrame, column: str, words: str) -> str:
