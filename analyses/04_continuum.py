@@ -96,12 +96,16 @@ def figure(continuum: pd.DataFrame, path: Path) -> None:
                     "o",
                     ms=3,
                     color=colour,
-                    label=f"{size} images",
+                    label=str(size),
                 )
             ax.set_title(f"{setting}, threshold {threshold}", fontsize="medium")
             ax.set_xlabel("mean label share, held-out images")
         axes[0].set_ylabel("generalization gap")
-    page.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False)
+    handles, _ = grid[0, 0].get_legend_handles_labels()
+    # The largest training set is the whole of the data, whose size is their own.
+    sizes = continuum.groupby("setting")["size"].unique().map(sorted)
+    names = [" or ".join(f"{size:,}" for size in sorted(set(same))) + " images" for same in zip(*sizes)]
+    page.legend(handles, names, loc="outside upper center", ncols=6, frameon=False)
     page.savefig(path, dpi=90)
 
 
