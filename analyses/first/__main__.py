@@ -79,7 +79,10 @@ def run(
     idx
         Files of images and labels of further data sets, by their name.
     """
-    trainer, data = importlib.import_module("analyses.networks"), importlib.import_module("analyses.networks.data")
+    trainer, data = (
+        importlib.import_module("analyses.first.networks"),
+        importlib.import_module("analyses.networks.data"),
+    )
     studies = tuple(dict.fromkeys(study for name in scripts for study in STUDY_OF.get(name, ("states",))))
     print(plan(networks, smoke, studies, len(scripts), workers, idx))
     known = trainer.main(networks, seed, smoke, workers, studies=studies, idx=idx)
