@@ -14,7 +14,6 @@ from threshold_sources import calibrated
 from torch import nn
 
 import ann2neo
-from ann2neo.capture import provenance
 from ann2neo.errors import ActivationError
 
 SUFFIXES = (".zarr", ".nwb", ".nix", ".mat")
@@ -52,14 +51,7 @@ def repository(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def later():
-    """What git said before is a second ago."""
-    provenance._git_within.cache_clear()
-
-
 def code_of(model):
-    provenance._git_within.cache_clear()
     found = record(model, X).provenance
     return {key: value for key, value in found.items() if key.startswith("git")}
 
@@ -78,20 +70,6 @@ def test_a_commit_with_changes_is_marked(repository):
     assert code_of(nn.ReLU())["git_commit"] == marked, "what is staged is not committed"
     git(repository, "commit", "-qm", "two")
     assert code_of(nn.ReLU())["git_commit"] == git(repository, "rev-parse", "HEAD") != head
-
-
-def test_git_is_asked_once_a_second(repository, monkeypatch):
-    """Recordings that follow one another at once have what git said of the first; a second later it is asked again."""
-    now, real, asked = [5.0], provenance._git, []
-    monkeypatch.setattr(provenance.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(provenance, "_git", lambda *command: asked.append(command) or real(*command))
-    assert provenance._asked(repository, "rev-parse", "HEAD") == provenance._asked(repository, "rev-parse", "HEAD")
-    now[0] = 5.9
-    provenance._asked(repository, "rev-parse", "HEAD")
-    assert len(asked) == 1
-    now[0] = 6.0
-    provenance._asked(repository, "rev-parse", "HEAD")
-    assert len(asked) == 2
 
 
 def test_the_code_of_a_part_comes_before_the_working_directory(repository, tmp_path, monkeypatch):

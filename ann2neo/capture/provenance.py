@@ -12,7 +12,7 @@ import sysconfig
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,6 @@ def _shown(notes: Mapping[str, Any]) -> str:
 
 
 PATIENCE_S = 10.0
-# What adding and committing changes.
-OF_GIT = ("index", "logs/HEAD")
 # Set where a hook of git runs, these would point to another repository than the one that is asked about.
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
@@ -145,7 +143,7 @@ def _commit(module: nn.Module) -> dict[str, str]:
     """Return the commit that is checked out where the code of a model lies, and which repository it belongs to.
 
     That is the first file that git tracks among those of the classes of the model and its parts and the script that is run; where there is none, the working directory.
-    As `git describe --dirty` does, ``-dirty`` says that tracked files differ from the commit; or that one of these files is not in it. What git said less than a second ago is taken.
+    As `git describe --dirty` does, ``-dirty`` says that tracked files differ from the commit; or that one of these files is not in it.
     """
     try:
         files, here = _own_files(module), _repository(Path.cwd())
@@ -187,37 +185,17 @@ def _repository(place: Path) -> Path | None:
 
 def _tracked(top: Path, files: Sequence[str]) -> list[str]:
     """Return those files of a repository that git tracks."""
-    known = _asked(top, "--literal-pathspecs", "ls-files", "-z", "--", *files).split("\0")
+    known = _git(top, "--literal-pathspecs", "ls-files", "-z", "--", *files).split("\0")
     return [file for file in files if file in known]
 
 
 def _checked_out(top: Path, *, own_is_missing: bool) -> str | None:
     """Name the commit that is checked out, and say if it is not all; None before the first commit."""
     status = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
-    lines = _asked(top, "--no-optional-locks", *status).splitlines()
+    lines = _git(top, "--no-optional-locks", *status).splitlines()
     commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "(initial)")
     is_dirty = own_is_missing or any(not line.startswith("#") for line in lines)
     return None if commit == "(initial)" else commit + ("-dirty" if is_dirty else "")
-
-
-def _asked(folder: Path, *command: str) -> str:
-    """Ask git, or take what it said of the same commit and index within this second: in a sweep over small networks it is a sixth of each recording."""
-    return _git_within(
-        (int(time.monotonic()), *map(_changed, (folder / ".git" / name for name in OF_GIT))), folder, *command
-    )
-
-
-def _changed(file: Path) -> int:
-    """When a file was changed, in ns; 0 if there is none."""
-    try:
-        return os.stat(file).st_mtime_ns
-    except OSError:
-        return 0
-
-
-@lru_cache(64)
-def _git_within(_when: tuple[int, ...], folder: Path, *command: str) -> str:
-    return _git(folder, *command)
 
 
 def _git(folder: Path, *command: str) -> str:
