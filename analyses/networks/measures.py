@@ -28,9 +28,7 @@ MAIN = ("memorizing", "generalizing-long")
 
 def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     """Train what is not there, then measure seed by seed."""
-    untrained = [seed for seed in seeds if not (folder / cell.name / f"{seed}.pt").exists()]
-    if untrained:
-        states.train(cell, folder, untrained, smoke)
+    states.train(cell, folder, seeds, smoke)
     for seed in seeds:
         yield seed, measure(cell, folder, seed, smoke)
 

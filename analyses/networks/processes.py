@@ -24,9 +24,7 @@ ORDERS = ("shuffled", "label")
 def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     """Describe the networks of the study of states, which are trained if they are not there."""
     of = replace(cell, study="states")
-    untrained = [seed for seed in seeds if not (folder / of.name / f"{seed}.pt").exists()]
-    if untrained:
-        states.train(of, folder, untrained, smoke)
+    states.train(of, folder, seeds, smoke)
     data = states.data_of(of, smoke)
     for seed in seeds:
         memorized = states.permuted_labels(data, seed)

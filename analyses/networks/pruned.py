@@ -33,9 +33,7 @@ Scores = Mapping[str, Float[np.ndarray, " unit"]]
 def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     """Prune the networks of the study of states, which are trained if they are not there."""
     of = replace(cell, study="states")
-    untrained = [seed for seed in seeds if not (folder / of.name / f"{seed}.pt").exists()]
-    if untrained:
-        states.train(of, folder, untrained, smoke)
+    states.train(of, folder, seeds, smoke)
     for seed in seeds:
         yield seed, pd.DataFrame(_rows(of, folder, seed, smoke)).assign(seed=seed, **cell.facts)
 

@@ -51,7 +51,10 @@ def initial(cell: Cell, data: Data, seed: int) -> torch.nn.Module:
 
 
 def train(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> None:
-    """Train all seeds in one group and write ``SEED.pt``, the states of the five networks and their epochs, as each seed is finished."""
+    """Train the seeds that are not there in one group and write ``SEED.pt``, the states of the five networks and their epochs, as each seed is finished."""
+    seeds = [seed for seed in seeds if not (folder / cell.name / f"{seed}.pt").exists()]
+    if not seeds:
+        return
     data = data_of(cell, smoke)
     models = [initial(cell, data, seed) for seed in seeds]
     pairs = {seed: _Pair(found={"untrained": model.state_dict()}) for seed, model in zip(seeds, models)}
