@@ -32,7 +32,7 @@ from analyses.contrasts import (
     values,
     with_interval,
 )
-from analyses.replicates import corrected, counted, markdown, written
+from analyses.tables import corrected, counted, markdown, written
 
 NAME = "01_thresholds"
 ORDERS = ("label order", "shuffled")

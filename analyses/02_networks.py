@@ -28,7 +28,7 @@ from analyses.contrasts import (
     shown_ratio,
 )
 from analyses.plan import PRIMARY
-from analyses.replicates import markdown, written
+from analyses.tables import markdown, written
 
 NAME = "02_networks"
 

@@ -37,7 +37,7 @@ from analyses.contrasts import (
     with_interval,
 )
 from analyses.plan import PRIMARY
-from analyses.replicates import markdown, written
+from analyses.tables import markdown, written
 
 NAME = "03_controls"
 N_LABELS = 10

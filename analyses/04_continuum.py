@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from analyses.contrasts import COUNTS, RATES, THRESHOLDS, named, read
-from analyses.replicates import COLOURS, counted, markdown, written
 from analyses.statistics import partial_tau, partial_tau_interval
+from analyses.tables import COLOURS, counted, markdown, written
 
 NAME = "04_continuum"
 OTHERS = (

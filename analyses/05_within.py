@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from analyses.contrasts import estimate, read, settings_of, with_interval
 from analyses.plan import ADAM
-from analyses.replicates import markdown, written
+from analyses.tables import markdown, written
 
 NAME = "05_within"
 FIXED = ("last", "median", "hamming")

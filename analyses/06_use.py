@@ -18,7 +18,7 @@ import pandas as pd
 
 from analyses.contrasts import estimate, read, settings_of, with_interval
 from analyses.plan import ADAM
-from analyses.replicates import markdown, written
+from analyses.tables import markdown, written
 
 NAME = "06_use"
 RANKINGS = ("rate", "variance", "fano", "label share", "magnitude")

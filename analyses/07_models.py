@@ -19,7 +19,7 @@ import pandas as pd
 
 from analyses.contrasts import named, read, settings_of
 from analyses.plan import ADAM
-from analyses.replicates import markdown, written
+from analyses.tables import markdown, written
 
 NAME = "07_models"
 MODELS = ("rate", "label", "markov", "gain", "renewal")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from analyses.account import HERE, SCRIPTS, account
-from analyses.plan import Cell, cells, cost
+from analyses.plan import FASHION, Cell, cells, cost
 
 MODULES = {
     "states": "measures",
@@ -24,6 +24,7 @@ MODULES = {
     "use": "pruned",
     "models": "processes",
     "larger": "photographs",
+    "deep": "measures",
     "windows": "windows",
     "units": "units",
 }
@@ -77,6 +78,9 @@ def run_cells(wanted: Sequence[Cell], networks: Path, out: Path, smoke: bool, un
     torch.set_flush_denormal(True)
     for cell in wanted:
         missing = cell.missing(networks, out)
+        if missing and cell.data == "fashion" and not FASHION.exists():
+            print(f"{cell.name}: {FASHION} is not there (Debian's package dataset-fashion-mnist); not run")
+            continue
         if missing and time.monotonic() < until:
             study = importlib.import_module(f"analyses.networks.{MODULES[cell.study]}")
             started = time.process_time()

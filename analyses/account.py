@@ -26,8 +26,8 @@ def account(out: Path, smoke: bool = False) -> str:
     """
     parts = [
         "# Memorization against generalization: the second edition\n",
-        "This page is written by `python -m analyses` from the tables in `results/`; every number outside what was decided is computed there. The [first edition](first/README.md), 493 networks, "
-        "stands until all cells below are finished; where both speak of the same question, this page supersedes it.\n",
+        "This page is written by `python -m analyses` from the tables in `results/`; every number outside what was decided is computed there. It supersedes "
+        "the first edition (493 networks), whose code and account the history of the repository keeps (last in commit c10ebc0, `analyses/first/`).\n",
         *summary(out),
         *_state(cells(smoke), out),
         *answers(out),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analyses.contrasts import named, shown_ratio, with_interval
 from analyses.plan import ADAM, PRIMARY
-from analyses.replicates import counted
+from analyses.tables import counted
 
 NOT_YET = "not finished"
 

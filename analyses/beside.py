@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analyses.contrasts import LONG, MEMORIZING, THRESHOLDS, UNTRAINED, WINDOWS, by_setting, estimate, values
-from analyses.paired import sign_flip_p
+from analyses.statistics import sign_flip_p
 
 SHORT = "generalizing"
 EQUAL = (

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analyses.paired import sign_flip_p
 from analyses.plan import PRIMARY, SMOKE, Cell, cells
-from analyses.statistics import holm, mean_and_error, random_effects
+from analyses.statistics import holm, mean_and_error, random_effects, sign_flip_p
 
 SETTING = ["data", "architecture", "optimizer"]
 THRESHOLDS = ("0", "median", "q90")

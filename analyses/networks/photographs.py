@@ -16,7 +16,6 @@ from analyses.plan import Cell
 
 N_CROPS, SIZE = 48, 128
 N_UNITS = 200
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator[tuple[int, pd.DataFrame]]:
@@ -47,7 +46,7 @@ def run(cell: Cell, folder: Path, seeds: Sequence[int], smoke: bool) -> Iterator
                     rows.append(
                         {"state": state, "threshold": rule, "layer": row["layer"], "n_units": row["n_units"], **known}
                     )
-        yield seed, pd.DataFrame(rows).assign(seed=seed, n_images=len(labels), fashion=FASHION.exists(), **cell.facts)
+        yield seed, pd.DataFrame(rows).assign(seed=seed, n_images=len(labels), **cell.facts)
 
 
 def crops(seed: int) -> tuple[Float[torch.Tensor, "crop 3 row column"], Int[np.ndarray, " crop"]]:

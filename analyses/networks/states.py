@@ -18,6 +18,7 @@ from analyses.networks.training import REACHED, settle_batch_norm
 from analyses.plan import Cell
 
 N_TRAIN_DEEP = 1000
+SIDE_DEEP = 16
 STATES = ("untrained", "memorizing", "generalizing", "generalizing-matched", "generalizing-long")
 # Losses at which a network with true labels is kept, so that one of them can be matched: between them a tenth.
 LARGEST_KEPT, STEP = 1.0, 0.9
@@ -34,7 +35,8 @@ class _Pair:
 
 def data_of(cell: Cell, smoke: bool) -> Data:
     """Read the images of a setting."""
-    return load(cell.data, smoke, n_train=N_TRAIN_DEEP if cell.architecture == "vit" else MAX_TRAIN)
+    n_train = N_TRAIN_DEEP if cell.architecture == "vit" else MAX_TRAIN
+    return load(cell.data, smoke, n_train=n_train, side=SIDE_DEEP if cell.architecture == "resnet18" else None)
 
 
 def permuted_labels(data: Data, seed: int) -> Int[np.ndarray, " image"]:
