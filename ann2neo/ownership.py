@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ann2neo.files import read_content
+
 SIGNATURE = ".ann2neo.json"
 # Files that viewers leave in any folder.
 LEFT_BY_VIEWERS = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
@@ -84,13 +86,14 @@ def _unknown(folder: Path, kind: str) -> list[str]:
     return [
         name
         for name in files_of(folder)
-        if name != SIGNATURE and ((folder / name).is_symlink() or known.get(name) != sha256(folder / name))
+        if name != SIGNATURE
+        and ((folder / name).is_symlink() or not (folder / name).is_file() or known.get(name) != sha256(folder / name))
     ]
 
 
 def _read(folder: Path) -> tuple[str, dict[str, str]]:
     try:
-        found = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
+        found = json.loads(read_content(folder / SIGNATURE))
         return str(found["kind"]), dict(found["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "", {}

@@ -26,6 +26,7 @@ from ann2neo.arguments import check_flag
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import Ann2NeoError, AnnotationError, FormatError
 from ann2neo.extras import require
+from ann2neo.files import check_readable, read_content
 from ann2neo.integrity import damaged, json_crc32, values_crc32, warn_of_none
 
 SUFFIXES = (".csv", ".parquet")
@@ -116,8 +117,7 @@ def read_table(path: str | PathLike[str]) -> pd.DataFrame:
     """
     path = _path(path)
     _check_suffix(path)
-    if not path.exists():
-        raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
+    check_readable(path)
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except Ann2NeoError:
@@ -167,7 +167,7 @@ def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
 def _is_description(path: Path) -> bool:
     """Return whether ann2neo wrote a metadata file that has no CSV."""
     try:
-        return "tableSchema" in json.loads(path.read_bytes())
+        return "tableSchema" in json.loads(read_content(path))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 
@@ -188,7 +188,13 @@ def _csvw(table: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    content, described = path.read_bytes(), json.loads(sidecar(path).read_text(encoding="utf-8"))
+    if not sidecar(path).exists():
+        raise FormatError(
+            f"{path} lacks its description, {sidecar(path).name}.",
+            "Types and units of measure of its columns, and whether it was changed, are unknown: nothing was read.",
+            "Copy or rename the two files together; or read the CSV with pandas.",
+        )
+    content, described = read_content(path), json.loads(read_content(sidecar(path)))
     _check_csv(content, described, path)
     dtypes = {column["name"]: column["dc:format"] for column in described["tableSchema"]["columns"]}
     # Read as text first, so that types are not guessed: a string "1" or "NaN" stays a string, and numbers keep their last bit.

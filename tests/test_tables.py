@@ -135,7 +135,7 @@ def test_files_that_are_not_ours(tmp_path):
     with pytest.raises(FormatError, match="not the table that"):
         read_table(tmp_path / "t.csv")
     sidecar(tmp_path / "t.csv").unlink()
-    with pytest.raises(FormatError, match="cannot be read as a table"):
+    with pytest.raises(FormatError, match="lacks its description"):
         read_table(tmp_path / "t.csv")
 
 

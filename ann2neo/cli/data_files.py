@@ -12,6 +12,7 @@ import numpy as np
 
 from ann2neo.errors import InputsError
 from ann2neo.extras import require
+from ann2neo.files import check_readable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
@@ -61,6 +62,7 @@ def read_data(reference: str, *, batch_size: int, tokenizer: Path | None = None)
     for path in paths:
         if not path.exists():
             raise InputsError(f"there is no file {path}.", "There are no inputs.", "Check the name and the folder.")
+        check_readable(path, folder=True)
     first, suffix = paths[0], paths[0].name.removesuffix(".gz").rpartition(".")[2]
     if len(paths) > 2:
         raise InputsError(f"{len(paths)} files were given.", "It is unclear what they are.", "Give inputs,labels.")

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from ann2neo.atomic import check_target
-from ann2neo.errors import FormatError, suggestion
+from ann2neo.errors import FormatError
+from ann2neo.files import check_readable
 from ann2neo.recording import Recording, as_recording
 
 # Loaded when first used, because a file format needs a large library.
@@ -99,9 +100,7 @@ def load(path: str | PathLike[str]) -> Recording:
     ann2neo.save, ann2neo.read_block, ann2neo.check
     """
     home = _home(path_of(path))
-    if not Path(path).exists():
-        near = suggestion(Path(path).name, (other.name for other in Path(path).absolute().parent.glob("*")))
-        raise FormatError(f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder.")
+    check_readable(Path(path), folder=path_of(path).suffix == ".zarr")
     return home.load(Path(path))
 
 

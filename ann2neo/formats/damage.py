@@ -8,6 +8,7 @@ from typing import Any
 
 from ann2neo import store
 from ann2neo.errors import FormatError
+from ann2neo.files import check_readable
 from ann2neo.formats import SUFFIXES, load, path_of
 from ann2neo.integrity import check_seal, content_of, damaged
 from ann2neo.ownership import SIGNATURE, files_of, sha256, signed_files
@@ -54,11 +55,10 @@ def check(path: str | PathLike[str]) -> list[str]:
     ["spikes of layer 'relu'", "units of layer 'relu'", "thresholds of layer 'relu'"]
     """
     path = path_of(path)
-    if not path.exists():
-        raise FormatError(f"there is no file {path}.", "Nothing was checked.", "Check the name and the folder.")
+    check_readable(path, folder=True)
     if path.suffix == ".zarr":
         return store.check(path)
-    if path.suffix in SUFFIXES:
+    if path.suffix in SUFFIXES and path.is_file():
         return _check_recording(path)
     if path.suffix in TABLE_SUFFIXES:
         return [str(name) for name in read_table(path).columns]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ann2neo.arguments import check_whole
-from ann2neo.errors import Ann2NeoWarning, ForeignFile, FormatError, suggestion
+from ann2neo.errors import Ann2NeoWarning, ForeignFile, FormatError
+from ann2neo.files import check_readable
 from ann2neo.formats import SUFFIXES, load, path_of
 from ann2neo.formats.observation import Observation
 from ann2neo.recording import Recording
@@ -138,9 +139,7 @@ def check_path(path: Path) -> None:
             "Files are read from disks; nothing is downloaded.",
             "Download it first (for DANDI: `dandi download ADDRESS`), and pass the name of the file.",
         )
-    if not path.exists():
-        near = suggestion(path.name, (other.name for other in path.absolute().parent.glob("*")))
-        raise FormatError(f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder.")
+    check_readable(path, folder=True)
     if path.suffix.lower() in PICKLES:
         raise FormatError(
             f"{path} is a pickle.",

@@ -13,7 +13,8 @@ from ann2neo import figures
 from ann2neo.atomic import complete_or_absent
 from ann2neo.comparison import compare, compare_distributions
 from ann2neo.comparison.verdicts import not_compared
-from ann2neo.errors import AnalysisError, FormatError
+from ann2neo.errors import AnalysisError
+from ann2neo.files import check_readable
 from ann2neo.formats.observation import Observation
 from ann2neo.measures.indicators import PAPER
 from ann2neo.ownership import results, sha256
@@ -158,8 +159,7 @@ def read_results(path: Path, order: str | None, said: Observation | None = None,
     AnalysisError
         If options of the analysis are given for a table, a recording holds several Blocks, or a table does not describe networks.
     """
-    if not path.exists():
-        raise FormatError(f"there is no file {path}.", "Nothing was read.", "Check the name and the folder.")
+    check_readable(path, folder=True)
     if path.suffix not in SUFFIXES:
         found = analyze_file(path, order, said, **how)
         if len(found) != 1:

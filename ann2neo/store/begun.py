@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from ann2neo.files import read_content
 from ann2neo.store.chunked import compression, zstd_content_size
 from ann2neo.store.growing import Growing
 from ann2neo.store.log import BEGUN, LOG, Column, column_of, sealed_text, write_whole
@@ -44,7 +45,7 @@ def read_begun(growing: Growing, log: Mapping[tuple[int, int], Column]) -> dict[
     found = {}
     for file in (growing.path / LOG).glob(f"*{BEGUN}"):
         try:
-            begun = _begun(growing, file.read_bytes())
+            begun = _begun(growing, read_content(file))
         # A damaged file may raise many kinds of exception; all mean the same.
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError):
             continue

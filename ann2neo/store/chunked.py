@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from ann2neo.errors import StoreError
+from ann2neo.files import read_content
 
 DESCRIPTION = ".zarray"
 CHUNK_NAME = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
@@ -56,6 +57,11 @@ class ChunkedArray:
     def grid(self) -> tuple[int, ...]:
         """Number of chunks along each axis."""
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks))
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of the values of a chunk in memory."""
+        return math.prod(self.chunks) * self.dtype.itemsize
 
     @property
     def ndim(self) -> int:
@@ -155,7 +161,8 @@ class ChunkedArray:
         file = self.path / ".".join(map(str, place))
         try:
             self._check_stamp()
-            content = file.read_bytes()
+            # A chunk that is not compressed well is at most slightly longer than its values.
+            content = read_content(file, most=2 * self.chunk_bytes + 1024)
         except OSError as error:
             raise _unreadable(file, error) from error
         if self.checksums is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt8
 
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import FormatError, StoreError
+from ann2neo.files import read_content
 from ann2neo.outline import outline_before_trials
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Provenance
@@ -225,7 +226,7 @@ def check_unreplaced(growing: Growing) -> None:
     if growing.store_id is None:
         return
     try:
-        found = json.loads((growing.path / LOG / HEAD).read_bytes()).get("store_id")
+        found = json.loads(read_content(growing.path / LOG / HEAD)).get("store_id")
     except (OSError, ValueError):
         found = None
     if found != growing.store_id:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Shaped
 
+from ann2neo.files import read_content
 from ann2neo.ownership import Marker, files_of
 from ann2neo.recording import Layer
 from ann2neo.store.chunked import (
@@ -184,7 +185,7 @@ def column_bins(n_units: int, n_bins: int | None, *, n_processes: int = 1) -> in
 def strangers(path: Path) -> list[str]:
     """List the files in a folder that do not belong to an ann2neo store; all files, where the folder is not a store."""
     try:
-        attributes = json.loads((path / ATTRIBUTES).read_bytes())
+        attributes = json.loads(read_content(path / ATTRIBUTES))
         ours = isinstance(attributes, dict) and str(attributes.get("schema")).startswith("ann2neo/")
     except OSError:
         ours = False

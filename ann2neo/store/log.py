@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 from jaxtyping import Int
 
+from ann2neo.files import read_content
 from ann2neo.recording import is_of_steps, per_input
 
 LOG = "log"
@@ -100,7 +101,7 @@ def read_log(path: Path) -> dict[tuple[int, int], Column]:
     columns = {}
     for file in (path / LOG).glob("*.*.json"):
         try:
-            column = column_of(json.loads(file.read_bytes()))
+            column = column_of(json.loads(read_content(file)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
         if file.name == f"{column.pass_number}.{column.number}.json":

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ann2neo.errors import FormatError, StoreError
+from ann2neo.files import read_content
 from ann2neo.integrity import damaged, warn_of_none
 from ann2neo.store.chunked import ChunkedArray, frame_checksum
 from ann2neo.store.growing import Growing, open_growing
-from ann2neo.store.layout import open_group
+from ann2neo.store.layout import GROUP_FILE, open_group
 from ann2neo.store.log import HEAD, LOG, Column, is_whole, prefix, read_log
 from ann2neo.store.sums import Sums, read_verified
 
@@ -26,7 +27,8 @@ def check(path: Path) -> list[str]:
         If something is missing or differs from what was written.
     """
     root = open_group(path)
-    wrong, right = [], ["attributes"]
+    wrong = [] if (path / GROUP_FILE).is_file() else [GROUP_FILE]
+    right = ["attributes"]
     if root.sums is not None:
         for name, is_right in _compared(path, root.sums):
             (right if is_right else wrong).append(name)
@@ -97,9 +99,7 @@ def _has_chunks(array: ChunkedArray, column: Column, known: Sequence[int]) -> bo
     try:
         for place in places:
             array.chunk(place)
-        return [frame_checksum((array.path / ".".join(map(str, place))).read_bytes()) for place in places] == list(
-            known
-        )
+        return [frame_checksum(read_content(array.path / ".".join(map(str, place)))) for place in places] == list(known)
     except (FormatError, OSError):
         return False
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ann2neo.errors import FormatError, StoreError
+from ann2neo.files import read_content
 from ann2neo.integrity import json_crc32
 from ann2neo.outline import check_schema
 from ann2neo.store.log import write_whole
@@ -53,7 +54,7 @@ def read_sums(path: Path) -> Sums | None:
     if seal is None:
         return None
     try:
-        content = (path / str(seal["list"])).read_bytes()
+        content = read_content(path / str(seal["list"]))
     except OSError as error:
         raise lacking(path, str(seal["list"])) from error
     if zlib.crc32(content) != seal["list_crc32"]:
@@ -81,7 +82,7 @@ def read_verified(path: Path, name: str, sums: Sums | None) -> bytes:
         If it is missing, or differs from what was written.
     """
     try:
-        content = (path / name).read_bytes()
+        content = read_content(path / name)
     except OSError as error:
         raise lacking(path, name) from error
     if sums is not None and zlib.crc32(content) != sums.files.get(name):
@@ -108,7 +109,7 @@ def _damaged(path: Path, name: str) -> StoreError:
 
 def _attributes(path: Path) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
     try:
-        found = json.loads((path / ATTRIBUTES).read_bytes())
+        found = json.loads(read_content(path / ATTRIBUTES))
     except OSError as error:
         raise lacking(path, ATTRIBUTES) from error
     except (ValueError, RecursionError) as error:

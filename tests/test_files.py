@@ -1,0 +1,152 @@
+"""What is not a file, may not be read, or never ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from strategies import small_recording
+
+import ann2neo
+from ann2neo.errors import FormatError, StoreError
+from ann2neo.files import read_content
+from ann2neo.ownership import results
+
+SUFFIXES = (".zarr", ".nwb", ".nix", ".mat")
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """A read that never ends is a failure and not a stop of the tests."""
+
+    def late(number, frame):
+        raise TimeoutError("still reading")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("function", [ann2neo.load, ann2neo.check, ann2neo.read_block, ann2neo.read_table])
+def test_pipes_and_devices_are_refused(function, tmp_path):
+    """Opening a pipe waits for a writer, and zeros of a device never end."""
+    for suffix in (".csv", ".parquet") if function is ann2neo.read_table else (*SUFFIXES, ".txt"):
+        if function in (ann2neo.load, ann2neo.check) and suffix == ".txt":
+            continue
+        os.mkfifo(tmp_path / f"pipe{suffix}")
+        (tmp_path / f"device{suffix}").symlink_to("/dev/zero")
+        for name in ("pipe", "device"):
+            with pytest.raises(FormatError, match="is a pipe or a device, not a file"):
+                function(tmp_path / f"{name}{suffix}")
+
+
+def test_a_pipe_in_the_place_of_a_file_of_a_store_is_refused(tmp_path):
+    """At load, at each later read, and by `check`, whichever file it is."""
+    path = tmp_path / "a.zarr"
+    ann2neo.save(small_recording(3, 12), path)
+    opened = ann2neo.load(path)
+    for file in [file for file in sorted(path.rglob("*")) if file.is_file()]:
+        content = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        inner = file.name == ".zgroup" and file.parent != path
+        if not inner:
+            with pytest.raises(FormatError):
+                ann2neo.load(path)
+            with pytest.raises(FormatError):
+                ann2neo.check(path)
+        if file.parent.name == "bits" and not file.name.startswith("."):
+            with pytest.raises(StoreError, match="neither a file nor a link"):
+                opened.identical(opened)
+        file.unlink()
+        file.write_bytes(content)
+    assert ann2neo.check(path)
+    assert opened.identical(small_recording(3, 12))
+
+
+def test_a_pipe_beside_a_table_is_refused(tmp_path):
+    """The description of a CSV is a file too."""
+    path = tmp_path / "a.csv"
+    ann2neo.write_table(ann2neo.analyze(small_recording(2, 12), progress=False), path)
+    (tmp_path / "a.csv-metadata.json").unlink()
+    os.mkfifo(tmp_path / "a.csv-metadata.json")
+    with pytest.raises(FormatError, match="neither a file nor a link"):
+        ann2neo.read_table(path)
+
+
+def test_a_table_without_its_description_is_refused(tmp_path):
+    """Renamed alone, it is told that the two go together; renamed together, it is read."""
+    table, path = ann2neo.analyze(small_recording(2, 12), progress=False), tmp_path / "a.csv"
+    ann2neo.write_table(table, path)
+    path.rename(tmp_path / "b.csv")
+    with pytest.raises(
+        FormatError, match=r"b\.csv lacks its description, b\.csv-metadata(?s:.*)the two files together"
+    ):
+        ann2neo.read_table(tmp_path / "b.csv")
+    (tmp_path / "a.csv-metadata.json").rename(tmp_path / "b.csv-metadata.json")
+    assert ann2neo.read_table(tmp_path / "b.csv").equals(table)
+
+
+def test_a_folder_with_a_pipe_is_not_replaced(tmp_path):
+    """A pipe under the name of a file of ours is of someone else, and is not waited for."""
+    marker = results("an analysis")
+    (tmp_path / "report.html").write_text("ours")
+    marker.sign(tmp_path)
+    (tmp_path / "report.html").unlink()
+    os.mkfifo(tmp_path / "report.html")
+    assert marker.strangers(tmp_path) == ["report.html"]
+
+
+def test_a_chunk_of_any_size_is_not_read_into_memory(tmp_path):
+    """A chunk that is much longer than its values is refused by its size: here a terabyte that takes no room on the disk."""
+    path = tmp_path / "a.zarr"
+    ann2neo.save(small_recording(3, 12), path)
+    opened = ann2neo.load(path)
+    os.truncate(path / "layers/0/bits/0.0.0", 1 << 40)
+    with pytest.raises(StoreError, match=r"cannot be read \(it has 1099511627776 bytes, and \d+ at most"):
+        opened.layers[0].raster.dense()
+
+
+def test_a_file_that_does_not_fit_into_memory_is_an_error_of_the_system(tmp_path):
+    """So that whoever reads it can name the file."""
+    (tmp_path / "a").touch()
+    os.truncate(tmp_path / "a", 1 << 42)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        read_content(tmp_path / "a")
+
+
+READ = """
+import sys, ann2neo
+for path in sys.argv[1:]:
+    for function in (ann2neo.load, ann2neo.check, ann2neo.read_block):
+        try:
+            function(path)
+        except ann2neo.Ann2NeoError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/usr/bin/setpriv").exists(), reason="needs a second user")
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    """Another user is told of the permission, of the file or of its folder, and not to get the file again."""
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    for suffix in SUFFIXES[1:]:
+        ann2neo.save(small_recording(2, 12), tmp_path / f"a{suffix}")
+        (tmp_path / f"a{suffix}").chmod(0o600)
+    (tmp_path / "shut").mkdir(mode=0o700)
+    ann2neo.save(small_recording(2, 12), tmp_path / "shut/a.nwb")
+    names = [str(tmp_path / f"a{suffix}") for suffix in SUFFIXES[1:]] + [str(tmp_path / "shut/a.nwb")]
+    done = subprocess.run(
+        ["/usr/bin/setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", READ, *names],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "No module" in done.stderr or "Permission denied: '/" in done.stderr:
+        pytest.skip("another user cannot run this Python")
+    assert not done.stderr
+    assert done.stdout.count("cannot be read (Permission denied)") == 3 * len(names)
+    assert done.stdout.count("permissions of the file and its folders") == 3 * len(names)
