@@ -8,11 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import ann2neo
 from ann2neo import figures
 from ann2neo.figures.canvas import plain_log
+from ann2neo.figures.rows import shortened
 from ann2neo.population import correlations
 
 FEW = ann2neo.from_array(np.random.default_rng(1).random((300, 3)) < 0.3, labels=np.arange(300) % 3)
@@ -90,9 +93,9 @@ def test_legends_do_not_lie_on_data():
         (figures.firing_rate, (few_units(),)),
     ]
     panels = Figure(figsize=(9, 12), layout="constrained").subplots(3, 2).ravel()
-    for (draw, given), ax in zip(drawn, panels):
-        draw(*given, ax)
-    alone = [draw(*given).figure for draw, given in drawn]
+    for (draw, shown), ax in zip(drawn, panels):
+        draw(*shown, ax)
+    alone = [draw(*shown).figure for draw, shown in drawn]
     for figure in [panels[0].get_figure(root=True), *alone]:
         figure.draw_without_rendering()
         legends = [*figure.legends, *[ax.get_legend() for ax in figure.axes if ax.get_legend()]]
@@ -186,6 +189,49 @@ def test_no_two_names_of_layers_overlap(n_layers):
         assert drawn.ax.get_ylabel().endswith(end)
 
 
+LONG_NAMES = [f"encoder.layers_with_a_long_name.{i}.feed_forward_network.activation_function" for i in (0, 1, 11)]
+
+
+def test_long_names_leave_room_for_the_figure_and_stay_apart():
+    """Names that are alike at both ends, or one letter 120 times, are neither cut off nor the same, and the axis keeps its name above the legend."""
+    names = [*LONG_NAMES, "x" * 120]
+    unit = few_units().iloc[:2]
+    table = pd.concat([unit.assign(layer=name) for name in names], ignore_index=True)
+    table.attrs = dict(few_units().attrs)
+    for drawn in (figures.fano(table), figures.firing_rate(table)):
+        drawn.figure.draw_without_rendering()
+        ticks = drawn.ax.get_yticklabels()
+        assert len({text.get_text() for text in ticks}) == len(names)
+        assert min(text.get_window_extent().x0 for text in ticks) >= 0
+        legend = drawn.figure.legends[0].get_window_extent()
+        assert not legend.overlaps(drawn.ax.xaxis.label.get_window_extent())
+        assert drawn.ax.get_window_extent().width > drawn.figure.bbox.width / 3
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text("ab.", max_size=60), max_size=8), st.integers(6, 30))
+def test_short_names_are_as_many_as_names(names, letters):
+    """Names that differ stay different, equal ones equal, short ones whole, and none becomes much longer than what is asked for."""
+    short = shortened(names, letters)
+    assert len(short) == len(names)
+    assert len(set(zip(names, short))) == len(set(names)) == len(set(short))
+    assert all(a == b for a, b in zip(names, short) if len(a) <= letters)
+    assert all(len(text) <= letters + len("8: …") for text in short)
+
+
+def test_names_of_labels_that_begin_alike_are_told_apart():
+    """Above a raster: a hundred classes whose names differ in their middle; none lies on the word that says what they are."""
+    spikes = ann2neo.from_array(np.random.default_rng(0).random((400, 3)) < 0.3, labels=np.arange(400) % 8)
+    trials = spikes.trials.assign(
+        label_name=[f"class number {label}, a longish name" for label in spikes.trials["label"]]
+    )
+    drawn = figures.raster(replace(spikes, trials=trials).arrange("label"))
+    drawn.figure.draw_without_rendering()
+    texts = {text.get_text(): text.get_window_extent() for text in drawn.ax.texts}
+    assert len(texts) == len(drawn.ax.texts) >= 4
+    assert not any(box.overlaps(texts["label"]) for name, box in texts.items() if name != "label")
+
+
 @pytest.mark.parametrize("n_labels", [2, 10, 39, 100, 300])
 def test_names_of_labels_do_not_overlap(n_labels):
     """Above a raster sorted by label, and beside a map of labels, names are apart, however unequal the labels."""
@@ -202,6 +248,19 @@ def test_names_of_labels_do_not_overlap(n_labels):
     boxes = [text.get_window_extent() for text in rates.ax.get_yticklabels()]
     assert len(boxes) >= min(n_labels, 30)
     assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+def test_what_chance_predicts_of_each_unit_is_marks_not_a_zigzag():
+    """Where units of one rate differ in their expectation a line through them would only go up and down; a smooth one stays a line."""
+    rng = np.random.default_rng(0)
+    table = ann2neo.analyze(ann2neo.from_array(rng.random((300, 60)) < rng.random(60)), windows=30, progress=False)
+    for factor, line in ((np.ones(60), "--"), (rng.uniform(0.5, 2, 60), "None")):
+        changed = table.assign(fano_expected=table["fano_expected"] * factor)
+        changed.attrs = dict(table.attrs)
+        chance = next(
+            each for each in figures.fano_against_rate(changed).ax.lines if "given counts" in str(each.get_label())
+        )
+        assert chance.get_linestyle() == line
 
 
 def test_signal_over_two_labels_is_blank():

@@ -184,13 +184,15 @@ def test_the_page_opens_with_what_was_found(page):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_a_click_sorts_and_nothing_is_wider_than_a_phone(tmp_path, picture):
-    """In a browser: heads become buttons that sort by value, undefined last; at 390 pixels nothing overflows."""
+    """In a browser: heads become buttons that sort by value, undefined last; at 390 pixels nothing overflows, and a long name leaves room for numbers."""
     frame = pd.DataFrame(
         {"name": ["a", "b", "c"], "x": [10.0, np.nan, 9.5]} | {f"column_{i}": [1.5, 2.5, 3.5] for i in range(12)}
     )
+    frame["name"] = [letter * 90 for letter in frame["name"]]
     probe = (
         "document.querySelectorAll('thead button')[1].click();"
-        "document.title = [...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent).join('')"
+        "document.title = [...document.querySelectorAll('tbody tr')].map(r => r.cells[0].textContent[0]).join('')"
+        " + (document.querySelector('td').getBoundingClientRect().width < innerWidth / 2 ? ' narrow' : ' broad')"
         " + (document.documentElement.scrollWidth > document.documentElement.clientWidth ? ' wide' : ' fits');"
     )
     sections = [
@@ -215,7 +217,7 @@ def test_a_click_sorts_and_nothing_is_wider_than_a_phone(tmp_path, picture):
     ]
     options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,800", "--dump-dom", path.as_uri()]
     done = subprocess.run([*chromium, *options], capture_output=True, text=True, timeout=120)
-    assert "<title>cab fits</title>" in done.stdout
+    assert "<title>cab narrow fits</title>" in done.stdout
 
 
 @pytest.mark.parametrize(

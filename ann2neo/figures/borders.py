@@ -8,6 +8,7 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 
 from ann2neo.figures.canvas import GREY
+from ann2neo.figures.rows import shortened
 
 # More lines than this would hide the image, and more ticks one another; this many letters fit side by side.
 MAX_LINES, MAX_TICKS, MAX_LETTERS, LONGEST_NAME = 40, 200, 80, 14
@@ -57,9 +58,10 @@ def _label_runs(trials: pd.DataFrame) -> Int[np.ndarray, " run"] | None:
 def _name_runs(ax: Axes, trials: pd.DataFrame, runs: Int[np.ndarray, " run"], n_bins: int) -> None:
     """Write the names of labels above the axis, and leave out those that would overlap the last one."""
     every = trials["label_name" if "label_name" in trials else "label"].to_numpy()[runs]
-    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in map(str, every)]
+    names = shortened(list(map(str, every)), LONGEST_NAME)
     starts = np.append(trials["start_bin"].to_numpy()[runs], n_bins)
-    letter, free = n_bins / MAX_LETTERS, -np.inf
+    letter = n_bins / MAX_LETTERS
+    free = -letter  # left of the axis is the word "label"
     for name, left, right in zip(names, starts, starts[1:]):
         middle, half = (left + right) / 2, (len(name) + 1) / 2 * letter
         if middle - half < free:

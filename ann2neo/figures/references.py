@@ -77,7 +77,7 @@ def fano_against_rate(
     units = units[np.isfinite(units["fano"]) & (units["fano"] > 0) & np.isfinite(units[rate])].sort_values(rate)
     ax.set_xlabel("spikes per bin, p" if rate == "p_spike" else "firing rate (Hz)")
     ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
-    ax.set_title(layer or "all layers")
+    ax.set_title(layer or "all units")
     if units.empty:
         return Drawing(axes=(say(ax, "no unit has a Fano factor"),))
     x, y = units[rate].to_numpy(float), units["fano"].to_numpy(float)
@@ -93,15 +93,16 @@ def fano_against_rate(
     if len(expected):
         few = len(expected) <= FEW_UNITS
         chance = _thinned(expected.groupby(rate)["fano_expected"].mean())
+        marks = few or _is_rough(chance)
         ax.plot(
             chance.index,
             chance,
-            linestyle="" if few else "--",
-            marker="_" if few else "",
-            markersize=14,
+            linestyle="" if marks else "--",
+            marker="_" if marks else "",
+            markersize=14 if few else 7,
             color=CHANCE,
             linewidth=2,
-            markeredgewidth=2,
+            markeredgewidth=2 if few else 1.3,
             label="expected by chance, given counts and windows",
         )
     ax.set_xlim(0, right)
@@ -145,7 +146,7 @@ def cv_against_expected(
     units = units[np.isfinite(units["cv"]) & np.isfinite(units["cv_expected"])]
     ax.set_xlabel("CV expected by chance, given the spike count")
     ax.set_ylabel("CV of ISIs")
-    ax.set_title(layer or "all layers")
+    ax.set_title(layer or "all units")
     if units.empty:
         return Drawing(axes=(say(ax, "no unit has a CV"),))
     x, y = units["cv_expected"].to_numpy(float), units["cv"].to_numpy(float)
@@ -191,7 +192,7 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     tests = {c: p for c in TESTS if c in units and (p := np.sort(units[c].dropna().to_numpy(float))).size}
     ax.set_xlabel("p expected by chance (uniform), -log10")
     ax.set_ylabel("p, -log10")
-    ax.set_title(layer or "all layers")
+    ax.set_title(layer or "all units")
     if not tests:
         measured = any(test in table for test in TESTS)
         words = "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them"
@@ -266,6 +267,11 @@ def _counts(
 
 def _thinned(curve: pd.Series) -> pd.Series:
     return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, min(len(curve), MAX_POINTS)).astype(int))]
+
+
+def _is_rough(curve: pd.Series) -> bool:
+    """Whether units of nearly one rate differ in what chance predicts, so that a line through them would only go up and down."""
+    return bool(curve.diff().abs().sum() > 3 * (curve.max() - curve.min()))
 
 
 def _places(n: int) -> Int[np.ndarray, " place"]:

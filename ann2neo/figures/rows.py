@@ -56,15 +56,61 @@ def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
             shared += 1
     prefix = "".join(f"{part}." for part in parts[0][:shared]) if shared else ""
     cut = [name if name == "network" else name[len(prefix) :] for name in names]
-    return prefix, _shortened(cut)
+    return prefix, shortened(cut)
 
 
-def _shortened(names: list[str]) -> list[str]:
-    for letters in (MAX_LETTERS, 2 * MAX_LETTERS):
-        short = [n if len(n) <= letters else f"{n[: letters // 3]}…{n[-(2 * letters // 3 - 1) :]}" for n in names]
-        if len(set(short)) == len(set(names)):
-            return short
-    return names
+def shortened(names: Sequence[str], letters: int = MAX_LETTERS) -> list[str]:
+    """Cut out of long names what tells the least, so that names that differ still do.
+
+    A name keeps its beginning and its end; where these are shared, it keeps what is around its first difference, and if that does not tell names apart either, its
+    number is written in front.
+
+    Parameters
+    ----------
+    names
+        Names of layers, units or labels; equal ones stay equal.
+    letters
+        Length up to which a name is kept whole.
+
+    Examples
+    --------
+    >>> shortened(["fc", "a_name_of_sixteen", "another_long_name"], 10)
+    ['fc', 'a_n…ixteen', 'ano…g_name']
+    >>> shortened(["class number 1, a digit", "class number 2, a digit"], 10)
+    ['…ber 1, a…', '…ber 2, a…']
+    """
+    wanted = len(set(names))
+    ends = [_ends(name, letters) for name in names]
+    alike: dict[str, set[str]] = {}
+    for name, short in zip(names, ends):
+        alike.setdefault(short, set()).add(name)
+    around = [
+        short if len(alike[short]) == 1 else _around(name, _n_shared(alike[short]), letters)
+        for name, short in zip(names, ends)
+    ]
+    if len(set(around)) == wanted:
+        return around
+    number = {name: i + 1 for i, name in enumerate(dict.fromkeys(names))}
+    return [short if len(name) <= letters else f"{number[name]}: {short}" for name, short in zip(names, ends)]
+
+
+def _ends(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters // 3]}…{name[-(2 * letters // 3) :]}"
+
+
+def _n_shared(names: set[str]) -> int:
+    """Count the letters that all of several names begin with."""
+    first, last = min(names), max(names)
+    return next((i for i, pair in enumerate(zip(first, last)) if len(set(pair)) > 1), len(first))
+
+
+def _around(name: str, place: int, letters: int) -> str:
+    """Keep the letters around a place."""
+    if len(name) <= letters:
+        return name
+    begin = min(max(place - letters // 3 - 1, 0), len(name) - letters + 1)
+    stop = begin + letters - 1 - (begin > 0)
+    return f"{'…' if begin else ''}{name[begin:stop]}{'…' if stop < len(name) else ''}"
 
 
 def _label(what: str, prefix: str, n_rows: int) -> str:
@@ -90,7 +136,7 @@ def name_rows(ax: Axes, names: Sequence[str], beside: Sequence[str] = (), *, wha
     what
         What the rows are.
     """
-    prefix, short = short_names(names) if what == "layer" else ("", _shortened(list(names)))
+    prefix, short = short_names(names) if what == "layer" else ("", shortened(names))
     size = "small" if len(names) > MANY_ROWS else "medium"
     ax.set_yticks(range(len(names)), short, fontsize=size)
     ax.set_ylim(len(names) - 0.4, -0.6)

@@ -27,7 +27,7 @@ figcaption { margin-top: .3rem; } caption { padding: .3rem 0; } caption span { d
 @media (min-width: 64rem) { .head.two { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); } }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: left; white-space: nowrap; }
-th.number, td.number { text-align: right; }
+th.number, td.number { text-align: right; } td.long { white-space: normal; overflow-wrap: anywhere; min-width: min(18rem, 40vw); }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; white-space: normal; line-height: 1.25; }
 thead button { all: unset; cursor: pointer; } thead button:focus-visible { outline: 2px solid var(--link); }
 thead [title] { text-decoration: underline dotted; text-underline-offset: 3px; }
@@ -42,7 +42,7 @@ footer { border-top: 1px solid var(--line); }
 @media print { .across img { max-width: 100%; } :root { --ink: #000; --soft: #444; --line: #bbb; --faint: #ddd; --paper: #fff; --card: #f5f5f5; --link: #000; color-scheme: light; }
   body { font-size: 9.5pt; } main, footer { max-width: none; padding: 0; } .wide { overflow: visible; } th:first-child, td:first-child { position: static; }
   .grid { grid-template-columns: repeat(2, 1fr); } .grid.one { grid-template-columns: 1fr; } .zoomable { display: none; } figure, tr, .facts, .limits { break-inside: avoid; } h2 { break-after: avoid; } caption { break-after: avoid; }
-  table { font-size: 7.5pt; } table.many { font-size: 5pt; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; } }
+  table { font-size: 7.5pt; } table.many { font-size: 5pt; } td.long { min-width: 9rem; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; } }
 """
 
 # A click on a head sorts the rows by their values, a second click the other way; undefined values stay last. On paper nothing is folded.
@@ -89,7 +89,7 @@ TEMPLATE = """<!DOCTYPE html>
 <caption><span>{{ table.caption|prose }}</span></caption>
 <thead><tr>{% for name, numeric, meaning in heads(table) %}<th scope="col"{% if numeric %} class="number"{% endif %}>{% if meaning %}<span title="{{ meaning }}">{{ name }}</span>{% else %}{{ name }}{% endif %}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for row in rows(table) %}<tr>{% for cell, numeric, value in row %}<td{% if numeric %} class="number" data-n="{{ value }}"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+{% for row in rows(table) %}<tr>{% for cell, numeric, value in row %}<td{% if numeric %} class="number" data-n="{{ value }}"{% elif cell|length > 40 %} class="long"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody>
 </table>
 </div>

@@ -30,7 +30,7 @@ OF_PROBABILITIES = (
 )  # fmt: skip
 
 PROBABILITIES = "Distribution of the activation probability over units; beside share and Gini coefficient stands what few bins alone make of units that are alike."
-INDICATORS = "Indicators by layer, next to what chance predicts; click a column head to sort."
+INDICATORS = "Indicators by {part}, next to what chance predicts; click a column head to sort."
 CHANCE = "Next to each measure is what chance predicts: the mean over the same spike counts in uniformly random arrangement. "
 HOW_TO_READ = (
     CHANCE
@@ -124,7 +124,8 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
     summary = summarize(result.table)
     if summary["layer"].nunique() == 2:  # all layers together are the only one
         summary = summary[summary["layer"] != NETWORK]
-    tables = [_table(result, summary, SHOWN, INDICATORS)]
+    part = _part(result)
+    tables = [_table(result, summary, SHOWN, INDICATORS.format(part=part))]
     if has_probabilities(summary):
         tables.append(_table(result, summary, OF_PROBABILITIES, PROBABILITIES))
     return Section(
@@ -133,8 +134,13 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
         figures=shown,
         zoomable=None if result.recording is None else zoomable(result.recording, result.name),
         tables=tables,
-        folded=f"Indicators by layer, {len(summary)} rows" if len(summary) > MANY_ROWS else None,
+        folded=f"Indicators by {part}, {len(summary)} rows" if len(summary) > MANY_ROWS else None,
     )
+
+
+def _part(result: Result) -> str:
+    """Name what units are parts of: layers of a network, groups of cells."""
+    return "layer" if result.cells is None else "group"
 
 
 def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], caption: str) -> Table:
@@ -146,7 +152,7 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
     """Draw the figures of one file: a name, a drawing, a caption, and an alternative text. Measures that no unit has, such as a Fano factor over one window, are left out."""
-    table, part = result.table, "layer" if result.cells is None else "group"
+    table, part = result.table, _part(result)
     drawn = [
         (
             "rates",

@@ -32,7 +32,7 @@ FRAGMENT = """<style>
 </div>
 <canvas class="plot" tabindex="0" role="application" aria-roledescription="zoomable raster"
  aria-label="Raster of {what}. Arrow keys move, plus and minus zoom, 0 shows everything, Home and End go to the first and the last bin."></canvas>
-<div class="foot"><canvas class="stimulus" role="img" aria-label="The input at the pointer" hidden></canvas>
+<div class="foot" role="group" tabindex="0" aria-label="What is at the pointer"><canvas class="stimulus" role="img" aria-label="The input at the pointer" hidden></canvas>
 <div class="words"><p class="line">Reading the spikes …</p><p class="problem" role="alert"></p><p class="summary" aria-live="polite"></p>
 <p class="help">Wheel or pinch: zoom (Shift: inputs only, Alt: units only). Drag or arrow keys: move. A pixel shows the share of spikes in all unit-bins it covers; darker, or brighter on black, is more. Where a pixel covers several labels, the stripe is grey.</p>
 </div></div>
