@@ -151,3 +151,36 @@ def test_what_has_no_gain_is_undefined():
     assert "label_gain: every input is one bin" in table.attrs["undefined"]
     with pytest.raises(AnalysisError, match="by=None was given together with the model 'label_gain'"):
         models.fit(recording, ("label_gain",), by=None, progress=False)
+
+
+def test_inputs_with_all_spikes_or_none_are_one_draw_each():
+    """Rho is 1 with the likelihood of one coin per input and condition; such a table is drawn from; one bin less, and rho is below 1."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    whole = rng.random(60) < np.where(labels, 0.7, 0.2)
+    dense = np.repeat(whole, 7)[None].repeat(2, axis=0)
+    dense[1, 0] ^= True
+    recording = recording_of(dense, labels, np.full(60, 7))
+    table = models.fit(recording, ("label", "label_gain"), progress=False)
+    assert table["label_gain_rho"][0] == 1
+    assert 0.9 < table["label_gain_rho"][1] < 1
+    assert table["label_gain_rho_se"].isna().tolist() == [True, False]
+    hits = np.array([whole[labels == c].sum() for c in (0, 1)])
+    expected = (special.xlogy(hits, hits / 30) + special.xlogy(30 - hits, 1 - hits / 30)).sum()
+    assert table["label_gain_loglik"][0] == pytest.approx(expected, abs=1e-9)
+    drawn = models.simulate(table, like=recording, model="label_gain", seed=0).layers[0].raster.dense()[0]
+    assert np.isin(drawn.reshape(60, 7).sum(axis=1), [0, 7]).all()
+    assert abs(drawn.reshape(60, 7)[labels == 1, 0].mean() - hits[1] / 30) < 0.3
+
+
+def test_a_small_correlation_counts_in_long_inputs():
+    """Rho of 1e-4 doubles the variance of 10,000 bins: it is found, as by a general optimiser, and not taken for 0."""
+    rng = np.random.default_rng(1)
+    size, condition = np.full(60, 10_000), np.arange(60) % 2
+    inputs = rng.binomial(size, rng.beta(3e3, 7e3, (1, 60)))
+    found = label_gain_columns(inputs, size, condition, lattice=True)
+    best = optimize.minimize(
+        on_bins, [-9, -0.8, -0.8], (inputs[0], size, condition), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-8}
+    )
+    assert found["label_gain_rho"][0] == pytest.approx(np.exp(best.x[0]), rel=0.01)
+    assert found["label_gain_rho"][0] < 1.2e-4

@@ -109,3 +109,28 @@ def test_too_few_units_have_no_distribution():
         models.fit_population(pd.DataFrame({"layer": ["a"]}))
     with pytest.raises(AnalysisError, match="same number of bins"):
         models.fit_population(table_of([3, 4], 10).assign(rate_p=[0.3, 0.5]))
+
+
+def test_counts_that_vary_no_more_than_binomial_ones_have_no_spread():
+    """The limit of one probability, in closed form: beside silent units, by a truncated binomial law."""
+    rng = np.random.default_rng(0)
+    n = 500 + rng.integers(-2, 3, 200)
+    alone = models.fit_population(table_of(n, 1000)).iloc[0]
+    p = n.sum() / 200_000
+    assert (alone["p_rho"], alone["p_sd"], alone["p_a"]) == (0, 0, np.inf)
+    assert alone["p_mean"] == pytest.approx(p, abs=1e-8)
+    assert alone["p_mean_se"] == pytest.approx(np.sqrt(p * (1 - p) / 200_000), rel=1e-3)
+    assert alone["loglik"] == pytest.approx(stats.binom.logpmf(n, 1000, p).sum() - np.log(special.comb(1000, n)).sum())
+    assert np.isnan(alone["p_rho_se"])
+    few = np.concatenate([np.zeros(40, int), np.repeat([1, 2, 3], [30, 40, 5])])
+    mixed = models.fit_population(table_of(few, 50)).iloc[0]
+
+    def negative(at):
+        share, q = special.expit(at)
+        law = (1 - share) * stats.binom.pmf(few, 50, q) + share * (few == 0)
+        return -np.log(law / special.comb(50, few)).sum()
+
+    best = optimize.minimize(negative, [0.0, -3.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    assert mixed["p_rho"] == 0
+    assert mixed["silent_share"] == pytest.approx(special.expit(best.x[0]), abs=1e-5)
+    assert mixed["loglik"] == pytest.approx(-best.fun, abs=1e-6)

@@ -130,6 +130,61 @@ def test_units_without_intervals_are_nan_and_clocks_are_regular():
     assert np.isnan(table["renewal_r_se"][3])
     assert table["renewal_mean"][3] == pytest.approx(8, abs=0.2)
     assert table["best_bic"][3] == "renewal"
+    law, m = stats.poisson(table["renewal_mean"][3] - 1), table["renewal_mean"][3]
+    assert table["renewal_loglik"][3] == pytest.approx(24 * law.logpmf(7) - np.log(m) + law.logsf(6), abs=1e-9)
+    assert table["renewal_mean_se"][3] > 0
+
+
+def test_stretches_that_are_full_or_empty_are_one_draw_each():
+    """Shape 0 with the likelihood of a coin, in closed form; what is drawn is full or empty; one bin less, and the shape is above 0."""
+    dense = np.repeat((np.arange(60) % 3 == 0), 7)[None].repeat(2, axis=0)
+    dense[1, 0] = False
+    recording = recording_of(dense, np.arange(60) % 2, np.full(60, 7))
+    table = fit(recording, ("renewal", "gain"), by=None)
+    assert table["renewal_r"][0] == 0
+    assert 0 < table["renewal_r"][1] < 0.01
+    assert table["renewal_mean"][0] == pytest.approx(3, rel=1e-6)
+    assert table["renewal_mean_se"][0] == pytest.approx(3 * np.sqrt(2 / 3 / 20), rel=1e-3)
+    assert table["renewal_loglik"][0] == pytest.approx(20 * np.log(1 / 3) + 40 * np.log(2 / 3), abs=1e-8)
+    assert table["gain_rho"][0] == pytest.approx(1, abs=1e-9)
+    for model in ("renewal", "gain"):
+        drawn = models.simulate(table, like=recording, model=model, seed=0).layers[0].raster.dense()[0].reshape(60, 7)
+        assert np.isin(drawn.sum(axis=1), [0, 7]).all()
+        assert 10 < drawn[:, 0].sum() < 32
+    assert models.rescaled(recording, table, model="renewal", progress=False)["ks_p"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(("r", "m"), [(1e-6, 1.001), (0.02, 3.0), (4.0, 6.0), (900.0, 6.0), (np.inf, 6.0)])
+def test_no_tail_is_too_small(r, m):
+    """Long after the last spike, where probabilities are below the smallest number: SciPy's logarithms."""
+    row = np.zeros(2400, bool)
+    row[[3, 4, 400, 410]] = True
+    law = stats.poisson(m - 1) if np.isinf(r) else stats.nbinom(r, r / (r + m - 1))
+    # Of the tail after x bins only the logarithm of its first part is a number; the rest is its multiple.
+    x = 2400 - 411
+    ratio = [(m - 1) / y if np.isinf(r) else (r + y - 1) / y * (m - 1) / (r + m - 1) for y in range(x + 1, x + 40_000)]
+    tail = law.logpmf(x) + np.log1p(np.cumprod(ratio).sum())
+    first = np.log(law.sf(2)) - np.log(m)
+    expected = first + law.logpmf([0, 395, 9]).sum() + tail
+    found = likelihood(row[None], np.zeros(2400, np.int64), r, m)[0]
+    assert np.isfinite(expected)
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_long_burst_with_one_pause_has_a_shape_below_one_thousandth():
+    """No lower limit holds the shape back: a general optimiser on SciPy's law finds the same."""
+    dense = np.ones((1, 20_000), bool)
+    dense[0, 7000:7100] = False
+    found = fit(recording_of(dense, np.arange(20_000) % 2), ("renewal",), by=None).iloc[0]
+
+    def negative(at):
+        law = stats.nbinom(np.exp(at[0]), 1 / (1 + np.exp(at[1] - at[0])))
+        return -(19_898 * law.logpmf(0) + law.logpmf(100) - np.log1p(np.exp(at[1])))
+
+    best = optimize.minimize(negative, [-8, -5], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10})
+    assert found["renewal_r"] == pytest.approx(np.exp(best.x[0]), rel=1e-3)
+    assert found["renewal_r"] < 1e-4
+    assert found["renewal_loglik"] == pytest.approx(-best.fun, abs=1e-6)
 
 
 @pytest.mark.parametrize(("p01", "p11"), [(0.1, 0.5), (0.4, 0.1)])

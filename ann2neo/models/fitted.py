@@ -76,7 +76,7 @@ def fit(
         one rho for all conditions, ``label_gain_rho``; k is the number of conditions + 1. For cells the rate of a trial is that of its condition times a gain from a gamma law with mean 1 and
         variance :math:`\sigma^2` = ``label_gain_var`` (Goris et al. 2014), so that S spikes in T seconds have :math:`\ln \mathcal{L} = \sum_i \sum_{j < S_i} \ln(1 + j \sigma^2) + S_i \ln
         \lambda_c - (S_i + \sigma^{-2}) \ln(1 + \sigma^2 \lambda_c T_i)`. Unlike ``gain``, the estimate does not include tuning. The maximum is found by Newton's method in the logarithm of
-        :math:`\rho / (1 - \rho)` or :math:`\sigma^2`, with the best rate of each condition; the standard error is that of the profile likelihood, and there is none at 0. The estimate is too low, by 3 % with 4
+        :math:`\rho / (1 - \rho)` or :math:`\sigma^2`, with the best rate of each condition; the standard error is that of the profile likelihood, and there is none at 0 and 1 (an input has all of its spikes or none). The estimate is too low, by 3 % with 4
         conditions of 60 inputs, where 93 % of intervals cover, and less with more inputs. ``label_gain_lr_p``: twice the log-likelihood above ``label``, half of the tail of chi-squared
         with 1 degree of freedom (Self & Liang 1987); 3.5 % instead of 5 % with 4 conditions of 60 inputs.
     ``renewal``
@@ -84,8 +84,8 @@ def fit(
         :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}`, :math:`\pi = r / (r + m - 1)`, k = 2. ``renewal_cv`` = :math:`\sqrt{(m - 1) + (m - 1)^2 / r} / m`. r = 1 is ``rate``;
         above 1 intervals are more regular, below 1 spikes come in bursts. A stretch starts at an arbitrary moment of the process: the first spike comes in bin f with probability
         :math:`P(I \ge f) / m`, the g bins after the last one are empty with :math:`P(I > g)`, a stretch of l bins with :math:`\sum_{f > l} P(I \ge f) / m`. Bins that are not
-        counted also separate stretches. The maximum is found by Newton's method in log r and log (m - 1); from 900 on r is reported as inf, without a standard error. The result depends on
-        the order of the inputs. Two intervals are needed.
+        counted also separate stretches. The maximum is found by Newton's method in log r and log (m - 1); from 900 on r is inf, where I - 1
+        has Poisson's law, and r is 0 where every stretch is full or empty: both without a standard error of r, with the likelihood and the mean of the limit. The result depends on the order of the inputs. Two intervals are needed.
 
     Standard errors: with inputs of one bin :math:`\sqrt{p(1-p)/L}` and :math:`\sqrt{p_c(1-p_c)/w_c}`; else over inputs,
     :math:`\sqrt{\tfrac{M_c}{M_c - 1} \sum_{i \in c} (S_i - p_c m_i)^2} / w_c`, and for ``rate`` the same over all M. A share of 0 or 1 has none, nor
@@ -118,7 +118,7 @@ def fit(
     ``gamma`` and ``inverse_gaussian``, for cells with ``by=None``: intervals between spikes are independent, with mean m (``_mean_ms``) and shape :math:`\kappa = 1 / CV^2` (``_shape``, ``_cv``), k = 2;
     densities :math:`(\kappa / m)^\kappa x^{\kappa - 1} e^{-\kappa x / m} / \Gamma(\kappa)` and :math:`\sqrt{\kappa m / (2 \pi x^3)} e^{-\kappa (x - m)^2 / (2 m x)}`. Each contiguous segment of observed time starts at an
     arbitrary moment of the process, as for ``renewal``: with S the share of intervals that are longer, :math:`S(t) / m` for its first spike, S of the time after the last one, :math:`\int_T^\infty S / m` without a spike. Gamma
-    with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors come from the observed information in logarithms; from 9,000 on the shape is reported as inf, without a standard error. Two intervals are needed, and no two
+    with shape 1 is ``rate``, which ``gamma_lr_p`` tests with 1 degree of freedom. Standard errors come from the observed information in logarithms; from 900,000 on (a CV below 0.001) intervals count as equal: the shape and the likelihood are inf, without standard errors. Two intervals are needed, and no two
     spikes may share a time. These models have neither ``_explained`` nor ``_loglik_cv``: where one of them is fitted ``best_cv`` is "undefined".
 
     Parameters

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from ann2neo.compiled import compiled
 from ann2neo.models.gain import gain_columns
+from ann2neo.models.gap_kernels import log_ratio, log_tails
 from ann2neo.models.label_gain import label_gain_columns
 from ann2neo.models.processes import Gains, Renewals
 from ann2neo.models.renewal import gaps_of, renewal_columns
@@ -92,12 +93,10 @@ def estimates(
 def hazards(r: float, mean: float, longest: int) -> tuple[PerBin, PerBin]:
     """Return the probability of a spike in bin 0, 1, ... of a stretch without one before, and of 0, 1, ... bins after that which follows a spike.
 
-    Recursion downwards, of the inverse hazards: :math:`1 / h_x = 1 + P(I = x + 1) / P(I = x) / h_{x + 1}`. No tail is subtracted, so that none is lost.
-
     Parameters
     ----------
     r, mean
-        Shape of the negative binomial law, infinite for Poisson's, and mean interval.
+        Shape of the negative binomial law, infinite for Poisson's, 0 for stretches that are full or empty, and mean interval.
     longest
         Number of bins.
 
@@ -109,20 +108,16 @@ def hazards(r: float, mean: float, longest: int) -> tuple[PerBin, PerBin]:
     [[0.25, 0.292, 0.324], [0.125, 0.214, 0.273]]
     """
     first, after = np.empty(longest), np.empty(longest)
-    endless = np.isinf(r)
-    pi = 1.0 if endless else r / (r + mean - 1.0)
-    beyond = int(longest + (10.0 * mean if endless else 40.0 / pi) + 60.0)
-    inverse = further = 1.0
-    for x in range(beyond, 0, -1):
-        fall = (mean - 1.0) / x if endless else (x - 1.0 + r) / x * (1.0 - pi)
-        if x == beyond:
-            inverse = 1.0 / (1.0 - min(fall, 1.0 - 1e-12))
-            further = inverse
-        else:
-            inverse = 1.0 + fall * inverse
-            further = 1.0 + (1.0 - 1.0 / inverse) * further
-        if x <= longest:
-            first[x - 1], after[x - 1] = 1.0 / further, 1.0 / inverse
+    if r == 0.0:
+        first[:], after[:] = 0.0, 1.0
+        first[:1] = 1.0 / mean
+        return first, after
+    at_least, further = np.empty(longest + 1), np.empty(longest + 1)
+    log_tails(r, mean, longest, at_least, further)
+    log_p = 1.0 - mean if np.isinf(r) else -r * np.log1p((mean - 1.0) / r)
+    for x in range(1, longest + 1):
+        first[x - 1], after[x - 1] = np.exp(at_least[x] - further[x]), min(np.exp(log_p - at_least[x]), 1.0)
+        log_p += log_ratio(r, mean, x, x + 1)
     return first, after
 
 

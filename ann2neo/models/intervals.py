@@ -14,8 +14,8 @@ from ann2neo.measures.csr import SpikeArrays
 from ann2neo.models.maximum import maximize
 
 PerUnit = Float[np.ndarray, " unit"]
-# Outside these limits all intervals are equal, or all spikes come in bursts.
-REGULAR, BURSTY = 1e4, 1e-2
+# Where the likelihood rises up to the upper limit, all intervals are equal, and the density of spike times is infinite.
+REGULAR, BURSTY = 1e6, 1e-6
 _TERMS = 100
 
 
@@ -200,17 +200,17 @@ def interval_columns(intervals: Intervals, n: PerUnit, seconds: float, law: str)
         single[usable] = xlogy(n[usable], n[usable] / seconds) - n[usable]
         best = maximize(likelihood, np.stack([np.zeros(usable.size), np.log(seconds / n[usable])], axis=1))
         shape, mean = np.exp(np.clip(best.point[:, 0], np.log(BURSTY), np.log(REGULAR))), np.exp(best.point[:, 1])
-        inside = (shape < 0.9 * REGULAR) & (shape > 1.1 * BURSTY)
-        of_shape, of_mean = np.where(inside, best.errors().T, np.nan)
-        shape = np.where(shape < 0.9 * REGULAR, shape, np.inf)
+        equal = shape >= 0.9 * REGULAR
+        of_shape, of_mean = np.where(~equal & (shape > 1.1 * BURSTY), best.errors().T, np.nan)
+        shape, value = np.where(equal, np.inf, shape), np.where(equal, np.inf, best.value)
         filled = (
             shape,
             shape * of_shape,
             shape**-0.5,
             mean * 1e3,
             mean * of_mean * 1e3,
-            best.value,
-            4 - 2 * best.value,
+            value,
+            4 - 2 * value,
         )
         for name, values in zip(names, filled):
             columns[f"{law}_{name}"][usable] = values

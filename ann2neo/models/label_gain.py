@@ -15,8 +15,8 @@ from ann2neo.models.gain import tails_of
 
 PerUnit = Float[np.ndarray, " unit"]
 Rates = Float[np.ndarray, "unit condition"]
-# Of log theta: below, there is no gain; above, an input has all of its spikes or none.
-LEAST, MOST = -9.0, 8.0
+# Limits of log theta. The lower one, below which there is no gain, is that of an input of one bin, or one spike.
+LEAST, MOST = -9.0, 30.0
 _ROUNDS, _NEWTON, _STEP = 60, 40, 1e-2
 
 
@@ -61,6 +61,11 @@ class Counts:
         """Select units."""
         chosen = {name: getattr(self, name)[units] for name in ("n", "spikes", "gaps", "inputs")}
         return replace(self, **chosen)
+
+    @property
+    def least(self) -> float:
+        """Log theta below which there is no gain, shared by all bins or spikes of the largest input."""
+        return LEAST - float(np.log(max(self.bins.shape[1], self.spikes.shape[2], 1)))
 
 
 def counts_of(
@@ -144,7 +149,13 @@ def label_gain_columns(
     own = counts_of(inputs[usable], size, condition, lattice=lattice)
     without = log_likelihood(own.n, own.total, lattice=lattice).sum(axis=1)
     theta, error, found = _estimates(own, without)
-    estimate = theta / (1 + theta) if lattice else theta
+    if lattice:
+        whole, limit = _all_or_none(inputs[usable], size, condition)
+        whole &= limit > without
+        found, error = np.where(whole, limit, found), np.where(whole, np.nan, error)
+        estimate = np.where(whole, 1.0, theta / (1 + theta))
+    else:
+        estimate = theta
     filled = {
         name: estimate,
         f"{name}_se": error * (estimate * (1 - estimate) if lattice else estimate),
@@ -157,10 +168,19 @@ def label_gain_columns(
     return columns
 
 
+def _all_or_none(
+    inputs: Int[np.ndarray, "unit input"], size: Num[np.ndarray, " input"], condition: Int[np.ndarray, " input"]
+) -> tuple[Bool[np.ndarray, " unit"], PerUnit]:
+    """Return which units spike in all bins of an input or in none, and the likelihood of rho = 1, where an input is one draw."""
+    kinds = np.eye(int(condition.max()) + 1)[condition]
+    found = log_likelihood((inputs == size) @ kinds, kinds.sum(axis=0), lattice=True).sum(axis=1)
+    return ((inputs == 0) | (inputs == size)).all(axis=1), found
+
+
 def _estimates(own: Counts, without: PerUnit) -> tuple[PerUnit, PerUnit, PerUnit]:
     """Maximize the likelihood over log theta, with the rates that are best for it; return theta, the error of its logarithm, and the likelihood.
 
-    Theta is 0 where no theta above exp(-9) has a larger likelihood than none.
+    Theta is 0 where no theta above ``own.least`` has a larger likelihood than none.
     """
     at, damping = np.full(len(without), -2.0), np.full(len(without), 1e-3)
     value, rates = _profile(own, at, _start(own))
@@ -171,14 +191,14 @@ def _estimates(own: Counts, without: PerUnit) -> tuple[PerUnit, PerUnit, PerUnit
             break
         slope, curvature = _along(own.of(units), at[units], value[units], rates[units])
         step = slope / (np.where(curvature > 0, curvature, np.abs(curvature) + 1) + damping[units])
-        there = np.clip(at[units] + np.clip(step, -1.5, 1.5), LEAST, MOST)
+        there = np.clip(at[units] + np.clip(step, -1.5, 1.5), own.least, MOST)
         reached, better = _profile(own.of(units), there, rates[units])
         up, moved = reached >= value[units], np.abs(there - at[units])
         at[units[up]], value[units[up]], rates[units[up]] = there[up], reached[up], better[up]
         damping[units] = np.where(up, damping[units] / 10, damping[units] * 10)
         active[units] = (moved > 1e-7) & (damping[units] < 1e12)
     curvature = _along(own, at, value, rates)[1]
-    none = (at <= LEAST + 0.01) | (value <= without)
+    none = (at <= own.least + 0.01) | (value <= without)
     inside = ~none & (at < MOST) & (curvature > 0)
     error = np.where(inside, 1 / np.sqrt(np.where(inside, curvature, 1.0)), np.nan)
     return np.where(none, 0.0, np.exp(at)), error, np.maximum(value, without)

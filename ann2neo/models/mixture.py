@@ -37,7 +37,8 @@ def fit_population(fitted: pd.DataFrame) -> pd.DataFrame:
 
     Estimates are by maximum likelihood. Where :math:`\pi_0` is free, a truncated beta-binomial law is fitted to the counts above 0, and :math:`\pi_0` makes up the remaining share of silent
     units; where it would become negative it is 0. The same is done at L. ``loglik`` is that of the counts as sequences of bins (without the number of ways to arrange
-    spikes). Standard errors come from the observed information; a share at 0 has none. They assume that units are independent. Units of one network are not, because they see the
+    spikes). ``p_rho`` is 0, and ``p_a`` and ``p_b`` are inf, where counts vary no more than binomial ones. Standard errors come from the observed information; a share at 0 has none, nor
+    has ``p_rho`` at 0. They assume that units are independent. Units of one network are not, because they see the
     same inputs: compare networks, each of which is one replicate. Bins are assumed independent given a unit's probability; with
     steps or passes they are not, which raises ``p_rho`` a little.
 
@@ -138,8 +139,11 @@ class Counts:
 
 def _log_chances(counts: Counts, mu: float, theta: float) -> tuple[Float[np.ndarray, " count"], float, float]:
     """Return the log-probability of a sequence of bins with each count, with no spike, and with one in every bin."""
-    a, b = mu / theta, (1 - mu) / theta
     n = np.concatenate([counts.n, [0, counts.total]])
+    if theta == 0:
+        found = n * np.log(mu) + (counts.total - n) * np.log1p(-mu)
+        return found[:-2], float(found[-2]), float(found[-1])
+    a, b = mu / theta, (1 - mu) / theta
     found = betaln(a + n, b + counts.total - n) - betaln(a, b)
     return found[:-2], float(found[-2]), float(found[-1])
 
@@ -185,8 +189,8 @@ def _fitted(counts: Counts) -> dict[str, float]:
         "p_rho": rho,
         "p_rho_se": rho * (1 - rho) * errors[3],
         "p_sd": float(np.sqrt(rho * mu * (1 - mu))),
-        "p_a": mu / theta,
-        "p_b": (1 - mu) / theta,
+        "p_a": mu / theta if theta else np.inf,
+        "p_b": (1 - mu) / theta if theta else np.inf,
         "loglik": best[0],
         "k": 4,
         "aic": 8 - 2 * best[0],
@@ -206,9 +210,15 @@ def _with_shares(counts: Counts, zero: bool, full: bool) -> tuple[float, float, 
     def likelihood(units: np.ndarray, at: np.ndarray) -> np.ndarray:
         return np.array([_truncated(counts, expit(x), np.exp(y), left_out, zero, full) for x, y in at])
 
-    start = np.array([[logit(mean), np.log(rho / (1 - rho))]])
-    mu, theta = maximize(likelihood, start).point[0]
-    mu, theta = float(expit(mu)), float(np.exp(theta))
+    def alike(units: np.ndarray, at: np.ndarray) -> np.ndarray:
+        # The second parameter has no meaning: its maximum is 0.
+        return np.array([_truncated(counts, expit(x), 0.0, left_out, zero, full) - y**2 / 2 for x, y in at])
+
+    best = maximize(likelihood, np.array([[logit(mean), np.log(rho / (1 - rho))]]))
+    binomial = maximize(alike, np.array([[logit(mean), 0.0]]))
+    one_p = binomial.value[0] >= best.value[0]
+    mu = float(expit((binomial if one_p else best).point[0, 0]))
+    theta = 0.0 if one_p else float(np.exp(best.point[0, 1]))
     _, none, every = _log_chances(counts, mu, theta)
     chance = (np.exp(none) if zero else 0.0, np.exp(every) if full else 0.0)
     n_units = counts.units.sum()
@@ -221,10 +231,10 @@ def _with_shares(counts: Counts, zero: bool, full: bool) -> tuple[float, float, 
 def _errors(
     counts: Counts, silent: float, saturated: float, mu: float, theta: float
 ) -> Float[np.ndarray, " parameter"]:
-    """Compute the standard errors of the shares, of logit p_mean and of logit p_rho, by second differences; NaN for a share at 0."""
-    free = np.array([silent > 0, saturated > 0, True, True])
+    """Compute the standard errors of the shares, of logit p_mean and of logit p_rho, by second differences; NaN for a share or p_rho at 0."""
+    free = np.array([silent > 0, saturated > 0, True, theta > 0])
     step = np.array([min(1e-3, silent / 10), min(1e-3, saturated / 10), 1e-3, 1e-3])
-    point = np.array([silent, saturated, logit(mu), np.log(theta)])
+    point = np.array([silent, saturated, logit(mu), np.log(theta) if theta else -np.inf])
 
     def at(move: np.ndarray) -> float:
         a, b, x, y = point + move

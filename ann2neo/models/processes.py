@@ -51,7 +51,9 @@ class Gains:
         dense = np.empty((len(streams), self.window.size), np.bool_)
         for row, stream, other, p, rho in zip(dense, streams, others, self.p[units], self.rho[units]):
             mean = p[self.condition]
-            if rho > 0:
+            if rho == 1:
+                mean = (other.random(mean.size) < mean).astype(np.float64)
+            elif rho > 0:
                 free, spread = (mean > 0) & (mean < 1), 1 / rho - 1
                 own = np.where(free, mean, 0.5)
                 mean = np.where(free, other.beta(own * spread, (1 - own) * spread), mean)
@@ -66,7 +68,7 @@ class Renewals:
     Parameters
     ----------
     r, mean
-        Shape and mean interval of each unit, shape (unit,).
+        Shape, from 0 to infinity, and mean interval of each unit, shape (unit,).
     edges
         Where stretches begin and the last one ends, shape (stretch + 1,).
     rate
@@ -100,6 +102,8 @@ class Renewals:
         """Draw the bins of all spikes of a unit, for all stretches at once."""
         starts, lengths = self.edges[:-1], np.diff(self.edges)
         r, mean = float(self.r[unit]), float(self.mean[unit])
+        if r == 0:
+            return np.flatnonzero(np.repeat(stream.random(lengths.size) < 1 / mean, lengths))
         # The interval that covers an arbitrary moment is drawn by its length: an interval of law P times I / mean, I - 1 being size-biased with chance (mean - 1) / mean.
         longer = stream.random(lengths.size) < (mean - 1) / mean
         covering = np.where(
@@ -189,7 +193,7 @@ def renewals_of(rows: pd.DataFrame, recording: Recording) -> Renewals:
         )
     r, mean = (rows[name].to_numpy(np.float64) for name in ("renewal_r", "renewal_mean"))
     follows = np.atleast_1d(np.isnan(r) | np.isnan(mean))
-    wrong = ~follows & ~((r > 0) & (mean > 1) & np.isfinite(mean))
+    wrong = ~follows & ~((r >= 0) & (mean > 1) & np.isfinite(mean))
     if wrong.any():
         raise AnalysisError(
             f"{int(wrong.sum())} of {wrong.size} units have a shape below 0 or a mean interval below 1.",

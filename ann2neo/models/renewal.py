@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import chi2
 
-from ann2neo.models.kernels import list_gaps, renewal_likelihood
+from ann2neo.models.gap_kernels import list_gaps, renewal_likelihood
 from ann2neo.models.maximum import maximize
 
 PerUnit = Float[np.ndarray, " unit"]
-# Outside these limits the law is indistinguishable from its limiting cases: Poisson intervals, or bursts.
-REGULAR, BURSTY = 1e3, 1e-3
+# Where the likelihood rises up to these shapes, its limit is taken: Poisson intervals, or stretches that are one burst or empty.
+REGULAR, BURSTY = 1e3, 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +55,17 @@ def gaps_of(dense: Bool[np.ndarray, "unit bin"], stretch: Int[np.ndarray, " bin"
     >>> list(zip(found.kind.tolist(), found.bins.tolist(), found.times.tolist()))
     [(0, 2, 1), (1, 2, 1), (2, 1, 1), (3, 2, 1)]
     """
-    kinds, bins, times, sizes = [], [], [], []
-    n_bins = stretch.size + 1
+    changes = np.flatnonzero(np.diff(stretch, prepend=-2, append=-2))
+    begins, ends = changes[:-1][stretch[changes[:-1]] >= 0], changes[1:][stretch[changes[:-1]] >= 0]
+    edges = np.stack([begins, ends], axis=1)
+    number = np.zeros((4, int((ends - begins).max(initial=0)) + 2), np.int64)
+    found = np.empty((3, min(number.size, stretch.size + edges.shape[0])), np.int64)
+    parts = [found[:, :0]]
     for row in dense:
-        kind, length = np.empty(2 * n_bins, np.int64), np.empty(2 * n_bins, np.int64)
-        n = list_gaps(row, stretch, kind, length)
-        values, count = np.unique(kind[:n] * n_bins + length[:n], return_counts=True)
-        kinds.append(values // n_bins)
-        bins.append(values % n_bins)
-        times.append(count)
-        sizes.append(values.size)
-    nothing = np.zeros(0, np.int64)
-    return Gaps(
-        kind=np.concatenate([nothing, *kinds]),
-        bins=np.concatenate([nothing, *bins]),
-        times=np.concatenate([nothing, *times]),
-        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-    )
+        parts.append(found[:, : list_gaps(row, edges, number, found)].copy())
+    kind, bins, times = np.concatenate(parts, axis=1)
+    sizes = [part.shape[1] for part in parts[1:]]
+    return Gaps(kind=kind, bins=bins, times=times, offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
 
 def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: PerUnit, mean: PerUnit) -> PerUnit:
@@ -79,7 +73,8 @@ def log_likelihood_of_renewal(gaps: Gaps, units: Int[np.ndarray, " unit"], r: Pe
 
     An interval of I bins has :math:`P(I) = \binom{I - 2 + r}{I - 1} \pi^r (1 - \pi)^{I - 1}` with :math:`\pi = r / (r + m - 1)` and mean m; the first spike
     comes in bin f of a stretch with probability :math:`P(I \ge f) / m`; after the last spike g bins are empty with :math:`P(I > g)`; a stretch of l bins is
-    empty with :math:`\sum_{f > l} P(I \ge f) / m`. For r = 1 this is :math:`n \ln p + (L - n) \ln(1 - p)`, p = 1 / m.
+    empty with :math:`\sum_{f > l} P(I \ge f) / m`. For r = 1 this is :math:`n \ln p + (L - n) \ln(1 - p)`, p = 1 / m. An infinite r is Poisson's law of I - 1; with
+    r = 0 all intervals that are seen are 1, and stretches are full (1 / m) or empty.
 
     Parameters
     ----------
@@ -130,16 +125,19 @@ def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict
     start = np.stack([np.zeros(usable.size), np.log(total / n[usable] - 1)], axis=1)
     single = likelihood(np.arange(usable.size), start)
     best = maximize(likelihood, start)
-    r, m = np.exp(np.clip(best.point[:, 0], np.log(BURSTY), np.log(REGULAR))), 1 + np.exp(best.point[:, 1])
-    inside = (r < 0.9 * REGULAR) & (r > 1.1 * BURSTY)
+    r, m, value = np.exp(best.point[:, 0]), 1 + np.exp(best.point[:, 1]), best.value
     of_r, of_m = best.errors().T
-    value = np.maximum(best.value, single)
+    r_se, m_se = r * of_r, (m - 1) * of_m
+    for limit, at in ((np.inf, r >= 0.9 * REGULAR), (0.0, r <= 1.1 * BURSTY)):
+        own = np.flatnonzero(at)
+        r[own], r_se[own] = limit, np.nan
+        m[own], m_se[own], value[own] = _at_limit(gaps, usable[own], limit, best.point[own, 1])
     filled = {
-        "r": np.where(r < 0.9 * REGULAR, r, np.inf),
-        "r_se": np.where(inside, r * of_r, np.nan),
-        "cv": np.sqrt((m - 1) + (m - 1) ** 2 / r) / m,
+        "r": r,
+        "r_se": r_se,
+        "cv": np.sqrt((m - 1) + np.divide((m - 1) ** 2, r, out=np.full(r.size, np.inf), where=r > 0)) / m,
         "mean": m,
-        "mean_se": np.where(inside, (m - 1) * of_m, np.nan),
+        "mean_se": m_se,
         "loglik": value,
         "aic": 4 - 2 * value,
         "lr_p": chi2.sf(np.maximum(2 * (value - single), 0), 1),
@@ -147,3 +145,18 @@ def renewal_columns(gaps: Gaps, n: Int[np.ndarray, " unit"], total: int) -> dict
     for name, values in filled.items():
         columns[f"renewal_{name}"][usable] = values
     return columns
+
+
+def _at_limit(
+    gaps: Gaps, units: Int[np.ndarray, " unit"], r: float, start: PerUnit
+) -> tuple[PerUnit, PerUnit, PerUnit]:
+    """Return the mean interval, its standard error and the likelihood with a given shape, starting from log(mean - 1)."""
+
+    def likelihood(chosen: np.ndarray, at: np.ndarray) -> PerUnit:
+        found = log_likelihood_of_renewal(gaps, units[chosen], np.full(chosen.size, r), 1 + np.exp(at[:, 1]))
+        # The first parameter has no meaning: its maximum is 0.
+        return found - at[:, 0] ** 2 / 2
+
+    best = maximize(likelihood, np.stack([np.zeros(units.size), start], axis=1))
+    above = np.exp(best.point[:, 1])
+    return 1 + above, above * best.errors()[:, 1], best.value
