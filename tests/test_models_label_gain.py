@@ -180,7 +180,11 @@ def test_a_small_correlation_counts_in_long_inputs():
     inputs = rng.binomial(size, rng.beta(3e3, 7e3, (1, 60)))
     found = label_gain_columns(inputs, size, condition, lattice=True)
     best = optimize.minimize(
-        on_bins, [-9, -0.8, -0.8], (inputs[0], size, condition), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-8}
+        on_bins,
+        [-9, -0.8, -0.8],
+        (inputs[0], size, condition),
+        method="Nelder-Mead",
+        options={"xatol": 1e-6, "fatol": 1e-8},
     )
     assert found["label_gain_rho"][0] == pytest.approx(np.exp(best.x[0]), rel=0.01)
     assert found["label_gain_rho"][0] < 1.2e-4

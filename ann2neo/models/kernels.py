@@ -39,6 +39,15 @@ def draw(
     array([1, 1, 1, 1])
     """
     # Both outcomes of the preceding bin are computed before it is known: waiting for it takes twice as long.
+    if order == 1:
+        hit = False
+        for t in range(numbers.size):
+            u, chained = numbers[t], state[t] == 1
+            one = u < (p[2] if chained else p[0])
+            other = u < (p[1] if chained else p[0])
+            hit = one if hit else other
+            spikes[t] = hit
+        return
     mask, before, hit = 2**order - 1, 0, False
     for t in range(numbers.size):
         after_gap, after_spike = (before << 1) & mask, ((before << 1) | 1) & mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ann2neo.models.law import by_of, column_of
 from ann2neo.models.observed import bins_by_column, gain_windows
 from ann2neo.recording import Recording
 
-Streams = Sequence[np.random.Generator]
+Streams = Iterator[np.random.Generator]
 PROCESSES = ("gain", "label_gain", "renewal")
 """Models that are processes."""
 
@@ -46,9 +46,8 @@ class Gains:
         """All parameters of each unit."""
         return np.concatenate([self.p, self.rho[:, None]], axis=1)
 
-    def draw(self, streams: Streams, others: Streams, units: slice) -> Bool[np.ndarray, "unit bin"]:
+    def draw(self, streams: Streams, others: Streams, units: slice, dense: Bool[np.ndarray, "unit bin"]) -> None:
         """Draw bins from the numbers of ``streams``, as of every model, and the probabilities of windows from ``others``."""
-        dense = np.empty((len(streams), self.window.size), np.bool_)
         for row, stream, other, p, rho in zip(dense, streams, others, self.p[units], self.rho[units]):
             mean = p[self.condition]
             if rho == 1:
@@ -58,7 +57,6 @@ class Gains:
                 own = np.where(free, mean, 0.5)
                 mean = np.where(free, other.beta(own * spread, (1 - own) * spread), mean)
             np.less(stream.random(self.window.size), np.append(mean, p[-1])[self.window], out=row)
-        return dense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +86,14 @@ class Renewals:
         """All parameters of each unit."""
         return np.stack([self.r, self.mean, self.rate], axis=1)
 
-    def draw(self, streams: Streams, others: Streams, units: slice) -> Bool[np.ndarray, "unit bin"]:
+    def draw(self, streams: Streams, others: Streams, units: slice, dense: Bool[np.ndarray, "unit bin"]) -> None:
         """Draw intervals from ``others``; units that follow their rate are compared with the numbers of ``streams``."""
-        dense = np.zeros((len(streams), int(self.edges[-1])), np.bool_)
-        for place, unit in enumerate(range(units.start, units.start + len(streams))):
+        for row, stream, other, unit in zip(dense, streams, others, range(units.start, units.stop)):
             if self.follows_rate[unit]:
-                dense[place] = streams[place].random(dense.shape[1]) < self.rate[unit]
+                np.less(stream.random(row.size), self.rate[unit], out=row)
             else:
-                dense[place, self._spikes(others[place], unit)] = True
-        return dense
+                row[:] = False
+                row[self._spikes(other, unit)] = True
 
     def _spikes(self, stream: np.random.Generator, unit: int) -> Int[np.ndarray, " spike"]:
         """Draw the bins of all spikes of a unit, for all stretches at once."""

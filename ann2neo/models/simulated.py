@@ -19,6 +19,7 @@ from ann2neo.models.processes import PROCESSES, Gains, Renewals, process_of
 from ann2neo.raster import Raster
 from ann2neo.recording import SCHEMA, Layer, Recording, make_trials, order_sha256
 from ann2neo.recording.recording import as_recording
+from ann2neo.threads import over_units
 
 _NUMBERS_AT_ONCE = 1 << 24
 
@@ -118,21 +119,33 @@ def _law_of(
 
 
 def _drawn(rows: pd.DataFrame, law: Law | Gains | Renewals, recording: Recording, seed: int) -> np.ndarray:
-    """Draw spikes chunk by chunk; packed bits, shape (pass, unit, byte)."""
+    """Draw spikes chunk by chunk, units in threads; packed bits, shape (pass, unit, byte)."""
     # Seeds are not negative: gains and intervals have streams of their own.
     keys, others, parts = unit_keys(rows, seed), unit_keys(rows, -1 - seed), []
     for units in _chunks(len(rows), recording.n_bins):
-        streams = [_stream(int(key)) for key in keys[units]]
-        if isinstance(law, Law):
-            dense = (_chained if law.order else _apart)(streams, law.p[units], law)
-        else:
-            dense = law.draw(streams, [_stream(int(key)) for key in others[units]], units)
+        dense = np.empty((units.stop - units.start, recording.n_bins), np.bool_)
+
+        def fill(first: int, last: int, dense: np.ndarray = dense, begin: int = units.start) -> None:
+            own = slice(begin + first, begin + last)
+            streams = _streams(keys[own])
+            if isinstance(law, Law):
+                (_chained if law.order else _apart)(streams, law.p[own], law, dense[first:last])
+            else:
+                law.draw(streams, _streams(others[own]), own, dense[first:last])
+
+        over_units(fill, len(dense))
         parts.append(Raster.from_dense(dense, n_passes=recording.n_passes).packed)
     return np.concatenate(parts, axis=1)
 
 
-def _stream(key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=key))
+def _streams(keys: np.ndarray) -> Iterator[np.random.Generator]:
+    """Yield a stream of each unit, to be used before the next one: a new generator takes as long as a third of its numbers."""
+    bits = np.random.Philox(key=0)
+    state, stream = bits.state, np.random.Generator(bits)
+    for key in keys.tolist():
+        state["state"]["key"][:] = key, 0
+        bits.state = state
+        yield stream
 
 
 def _chunks(n_units: int, n_bins: int) -> Iterator[slice]:
@@ -142,26 +155,28 @@ def _chunks(n_units: int, n_bins: int) -> Iterator[slice]:
 
 
 def _apart(
-    streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
-) -> Bool[np.ndarray, "unit bin"]:
+    streams: Iterator[np.random.Generator],
+    p: Float[np.ndarray, "unit state"],
+    law: Law,
+    dense: Bool[np.ndarray, "unit bin"],
+) -> None:
     """Compare each number with the probability of its bin, unit by unit: their numbers stay in the cache."""
-    dense = np.empty((len(streams), law.state.size), np.bool_)
     for row, stream, own in zip(dense, streams, p):
         np.less(stream.random(law.state.size), own[law.state] if own.size > 1 else own[0], out=row)
-    return dense
 
 
 def _chained(
-    streams: list[np.random.Generator], p: Float[np.ndarray, "unit state"], law: Law
-) -> Bool[np.ndarray, "unit bin"]:
+    streams: Iterator[np.random.Generator],
+    p: Float[np.ndarray, "unit state"],
+    law: Law,
+    dense: Bool[np.ndarray, "unit bin"],
+) -> None:
     """Compare bin after bin, each given the spikes drawn for the bins before it."""
     # numba is loaded only where a chain is drawn.
     from ann2neo.models.kernels import draw
 
-    dense = np.empty((len(streams), law.state.size), np.bool_)
     for row, stream, own in zip(dense, streams, p):
         draw(stream.random(law.state.size), np.ascontiguousarray(own), law.state, law.order, row)
-    return dense
 
 
 def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
