@@ -11,8 +11,8 @@ from capture_sources import X, bits, in_batches, make, names, record
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.model.activations import equivalent_module
 from ann2neo.errors import Ann2NeoWarning
+from ann2neo.probe.activations import equivalent_module
 
 ZEROS = {
     "python": 0,

@@ -8,8 +8,8 @@ from capture_sources import IMAGES, X, bits, in_batches, make, names, record
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.model.activations import FUNCTION_NAMES, equivalent_module
 from ann2neo.errors import ActivationError, Ann2NeoWarning
+from ann2neo.probe.activations import FUNCTION_NAMES, equivalent_module
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.packing import PlaneBuffer, pack
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, LayerNotFound, ModelError
+from ann2neo.packing import PlaneBuffer, pack
 
 X = torch.randn(7, 5, 4, generator=torch.Generator().manual_seed(0))
 

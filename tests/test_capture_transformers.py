@@ -8,8 +8,8 @@ from capture_sources import IMAGES, SEQUENCES, X, bits, in_batches, make, names,
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.model.activations import is_elementwise
 from ann2neo.errors import ActivationError, Ann2NeoWarning
+from ann2neo.probe.activations import is_elementwise
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from verified_models import Net
 
 import ann2neo
-from ann2neo.capture.verification.places import are_alike, taken
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+from ann2neo.verification.places import are_alike, taken
 
 N_STEPS = 7
 

@@ -11,9 +11,9 @@ from verified_models import N, Net, X
 
 import ann2neo
 from ann2neo.capture.distributed import Processes
-from ann2neo.capture.verification.verdict import ALL_IS_WELL, DEPENDS, Verdict, together
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.store import check, layout
+from ann2neo.verification.verdict import ALL_IS_WELL, DEPENDS, Verdict, together
 
 ALIKE = X[:1].expand(4, 5)
 BATCHES = [ALIKE, ALIKE + 1, *X.split(4)]

@@ -8,9 +8,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import ann2neo
-from ann2neo.capture.model.modules import named_modules
-from ann2neo.capture.model.probe import Probe
 from ann2neo.errors import LayerNotFound, ModelError, ThresholdError
+from ann2neo.probe.modules import named_modules
+from ann2neo.probe.probe import Probe
 
 
 @pytest.fixture(autouse=True)

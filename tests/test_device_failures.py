@@ -8,9 +8,9 @@ from torch import nn
 
 import ann2neo
 from ann2neo import Inputs
-from ann2neo.capture.device.failures import is_lost, is_out_of_memory
 from ann2neo.capture.predictions import Deferred
 from ann2neo.capture.spikes import bits
+from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import DeviceError
 
 

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing_sources import activations, corners, oracle
 
-from ann2neo.capture.device.memory import Target
-from ann2neo.capture.device.packer import pack_into
-from ann2neo.capture.packing.layouts import layout_of, places_of
+from ann2neo.device.memory import Target
+from ann2neo.device.packer import pack_into
+from ann2neo.packing.layouts import layout_of, places_of
 
 # With a card, tests/device runs the kernel itself.
 KERNEL = not torch.cuda.is_available()
 if KERNEL:
     pytest.importorskip("triton")
-    from ann2neo.capture.device.kernel import launch
+    from ann2neo.device.kernel import launch
 ROUTES = [pack_into, launch] if KERNEL else [pack_into]
 
 
@@ -97,7 +97,7 @@ COMPILED = """
 import re, sys, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from ann2neo.capture.device.kernel import pack
+from ann2neo.device.kernel import pack
 
 def compiled(element, strides, fixed):
     kinds = {"values": f"*{element}", "places": "*i64", "thresholds": f"*{element}", "bits": "*u8", "invalid": "*i64"}

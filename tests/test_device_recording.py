@@ -16,13 +16,13 @@ from torch import nn
 import ann2neo
 from ann2neo import Inputs, Passes, Steps
 from ann2neo.bits import PlaneBuffer, Planes, fetched, pack
-from ann2neo.capture.device import memory
-from ann2neo.capture.device.column import DeviceColumn
-from ann2neo.capture.device.packer import DevicePacker
-from ann2neo.capture.device.rows import RowBuffer
-from ann2neo.capture.packing.routes import pack_with_numpy
 from ann2neo.capture.spikes import bits
+from ann2neo.device import memory
+from ann2neo.device.column import DeviceColumn
+from ann2neo.device.packer import DevicePacker
+from ann2neo.device.rows import RowBuffer
 from ann2neo.errors import ActivationError, RecordingError
+from ann2neo.packing.routes import pack_with_numpy
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,8 @@ from torch import nn
 
 import ann2neo
 from ann2neo.bits.transposition import transpose
-from ann2neo.capture.packing import (
+from ann2neo.errors import ActivationError
+from ann2neo.packing import (
     Packer,
     PlaneBuffer,
     count_invalid,
@@ -20,9 +21,8 @@ from ann2neo.capture.packing import (
     pack_on_device,
     pack_truth,
 )
-from ann2neo.capture.packing.layouts import layout_of
-from ann2neo.capture.packing.routes import LARGE, pack_with_numba, pack_with_numpy, pack_with_torch
-from ann2neo.errors import ActivationError
+from ann2neo.packing.layouts import layout_of
+from ann2neo.packing.routes import LARGE, pack_with_numba, pack_with_numpy, pack_with_torch
 
 
 @given(activations())

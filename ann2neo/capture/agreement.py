@@ -15,8 +15,8 @@ from ann2neo.capture.distributed import ALONE, Processes
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Inputs, Presentation, open_source, read_batches
 from ann2neo.capture.inputs.sources import reads_in_its_own_way
-from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
+from ann2neo.probe.state import random_states_kept
 from ann2neo.recording import order_sha256
 
 Drawn = list[list[Any]]

@@ -23,11 +23,11 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.run import show_batch
 from ann2neo.capture.spikes.statistics import CalibratedRule, RuleOfLayer, Statistics
-from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.store.identity import OF_ORDER, Identity, identity_of
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import FormatError, InputsError, StoreError
+from ann2neo.probe.state import evaluation_mode
 from ann2neo.progress import progress_bar
 from ann2neo.recording import order_sha256
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, Rule, calibrated_rules, describe, rule_for

@@ -13,9 +13,9 @@ from torch import nn
 
 from ann2neo.capture.inputs import Inputs
 from ann2neo.capture.misfits import check_arguments, check_axis_of_inputs, explain
-from ann2neo.capture.nested import with_parts
 from ann2neo.capture.predictions import n_outputs
 from ann2neo.errors import InputsError
+from ann2neo.probe.nested import with_parts
 
 ALIGNMENT = 64
 Run = Callable[[Callable[[], Any]], Any]

@@ -13,14 +13,14 @@ from torch import nn
 from ann2neo.arguments import check_flag
 from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import Caller
-from ann2neo.capture.device.failures import check_graphs
 from ann2neo.capture.inputs import Batch, Inputs, given_steps
-from ann2neo.capture.model.probe import Probe, Watched
 from ann2neo.capture.passes import Passes
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.steps import Steps
-from ann2neo.capture.verification.verdict import Verdict
+from ann2neo.device.failures import check_graphs
 from ann2neo.errors import Ann2NeoError, InputsError, LayerNotFound
+from ann2neo.probe.probe import Probe, Watched
+from ann2neo.verification.verdict import Verdict
 
 
 @runtime_checkable

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ann2neo.capture.device.failures import is_lost, is_out_of_memory
 from ann2neo.capture.inputs import Inputs
-from ann2neo.capture.nested import arrays
+from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import InputsError
+from ann2neo.probe.nested import arrays
 
 # The axes of one input for these modules, after which torch takes a tensor for one input without an axis of inputs.
 CONVOLUTIONS = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Int
 
 from ann2neo.capture.inputs import Batch, Inputs, knows_classes
-from ann2neo.capture.packing import viewed
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.packing import viewed
 from ann2neo.recording.trials import CLASSES
 
 

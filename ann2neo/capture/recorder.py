@@ -16,7 +16,6 @@ from torch import nn
 
 from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
-from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
 from ann2neo.capture.inputs import (
     Inputs,
@@ -28,18 +27,19 @@ from ann2neo.capture.inputs import (
     warn_of_odd_labels,
 )
 from ann2neo.capture.job import Job, check_kinds, job_of, watching
-from ann2neo.capture.model.modules import original_module
 from ann2neo.capture.passes import Passes, stochastic_modules
 from ann2neo.capture.predictions import warn_of_no_predictions
 from ann2neo.capture.provenance import described, provenance_of_notes
 from ann2neo.capture.run import Memory, run_pass
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.spikes.sinks import ObservedLayer
-from ann2neo.capture.state import evaluation_mode, turn_of, weights_sha256
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.units import UnitChoice, describe_units
+from ann2neo.device.failures import failures_told
 from ann2neo.errors import Ann2NeoWarning, FormatError
 from ann2neo.formats import check_output, check_takes_images, path_of, save
+from ann2neo.probe.modules import original_module
+from ann2neo.probe.state import evaluation_mode, turn_of, weights_sha256
 from ann2neo.pseudotime import PseudoTime, milliseconds
 from ann2neo.raster import Raster
 from ann2neo.recording import COUNTED, Layer, Recording, join_bins, join_passes, presented_order

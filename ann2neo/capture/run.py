@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import Buffer, Held, Planes, buffer_for
+from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.capture.inputs import (
     Batch,
     Presentation,
@@ -28,7 +29,6 @@ from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import Deferred, predictions
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
-from ann2neo.capture.verification.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
 from ann2neo.raster import Raster

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Int
 
 from ann2neo.arguments import shown
 from ann2neo.capture.inputs.masks import MASK, batch_mask, masked_positions
-from ann2neo.capture.model.layers import pattern_of
-from ann2neo.capture.nested import arrays
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
+from ann2neo.probe.layers import pattern_of
+from ann2neo.probe.nested import arrays
 
 # Which positions of each input count: how many from the first one on, which of them, or all.
 Positions = Int[np.ndarray, " input"] | Bool[np.ndarray, "input position"] | None

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 import ann2neo
 from ann2neo import Inputs, Passes, Sample, Steps
-from ann2neo.capture.device.kernel import launch
-from ann2neo.capture.device.memory import Target
-from ann2neo.capture.device.packer import pack_into, route_for
+from ann2neo.device.kernel import launch
+from ann2neo.device.memory import Target
+from ann2neo.device.packer import pack_into, route_for
 from ann2neo.errors import ActivationError, Ann2NeoWarning, DeviceError, ModelError
 
 CARD = torch.device("cuda", 0)
@@ -187,7 +187,7 @@ def test_steps_and_autocast(tmp_path):
 
 def test_many_columns_leave_while_the_model_goes_on(monkeypatch, tmp_path):
     """With columns of a few planes, so that every other batch a copy is under way, for long enough that memory is used again and again."""
-    from ann2neo.capture.device import memory
+    from ann2neo.device import memory
 
     monkeypatch.setattr(memory, "LEAST_PLANES", 9)
     monkeypatch.setattr(memory, "BATCHES", 1)
@@ -419,7 +419,7 @@ def test_memory_of_the_card_is_given_back(images):
 @pytest.mark.filterwarnings("ignore::ann2neo.errors.Ann2NeoWarning")
 def test_without_triton_the_twin_records_the_same(images, monkeypatch):
     """Torch's operators on the card."""
-    from ann2neo.capture.device import packer
+    from ann2neo.device import packer
 
     model, inputs = network(), Inputs(images, batch_size=37)
     expected = record(model, inputs)

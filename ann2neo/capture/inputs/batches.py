@@ -22,8 +22,8 @@ from ann2neo.capture.inputs.labels import (
     step_labels,
 )
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
-from ann2neo.capture.nested import arrays, parts
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.probe.nested import arrays, parts
 
 # How other libraries say how many things lie in a batch.
 N_INPUTS = ("num_graphs", "batch_size")

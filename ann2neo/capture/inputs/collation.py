@@ -14,8 +14,8 @@ from torch.utils.data import default_collate
 
 from ann2neo.capture.fingerprints import input_checksums
 from ann2neo.capture.inputs.randomness import GENERATORS, set_state, state_of
-from ann2neo.capture.nested import arrays, with_parts
-from ann2neo.capture.state import random_states_kept
+from ann2neo.probe.nested import arrays, with_parts
+from ann2neo.probe.state import random_states_kept
 
 Row = np.ndarray
 # Of fewer items each is looked at.

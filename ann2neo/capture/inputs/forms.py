@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, default_collate
 
 from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
-from ann2neo.capture.nested import arrays
 from ann2neo.cards import card
 from ann2neo.errors import InputsError
+from ann2neo.probe.nested import arrays
 
 EXAMPLES = {
     "forward": "forward=lambda model, batch: model(batch['x'])",

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from ann2neo.capture.nested import arrays
 from ann2neo.errors import InputsError
+from ann2neo.probe.nested import arrays
 
 MASK = "attention_mask"
 

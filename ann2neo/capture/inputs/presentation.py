@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Int, UInt64
 
 from ann2neo.capture.fingerprints import batch_checksum, input_checksums
-from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.probe.state import random_states_kept
 from ann2neo.recording import COUNTED, PLACES, TRACED
 
 MOST_DRAWS = 30

@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.packing import chosen, count_invalid
 from ann2neo.capture.steps import (
     Positions,
     Steps,
@@ -25,6 +23,8 @@ from ann2neo.capture.steps import (
 )
 from ann2neo.capture.units import UnitChoice, check_patterns, choose_units
 from ann2neo.errors import ActivationError, Ann2NeoError
+from ann2neo.packing import chosen, count_invalid
+from ann2neo.probe.probe import Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

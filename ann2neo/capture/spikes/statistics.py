@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from ann2neo.bits import Held, Planes
-from ann2neo.capture.model.probe import Watched
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer, bins_of_calls, recorded_values
 from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.probe import Watched
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
 
 CalibratedRule = Quantile | MeanPlusSd

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from ann2neo.capture.model.activations import floor_of
-from ann2neo.capture.model.modules import is_of_torch
-from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.state import random_states_kept
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
+from ann2neo.probe.activations import floor_of
+from ann2neo.probe.modules import is_of_torch
+from ann2neo.probe.probe import Watched
+from ann2neo.probe.state import random_states_kept
 from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, rule_for
 
 SOFTMAX = (nn.Softmax, nn.Softmax2d, nn.Softmin)

@@ -17,8 +17,8 @@ from ann2neo.capture.fingerprints import KIND
 from ann2neo.capture.inputs import Inputs, Presentation
 from ann2neo.capture.inputs.randomness import borrowed_of
 from ann2neo.capture.job import Job
-from ann2neo.capture.state import UNKNOWN
 from ann2neo.errors import StoreError
+from ann2neo.probe.state import UNKNOWN
 from ann2neo.recording import order_sha256
 
 LONGEST = 200

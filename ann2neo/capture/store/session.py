@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ann2neo.capture.device.failures import failures_told
 from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source, trial_columns
@@ -22,7 +21,6 @@ from ann2neo.capture.job import Job, watching
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.run import SeenBatch, run_pass
-from ann2neo.capture.state import evaluation_mode
 from ann2neo.capture.store.identity import check_same
 from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, order_of, other_inputs, state_of
 from ann2neo.capture.store.schedule import (
@@ -36,8 +34,9 @@ from ann2neo.capture.store.schedule import (
     repeat,
     to_repeat,
 )
-from ann2neo.capture.verification import Verdict, together
+from ann2neo.device.failures import failures_told
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
+from ann2neo.probe.state import evaluation_mode
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
 from ann2neo.store.begun import BegunColumn
@@ -49,6 +48,7 @@ from ann2neo.store.layout import column_bins, open_group
 from ann2neo.store.lock import locked
 from ann2neo.store.log import Column, Start, is_whole, log_file, prefix, read_log
 from ann2neo.store.writer import ColumnWriter
+from ann2neo.verification import Verdict, together
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64, UInt8
 
-from ann2neo.capture.device.column import DeviceColumn, LayerColumn, Part
-from ann2neo.capture.device.failures import check_not_captured
-from ann2neo.capture.device.memory import Target
-from ann2neo.capture.packing.layouts import Layout, layout_of, places_of
+from ann2neo.device.column import DeviceColumn, LayerColumn, Part
+from ann2neo.device.failures import check_not_captured
+from ann2neo.device.memory import Target
 from ann2neo.errors import Ann2NeoWarning
+from ann2neo.packing.layouts import Layout, layout_of, places_of
 
 
 def pack_into(
@@ -87,7 +87,7 @@ def _eights(above: torch.Tensor) -> UInt8[torch.Tensor, "plane unit"]:
 
 @runtime_checkable
 class Pack(Protocol):
-    """Packs values into a column; see `ann2neo.capture.device.packer.pack_into`."""
+    """Packs values into a column; see `ann2neo.device.packer.pack_into`."""
 
     def __call__(
         self,
@@ -119,7 +119,7 @@ def route_for(device: torch.device) -> Pack:
 def _kernel() -> Pack | None:
     """Load the kernel, and compile it for a few values; None if that fails."""
     try:
-        from ann2neo.capture.device.kernel import launch
+        from ann2neo.device.kernel import launch
     except ImportError:
         return None
     if torch.cuda.is_available():
@@ -178,7 +178,7 @@ OF_KERNEL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class DevicePacker:
-    """Packs activations of one layer into its column on the device; see `ann2neo.capture.packing.Packer`, whose twin it is.
+    """Packs activations of one layer into its column on the device; see `ann2neo.packing.Packer`, whose twin it is.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ann2neo.capture.model.outputs import Arrangement
 from ann2neo.errors import Ann2NeoWarning
+from ann2neo.probe.outputs import Arrangement
 
 DIFFERS = "it differs from run to run: the same batch, run again, gave other values (dropout as a function, noise, or a state kept from the last call)"
 NOT_ROWS = "row k is not input k: when inputs change places, its values do not follow (it is sorted, turned, flattened, routed or a table)"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ann2neo.capture.model.activations import FUNCTION_NAMES
 from ann2neo.errors import LayerNeverRan, LayerNotFound, ModelError, suggestion
+from ann2neo.probe.activations import FUNCTION_NAMES
 from ann2neo.recording import matches
 
 

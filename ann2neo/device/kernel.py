@@ -11,7 +11,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ann2neo.capture.device.memory import Target
+from ann2neo.device.memory import Target
 
 LARGEST_BLOCK = 1024
 
@@ -99,7 +99,7 @@ def launch(
     places: torch.Tensor | None,
     first_bin: int,
 ) -> None:
-    """Pack the values of a batch into a column; see `ann2neo.capture.device.packer.pack_into`, which does the same.
+    """Pack the values of a batch into a column; see `ann2neo.device.packer.pack_into`, which does the same.
 
     The current device must be that of the values.
     """

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.model.outputs import Arrangement
-from ann2neo.capture.nested import leaves, with_parts
-from ann2neo.capture.spikes.comparison import Call, Comparison
-from ann2neo.capture.verification.places import (
+from ann2neo.errors import Ann2NeoWarning
+from ann2neo.probe.nested import leaves, with_parts
+from ann2neo.probe.outputs import Arrangement
+from ann2neo.verification.comparison import Call, Comparison
+from ann2neo.verification.places import (
     are_alike,
     axis_of_inputs,
     is_sparse,
@@ -21,9 +22,8 @@ from ann2neo.capture.verification.places import (
     shuffled,
     slightly_changed,
 )
-from ann2neo.capture.verification.reruns import NotVerifiable, Reruns
-from ann2neo.capture.verification.verdict import DEPENDS, SIZE
-from ann2neo.errors import Ann2NeoWarning
+from ann2neo.verification.reruns import NotVerifiable, Reruns
+from ann2neo.verification.verdict import DEPENDS, SIZE
 
 # Share of the inputs beyond which what differs in a batch of another size is looked into.
 MOST = 0.9

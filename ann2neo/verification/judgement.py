@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.model.outputs import Arrangement
-from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.nested import leaves
-from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
-from ann2neo.capture.verification.axes import see_whether_steps_are_first, tell_of_either_axis
-from ann2neo.capture.verification.dependence import independent, of_kept, with_fewer
-from ann2neo.capture.verification.places import (
+from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.nested import leaves
+from ann2neo.probe.outputs import Arrangement
+from ann2neo.probe.probe import Watched
+from ann2neo.verification.axes import see_whether_steps_are_first, tell_of_either_axis
+from ann2neo.verification.comparison import Call, Comparison, Reference
+from ann2neo.verification.dependence import independent, of_kept, with_fewer
+from ann2neo.verification.places import (
     halves,
     mixed,
     relabelled,
     shuffled,
     with_other_last_step,
 )
-from ann2neo.capture.verification.reruns import OUTPUT, NotVerifiable, Reruns, Verify, first_line
-from ann2neo.capture.verification.verdict import (
+from ann2neo.verification.reruns import OUTPUT, NotVerifiable, Reruns, Verify, first_line
+from ann2neo.verification.verdict import (
     CONSTANT,
     DEPENDS,
     DIFFERS,
@@ -38,7 +39,6 @@ from ann2neo.capture.verification.verdict import (
     NOT_STEPS,
     Verdict,
 )
-from ann2neo.errors import Ann2NeoError
 
 
 class Verification:

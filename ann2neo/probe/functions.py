@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ann2neo.capture.model.activations import competing_functions, is_activation_call, known_functions
+from ann2neo.probe.activations import competing_functions, is_activation_call, known_functions
 
 PROBED_ROWS = 2
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ann2neo.capture.model.activations import FED_BY_PARAMETER, of_no_input, operator_names
-from ann2neo.capture.model.modules import is_of_torch
 from ann2neo.errors import Ann2NeoWarning
+from ann2neo.probe.activations import FED_BY_PARAMETER, of_no_input, operator_names
+from ann2neo.probe.modules import is_of_torch
 
 
 def forward_of(module: nn.Module) -> FunctionType | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from ann2neo.capture.model.outputs import Arrangement
-from ann2neo.capture.spikes.comparison import Call, Comparison, Reference
-from ann2neo.capture.verification.places import halves, has_steps, kept_inputs, mixed
-from ann2neo.capture.verification.reruns import OUTPUT, NotVerifiable, Reruns
 from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.probe.outputs import Arrangement
+from ann2neo.verification.comparison import Call, Comparison, Reference
+from ann2neo.verification.places import halves, has_steps, kept_inputs, mixed
+from ann2neo.verification.reruns import OUTPUT, NotVerifiable, Reruns
 
 EITHER = "nothing says which axis of the first batch is that of its inputs: it has {n} entries along its first and its second one, layers follow both, and the first was taken"
 CURE_OF_EITHER = (

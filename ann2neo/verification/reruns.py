@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from ann2neo.capture.model.outputs import Arrangement
-from ann2neo.capture.model.probe import Watched
-from ann2neo.capture.nested import arrays
-from ann2neo.capture.spikes.comparison import Call, Comparison, Influence, Outcome, Reference
-from ann2neo.capture.verification.places import has_steps, movable, places_within, preferred_axis, shuffled, taken
 from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.nested import arrays
+from ann2neo.probe.outputs import Arrangement
+from ann2neo.probe.probe import Watched
+from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference
+from ann2neo.verification.places import has_steps, movable, places_within, preferred_axis, shuffled, taken
 
 # No layer has such a name.
 OUTPUT = "the model's output "

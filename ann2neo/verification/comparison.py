@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from jaxtyping import Int
 
-from ann2neo.capture.model.outputs import Arrangement, possible
-from ann2neo.capture.model.probe import Sink, Watched
 from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.outputs import Arrangement, possible
+from ann2neo.probe.probe import Sink, Watched
 
 # Inputs of which all values are kept, and units that are kept of all inputs.
 KEPT_INPUTS, KEPT_UNITS = 8, 64

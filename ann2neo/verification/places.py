@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.capture.nested import leaves, with_parts
-from ann2neo.capture.spikes.comparison import KEPT_INPUTS
+from ann2neo.probe.nested import leaves, with_parts
+from ann2neo.verification.comparison import KEPT_INPUTS
 
 N_SHUFFLES = 32
 

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ann2neo.bits import Held, PlaneBuffer, Planes, fetched
-from ann2neo.capture.device.column import LayerColumn, Part
-from ann2neo.capture.device.transfer import Rows
+from ann2neo.device.column import LayerColumn, Part
+from ann2neo.device.transfer import Rows
 
 
 @dataclass(slots=True)

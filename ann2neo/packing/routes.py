@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from ann2neo.bits import Planes, pack
-from ann2neo.capture.packing.kernels import pack_places, pack_rows
-from ann2neo.capture.packing.layouts import dense_layout, memory_of, places_of
+from ann2neo.packing.kernels import pack_places, pack_rows
+from ann2neo.packing.layouts import dense_layout, memory_of, places_of
 
 # From this many values on another thread saves more time than it takes to wake it.
 LARGE = 1 << 19

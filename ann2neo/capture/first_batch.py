@@ -13,10 +13,10 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
-from ann2neo.capture.model.layers import check_all_ran
-from ann2neo.capture.nested import arrays
-from ann2neo.capture.spikes.comparison import Reference
-from ann2neo.capture.state import (
+from ann2neo.errors import ActivationError, ModelError
+from ann2neo.probe.layers import check_all_ran
+from ann2neo.probe.nested import arrays
+from ann2neo.probe.state import (
     Attributes,
     attributes_kept,
     contents_kept,
@@ -24,11 +24,11 @@ from ann2neo.capture.state import (
     random_states_kept,
     set_random_states,
 )
-from ann2neo.capture.verification.judgement import Verification
-from ann2neo.capture.verification.places import are_alike, has_steps, kept_inputs
-from ann2neo.capture.verification.reruns import see_output
-from ann2neo.capture.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
-from ann2neo.errors import ActivationError, ModelError
+from ann2neo.verification.comparison import Reference
+from ann2neo.verification.judgement import Verification
+from ann2neo.verification.places import are_alike, has_steps, kept_inputs
+from ann2neo.verification.reruns import see_output
+from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
 
 
 def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: Callable[[Any], None]) -> None:

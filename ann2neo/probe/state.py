@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ann2neo.capture.device.failures import is_lost
+from ann2neo.device.failures import is_lost
 from ann2neo.errors import ModelError
 
 # Instead of a hash of weights that cannot be read.

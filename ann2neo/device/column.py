@@ -12,10 +12,10 @@ import torch
 from jaxtyping import UInt8
 
 from ann2neo.bits import Buffer, Planes
-from ann2neo.capture.device.memory import Target, planes_within
-from ann2neo.capture.device.transfer import Copied, Rows, Transfer
-from ann2neo.capture.packing.layouts import Layout
+from ann2neo.device.memory import Target, planes_within
+from ann2neo.device.transfer import Copied, Rows, Transfer
 from ann2neo.errors import RecordingError
+from ann2neo.packing.layouts import Layout
 
 N_COUNTS = 256
 # Copied of batches that are not looked at yet, so that no batch waits for the one before.
@@ -187,7 +187,7 @@ class Part:
 
     def buffer(self, n_bins: int | None) -> Buffer:
         """Make a buffer for this layer, of this many bins at a time; see `ann2neo.bits.buffer_for`."""
-        from ann2neo.capture.device.rows import RowBuffer
+        from ann2neo.device.rows import RowBuffer
 
         return RowBuffer(self._column, n_bins)
 
@@ -203,7 +203,7 @@ class Part:
 class DeviceColumn:
     """Columns of all layers on one device.
 
-    Their memory is bounded (`ann2neo.capture.device.memory`): before a batch for which there is no room, what there is is turned into rows of units on the device and leaves it,
+    Their memory is bounded (`ann2neo.device.memory`): before a batch for which there is no room, what there is is turned into rows of units on the device and leaves it,
     while the next batch runs.
 
     Parameters

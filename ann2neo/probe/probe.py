@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from ann2neo.capture.device.failures import check_not_captured
-from ann2neo.capture.model.activations import COMPETING, RECURRENT, equivalent_module, is_elementwise, is_of_table
-from ann2neo.capture.model.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
-from ann2neo.capture.model.layers import INPUT, not_found, select
-from ann2neo.capture.model.modules import (
+from ann2neo.device.failures import check_not_captured
+from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.activations import COMPETING, RECURRENT, equivalent_module, is_elementwise, is_of_table
+from ann2neo.probe.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
+from ann2neo.probe.layers import INPUT, not_found, select
+from ann2neo.probe.modules import (
     activation_names,
     ancestors,
     beside_names,
@@ -23,10 +24,9 @@ from ann2neo.capture.model.modules import (
     named_modules,
     step_first_names,
 )
-from ann2neo.capture.model.outputs import Arrangement, activation_of, inputs_first, parts_of
-from ann2neo.capture.model.unseen import PARAMETRIZATIONS, beside_inputs, warn_of_scripted_functions, warn_of_several
-from ann2neo.capture.state import as_written, random_states_kept
-from ann2neo.errors import Ann2NeoError
+from ann2neo.probe.outputs import Arrangement, activation_of, inputs_first, parts_of
+from ann2neo.probe.state import as_written, random_states_kept
+from ann2neo.probe.unseen import PARAMETRIZATIONS, beside_inputs, warn_of_scripted_functions, warn_of_several
 from ann2neo.recording import matches
 
 Output = TypeVar("Output")
@@ -81,7 +81,7 @@ class Probe:
     model
         The module that is run.
     layers
-        Names or patterns, or None for all activation functions; see `ann2neo.capture.model.layers.select`.
+        Names or patterns, or None for all activation functions; see `ann2neo.probe.layers.select`.
     count_calls
         Whether each call is a layer of its own.
     """

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ann2neo.capture.model.activations import BESIDE, is_named_like_one, is_of_table
-from ann2neo.capture.model.outputs import step_comes_first
 from ann2neo.errors import ModelError
+from ann2neo.probe.activations import BESIDE, is_named_like_one, is_of_table
+from ann2neo.probe.outputs import step_comes_first
 
 # What operators call the truth value that says whether they train, and the share of dropout without which it means nothing.
 TRAINING, SHARES = ("train", "training"), ("p", "dropout", "dropout_p")

@@ -1,7 +1,7 @@
-"""Spikes of a batch as bits, and bits of many batches as rows of units."""
+"""From activations to bits on the host: threshold, pack and check in one pass over memory."""
 
 from ann2neo.bits import PlaneBuffer, Planes, pack
-from ann2neo.capture.packing.routes import (
+from ann2neo.packing.routes import (
     DevicePlanes,
     Packer,
     chosen,
