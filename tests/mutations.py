@@ -50,6 +50,7 @@ TESTS = {
     "ann2neo/windows.py": ("test_windows*.py", "test_recording.py", *CHANCE),
     "ann2neo/exchange.py": CHANCE,
     "ann2neo/store": STORE,
+    "ann2neo/store/schedule.py": ("test_capture_distributed.py",),
     "ann2neo/atomic.py": STORE,
     "ann2neo/capture/store": STORE,
 }

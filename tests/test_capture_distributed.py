@@ -15,10 +15,10 @@ from store_sources import inputs, model, same
 
 import ann2neo
 from ann2neo.capture.distributed import Processes, deal
-from ann2neo.capture.store.schedule import Layout, cut_spans
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.store import check
 from ann2neo.store.growing import Growing
+from ann2neo.store.schedule import BatchEdges, cut_spans
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def test_a_process_that_dies_leaves_a_store_that_goes_on(tmp_path):
 def test_every_column_is_dealt_once(sizes, column_bins, n_passes, n_processes, drawn):
     """All processes together get each column that lacks once, and begin each span with the batch in which it begins."""
     edges = np.concatenate([[0], np.cumsum(sizes)])
-    layout = Layout(inputs=edges, bins=edges)
+    layout = BatchEdges(inputs=edges, bins=edges)
     growing = Growing(
         path=Path("a.zarr"),
         identity={},
@@ -161,6 +161,6 @@ def test_spans_begin_with_batches_where_there_are_enough():
     """Spans of the least common multiple of batch and column run no batch twice."""
     edges = np.arange(0, 24 * 100 + 1, 24)
     growing = Growing(path=Path("a"), identity={}, column_bins=16, n_bins=2400, n_passes=1, layers=(), order=None)
-    spans = cut_spans([(0, c) for c in range(150)], growing, Layout(inputs=edges, bins=edges), 2)
+    spans = cut_spans([(0, c) for c in range(150)], growing, BatchEdges(inputs=edges, bins=edges), 2)
     assert all((s.first * 16) % 48 == 0 and s.start.first_bin == s.first * 16 for s in spans)
     assert len(spans) == 50

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import ann2neo
-from ann2neo.capture.inputs import batch_mask
+from ann2neo.capture.steps import batch_mask
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
 LENGTHS = [3, 1, 5, 4]

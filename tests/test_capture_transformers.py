@@ -9,7 +9,7 @@ from torch import nn
 
 import ann2neo
 from ann2neo.errors import ActivationError, Ann2NeoWarning
-from ann2neo.probe.activations import is_elementwise
+from ann2neo.probe.custom import is_elementwise
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import torch
 from capture_sources import X, record
 from torch import nn
 
+from ann2neo.capture.fingerprints import weights_sha256
 from ann2neo.errors import StoreError
-from ann2neo.probe.state import weights_sha256
 
 
 class Scaled(nn.Module):

@@ -10,8 +10,8 @@ from capture_sources import X, record
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from ann2neo.capture.fingerprints import weights_sha256
 from ann2neo.errors import Ann2NeoWarning, StoreError
-from ann2neo.probe.state import weights_sha256
 
 
 class Halved(torch.Tensor):

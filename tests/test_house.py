@@ -118,6 +118,13 @@ def test_no_file_is_a_corridor():
     assert not long
 
 
+@pytest.mark.parametrize("room", ["capture", "device", "packing", "probe", "verification"])
+def test_no_file_of_capture_is_a_corridor(room):
+    """Where models are recorded a file has 350 lines at most, docstrings included; one subject each, found by its name."""
+    sizes = {str(path): len(path.read_text().splitlines()) for path in (ROOT / "ann2neo" / room).rglob("*.py")}
+    assert {path: n for path, n in sizes.items() if n > 350} == {}
+
+
 def test_the_map_names_every_room():
     """The map in CONTRIBUTING names each folder of the package and of capture, and none that is not there."""
     text = (ROOT / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("```")[1]

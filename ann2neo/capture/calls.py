@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ import torch
 from torch import nn
 
 from ann2neo.capture.inputs import Inputs
-from ann2neo.capture.misfits import check_arguments, check_axis_of_inputs, explain
 from ann2neo.capture.predictions import n_outputs
+from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import InputsError
-from ann2neo.probe.nested import with_parts
+from ann2neo.probe.nested import Copies, Place, arrays, place_of, to_place
 
-ALIGNMENT = 64
 Run = Callable[[Callable[[], Any]], Any]
+# The axes of one input for these modules, after which torch takes a tensor for one input without an axis of inputs.
+CONVOLUTIONS = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
+WITHIN_VMAP = ("Cannot access data pointer", "vmap: It looks like")
+NEEDS_GRADIENTS = ("does not require grad", "does not have a grad_fn", "require gradients", "requires grad")
 
 
 class Caller:
@@ -99,92 +102,184 @@ def _gradients(module: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a model is and of which type its numbers are; None where it has no parameters that would say so."""
+def check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
+    """Refuse a mapping whose keys are not arguments of the model.
 
-    device: torch.device | None
-    dtype: torch.dtype | None
-
-
-def place_of(model: torch.nn.Module) -> Place:
-    """Find the place of a model by its first floating-point parameter.
-
-    Examples
-    --------
-    >>> place_of(torch.nn.Linear(2, 3)), place_of(torch.nn.ReLU())
-    (Place(device=device(type='cpu'), dtype=torch.float32), Place(device=None, dtype=None))
+    Raises
+    ------
+    InputsError
+        If a key is unknown; the message names the arguments.
     """
-    first = next((p for p in model.parameters() if p.is_floating_point()), None)
-    return Place(None, None) if first is None else Place(first.device, first.dtype)
-
-
-def to_place(x: Any, place: Place) -> Any:
-    """Move tensors to a place; NumPy arrays of floating-point numbers also get its type (NumPy's default is twice as wide as torch's)."""
-    if isinstance(x, np.ndarray):
-        if x.dtype.kind not in "biufc":
-            raise InputsError(
-                f"the inputs are an array of type {x.dtype}.",
-                "A network takes numbers.",
-                "Make numbers of it first, for instance by x.astype('float32'), or by a tokenizer.",
-            )
-        tensor = torch.as_tensor(x)
-        x = tensor.to(place.dtype) if tensor.is_floating_point() and place.dtype is not None else tensor
-    if isinstance(x, torch.Tensor):
-        return x if place.device is None else x.to(place.device)
-    return with_parts(x, lambda part: to_place(part, place))
-
-
-@dataclass(slots=True)
-class Copies:
-    """Copies of the tensors of a batch, and how often each had been written to when it was made."""
-
-    made: list[tuple[torch.Tensor, torch.Tensor, int | None]] = field(default_factory=list)
-
-    def of(self, x: Any) -> Any:
-        """Copy the tensors in a batch; earlier copies are forgotten."""
-        self.made = []
-        return self._copy(x)
-
-    def changed(self) -> bool:
-        """Whether a copy was written to, or was asked for gradients. A tensor that does not count how often (an inference tensor) may have been."""
-        return any(
-            n is None or copy._version != n or copy.requires_grad != x.requires_grad or _differs(x, copy)
-            for x, copy, n in self.made
+    parameters = _parameters(module)
+    if parameters is None:
+        return
+    unknown = [key for key in batch if key not in parameters]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise InputsError(
+            f"a batch has the keys {sorted(batch)}, but {type(module).__name__} takes {list(parameters)}.",
+            "The model cannot be called with it.",
+            "Say how with Inputs(data, labels=..., forward=lambda model, batch: model(batch['...'])).",
         )
 
-    def _copy(self, x: Any) -> Any:
-        if isinstance(x, torch.Tensor):
-            copy = copied(x).requires_grad_(x.requires_grad)
-            self.made.append((x, copy, None if copy.is_inference() else copy._version))
-            return copy
-        return with_parts(x, self._copy)
 
+def check_axis_of_inputs(module: nn.Module, x: Any) -> None:
+    """Refuse a tensor that the model's first module takes for one input without the axis along which inputs lie.
 
-def copied(x: torch.Tensor) -> torch.Tensor:
-    """Copy a tensor with its strides and, on a CPU, its place among 64 bytes: on both may depend which kernel runs, and on that the last bits of its sums.
+    Raises
+    ------
+    InputsError
+        If it has as many axes as one input, and the first of them is as long as the module's features or channels.
 
     Examples
     --------
-    >>> x = torch.arange(6.0).reshape(2, 3)[:, 1:]
-    >>> copied(x).tolist() == x.tolist(), copied(x).stride() == x.stride()
-    (True, True)
+    >>> check_axis_of_inputs(nn.Linear(8, 4), torch.zeros(8))
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.InputsError: the inputs have shape (8,), which Linear takes for a single input of 8 features.
+    The first axis would be taken for the inputs.
+    Give it an axis of inputs: x.unsqueeze(0) for one input.
     """
+    if not isinstance(x, torch.Tensor) or x.ndim == 0 or x.shape[0] < 2:
+        return
+    first, n_axes, size, what = _first_module(module)
+    if x.ndim == n_axes and x.shape[0] == size:
+        raise InputsError(
+            f"the inputs have shape {tuple(x.shape)}, which {first} takes for a single input of {size} {what}.",
+            "The first axis would be taken for the inputs.",
+            "Give it an axis of inputs: x.unsqueeze(0) for one input.",
+        )
+
+
+def _first_module(module: nn.Module) -> tuple[str, int, int, str]:
+    """Describe the first module with weights: its name, and the number of axes and the length of the first one of a single input, and what lies along it."""
+    first = next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
+    if isinstance(first, nn.Linear):
+        return "Linear", 1, first.in_features, "features"
+    n_axes = next((n for kind, n in CONVOLUTIONS.items() if isinstance(first, kind)), -1)
+    return type(first).__name__, n_axes, getattr(first, "in_channels", -1), "channels"
+
+
+def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:
+    """Explain how to call the model, if it failed because of what it was called with.
+
+    Raises
+    ------
+    InputsError
+        If the model needs gradients or vmap, or numbers of another type; takes other arguments; or was given lists or a tuple.
+    """
+    if is_lost(error) or is_out_of_memory(error):
+        return
+    if isinstance(error, RuntimeError):
+        _explain_surroundings(module, error, inputs)
+        if inputs.forward is None:
+            _explain_types(module, x, error)
+            _explain_axes(module, x, error)
+            _explain_sizes(module, x, error)
+    elif inputs.forward is None:
+        _explain_arguments(module, x, error)
+
+
+def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs) -> None:
+    if not inputs.gradients and any(text in str(error) for text in NEEDS_GRADIENTS):
+        raise InputsError(
+            f"{type(module).__name__} needs gradients in its forward pass: {error}",
+            "Models are recorded without gradients unless they need them.",
+            "Say so with Inputs(data, gradients=True).",
+        ) from error
+    if any(text in str(error) for text in WITHIN_VMAP):
+        raise InputsError(
+            f"{type(module).__name__} runs within torch.func.vmap, where activations hold no numbers that could be read.",
+            "Nothing can be recorded there.",
+            "Call the model on the whole batch, Inputs(x, forward=lambda model, x: model(x)); of an ensemble, load the weights of one member after another "
+            "into a model of its own (load_state_dict), and record each.",
+        ) from error
+
+
+def _explain_types(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    weight = next((p for p in module.parameters() if p.is_floating_point()), None)
+    given = {
+        str(a.dtype)[6:]
+        for _, a in arrays(x)
+        if isinstance(a, torch.Tensor) and (weight is None or a.dtype != weight.dtype)
+    }
     if (
-        type(x) not in (torch.Tensor, torch.nn.Parameter)
-        or x.layout != torch.strided
-        or x.is_nested
-        or x.is_quantized
-        or 0 in x.stride()
-        or not x.numel()
+        weight is None
+        or not given
+        or not any(word in str(error) for word in ("type", "Byte", "Double", "Half", "Float"))
     ):
-        return x.clone()
-    n_reached = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride()))
-    room = torch.empty(n_reached + ALIGNMENT // x.element_size(), dtype=x.dtype, device=x.device)
-    first = (x.data_ptr() - room.data_ptr()) % ALIGNMENT // x.element_size() if x.device.type == "cpu" else 0
-    return room.as_strided(x.shape, x.stride(), first).copy_(x)
+        return
+    wanted = str(weight.dtype)[6:]
+    raise InputsError(
+        f"the inputs are of type {', '.join(sorted(given))}, the weights of {type(module).__name__} of type {wanted}: {error}",
+        "The model cannot be called with them; tensors are given to it as they are.",
+        f"Give x.to(torch.{wanted}), scaled as in training, or say how with Inputs(data, forward=lambda model, x: model(x.to(torch.{wanted}))).",
+    ) from error
 
 
-def _differs(x: torch.Tensor, copy: torch.Tensor) -> bool:
-    """Whether a copy is another one now; NaN counts as a difference."""
-    return x.layout == torch.strided and not x.is_quantized and not x.is_nested and not torch.equal(x, copy)
+def _explain_axes(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    first, n_axes, _, what = _first_module(module)
+    if isinstance(x, torch.Tensor) and x.ndim == n_axes:
+        raise InputsError(
+            f"a batch has shape {tuple(x.shape)}, but {first}, the first module, takes inputs of {n_axes} {'axis' if n_axes == 1 else 'axes'} each: {error}",
+            f"There is no axis of inputs before that of the {what}.",
+            "Give it one: x.unsqueeze(0) for one input.",
+        ) from error
+
+
+def _explain_sizes(module: nn.Module, x: Any, error: RuntimeError) -> None:
+    first, n_axes, size, what = _first_module(module)
+    if not isinstance(x, torch.Tensor) or n_axes < 0 or x.ndim <= n_axes:
+        return
+    given = x.shape[-1] if what == "features" else x.shape[1]
+    if given != size:
+        raise InputsError(
+            f"the inputs have shape {tuple(x.shape)}, with {given} {what}, but {first}, the first module with weights, takes {size}: {error}",
+            "The model cannot be called with them.",
+            f"Give inputs of {size} {what}, or say how they are made with Inputs(data, forward=lambda model, x: model(...)).",
+        ) from error
+
+
+def _explain_arguments(module: nn.Module, x: Any, error: Exception) -> None:
+    parameters = _parameters(module)
+    if isinstance(error, TypeError) and parameters is not None and not _fits(module, x):
+        given = f"the arguments {sorted(x)}" if isinstance(x, dict) else "one argument"
+        raise InputsError(
+            f"{type(module).__name__} takes {list(parameters)}, but was called with {given}.",
+            "The model cannot be called with it. Of a batch (x, y) it is given x alone; y is taken for labels or left out.",
+            "Say how with Inputs(data, forward=lambda model, batch: model(*batch)), or let batches be mappings of arguments.",
+        ) from error
+    if isinstance(x, (tuple, list)):
+        raise InputsError(
+            f"a batch of {len(x)} parts was given to {type(module).__name__} as one {type(x).__name__}, which failed: {error}",
+            "It is unclear which of its parts the model takes.",
+            "Say it with Inputs(data, labels=..., forward=lambda model, batch: model(batch[0])).",
+        ) from error
+    listed = [key for key, value in x.items() if isinstance(value, (list, tuple))] if isinstance(x, dict) else []
+    if listed:
+        raise InputsError(
+            f"{', '.join(map(repr, listed[:5]))} of a batch are lists, with which {type(module).__name__} failed: {error}",
+            "A loader makes lists of data that are not tensors, each entry a position instead of an input.",
+            "Let the data set hold tensors: data.with_format('torch') of Hugging Face's data sets, or a collate_fn that pads and stacks.",
+        ) from error
+    if not isinstance(x, (torch.Tensor, np.ndarray, Mapping)):
+        raise InputsError(
+            f"a batch of type {type(x).__name__} was given to {type(module).__name__} as it is, which failed: {error}",
+            "It is unclear which of its parts the model takes.",
+            "Say it with Inputs(data, forward=lambda model, batch: model(batch.x, ...)).",
+        ) from error
+
+
+def _fits(module: nn.Module, x: Any) -> bool:
+    arguments = ((), x) if isinstance(x, dict) else ((x,), {})
+    try:
+        inspect.signature(module.forward).bind(*arguments[0], **arguments[1])
+    except TypeError:
+        return False
+    return True
+
+
+def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(module.forward).parameters
+    except (TypeError, ValueError):
+        return None

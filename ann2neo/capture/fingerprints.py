@@ -1,9 +1,13 @@
-"""Fingerprints: check sums of batches and of single inputs, and hashes of a whole series of batches."""
+"""Fingerprints: check sums of batches and of single inputs, hashes of a whole series of batches, and of the weights of a model."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,10 @@ from ann2neo.probe.nested import leaves
 
 # Part of what a store is known by: check sums of another kind cannot be compared.
 KIND = "xxh3"
+# Instead of a hash of weights that cannot be read.
+UNKNOWN = "unknown"
+BYTES_AT_ONCE = 1 << 20
+AT_ONCE = 64
 
 
 def batch_checksum(x: Any, labels: np.ndarray | None = None) -> int:
@@ -169,3 +177,93 @@ def _irregular(leaf: torch.Tensor) -> tuple[str, UInt8[np.ndarray, " byte"]]:
     written = [_written(part) for _, part in leaves(inner)]
     header = f"{str(leaf.dtype)[6:]} {leaf.layout} {[one[0] for one in written]}"
     return header, np.concatenate([np.zeros(0, np.uint8), *(one[1] for one in written)])
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are not part of the ``state_dict``, and what else is part of it.
+
+    Of the bytes of each, the hashes of `BYTES_AT_ONCE` at a time are hashed: several threads compute those of large weights, and the hash is the same on every device.
+
+    It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or anything else that cannot be read.
+
+    Examples
+    --------
+    >>> weights_sha256(torch.nn.ReLU())[:8]
+    'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    try:
+        # By every name that they go by, so that it shows which weights are tied.
+        found = {
+            **model.state_dict(),
+            **dict(model.named_parameters(remove_duplicate=False)),
+            **dict(model.named_buffers(remove_duplicate=False)),
+        }
+        with torch._C.DisableTorchFunctionSubclass():
+            parts = (part for name, value in sorted(found.items()) for part in _parts_of(name, value))
+            for part in _hashed(parts):
+                digest.update(part)
+    # Code of others: state_dict may be overridden, and tensors of other kinds raise errors of any kind.
+    except Exception:
+        return UNKNOWN
+    return digest.hexdigest()
+
+
+def _hashed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Pass texts on, and replace bytes of weights by their hashes, which threads compute where there are many; no thread is made where there are few."""
+    under_way: deque[Future[bytes] | bytes] = deque()
+    with ExitStack() as stack:
+        threads: ThreadPoolExecutor | None = None
+        for part in parts:
+            if isinstance(part, bytes):
+                under_way.append(part)
+                continue
+            if threads is None and len(part) >= BYTES_AT_ONCE:
+                threads = stack.enter_context(ThreadPoolExecutor(min(8, os.cpu_count() or 1)))
+            pool = threads if len(part) >= BYTES_AT_ONCE else None
+            for first in range(0, max(len(part), 1), BYTES_AT_ONCE):
+                some = part[first : first + BYTES_AT_ONCE]
+                # What takes less time than to wake a thread is done here.
+                under_way.append(_sha256(some) if pool is None else pool.submit(_sha256, some))
+                # Weights that were copied from a device are kept no longer than it takes to hash them.
+                if len(under_way) > AT_ONCE:
+                    yield _result(under_way.popleft())
+        yield from map(_result, under_way)
+
+
+def _sha256(part: memoryview) -> bytes:
+    return hashlib.sha256(part).digest()
+
+
+def _result(part: Future[bytes] | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.result()
+
+
+def _parts_of(name: str, value: Any) -> Iterator[bytes | memoryview]:
+    """Write a weight down, or, of what a module keeps beside them, the tensors, numbers and texts."""
+    if isinstance(value, torch.Tensor):
+        yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
+        yield _bytes_of(value)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _parts_of(f"{name}/{key}", part)
+    elif isinstance(value, (list, tuple)):
+        for number, part in enumerate(value):
+            yield from _parts_of(f"{name}/{number}", part)
+    elif isinstance(value, (bool, int, float, str, bytes)):
+        yield f"{name} {value!r}".encode()
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    """Read a tensor's bytes, in place where it lies in memory without gaps.
+
+    Raises
+    ------
+    TypeError
+        If its bytes lie elsewhere or mean something else: it wraps other tensors, or is quantized.
+    """
+    dispatch = "__torch_dispatch__"
+    if getattr(type(tensor), dispatch) is not getattr(torch.Tensor, dispatch) or tensor.is_quantized:
+        raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy())  # pyright: ignore[reportArgumentType]

@@ -2,99 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from ann2neo.arguments import check_flag
-from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import Caller
 from ann2neo.capture.inputs import Batch, Inputs, given_steps
 from ann2neo.capture.passes import Passes
-from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
+from ann2neo.capture.spikes.sinks import BatchSink
 from ann2neo.capture.steps import Steps
 from ann2neo.device.failures import check_graphs
-from ann2neo.errors import Ann2NeoError, InputsError, LayerNotFound
-from ann2neo.probe.probe import Probe, Watched
-from ann2neo.verification.verdict import Verdict
-
-
-@runtime_checkable
-class BatchSink(Protocol):
-    """A sink that takes in batch after batch: what is done with activations. Its ``book`` keeps what the first batch shows of each layer, and what goes wrong with which."""
-
-    book: Layers
-
-    @property
-    def layers(self) -> dict[str, ObservedLayer]:
-        """What was seen of each layer."""
-        ...
-
-    def begin_stream(self) -> None:
-        """Begin batches that do not follow those before."""
-        ...
-
-    def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
-        """Begin a batch of this many inputs, of which these positions count."""
-        ...
-
-    def take(self, layer: str, watched: Watched, activation: Any) -> None:
-        """Take in an activation."""
-        ...
-
-    def take_again(self, layer: str, output: Any) -> bool:
-        """Take in an output that is like the last one of this layer, or return False."""
-        ...
-
-    def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Learn that a layer gave something that is not an activation."""
-        ...
-
-    def drop(self, layers: Collection[str]) -> None:
-        """Forget layers that are not recorded."""
-        ...
-
-    def restart(self) -> None:
-        """Forget all layers: the first batch is shown once more."""
-        ...
-
-    def end(self) -> dict[str, Planes | Held]:
-        """End the batch and return its spikes by layer."""
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Checks:
-    """What is verified of a model, once for calibrating, recording and resuming.
-
-    Parameters
-    ----------
-    wanted
-        Whether rows are verified to be inputs.
-    verdict
-        What came of it; None before.
-    n_repeated
-        Inputs of the first batch that hold the same as an earlier one.
-    """
-
-    wanted: bool = True
-    verdict: Verdict | None = None
-    n_repeated: int = 0
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """Parts of the batch that were alike for all inputs so far; see `Verdict`."""
-        return () if self.verdict is None else self.verdict.pending
-
-    def facts(self) -> dict[str, Any]:
-        """Write down what was verified, flat, for the provenance and the identity of a store."""
-        if not self.wanted:
-            return {"verified": "not asked for (verify=False)"}
-        return {} if self.verdict is None else self.verdict.facts()
+from ann2neo.errors import InputsError, LayerNotFound
+from ann2neo.probe.probe import Probe
+from ann2neo.verification.verdict import Checks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ann2neo.arguments import check_seed
 from ann2neo.errors import Ann2NeoWarning, LayerNotFound, ModelError, suggestion
+from ann2neo.probe.functions import forward_of, names_in
 from ann2neo.probe.modules import is_of_torch, named_modules
-from ann2neo.probe.unseen import forward_of, names_in
 from ann2neo.recording import matches
 
 LISTED = 20

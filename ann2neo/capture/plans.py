@@ -14,14 +14,15 @@ from ann2neo.bits import Held, Planes
 from ann2neo.capture.inputs import Inputs, Presentation, as_inputs, open_source, read_batches
 from ann2neo.capture.job import Job, check_kinds, job_of, watching
 from ann2neo.capture.run import show_batch
+from ann2neo.capture.spikes.bins import check_positions
 from ann2neo.capture.spikes.sinks import Layers, ObservedLayer
 from ann2neo.capture.spikes.threshold import value_at_zero
-from ann2neo.capture.steps import Positions, Steps, check_positions
+from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.device.failures import failures_told
 from ann2neo.errors import Ann2NeoError, InputsError, ThresholdError
 from ann2neo.probe.modules import original_module
-from ann2neo.probe.probe import Watched
+from ann2neo.probe.outputs import Watched
 from ann2neo.probe.state import evaluation_mode, turn_of
 from ann2neo.thresholds import Rule, describe, rule_for
 

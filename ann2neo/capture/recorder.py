@@ -11,38 +11,32 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
 from torch import nn
 
 from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
+from ann2neo.capture.fingerprints import weights_sha256
 from ann2neo.capture.inputs import (
-    Inputs,
-    Presentation,
     as_inputs,
     check_steps_are_recorded,
-    open_source,
-    trial_columns,
     warn_of_odd_labels,
 )
-from ann2neo.capture.job import Job, check_kinds, job_of, watching
-from ann2neo.capture.passes import Passes, stochastic_modules
+from ann2neo.capture.job import check_kinds, job_of
+from ann2neo.capture.memory import record_into_memory
+from ann2neo.capture.passes import Passes
 from ann2neo.capture.predictions import warn_of_no_predictions
-from ann2neo.capture.provenance import described, provenance_of_notes
-from ann2neo.capture.run import Memory, run_pass
+from ann2neo.capture.provenance import provenance_of_notes
 from ann2neo.capture.spikes.bits import Bits
-from ann2neo.capture.spikes.sinks import ObservedLayer
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.units import UnitChoice, describe_units
 from ann2neo.device.failures import failures_told
 from ann2neo.errors import Ann2NeoWarning, FormatError
 from ann2neo.formats import check_output, check_takes_images, path_of, save
 from ann2neo.probe.modules import original_module
-from ann2neo.probe.state import evaluation_mode, turn_of, weights_sha256
+from ann2neo.probe.state import turn_of
 from ann2neo.pseudotime import PseudoTime, milliseconds
-from ann2neo.raster import Raster
-from ann2neo.recording import COUNTED, Layer, Recording, join_bins, join_passes, presented_order
+from ann2neo.recording import Recording
 from ann2neo.thresholds import Rule
 
 STORE_SUFFIX = ".zarr"
@@ -282,7 +276,7 @@ def _record_module(
     known |= {} if units is None else {"units_rule": describe_units(units)}
     with closing(bits):
         if store is None:
-            recording = _into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
+            recording = record_into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
         else:
             from ann2neo.capture.store.resume import Request
             from ann2neo.capture.store.session import record_into
@@ -328,66 +322,3 @@ def _check_store(store: str | PathLike[str] | None) -> None:
             "Only a store can grow while a model runs.",
             f"Give it a name that ends in {STORE_SUFFIX}, or use `export`.",
         )
-
-
-def _into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float, progress: bool) -> Recording:
-    stochastic = [] if job.passes is None else stochastic_modules(job.module, job.passes)
-    with failures_told(), evaluation_mode(job.module, stochastic):
-        source = open_source(job.inputs)
-        memory = Memory(source.n_inputs if job.steps is None else None)
-        with watching(job):
-            for number in range(job.n_passes):
-                memory.begin_pass()
-                for batch in run_pass(job, source, number, progress=progress):
-                    memory.add(batch)
-    lengths = memory.lengths()
-    ids, known_as = _stimulus_ids(source, memory)
-    known_of_inputs = _known(job.inputs, memory)
-    trials = join_passes(known_of_inputs, lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
-    return Recording(
-        layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.sink.layers.values()),
-        trials=trials,
-        bin_size_ms=bin_size_ms,
-        provenance=described(job, batch_size=memory.batches[0][0].lengths.size)
-        | dict(known)
-        | {"stimulus_ids": known_as}
-        | presented_order(ids),
-        bins=join_bins(known_of_inputs, lengths[0]),
-    )
-
-
-def _stimulus_ids(source: Presentation, memory: Memory) -> tuple[np.ndarray, str]:
-    """Return which inputs of the data set were presented, shape (input,), and how that is known; they are counted where it is not known of all."""
-    ids = source.stimulus_ids
-    if source.traced:
-        found = [batch.stimulus_ids for batch in memory.batches[0]]
-        known = [some for some in found if some is not None]
-        ids = np.concatenate(known) if len(known) == len(found) else None
-    return (np.arange(memory.lengths()[0].size), COUNTED) if ids is None else (ids, source.stimulus_ids_are)
-
-
-def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:
-    """Gather labels and predictions of each pass, as far as all batches have them."""
-    passes = []
-    for batches in memory.batches:
-        n_inputs = sum(batch.lengths.size for batch in batches)
-        columns: dict[str, Any] = trial_columns(inputs.labels, [batch.labels for batch in batches], n_inputs)
-        predicted = [batch.predicted for batch in batches if batch.predicted is not None]
-        if len(predicted) == len(batches):
-            columns["predicted_label"] = np.concatenate(predicted)
-        for name in batches[0].steps if batches else ():
-            if all(name in batch.steps for batch in batches):
-                columns[name] = np.concatenate([batch.steps[name] for batch in batches])
-        passes.append(columns)
-    return passes
-
-
-def _layer(layer: ObservedLayer, raster: Raster) -> Layer:
-    return Layer(
-        name=layer.name,
-        shape=layer.shape,
-        dtype=layer.dtype,
-        units=layer.units,
-        thresholds=layer.thresholds,
-        raster=raster,
-    )

@@ -1,25 +1,25 @@
-"""Running a model batch by batch while its activations are observed, and what is kept of each batch in memory."""
+"""Running a model batch by batch while its activations are observed, and what is known of each batch afterwards."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from ann2neo.bits import Buffer, Held, Planes, buffer_for
+from ann2neo.bits import Held, Planes
 from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.capture.inputs import (
     Batch,
     Presentation,
     Repeated,
     check_listed_lengths,
-    labels_of_steps,
     read_batches,
+    trial_columns,
     warn_of_other_steps,
     warn_of_unknown_order,
     warn_of_unread_labels,
@@ -27,11 +27,11 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import Job
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import Deferred, predictions
+from ann2neo.capture.spikes.bins import labels_of_steps
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
-from ann2neo.raster import Raster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,50 +60,49 @@ class SeenBatch:
     steps: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Memory:
-    """Batches of several passes, kept as packed bits and what is known of their inputs.
+class TrialColumns:
+    """Columns of the table of trials for the inputs of a batch: labels that were given or came with it, and predictions."""
 
-    Parameters
-    ----------
-    n_bins
-        Number of bins of a pass, as far as it is known before.
-    """
+    def __init__(self, job: Job, source: Presentation) -> None:
+        self._inputs = job.inputs
+        self._given: dict[str, np.ndarray] = {}
+        if job.inputs.labels is not None:
+            n_inputs = source.n_inputs
+            self._given = trial_columns(
+                job.inputs.labels, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs
+            )
 
-    n_bins: int | None = None
-    passes: list[dict[str, Buffer]] = field(default_factory=list)
-    batches: list[list[SeenBatch]] = field(default_factory=list)
+    def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, Any]:
+        """Find what is known of the inputs of a batch, each of shape (input,)."""
+        known: dict[str, Any] = {} if batch.predicted is None else {"predicted_label": batch.predicted}
+        if pass_number:
+            return known
+        if batch.stimulus_ids is not None:
+            known["stimulus_id"] = batch.stimulus_ids
+        known |= batch.steps
+        stop = first_input + batch.lengths.size
+        if self._inputs.labels is None:
+            return known if batch.labels is None else {"label": batch.labels} | known
+        for values in self._given.values():
+            if values.size < stop:
+                self.check_number(stop)
+        return {name: values[first_input:stop] for name, values in self._given.items()} | known
 
-    def begin_pass(self) -> None:
-        """Begin the next pass."""
-        self.passes.append({})
-        self.batches.append([])
+    def check_number(self, n_inputs: int) -> None:
+        """Refuse labels that are not as many as the inputs.
 
-    def add(self, batch: SeenBatch) -> None:
-        """Keep a batch of the pass that was begun last."""
-        buffers = self.passes[-1]
-        for name, planes in batch.planes.items():
-            if name not in buffers:
-                buffers[name] = buffer_for(planes, self.n_bins)
-            buffers[name].add(planes)
-        self.batches[-1].append(replace(batch, planes={}))
+        Raises
+        ------
+        InputsError
+            If they are more or less.
+        """
+        if self._inputs.labels is not None:
+            trial_columns(self._inputs.labels, [], n_inputs)
 
-    def lengths(self) -> list[Int[np.ndarray, " input"]]:
-        """Return the bins of each input in each pass, shape (input,)."""
-        return [np.concatenate([batch.lengths for batch in batches]) for batches in self.batches]
 
-    def raster(self, layer: str) -> Raster:
-        """Return the spikes of a layer, which are not kept any longer."""
-        n_bins = self.passes[0][layer].n_bins
-        # Pass by pass, and without a copy where there is one: the bits may take most of the memory.
-        first = self.passes[0].pop(layer).pop()
-        if len(self.passes) == 1:
-            return Raster(packed=first[None], n_bins=n_bins)
-        packed = np.empty((len(self.passes), *first.shape), np.uint8)
-        packed[0] = first
-        for number, buffers in enumerate(self.passes[1:], 1):
-            packed[number] = buffers.pop(layer).pop()
-        return Raster(packed=packed, n_bins=n_bins)
+def _n_given(labels: Any) -> int:
+    values = next(iter(labels.values()), []) if isinstance(labels, Mapping) else labels
+    return len(values)
 
 
 def run_pass(

@@ -1,10 +1,9 @@
-"""Steps: inputs that last several bins, such as sequences of tokens, frames or recurrent states."""
+"""Steps: inputs that last several bins, such as sequences of tokens, frames or recurrent states; and masks in a batch, which say at which positions there is data."""
 
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal
@@ -14,11 +13,10 @@ import torch
 from jaxtyping import Bool, Int
 
 from ann2neo.arguments import shown
-from ann2neo.capture.inputs.masks import MASK, batch_mask, masked_positions
-from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
-from ann2neo.probe.layers import pattern_of
+from ann2neo.errors import Ann2NeoWarning, InputsError
 from ann2neo.probe.nested import arrays
 
+MASK = "attention_mask"
 # Which positions of each input count: how many from the first one on, which of them, or all.
 Positions = Int[np.ndarray, " input"] | Bool[np.ndarray, "input position"] | None
 
@@ -176,166 +174,104 @@ def _is_mask(part: torch.Tensor) -> bool:
     return part.ndim == 2 and bool(((part == 0) | (part == 1)).all())
 
 
-def positions_as_bins(
-    name: str,
-    output: torch.Tensor,
-    axis: int,
-    positions: Positions,
-) -> torch.Tensor:
-    """Put the positions of each input that count one after another along the first axis: (bin, ...).
+def batch_mask(x: Any, key: str = MASK) -> Bool[np.ndarray, "input position"] | None:
+    """Find the mask of a batch: which positions of each input hold data; None if the batch has no part of this name.
+
+    The positions may begin anywhere: inputs are padded at their end, at their beginning, or within.
+
+    Parameters
+    ----------
+    x
+        The batch: a mapping, or a sequence or object that holds one.
+    key
+        Name of the mask, an array of truth values or of zeros and ones of shape (input, position).
 
     Raises
     ------
-    ActivationError
-        If the output has no such axis, or fewer positions than an input has.
+    InputsError
+        If there are several masks of this name, or it holds something else.
 
     Examples
     --------
-    >>> output = torch.arange(6).reshape(2, 3, 1)
-    >>> positions_as_bins("rnn", output, 1, np.array([1, 3])).flatten()
-    tensor([0, 3, 4, 5])
+    >>> batch_mask({"attention_mask": torch.tensor([[1, 1, 0], [0, 1, 1]])})
+    array([[ True,  True, False],
+           [False,  True,  True]])
     """
-    if not 0 < axis < output.ndim:
-        raise ActivationError(
-            f"layer {name!r} has shape {tuple(output.shape)}, without an axis {axis} of positions.",
-            "It has no pseudo-time axis of its own.",
-            "Give another axis, or leave the layer out (layers=...).",
+    found = [array for path, array in arrays(x) if path.rsplit("/", 1)[-1] == key]
+    if not found:
+        return None
+    mask = found[0].detach().cpu() if isinstance(found[0], torch.Tensor) else torch.as_tensor(found[0])
+    if len(found) > 1 or mask.ndim != 2 or not bool(((mask == 0) | (mask == 1)).all()):
+        raise InputsError(
+            f"{key!r} is found {len(found)} times in a batch, of shape {tuple(mask.shape)} and type {str(mask.dtype)[6:]}.",
+            "It is unclear which positions of each input hold data.",
+            f"Give one {key!r} of zeros and ones of shape (input, position), or Steps(..., lengths=function).",
         )
-    by_position = output.movedim(axis, 1)
-    if positions is None:
-        return by_position.flatten(0, 1)
-    if positions.ndim == 2:
-        return by_position[_there(_as_long(name, positions, by_position), by_position.device)]
-    lengths = positions
-    if lengths.max() > by_position.shape[1]:
-        raise ActivationError(
-            f"layer {name!r} has {by_position.shape[1]} positions, but an input has {lengths.max()}.",
-            "Its bins are not those of the inputs.",
-            "Give the lengths after pooling or striding, or leave the layer out (layers=...).",
-        )
-    inside = torch.arange(by_position.shape[1]) < torch.as_tensor(lengths)[:, None]
-    return by_position[_there(inside, by_position.device)]
+    return (mask == 1).numpy()
 
 
-def _there(inside: torch.Tensor, device: torch.device) -> torch.Tensor | tuple[torch.Tensor, ...]:
-    """Bring truth values, or their places, to a device: of truth values on a card it must be asked how many are true, which would wait for the model."""
-    if device.type != "cuda":
-        return inside.to(device)
-    return tuple(places.pin_memory().to(device, non_blocking=True) for places in inside.nonzero(as_tuple=True))
+def masked_positions(x: Any, n_inputs: int) -> dict[str, str]:
+    """Find what in a batch says at which positions there is padding, each with a description.
 
-
-def _as_long(name: str, mask: Bool[np.ndarray, "input position"], output: torch.Tensor) -> torch.Tensor:
-    """Put a mask where the output is, and refuse one that is not as long."""
-    if mask.shape != tuple(output.shape[:2]):
-        raise ActivationError(
-            f"layer {name!r} has {output.shape[1]} positions, but the mask of the batch has {mask.shape[1]}.",
-            "Its bins are not those of the inputs.",
-            "Give the lengths after pooling or striding (Steps(..., lengths=function)), or leave the layer out (layers='!name').",
-        )
-    return torch.as_tensor(mask)
-
-
-def calls_as_bins(
-    name: str,
-    calls: Sequence[torch.Tensor],
-    lengths: Positions,
-) -> torch.Tensor:
-    """Put what a module gave call by call, each (input, ...), one after another for each input: (bin, ...).
-
-    Raises
-    ------
-    ActivationError
-        If the calls were for different numbers of inputs.
+    These are an ``attention_mask`` with zeros, of any shape; other masks of shape (input, position), axes of one entry apart, whose zeros or ones are all at one end of each
+    input and not equally many; and whole numbers whose name holds "len", not all of which are the number of positions.
 
     Examples
     --------
-    >>> calls_as_bins("cell", [torch.tensor([1, 2]), torch.tensor([3, 4])], None)
-    tensor([1, 3, 2, 4])
+    >>> masked_positions({"x": torch.zeros(2, 3), "padding_mask": torch.tensor([[0, 0, 1], [0, 1, 1]]), "lengths": torch.tensor([2, 1])}, 2)
+    {'padding_mask': 'is 1 at 3 of 6 positions', 'lengths': 'counts 3 of 6 positions'}
+    >>> masked_positions({"x": torch.zeros(2, 3), "mask": torch.tensor([[0, 1, 1], [1, 0, 1]])}, 2)
+    {}
     """
-    sizes = [len(call) for call in calls]
-    if len(set(sizes)) > 1:
-        shown = ", ".join(map(str, sizes[:10])) + (", ..." if len(sizes) > 10 else "")
-        raise ActivationError(
-            f"layer {name!r} was called for different numbers of inputs in one batch, call by call: {shown}.",
-            "It is unclear which input each of its activations belongs to.",
-            "Call it for all inputs of the batch at every step and say how long each is (Steps('calls', lengths=...)), or give batches of one input "
-            "(batch_size=1).",
-        )
-    return positions_as_bins(name, torch.stack(list(calls), dim=1), 1, lengths)
+    found = {}
+    every = [(path.rsplit("/", 1)[-1], array) for path, array in arrays(x)]
+    n_positions = {array.shape[1] for _, array in every if array.ndim > 1 and array.shape[0] == n_inputs}
+    for name, array in every:
+        if array.ndim and array.shape[0] == n_inputs and (said := _padding(name, array, n_positions)):
+            found[name] = said
+    return found
 
 
-def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
-    """Refuse layers whose activation has only one axis after the inputs, if that is to be the one of the steps.
-
-    Raises
-    ------
-    ActivationError
-        If there are such layers.
-
-    Examples
-    --------
-    >>> check_unit_axes(["cell"], Steps(1))
-    Traceback (most recent call last):
-        ...
-    ann2neo.errors.ActivationError: with Steps(1) the only axis after the inputs is that of the steps in these layers: 'cell'.
-    If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.
-    Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); or leave them out (layers=...).
-    """
-    if names and steps is not None and steps.axis != "calls":
-        raise ActivationError(
-            f"with Steps({steps.axis}) the only axis after the inputs is that of the steps in these layers: {', '.join(map(repr, names[:10]))}"
-            f"{', ...' if len(names) > 10 else ''}.",
-            "If their units lie along it, as in a cell's state (batch, unit), each would be taken for a step.",
-            "Use Steps('calls') for cells that are called step by step; give one unit per step an axis of its own (output.unsqueeze(-1)); "
-            "or leave them out (layers=...).",
-        )
-
-
-def unusual_positions(positions: Mapping[str, int]) -> dict[str, str]:
-    """Describe layers whose number of positions differs from most others'.
-
-    Examples
-    --------
-    >>> unusual_positions({"a": 9, "b": 9, "pooler": 32})
-    {'pooler': 'it has 32 entries along the axis of steps, most layers have 9'}
-    """
-    if len(set(positions.values())) < 2:
-        return {}
-    usual = Counter(positions.values()).most_common(1)[0][0]
-    return {
-        name: f"it has {n} entries along the axis of steps, most layers have {usual}"
-        for name, n in positions.items()
-        if n != usual
-    }
-
-
-def check_positions(positions: Mapping[str, int]) -> None:
-    """Refuse layers that have not as many positions as most, such as what comes after a pooler, whose units would be taken for positions.
-
-    Raises
-    ------
-    ActivationError
-        If there are such layers; the message lists them, and says how to record the others.
-
-    Examples
-    --------
-    >>> check_positions({"encoder.0.act": 9, "encoder.1.act": 9, "pooler.activation": 32})
-    Traceback (most recent call last):
-        ...
-    ann2neo.errors.ActivationError: 2 of 3 layers have 9 positions, but not these: 'pooler.activation' (32).
-    There is no pseudo-time axis that all layers share.
-    Record those with 9 (layers='encoder.*'), or the others by themselves.
-    """
-    if len(set(positions.values())) < 2:
-        return
-    usual = Counter(positions.values()).most_common(1)[0][0]
-    others = {name: n for name, n in positions.items() if n != usual}
-    shown = ", ".join(f"{name!r} ({n})" for name, n in list(others.items())[:10]) + (
-        ", ..." if len(others) > 10 else ""
+def _padding(name: str, array: Any, n_positions: Collection[int]) -> str | None:
+    if isinstance(array, np.ndarray):
+        if array.dtype.kind not in "biuf":
+            return None
+        array = torch.as_tensor(array)
+    array = array.detach().cpu()
+    if not array.numel() or array.layout != torch.strided:
+        return None
+    if array.ndim == 1 and "len" in name.lower() and not array.is_floating_point() and array.dtype != torch.bool:
+        fitting = [n for n in n_positions if n >= int(array.max())]
+        total = int(array.sum())
+        is_padded = bool(fitting) and int(array.min()) > 0 and total < min(fitting) * len(array)
+        return f"counts {total} of {min(fitting) * len(array)} positions" if is_padded else None
+    if "mask" not in name.lower():
+        return None
+    flat = array.reshape(*(size for axis, size in enumerate(array.shape) if not axis or size > 1))
+    there = flat == flat.max()
+    if flat.ndim == 1 or bool(there.all()):
+        return None
+    n_zeros = int((~there).sum())
+    zeros = (
+        f"is 0 at {n_zeros} of {flat.numel()} positions"
+        if float(flat.max())
+        else f"is below 0 at {n_zeros} of {flat.numel()} positions"
     )
-    pattern = pattern_of([name for name in positions if name not in others], list(others))
-    raise ActivationError(
-        f"{len(positions) - len(others)} of {len(positions)} layers have {usual} positions, but not these: {shown}.",
-        "There is no pseudo-time axis that all layers share.",
-        f"Record those with {usual} (layers={pattern!r}), or the others by themselves.",
-    )
+    if name == MASK:
+        return zeros
+    if flat.ndim != 2 or not bool(((flat == 0) | (flat == 1)).all()):
+        return None
+    ones = f"is 1 at {int(there.sum())} of {flat.numel()} positions"
+    # A mask of padding has ones there, any other mask has zeros, where values would allow both.
+    either = [(~there, zeros), (there, ones)]
+    for padded, said in reversed(either) if "pad" in name.lower() else either:
+        if _is_at_one_end(padded) and len(padded.sum(1).unique()) > 1:
+            return said
+    return None
+
+
+def _is_at_one_end(padded: torch.Tensor) -> bool:
+    """Whether the truth values of all inputs are at their end, or at their beginning, and no input is all padding."""
+    at_end = bool((padded.long().diff(dim=1) >= 0).all())
+    at_beginning = bool((padded.long().diff(dim=1) <= 0).all())
+    return (at_end or at_beginning) and not bool(padded.all(1).any())

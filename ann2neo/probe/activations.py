@@ -1,4 +1,4 @@
-"""What is an activation function: torch's modules and functions in one table, and how others are recognized.
+"""What is an activation function: torch's modules and functions in one table.
 
 A function that torch adds is one entry of `TABLE`: its module, the name of its function, and the lowest value that it takes.
 """
@@ -148,46 +148,6 @@ def is_named_like_one(module: nn.Module) -> bool:
     (True, False)
     """
     return type(module).__name__.lower().endswith(_KNOWN_ENDS) and not module.state_dict()
-
-
-def is_elementwise(module: nn.Module, x: torch.Tensor) -> bool:
-    """Whether a module treats each number by itself, and not just by a line: changed numbers change their own places only.
-
-    The module is called three times on numbers like those that it was called on; what it keeps as attributes is put back.
-
-    Parameters
-    ----------
-    module
-        Any module.
-    x
-        Some of what it was called on, of any shape.
-
-    Examples
-    --------
-    >>> x = torch.linspace(-3, 3, 12).reshape(3, 4)
-    >>> [is_elementwise(module, x) for module in (nn.SiLU(), nn.Softmax(-1), nn.Identity(), nn.LayerNorm(4))]
-    [True, False, False, False]
-    """
-    generator = torch.Generator().manual_seed(0)
-    changed = (torch.rand(x.shape, generator=generator) < 0.5).to(x.device)
-    size = x.abs().max().clamp(min=1.0)
-    other = torch.where(changed, -1.7 * x - 0.37 * size, x)
-    kept = dict(vars(module))
-    try:
-        with torch.no_grad():
-            outputs = [module.forward(part.clone()) for part in (x, other, (x + other) / 2)]
-    except Exception:
-        # If a foreign module raises here, it is not a function of one tensor.
-        return False
-    finally:
-        vars(module).update(kept)
-    if not all(isinstance(y, torch.Tensor) and y.shape == x.shape and y.dtype == x.dtype for y in outputs):
-        return False
-    y, y_other, y_between = outputs
-    tolerance = 64 * torch.finfo(x.dtype).eps * torch.maximum(size, torch.maximum(y.abs().max(), y_other.abs().max()))
-    stays = (y - y_other).abs().masked_fill(changed, 0.0).max() <= tolerance
-    bends = ((y + y_other) / 2 - y_between).abs().max() > tolerance
-    return bool(stays) and bool(bends)
 
 
 def floor_of(module: nn.Module) -> Floor:

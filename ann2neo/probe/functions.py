@@ -1,78 +1,29 @@
-"""Activations that no hook of a module sees alone: calls of functions such as `torch.relu`, and modules of others that are activation functions made of others."""
+"""Functions that a model calls: activation functions such as `torch.relu` are seen, with the modules that call them; scripted ones are never seen, and what has no row per input is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
-from ann2neo.probe.activations import competing_functions, is_activation_call, known_functions
-
-PROBED_ROWS = 2
-
-
-@dataclass(slots=True)
-class Frame:
-    """A call of a module that may be an activation function: the layers seen within, some of what it was called on, and whether it just passes on what the last of them gave."""
-
-    name: str
-    sample: torch.Tensor | None
-    within: dict[str, None] = field(default_factory=dict)
-    last: torch.Tensor | None = None
-    passes_on: bool = False
-
-
-class Frames:
-    """The calls that are under way, and the first call of each module."""
-
-    def __init__(self) -> None:
-        self.closed: dict[str, Frame] = {}
-        self._open: list[Frame] = []
-
-    def clear(self) -> None:
-        """Forget calls of an earlier batch that did not come to their end."""
-        self._open.clear()
-
-    def enter(self, name: str, args: Any) -> None:
-        """Begin a call, and keep some of what the module is called on."""
-        x = args[0] if len(args) == 1 else None
-        sample = None
-        if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim and x.numel() and name not in self.closed:
-            sample = x[:PROBED_ROWS].detach().clone()
-        self._open.append(Frame(name, sample))
-
-    def leave(self, output: Any) -> None:
-        """End the innermost call."""
-        if self._open:
-            frame = self._open.pop()
-            frame.passes_on = frame.last is not None and _is_same(frame.last, output)
-            frame.last = None
-            # What runs within differs from call to call, by number if by nothing else.
-            self.closed.setdefault(frame.name, frame).within |= frame.within
-
-    def see(self, layer: str, activation: torch.Tensor) -> None:
-        """Note a layer that was called within the calls that are under way."""
-        for frame in self._open:
-            if frame.name != layer and not layer.startswith(f"{frame.name}:"):
-                frame.within[layer] = None
-                frame.last = activation
-
-
-def _is_same(a: torch.Tensor, b: Any) -> bool:
-    return a is b or (isinstance(b, torch.Tensor) and a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
-
-
-def is_plain(module: nn.Module) -> bool:
-    """Whether a module keeps no tensors between calls, which a call more would change."""
-    own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
-    return not any(isinstance(value, (torch.Tensor, list, dict, set)) for value in own.values()) and not any(
-        True for _ in module.buffers(recurse=False)
-    )
-
+from ann2neo.errors import Ann2NeoWarning
+from ann2neo.probe.activations import (
+    FED_BY_PARAMETER,
+    competing_functions,
+    is_activation_call,
+    known_functions,
+    of_no_input,
+    operator_names,
+)
+from ann2neo.probe.modules import is_of_torch
 
 # Modules of torch's own that call no activation function: of these exact classes it need not be known when they are called.
 WITHOUT_ACTIVATIONS = frozenset({
@@ -81,6 +32,57 @@ WITHOUT_ACTIVATIONS = frozenset({
     nn.Dropout2d, nn.Flatten, nn.Unflatten, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.Upsample,
 })  # fmt: skip
+PARAMETRIZATIONS = "parametrizations"
+OPERATOR = re.compile(r"aten::(\w+)")
+
+
+class Callers:
+    """Knows at any time which modules are being called, from the outermost to the innermost, while it is attached.
+
+    Parameters
+    ----------
+    modules
+        All modules, by name.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._modules = modules
+        self._handles: list[RemovableHandle] = []
+        self.stack: list[str] = []
+
+    @property
+    def innermost(self) -> str | None:
+        """Name of the innermost module that is being called; None outside of any."""
+        return self.stack[-1] if self.stack else None
+
+    def attach(self) -> None:
+        """Put hooks on all modules that may call an activation function."""
+
+        def enter(name: str) -> Callable[[nn.Module, Any], None]:
+            return lambda _module, _args: self.stack.append(name)
+
+        def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+            if self.stack:
+                self.stack.pop()
+
+        for name, module in self._modules.items():
+            # A script takes no hooks, and of what calls no activation function it need not be known that it is called.
+            if not isinstance(module, torch.jit.ScriptModule) and type(module) not in WITHOUT_ACTIVATIONS:
+                self._handles.append(module.register_forward_pre_hook(enter(name)))
+                self._handles.append(module.register_forward_hook(leave, always_call=True))
+
+    def detach(self) -> None:
+        """Remove the hooks."""
+        remove_all(self._handles)
+
+
+def remove_all(hooks: list[RemovableHandle]) -> None:
+    """Remove hooks, and forget them."""
+    for hook in hooks:
+        hook.remove()
+    hooks.clear()
+
+
 Seen = Callable[[str, Sequence[Any], Mapping[str, Any], torch.Tensor], None]
 
 
@@ -113,3 +115,116 @@ class FunctionCalls(TorchFunctionMode):
         output = func(*args, **kwargs)
         self._seen(name, args, kwargs, output)
         return output
+
+
+def forward_of(module: nn.Module) -> FunctionType | None:
+    """Find the function that a module's forward is written as, beneath what decorates it; None if that is not written in Python."""
+    method = getattr(module, "forward", None)
+    function = inspect.unwrap(getattr(method, "__func__", method)) if callable(method) else None
+    return function if isinstance(function, FunctionType) else None
+
+
+def names_in(function: FunctionType) -> set[str]:
+    """Names that a function reads, of variables, attributes and keywords, also in the functions within it.
+
+    Examples
+    --------
+    >>> sorted(names_in(lambda x: x.relu(min=zero)))
+    ['min', 'relu', 'zero']
+    """
+    return set(_names(function.__code__))
+
+
+def variables_of(function: FunctionType) -> Mapping[str, Any]:
+    """Variables from outside that a function may read, by name: of its module, and of the functions around it."""
+    around = inspect.getclosurevars(function).nonlocals if function.__closure__ else {}
+    return {**function.__globals__, **around}
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    yield from code.co_freevars
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+        elif isinstance(constant, tuple):
+            # How the compiler keeps the names of keywords.
+            yield from (name for name in constant if isinstance(name, str))
+
+
+def warn_of_scripted_functions(modules: Mapping[str, nn.Module]) -> None:
+    """List the scripted functions with activation functions inside that the forwards of modules name."""
+    found = [
+        (name, module, function, inside)
+        for name, module in modules.items()
+        for function in scripted_functions(module)
+        if (inside := _activations_in(function))
+    ]
+    for name, module, function, inside in found:
+        text = (
+            f"{name!r} ({type(module).__name__}) calls the scripted function {function.name!r}, within which activation functions are not seen: "
+            f"{', '.join(inside)}. They are not recorded. Leave @torch.jit.script away, or set PYTORCH_JIT=0 before torch is imported; "
+            "or name the layers to record (layers=...)."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def scripted_functions(module: nn.Module) -> list[torch.jit.ScriptFunction]:
+    """List the scripted functions that a module's forward may call: those that its code names, and those among its attributes.
+
+    Examples
+    --------
+    >>> class Doubling(nn.Module):
+    ...     def __init__(self, function):
+    ...         super().__init__()
+    ...         self.function = function
+    ...     def forward(self, x):
+    ...         return self.function(x)
+    >>> [function.name for function in scripted_functions(Doubling(torch.jit.trace(torch.relu, torch.zeros(1))))]
+    ['relu']
+    >>> scripted_functions(Doubling(torch.relu))
+    []
+    """
+    function = None if is_of_torch(module) or isinstance(module, torch.jit.ScriptModule) else forward_of(module)
+    return [] if function is None else list({id(one): one for one in _named_in(module, function)}.values())
+
+
+def _named_in(module: nn.Module, function: FunctionType) -> Iterator[torch.jit.ScriptFunction]:
+    names, variables = names_in(function), variables_of(function)
+    spaces = [value for name, value in variables.items() if name in names and isinstance(value, (ModuleType, type))]
+    for name in sorted(names):
+        # Read where they are written down: what computes an attribute when it is asked for is left alone.
+        places = (variables, vars(module), *map(vars, type(module).__mro__), *map(vars, spaces))
+        for value in (place.get(name) for place in places):
+            value = value.__func__ if isinstance(value, staticmethod) else value
+            if isinstance(value, torch.jit.ScriptFunction):
+                yield value
+
+
+def _activations_in(function: torch.jit.ScriptFunction) -> list[str]:
+    operators = dict.fromkeys(OPERATOR.findall(str(function.inlined_graph)))
+    return [name for name in operators if name in operator_names()]
+
+
+def beside_inputs(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], in_parametrization: bool
+) -> tuple[str, str] | None:
+    """Name a call that has no row per input, and say why; None if it may have one."""
+    found = of_no_input(args, kwargs)
+    if found is not None:
+        return f"{name}({found[0]})", found[1]
+    return (name, FED_BY_PARAMETER) if in_parametrization else None
+
+
+def warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
+    """Warn if a module of others gives several activations, of which the first one is taken."""
+    # A tuple is a result beside a state or a weight, by the custom of recurrent, attention and spiking modules.
+    if not isinstance(output, list) or is_of_torch(module):
+        return
+    floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
+    if len(floating) > 1:
+        text = (
+            f"layer {layer!r} gives a {type(output).__name__} with {len(floating)} activations, of which the first is recorded.\n"
+            f"Name the entry to record: {', '.join(repr(f'{layer}.{k}') for k in floating[:5])}."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,26 +36,6 @@ def base_name(pattern: str, modules: Iterable[str]) -> str:
     ('act', 'act', 'act')
     """
     return pattern if pattern in modules else pattern.rpartition(":")[0].removesuffix(":") or pattern
-
-
-def pattern_of(names: Sequence[str], others: Sequence[str]) -> str | list[str]:
-    """Find a pattern, or as few as there are, that all of some layers fit and none of others; the names themselves if there is none.
-
-    Examples
-    --------
-    >>> pattern_of(["bert.encoder.0", "bert.encoder.1"], ["bert.pooler"]), pattern_of(["a.0", "b.0"], ["c.0"]), pattern_of(["a", "b:1"], ["b"])
-    ('bert.encoder.*', ['a.*', 'b.*'], ['a', 'b:1'])
-    """
-    parts = names[0].split(".")
-    depths = [{".".join(name.split(".")[:depth]) + ".*" for name in names} for depth in range(1, len(parts))]
-    for patterns in sorted(depths, key=len):
-        if all(_fits(name, patterns) for name in names) and not any(_fits(other, patterns) for other in others):
-            return next(iter(patterns)) if len(patterns) == 1 else sorted(patterns)
-    return list(names)
-
-
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(matches(name, pattern) for pattern in patterns)
 
 
 LISTED = 20
@@ -201,6 +181,29 @@ class Selection:
     def is_named(self, layer: str) -> bool:
         """Whether a layer was asked for by its very name."""
         return self.patterns is not None and layer in self.patterns
+
+    def is_asked(self, name: str) -> bool:
+        """Whether a module was asked for by its name, or by a pattern that may stand for modules of any kind."""
+        return self.is_named(name) or any(name in names for names in self.undecided.values())
+
+    def superseded(self, layers: Mapping[str, bool], active: Collection[str]) -> list[str]:
+        """List modules that are not layers after all, because the pattern that they fit is fitted by activation functions too.
+
+        Parameters
+        ----------
+        layers
+            Layers that were shown, and whether each is an activation function.
+        active
+            Names of the modules that are activation functions.
+        """
+        found: list[str] = []
+        for pattern, names in self.undecided.items():
+            fitting = [layer for layer in layers if matches(layer, pattern)]
+            if any(layers[layer] for layer in fitting):
+                found += [layer for layer in fitting if not layers[layer]]
+            elif any(name in active for name in names):
+                found += fitting
+        return found
 
 
 def select(

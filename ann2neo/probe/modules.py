@@ -114,6 +114,19 @@ def ancestors(name: str, root: str) -> Iterator[str]:
         yield name
 
 
+def function_name(modules: Mapping[str, nn.Module], caller: str, function: str) -> str:
+    """Name a function by the module that calls it, so that no module has that name.
+
+    Examples
+    --------
+    >>> modules = named_modules(nn.Sequential(nn.Sequential()).append(nn.ModuleDict({"relu": nn.ReLU()})))
+    >>> [function_name(modules, caller, "relu") for caller in ("Sequential", "0", "1")]
+    ['relu', '0.relu', '1.F.relu']
+    """
+    prefix = "" if caller == next(iter(modules)) else f"{caller}."
+    return f"{prefix}F.{function}" if f"{prefix}{function}" in modules else f"{prefix}{function}"
+
+
 def step_first_names(modules: Mapping[str, nn.Module]) -> frozenset[str]:
     """Names of the modules in which steps come before inputs, given parents before children."""
     root = next(iter(modules))

@@ -1,14 +1,20 @@
-"""Nested batches: mappings, tuples, lists, dataclasses and objects that hold tensors, walked by one pair of functions."""
+"""Nested batches: mappings, tuples, lists, dataclasses and objects that hold tensors, walked by one pair of functions, moved to where a model is, and copied."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+
+from ann2neo.errors import InputsError
+
+# Of a tensor in memory, in bytes.
+ALIGNMENT = 64
 
 
 def parts(x: Any) -> dict[Any, Any]:
@@ -29,7 +35,7 @@ def parts(x: Any) -> dict[Any, Any]:
     if isinstance(x, (tuple, list)):
         return dict(enumerate(x))
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return {field.name: getattr(x, field.name) for field in dataclasses.fields(x)}
+        return {one.name: getattr(x, one.name) for one in dataclasses.fields(x)}
     if _is_plain(x):
         return {}
     if _has_keys(x):
@@ -101,3 +107,94 @@ def _is_plain(x: Any) -> bool:
     """Whether a thing is taken as a whole: it has no attributes, or is a tensor, an array, a type, a function or a module."""
     whole = (torch.Tensor, np.ndarray, type, torch.nn.Module)
     return not hasattr(x, "__dict__") or isinstance(x, whole) or callable(x)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is and of which type its numbers are; None where it has no parameters that would say so."""
+
+    device: torch.device | None
+    dtype: torch.dtype | None
+
+
+def place_of(model: torch.nn.Module) -> Place:
+    """Find the place of a model by its first floating-point parameter.
+
+    Examples
+    --------
+    >>> place_of(torch.nn.Linear(2, 3)), place_of(torch.nn.ReLU())
+    (Place(device=device(type='cpu'), dtype=torch.float32), Place(device=None, dtype=None))
+    """
+    first = next((p for p in model.parameters() if p.is_floating_point()), None)
+    return Place(None, None) if first is None else Place(first.device, first.dtype)
+
+
+def to_place(x: Any, place: Place) -> Any:
+    """Move tensors to a place; NumPy arrays of floating-point numbers also get its type (NumPy's default is twice as wide as torch's)."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "biufc":
+            raise InputsError(
+                f"the inputs are an array of type {x.dtype}.",
+                "A network takes numbers.",
+                "Make numbers of it first, for instance by x.astype('float32'), or by a tokenizer.",
+            )
+        tensor = torch.as_tensor(x)
+        x = tensor.to(place.dtype) if tensor.is_floating_point() and place.dtype is not None else tensor
+    if isinstance(x, torch.Tensor):
+        return x if place.device is None else x.to(place.device)
+    return with_parts(x, lambda part: to_place(part, place))
+
+
+@dataclass(slots=True)
+class Copies:
+    """Copies of the tensors of a batch, and how often each had been written to when it was made."""
+
+    made: list[tuple[torch.Tensor, torch.Tensor, int | None]] = field(default_factory=list)
+
+    def of(self, x: Any) -> Any:
+        """Copy the tensors in a batch; earlier copies are forgotten."""
+        self.made = []
+        return self._copy(x)
+
+    def changed(self) -> bool:
+        """Whether a copy was written to, or was asked for gradients. A tensor that does not count how often (an inference tensor) may have been."""
+        return any(
+            n is None or copy._version != n or copy.requires_grad != x.requires_grad or _differs(x, copy)
+            for x, copy, n in self.made
+        )
+
+    def _copy(self, x: Any) -> Any:
+        if isinstance(x, torch.Tensor):
+            copy = copied(x).requires_grad_(x.requires_grad)
+            self.made.append((x, copy, None if copy.is_inference() else copy._version))
+            return copy
+        return with_parts(x, self._copy)
+
+
+def copied(x: torch.Tensor) -> torch.Tensor:
+    """Copy a tensor with its strides and, on a CPU, its place among 64 bytes: on both may depend which kernel runs, and on that the last bits of its sums.
+
+    Examples
+    --------
+    >>> x = torch.arange(6.0).reshape(2, 3)[:, 1:]
+    >>> copied(x).tolist() == x.tolist(), copied(x).stride() == x.stride()
+    (True, True)
+    """
+    if (
+        type(x) not in (torch.Tensor, torch.nn.Parameter)
+        or x.layout != torch.strided
+        or x.is_nested
+        or x.is_quantized
+        or 0 in x.stride()
+        or not x.numel()
+    ):
+        return x.clone()
+    n_reached = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride()))
+    room = torch.empty(n_reached + ALIGNMENT // x.element_size(), dtype=x.dtype, device=x.device)
+    first = (x.data_ptr() - room.data_ptr()) % ALIGNMENT // x.element_size() if x.device.type == "cpu" else 0
+    return room.as_strided(x.shape, x.stride(), first).copy_(x)
+
+
+def _differs(x: torch.Tensor, copy: torch.Tensor) -> bool:
+    """Whether a copy is another one now; NaN counts as a difference."""
+    return x.layout == torch.strided and not x.is_quantized and not x.is_nested and not torch.equal(x, copy)

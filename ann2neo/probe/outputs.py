@@ -6,13 +6,13 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from ann2neo.errors import ActivationError
+from ann2neo.errors import ActivationError, Ann2NeoError
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,18 @@ def parts_of(output: Any) -> dict[str, Any] | None:
     return None
 
 
+def entries_of(output: Any) -> dict[str, Any]:
+    """Return the entries of a tuple or list by their number, and the named parts of an output.
+
+    Examples
+    --------
+    >>> entries_of([4, 5]), entries_of({"logits": 1}), entries_of(3)
+    ({'0': 4, '1': 5}, {'logits': 1}, {})
+    """
+    entries = output if isinstance(output, (list, tuple)) else ()
+    return {str(number): entry for number, entry in enumerate(entries)} | (parts_of(output) or {})
+
+
 def step_comes_first(module: nn.Module) -> bool | None:
     """Whether a module, and all within it, has (step, input, unit) instead of (input, step, unit); None if it does not say.
 
@@ -209,3 +221,36 @@ def _refuse_tensor(name: str, output: torch.Tensor) -> NoReturn:
         "Integers and truth values are not supported: only floating-point activations are compared with a threshold.",
         "Record the layer before it; or, if these are spikes, gather them and use ann2neo.from_array.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is known of a layer when its activation is shown.
+
+    Parameters
+    ----------
+    module
+        The module, or for a function the module that does the same.
+    is_activation
+        Whether it is an activation function, which has a value at pre-activation 0.
+    """
+
+    module: nn.Module
+    is_activation: bool
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """What is shown the activations of a batch, layer by layer."""
+
+    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
+        """Take in an activation at the moment when it exists."""
+        ...
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Take in an output that is like the last one of this layer, or return False."""
+        ...
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Learn that a layer gave something that is not an activation."""
+        ...

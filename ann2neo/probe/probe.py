@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,58 +12,32 @@ from torch.utils.hooks import RemovableHandle
 
 from ann2neo.device.failures import check_not_captured
 from ann2neo.errors import Ann2NeoError
-from ann2neo.probe.activations import COMPETING, RECURRENT, equivalent_module, is_elementwise, is_of_table
-from ann2neo.probe.functions import WITHOUT_ACTIVATIONS, Frame, Frames, FunctionCalls, is_plain
+from ann2neo.probe.activations import COMPETING, RECURRENT, equivalent_module, is_of_table
+from ann2neo.probe.custom import Frame, Frames, acts_as_one, judge, shown_modules
+from ann2neo.probe.functions import (
+    PARAMETRIZATIONS,
+    Callers,
+    FunctionCalls,
+    beside_inputs,
+    remove_all,
+    warn_of_scripted_functions,
+    warn_of_several,
+)
 from ann2neo.probe.layers import INPUT, not_found, select
 from ann2neo.probe.modules import (
     activation_names,
-    ancestors,
     beside_names,
     composed_names,
+    function_name,
     named_modules,
     step_first_names,
 )
-from ann2neo.probe.outputs import Arrangement, activation_of, inputs_first, parts_of
-from ann2neo.probe.state import as_written, random_states_kept
-from ann2neo.probe.unseen import PARAMETRIZATIONS, beside_inputs, warn_of_scripted_functions, warn_of_several
-from ann2neo.recording import matches
+from ann2neo.probe.outputs import Arrangement, Sink, Watched, activation_of, entries_of, inputs_first
+from ann2neo.probe.state import as_written
 
 Output = TypeVar("Output")
 # Batches, counted from 1, in which functions are watched though the first one called none.
 LOOKS = frozenset(4**power for power in range(20))
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What is known of a layer when its activation is shown.
-
-    Parameters
-    ----------
-    module
-        The module, or for a function the module that does the same.
-    is_activation
-        Whether it is an activation function, which has a value at pre-activation 0.
-    """
-
-    module: nn.Module
-    is_activation: bool
-
-
-@runtime_checkable
-class Sink(Protocol):
-    """What is shown the activations of a batch, layer by layer."""
-
-    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
-        """Take in an activation at the moment when it exists."""
-        ...
-
-    def take_again(self, layer: str, output: Any) -> bool:
-        """Take in an output that is like the last one of this layer, or return False."""
-        ...
-
-    def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Learn that a layer gave something that is not an activation."""
-        ...
 
 
 class Probe:
@@ -93,8 +66,8 @@ class Probe:
         self.modules = named_modules(model)
         self.root = next(iter(self.modules))
         self._step_first = step_first_names(self.modules)
-        self._handles: dict[str, list[RemovableHandle]] = {}
-        self._stack_handles: list[RemovableHandle] = []
+        self._handles: list[RemovableHandle] = []
+        self._callers = Callers(self.modules)
         self._functions = self._functions_seen = self._busy = False
         self._sink: Sink | None = None
         self._n_batches = self._n_inputs = 0
@@ -116,7 +89,7 @@ class Probe:
         self._watched: dict[str, Watched] = {}
         self._wanted: dict[str, bool] = {}
         self._calls: dict[str, int] = {}
-        self._stack: list[str] = []
+        self._callers.stack.clear()
         self._frames = Frames()
 
     @property
@@ -132,14 +105,12 @@ class Probe:
             self._hook_layers()
             if self._functions:
                 warn_of_scripted_functions(self.modules)
-                self._hook_stack()
+                self._callers.attach()
             with as_written():
                 yield
         finally:
-            self._functions = False
-            for handle in [*(one for some in self._handles.values() for one in some), *self._stack_handles]:
-                handle.remove()
-            self._handles, self._stack_handles = {}, []
+            self._leave_functions()
+            remove_all(self._handles)
 
     def show_to(self, sink: Sink, n_inputs: int, *, arrange: bool = True) -> None:
         """Show the batches that follow to a sink.
@@ -158,7 +129,7 @@ class Probe:
     def run(self, call: Callable[[], Output]) -> Output:
         """Run one batch."""
         self._calls.clear()
-        self._stack.clear()
+        self._callers.stack.clear()
         self._frames.clear()
         self._n_batches += self._arrange or not self.settled
         if not self._functions:
@@ -166,7 +137,7 @@ class Probe:
             if is_rerun or not self.selection.functions or self._n_batches not in LOOKS:
                 return call()
             self._functions = True
-            self._hook_stack()
+            self._callers.attach()
         with FunctionCalls(self._after_function, beside=None if self.settled else self._note_beside):
             output = call()
         if self.settled and not self._functions_seen:
@@ -185,98 +156,53 @@ class Probe:
         -------
         Layers that were shown and are not layers after all, and whether there are others that were not shown.
         """
-        dropped: dict[str, None] = {}
-        missing = False
-        for name, frame in self._frames.closed.items():
-            if any(outer in self.active and outer not in dropped for outer in ancestors(name, self.root)):
-                continue
-            named = name in self.active
-            found = self._is_activation(frame) if probing else named
-            if found and not named and not frame.within:
-                self.beside[name] = RECURRENT
-            elif found:
-                dropped |= {layer: None for layer in frame.within if not self.selection.is_named(layer)}
-                missing = missing or not named
-                self.active |= {name}
-            elif named:
-                dropped |= {layer: None for layer in self._watched if layer == name or layer.startswith(f"{name}:")}
-                self.active -= {name}
-        dropped |= self._superseded(dropped)
+        found = judge(
+            self._frames.closed,
+            active=self.active,
+            root=self.root,
+            layers=self._watched,
+            is_named=self.selection.is_named,
+            acts=self._acts if probing else lambda _frame, named: named,
+        )
+        self.active, dropped = found.active, found.dropped
+        self.beside |= dict.fromkeys(found.beside, RECURRENT)
+        layers = {layer: known.is_activation for layer, known in self._watched.items() if layer not in dropped}
+        dropped |= dict.fromkeys(self.selection.superseded(layers, self.active))
         self._dropped |= set(dropped)
-        self._finish_settling()
-        return list(dropped), missing
-
-    def _superseded(self, dropped: Iterable[str]) -> dict[str, None]:
-        """Modules that a pattern fits are not layers if it fits activation functions too."""
-        found: dict[str, None] = {}
-        for pattern, names in self.selection.undecided.items():
-            fitting = [layer for layer in self._watched if layer not in dropped and matches(layer, pattern)]
-            if any(self._watched[layer].is_activation for layer in fitting):
-                found |= {layer: None for layer in fitting if not self._watched[layer].is_activation}
-            elif any(name in self.active for name in names):
-                found |= dict.fromkeys(fitting)
-        return found
+        self.settled, self._frames = True, Frames()
+        if not self._functions_seen:
+            self._leave_functions()
+        if self._handles:
+            remove_all(self._handles)
+            self._hook_layers()
+        return list(dropped), found.missing
 
     def leave_out(self, layers: Mapping[str, str]) -> None:
         """Show these layers no longer; each with the reason."""
         self.left_out |= dict(layers)
 
-    def _finish_settling(self) -> None:
-        self.settled = True
-        if not self._functions_seen:
-            self._leave_functions()
-        self._frames = Frames()
-        if self._handles:
-            for handle in (one for some in self._handles.values() for one in some):
-                handle.remove()
-            self._handles = {}
-            self._hook_layers()
-
-    def _is_activation(self, frame: Frame) -> bool:
-        if frame.sample is None or (frame.passes_on and frame.name not in self.active):
-            return False
-        module = self.modules[frame.name]
-        if frame.name not in self.active and not frame.within and not is_plain(module):
-            return False
+    def _acts(self, frame: Frame, named: bool) -> bool:
         self._busy = True
         try:
-            with random_states_kept():
-                return is_elementwise(module, frame.sample)
+            return acts_as_one(frame, self.modules[frame.name], named=named)
         finally:
             self._busy = False
 
-    def _shown_modules(self) -> set[str]:
-        """Modules whose outputs are shown: before `settle` all that may be layers, but for those whose names do not say so."""
-        names = set(self.selection.modules)
-        undecided = {name for names in self.selection.undecided.values() for name in names}
-        hidden = {n for n in self._custom if n not in self.active and not self.selection.is_named(n)}
-        if self.settled:
-            hidden |= {n for n in names if n not in self.active and n in self._custom and not self._is_asked(n)}
-            return {n for n in names | undecided if n not in hidden and not self._is_within_active(n)}
-        return (names | undecided) - hidden
-
-    def _is_asked(self, name: str) -> bool:
-        return self.selection.is_named(name) or any(name in names for names in self.selection.undecided.values())
-
-    def _is_within_active(self, name: str) -> bool:
-        return not self._is_asked(name) and any(outer in self.active for outer in ancestors(name, self.root))
-
     def _hook_layers(self) -> None:
-        shown = self._shown_modules()
+        shown = shown_modules(self.selection, self.active, self._custom, settled=self.settled, root=self.root)
+        handles = self._handles
         for name, module in self.modules.items():
-            handles: list[RemovableHandle] = []
+            is_open = not self.settled and name in self._custom and name in self.selection.modules
             if name in self.selection.inputs:
                 handles.append(module.register_forward_pre_hook(self._before_call(name), with_kwargs=True))
-            if not self.settled and name in self._custom and name in self.selection.modules:
+            if is_open:
                 handles.append(module.register_forward_pre_hook(self._before_custom(name)))
             if name in shown:
                 handles.append(module.register_forward_hook(self._after_call(name)))
             if name in self.selection.parts:
                 handles.append(module.register_forward_hook(self._after_parts(name, self.selection.parts[name])))
-            if not self.settled and name in self._custom and name in self.selection.modules:
+            if is_open:
                 handles.append(module.register_forward_hook(self._after_custom, always_call=True))
-            if handles:
-                self._handles[name] = handles
 
     def _before_custom(self, name: str) -> Callable[[nn.Module, Any], None]:
         return lambda _module, args: None if self._busy else self._frames.enter(name, args)
@@ -328,8 +254,7 @@ class Probe:
         turned = name in self._step_first
 
         def show(module: nn.Module, _args: Any, output: Any) -> None:
-            entries = output if isinstance(output, (list, tuple)) else ()
-            known = {str(number): entry for number, entry in enumerate(entries)} | (parts_of(output) or {})
+            known = entries_of(output)
             for part in parts:
                 full_name = part if name == self.root and not part.isdigit() else f"{name}.{part}"
                 if part not in known:
@@ -340,36 +265,20 @@ class Probe:
 
         return show
 
-    def _hook_stack(self) -> None:
-        """Know at any time which module is being called."""
-
-        def enter(name: str) -> Callable[[nn.Module, Any], None]:
-            return lambda _module, _args: self._stack.append(name)
-
-        def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
-            if self._stack:
-                self._stack.pop()
-
-        for name, module in self.modules.items():
-            # A script takes no hooks, and of what calls no activation function it need not be known that it is called.
-            if not isinstance(module, torch.jit.ScriptModule) and type(module) not in WITHOUT_ACTIVATIONS:
-                self._stack_handles.append(module.register_forward_pre_hook(enter(name)))
-                self._stack_handles.append(module.register_forward_hook(leave, always_call=True))
-
     def _leave_functions(self) -> None:
         self._functions = False
-        for handle in self._stack_handles:
-            handle.remove()
-        self._stack_handles = []
+        self._callers.detach()
 
     def _after_function(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         if self._busy:
             return
         # An activation module is a layer itself; the function that it calls is not a second one.
-        if any(caller in self.active and (self.settled or caller not in self._custom) for caller in self._stack):
+        if any(
+            caller in self.active and (self.settled or caller not in self._custom) for caller in self._callers.stack
+        ):
             return
-        caller = self._stack[-1] if self._stack else self.root
-        full_name = self._function_name(caller, name)
+        caller = self._callers.innermost or self.root
+        full_name = function_name(self.modules, caller, name)
         if reason := beside_inputs(full_name, args, kwargs, PARAMETRIZATIONS in caller.split(".")):
             self._pass_over(*reason)
             return
@@ -385,13 +294,9 @@ class Probe:
 
     def _note_beside(self, name: str) -> None:
         """Note a function whose values compete, unless a module that is noted itself calls it."""
-        caller = self._stack[-1] if self._stack else self.root
+        caller = self._callers.innermost or self.root
         if not self._busy and caller not in self.beside:
-            self.beside[self._function_name(caller, name)] = COMPETING
-
-    def _function_name(self, caller: str, name: str) -> str:
-        prefix = "" if caller == self.root else f"{caller}."
-        return f"{prefix}F.{name}" if f"{prefix}{name}" in self.modules else f"{prefix}{name}"
+            self.beside[function_name(self.modules, caller, name)] = COMPETING
 
     def _pass_over(self, layer: str, why: str) -> None:
         """Note a call that has no row per input; it takes no number among the calls that have."""

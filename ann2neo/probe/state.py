@@ -1,29 +1,25 @@
-"""State: the model and the random states are left as they were found, and one model runs at a time in a process, whose random states, threads and kernels all runs share."""
+"""State: the model, the random states and the generators of a loader are left as they were found; and one model runs at a time in a process, whose random states, threads and kernels all runs share."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import sys
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Sampler
 
 from ann2neo.device.failures import is_lost
 from ann2neo.errors import ModelError
 
-# Instead of a hash of weights that cannot be read.
-UNKNOWN = "unknown"
-BYTES_AT_ONCE = 1 << 20
-AT_ONCE = 64
 # Also the flag of its mode, which is put back by itself.
 OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
 
@@ -192,96 +188,6 @@ def set_random_states(states: tuple[Any, ...]) -> None:
             raise
 
 
-def weights_sha256(model: torch.nn.Module) -> str:
-    """Hash names, types, shapes and bytes of all parameters and buffers, also of those that are not part of the ``state_dict``, and what else is part of it.
-
-    Of the bytes of each, the hashes of `BYTES_AT_ONCE` at a time are hashed: several threads compute those of large weights, and the hash is the same on every device.
-
-    It is "unknown" where the bytes of a weight are not the weight: shards of a distributed tensor, quantized tensors, tensors on no device, or anything else that cannot be read.
-
-    Examples
-    --------
-    >>> weights_sha256(torch.nn.ReLU())[:8]
-    'e3b0c442'
-    """
-    digest = hashlib.sha256()
-    try:
-        # By every name that they go by, so that it shows which weights are tied.
-        found = {
-            **model.state_dict(),
-            **dict(model.named_parameters(remove_duplicate=False)),
-            **dict(model.named_buffers(remove_duplicate=False)),
-        }
-        with torch._C.DisableTorchFunctionSubclass():
-            parts = (part for name, value in sorted(found.items()) for part in _parts(name, value))
-            for part in _hashed(parts):
-                digest.update(part)
-    # Code of others: state_dict may be overridden, and tensors of other kinds raise errors of any kind.
-    except Exception:
-        return UNKNOWN
-    return digest.hexdigest()
-
-
-def _hashed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Pass texts on, and replace bytes of weights by their hashes, which threads compute where there are many; no thread is made where there are few."""
-    under_way: deque[Future[bytes] | bytes] = deque()
-    with ExitStack() as stack:
-        threads: ThreadPoolExecutor | None = None
-        for part in parts:
-            if isinstance(part, bytes):
-                under_way.append(part)
-                continue
-            if threads is None and len(part) >= BYTES_AT_ONCE:
-                threads = stack.enter_context(ThreadPoolExecutor(min(8, os.cpu_count() or 1)))
-            pool = threads if len(part) >= BYTES_AT_ONCE else None
-            for first in range(0, max(len(part), 1), BYTES_AT_ONCE):
-                some = part[first : first + BYTES_AT_ONCE]
-                # What takes less time than to wake a thread is done here.
-                under_way.append(_sha256(some) if pool is None else pool.submit(_sha256, some))
-                # Weights that were copied from a device are kept no longer than it takes to hash them.
-                if len(under_way) > AT_ONCE:
-                    yield _result(under_way.popleft())
-        yield from map(_result, under_way)
-
-
-def _sha256(part: memoryview) -> bytes:
-    return hashlib.sha256(part).digest()
-
-
-def _result(part: Future[bytes] | bytes) -> bytes:
-    return part if isinstance(part, bytes) else part.result()
-
-
-def _parts(name: str, value: Any) -> Iterator[bytes | memoryview]:
-    """Write a weight down, or, of what a module keeps beside them, the tensors, numbers and texts."""
-    if isinstance(value, torch.Tensor):
-        yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
-        yield _bytes_of(value)
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _parts(f"{name}/{key}", part)
-    elif isinstance(value, (list, tuple)):
-        for number, part in enumerate(value):
-            yield from _parts(f"{name}/{number}", part)
-    elif isinstance(value, (bool, int, float, str, bytes)):
-        yield f"{name} {value!r}".encode()
-
-
-def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Read a tensor's bytes, in place where it lies in memory without gaps.
-
-    Raises
-    ------
-    TypeError
-        If its bytes lie elsewhere or mean something else: it wraps other tensors, or is quantized.
-    """
-    dispatch = "__torch_dispatch__"
-    if getattr(type(tensor), dispatch) is not getattr(torch.Tensor, dispatch) or tensor.is_quantized:
-        raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())  # pyright: ignore[reportArgumentType]
-
-
 _turn = threading.RLock()
 # Which thread runs a model or waits for its turn with it.
 _running: dict[int, int] = {}
@@ -330,3 +236,100 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+END = object()
+
+
+@dataclass(slots=True)
+class Borrowed:
+    """Generators whose states are put back after each use, and taken up at the next where they were left.
+
+    Examples
+    --------
+    >>> generator = random.Random(0)
+    >>> borrowed = Borrowed([generator])
+    >>> def draw():
+    ...     with borrowed.used():
+    ...         return generator.random()
+    >>> draw() != draw(), generator.random() == random.Random(0).random()
+    (True, True)
+    """
+
+    generators: Sequence[Any]
+    _states: list[Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._states = [state_of(one) for one in self.generators]
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the generators go on from where they were left at the last use."""
+        before = [state_of(one) for one in self.generators]
+        try:
+            for one, state in zip(self.generators, self._states):
+                set_state(one, state)
+            yield
+        finally:
+            self._states = [state_of(one) for one in self.generators]
+            for one, state in zip(self.generators, before):
+                set_state(one, state)
+
+
+def borrowed_of(loader: DataLoader) -> Borrowed:
+    """Find the generators of a loader and of its samplers; those of its data set are not its own."""
+    found: dict[int, Any] = {}
+    waiting: list[Any] = [loader]
+    seen = {id(loader)}
+    while waiting:
+        for name, value in getattr(waiting.pop(), "__dict__", {}).items():
+            if isinstance(value, GENERATORS):
+                found[id(value)] = value
+            elif (isinstance(value, Sampler) or name in ("sampler", "batch_sampler")) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+    return Borrowed(list(found.values()))
+
+
+def read_borrowed(loader: DataLoader, borrowed: Borrowed, first: int) -> Iterator[Any]:
+    """Iterate a loader from a batch on, without moving on its generators."""
+    return islice(_read(loader, borrowed) if borrowed.generators else loader, first, None)
+
+
+def copy_of(generator: torch.Generator | None) -> torch.Generator | None:
+    """Make a generator of the same state."""
+    if generator is None:
+        return None
+    copy = torch.Generator(generator.device)
+    copy.set_state(generator.get_state())
+    return copy
+
+
+def _read(loader: DataLoader, borrowed: Borrowed) -> Iterator[Any]:
+    # The generators are borrowed again for each batch: what reads may stop at any of them.
+    with borrowed.used():
+        batches = iter(loader)
+    while True:
+        with borrowed.used():
+            batch = next(batches, END)
+        if batch is END:
+            return
+        yield batch
+
+
+def state_of(generator: Any) -> Any:
+    """Return the state of a generator of torch, NumPy or Python."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def set_state(generator: Any, state: Any) -> None:
+    """Set the state of a generator of torch, NumPy or Python."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

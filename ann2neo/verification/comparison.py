@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Int
 
 from ann2neo.errors import Ann2NeoError
-from ann2neo.probe.outputs import Arrangement, possible
-from ann2neo.probe.probe import Sink, Watched
+from ann2neo.probe.outputs import Arrangement, Sink, Watched, possible
 
 # Inputs of which all values are kept, and units that are kept of all inputs.
 KEPT_INPUTS, KEPT_UNITS = 8, 64

@@ -16,9 +16,7 @@ import torch
 
 from ann2neo.errors import Ann2NeoError
 from ann2neo.probe.nested import leaves
-from ann2neo.probe.outputs import Arrangement
-from ann2neo.probe.probe import Watched
-from ann2neo.verification.axes import see_whether_steps_are_first, tell_of_either_axis
+from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, with_fewer
 from ann2neo.verification.places import (
@@ -28,7 +26,15 @@ from ann2neo.verification.places import (
     shuffled,
     with_other_last_step,
 )
-from ann2neo.verification.reruns import OUTPUT, NotVerifiable, Reruns, Verify, first_line
+from ann2neo.verification.reruns import (
+    OUTPUT,
+    NotVerifiable,
+    Reruns,
+    Verify,
+    first_line,
+    see_whether_steps_are_first,
+    tell_of_either_axis,
+)
 from ann2neo.verification.verdict import (
     CONSTANT,
     DEPENDS,

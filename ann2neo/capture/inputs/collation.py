@@ -13,9 +13,8 @@ from jaxtyping import Int
 from torch.utils.data import default_collate
 
 from ann2neo.capture.fingerprints import input_checksums
-from ann2neo.capture.inputs.randomness import GENERATORS, set_state, state_of
 from ann2neo.probe.nested import arrays, with_parts
-from ann2neo.probe.state import random_states_kept
+from ann2neo.probe.state import GENERATORS, random_states_kept, set_state, state_of
 
 Row = np.ndarray
 # Of fewer items each is looked at.

@@ -19,7 +19,6 @@ import torch
 from jaxtyping import Int
 
 from ann2neo.errors import Ann2NeoWarning, InputsError
-from ann2neo.recording import per_input
 from ann2neo.recording.trials import CLASSES
 
 LABEL_KEYS = ("label", "labels")
@@ -103,50 +102,6 @@ def given_steps(labels: Any) -> dict[str, Int[np.ndarray, "input step"]]:
     ['token']
     """
     return {name: values for name, values in given_columns(labels).items() if _is_of_steps(values)}
-
-
-def labels_of_steps(
-    known: Mapping[str, Int[np.ndarray, "input step"]],
-    positions: np.ndarray | None,
-    lengths: Int[np.ndarray, " input"],
-    n_steps: int | None,
-) -> dict[str, np.ndarray]:
-    """Keep the labels of those steps that are bins: for each input of a batch one array, shape (input,).
-
-    Parameters
-    ----------
-    known
-        Labels of all steps of a batch.
-    positions
-        Which steps count: how many from the first one on, or which of them, shape (input, step); None for all.
-    lengths
-        Number of bins of each input, shape (input,).
-    n_steps
-        Steps of the activations; None where it is not known.
-
-    Raises
-    ------
-    InputsError
-        If there are not as many labels as steps.
-
-    Examples
-    --------
-    >>> labels_of_steps({"label": np.array([[4, 5], [6, 7]])}, np.array([2, 1]), np.array([2, 1]), 2)["label"].tolist()
-    [array([4, 5]), array([6])]
-    """
-    found = {}
-    for name, values in known.items():
-        if len(values) != lengths.size or (n_steps is not None and values.shape[1] != n_steps):
-            raise InputsError(
-                f"{name!r} has shape {values.shape} for {lengths.size} inputs, whose activations have {n_steps} steps.",
-                "It is unclear which label belongs to which step.",
-                "Give one label for each step of the layers that are recorded, padded steps included; or one for each input.",
-            )
-        inside = (
-            np.arange(values.shape[1]) < lengths[:, None] if positions is None or positions.ndim == 1 else positions
-        )
-        found[name] = per_input([row[kept] for row, kept in zip(values, inside)])
-    return found
 
 
 def check_steps_are_recorded(labels: Any, *, in_steps: bool) -> None:

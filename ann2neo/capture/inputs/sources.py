@@ -19,9 +19,8 @@ from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
-from ann2neo.capture.inputs.randomness import Borrowed, borrowed_of, copy_of, read_borrowed
 from ann2neo.errors import InputsError
-from ann2neo.probe.state import random_states_kept
+from ann2neo.probe.state import Borrowed, borrowed_of, copy_of, random_states_kept, read_borrowed
 
 # So many inputs show whether a data set keeps their order.
 MOST_ITEMS = 8

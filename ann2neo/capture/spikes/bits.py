@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ann2neo.bits import Held, Planes
+from ann2neo.capture.spikes.bins import check_positions
 from ann2neo.capture.spikes.sinks import (
     Layers,
     ObservedLayer,
@@ -19,13 +20,13 @@ from ann2neo.capture.spikes.sinks import (
     refuse_infinite,
 )
 from ann2neo.capture.spikes.threshold import threshold_of
-from ann2neo.capture.steps import Positions, Steps, check_positions
+from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.device.column import DeviceColumn, Part
 from ann2neo.device.packer import DevicePacker
 from ann2neo.errors import ActivationError, Ann2NeoError
 from ann2neo.packing import DevicePlanes, Packer, fetch, pack_truth
-from ann2neo.probe.probe import Watched
+from ann2neo.probe.outputs import Watched
 from ann2neo.thresholds import Rule
 
 # On these devices bits are packed into the host's memory at once; on all others they stay for a while.

@@ -4,27 +4,66 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from ann2neo.capture.steps import (
-    Positions,
-    Steps,
-    calls_as_bins,
-    check_unit_axes,
-    positions_as_bins,
-    unusual_positions,
-)
+from ann2neo.bits import Held, Planes
+from ann2neo.capture.spikes.bins import calls_as_bins, check_unit_axes, positions_as_bins, unusual_positions
+from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice, check_patterns, choose_units
 from ann2neo.errors import ActivationError, Ann2NeoError
 from ann2neo.packing import chosen, count_invalid
-from ann2neo.probe.probe import Watched
+from ann2neo.probe.outputs import Watched
+
+
+@runtime_checkable
+class BatchSink(Protocol):
+    """A sink that takes in batch after batch: what is done with activations. Its ``book`` keeps what the first batch shows of each layer, and what goes wrong with which."""
+
+    book: Layers
+
+    @property
+    def layers(self) -> dict[str, ObservedLayer]:
+        """What was seen of each layer."""
+        ...
+
+    def begin_stream(self) -> None:
+        """Begin batches that do not follow those before."""
+        ...
+
+    def begin(self, n_inputs: int, positions: np.ndarray | None) -> None:
+        """Begin a batch of this many inputs, of which these positions count."""
+        ...
+
+    def take(self, layer: str, watched: Watched, activation: Any) -> None:
+        """Take in an activation."""
+        ...
+
+    def take_again(self, layer: str, output: Any) -> bool:
+        """Take in an output that is like the last one of this layer, or return False."""
+        ...
+
+    def refuse(self, layer: str, error: Ann2NeoError) -> None:
+        """Learn that a layer gave something that is not an activation."""
+        ...
+
+    def drop(self, layers: Collection[str]) -> None:
+        """Forget layers that are not recorded."""
+        ...
+
+    def restart(self) -> None:
+        """Forget all layers: the first batch is shown once more."""
+        ...
+
+    def end(self) -> dict[str, Planes | Held]:
+        """End the batch and return its spikes by layer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

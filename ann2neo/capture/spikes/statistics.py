@@ -13,7 +13,7 @@ from ann2neo.capture.spikes.sinks import Layers, ObservedLayer, bins_of_calls, r
 from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.errors import Ann2NeoError
-from ann2neo.probe.probe import Watched
+from ann2neo.probe.outputs import Watched
 from ann2neo.thresholds import MAX_BYTES, MeanPlusSd, Quantile, statistic_for, thresholds_from
 
 CalibratedRule = Quantile | MeanPlusSd

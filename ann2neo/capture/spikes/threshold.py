@@ -14,7 +14,7 @@ from torch import nn
 from ann2neo.errors import Ann2NeoWarning, ThresholdError
 from ann2neo.probe.activations import floor_of
 from ann2neo.probe.modules import is_of_torch
-from ann2neo.probe.probe import Watched
+from ann2neo.probe.outputs import Watched
 from ann2neo.probe.state import random_states_kept
 from ann2neo.thresholds import FixedRule, Floor, MeanPlusSd, Quantile, Rule, rule_for
 

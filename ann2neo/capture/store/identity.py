@@ -13,12 +13,11 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
-from ann2neo.capture.fingerprints import KIND
+from ann2neo.capture.fingerprints import KIND, UNKNOWN
 from ann2neo.capture.inputs import Inputs, Presentation
-from ann2neo.capture.inputs.randomness import borrowed_of
 from ann2neo.capture.job import Job
 from ann2neo.errors import StoreError
-from ann2neo.probe.state import UNKNOWN
+from ann2neo.probe.state import borrowed_of
 from ann2neo.recording import order_sha256
 
 LONGEST = 200

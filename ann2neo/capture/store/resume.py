@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ann2neo.atomic import check_target
 from ann2neo.capture.distributed import Processes
@@ -17,12 +18,13 @@ from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_ba
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.provenance import check_notes
 from ann2neo.capture.store.identity import ANOTHER, Identity, check_same, identity_of, with_order
-from ann2neo.capture.store.schedule import Recorded, repeat, to_repeat
+from ann2neo.capture.store.repeats import Recorded, repeat, to_repeat
 from ann2neo.errors import Ann2NeoWarning, FormatError, StoreError
 from ann2neo.store.begun import BegunColumn, read_begun
 from ann2neo.store.growing import Growing, Order, is_complete, open_growing
 from ann2neo.store.layout import MARKER, open_group
 from ann2neo.store.log import Column, read_log
+from ann2neo.store.schedule import BatchEdges
 from ann2neo.store.soundness import sound_columns
 
 Drawn = list[list[Any]]
@@ -260,3 +262,20 @@ def _shown(there: Any, here: Any) -> str:
 
 def _cut(ids: np.ndarray, sizes: np.ndarray) -> Drawn:
     return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]
+
+
+def edges_of_batches(job: Job, source: Presentation) -> BatchEdges | None:
+    """Find where batches lie, or None where the number of inputs or of their bins shows only when they are read."""
+    sizes = source.batch_sizes
+    if sizes is None or (job.steps is not None and (job.steps.lengths is None or callable(job.steps.lengths))):
+        return None
+    inputs = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    if job.steps is None:
+        return BatchEdges(inputs=inputs, bins=inputs)
+    given = job.steps.lengths
+    lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+    # Lengths that do not fit the inputs are refused with the batch that shows it.
+    if lengths.ndim != 1 or lengths.size < inputs[-1] or not np.issubdtype(lengths.dtype, np.integer):
+        return None
+    edges = np.concatenate([[0], np.cumsum(lengths[: inputs[-1]])]).astype(np.int64)
+    return BatchEdges(inputs=inputs, bins=edges[inputs])

@@ -5,34 +5,31 @@ from __future__ import annotations
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import numpy as np
-
 from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Batch, Presentation, open_source, trial_columns
+from ann2neo.capture.inputs import Batch, Presentation, open_source
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
-from ann2neo.capture.run import SeenBatch, run_pass
+from ann2neo.capture.run import SeenBatch, TrialColumns, run_pass
 from ann2neo.capture.store.identity import check_same
-from ann2neo.capture.store.resume import Log, Request, StoreState, in_order, order_of, other_inputs, state_of
-from ann2neo.capture.store.schedule import (
-    Recorded,
-    Span,
-    bare_layers,
-    check_layers,
-    cut_spans,
-    layout_of,
-    n_columns,
-    repeat,
-    to_repeat,
+from ann2neo.capture.store.repeats import Recorded, bare_layers, check_layers, repeat, to_repeat
+from ann2neo.capture.store.resume import (
+    Log,
+    Request,
+    StoreState,
+    edges_of_batches,
+    in_order,
+    order_of,
+    other_inputs,
+    state_of,
 )
 from ann2neo.device.failures import failures_told
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
@@ -47,6 +44,7 @@ from ann2neo.store.growing import Growing, create, is_complete, missing_columns,
 from ann2neo.store.layout import column_bins, open_group
 from ann2neo.store.lock import locked
 from ann2neo.store.log import Column, Start, is_whole, log_file, prefix, read_log
+from ann2neo.store.schedule import Span, cut_spans, n_columns
 from ann2neo.store.writer import ColumnWriter
 from ann2neo.verification import Verdict, together
 
@@ -124,7 +122,7 @@ class Session:
 
     def __init__(self, request: Request, state: StoreState, source: Presentation) -> None:
         self._request, self._state, self._source = request, state, source
-        self._job, self._layout, self._processes = request.job, layout_of(request.job, source), request.processes
+        self._job, self._edges, self._processes = request.job, edges_of_batches(request.job, source), request.processes
         self._trial_columns = TrialColumns(request.job, source)
         self._unsynced = Unsynced()
         self._begun: Iterator[SeenBatch] | None = None
@@ -132,7 +130,7 @@ class Session:
         self._crc: dict[tuple[int, int], int] = {}
         self._again: list[tuple[Growing, Recorded]] = []
         self._kept: Verdict | None = None
-        if self._processes.n > 1 and self._layout is None:
+        if self._processes.n > 1 and self._edges is None:
             raise InputsError(
                 "the number of bins shows only when the inputs are read, but there are several processes.",
                 "It is unclear which of them records what.",
@@ -153,11 +151,11 @@ class Session:
             log = read_log(growing.path)
             for column in [*log.values(), *(one.column for one in self._state.begun.values())]:
                 self._crc |= {(column.pass_number, number): crc for number, crc in column.batches.items()}
-            if self._layout is None:
+            if self._edges is None:
                 self._run_passes(growing, log)
             else:
                 todo = self._processes.from_first(lambda: missing_columns(growing, log)) or []
-                spans = cut_spans(todo, growing, self._layout, self._processes.n, self._state.begun)
+                spans = cut_spans(todo, growing, self._edges, self._processes.n, self._state.begun)
                 self._run_spans(growing, deal(spans, self._processes))
         self._unsynced.sync()
         verdicts = [one for one in self._processes.together(lambda: self._job.checks.verdict) if one is not None]
@@ -175,11 +173,11 @@ class Session:
 
     def _create(self) -> Growing:
         """Run the first batch, which shows the layers, and make the store."""
-        stream = self._batches(0, Start(), progress=self._layout is None and self._request.progress)
+        stream = self._batches(0, Start(), progress=self._edges is None and self._request.progress)
         first = next(stream)
         self._begun = chain([first], stream)
         request, layers = self._request, bare_layers(self._job)
-        n_bins = None if self._layout is None else self._layout.n_bins
+        n_bins = None if self._edges is None else self._edges.n_bins
         n_units = sum(layer.n_units for layer in layers)
         growing = Growing(
             path=request.path,
@@ -301,46 +299,6 @@ def _adopt(job: Job, verdict: Verdict | None) -> None:
         job.checks.verdict = verdict
 
 
-class TrialColumns:
-    """Columns of the table of trials for the inputs of a batch: labels that were given or came with it, and predictions."""
-
-    def __init__(self, job: Job, source: Presentation) -> None:
-        self._inputs = job.inputs
-        self._given: dict[str, np.ndarray] = {}
-        if job.inputs.labels is not None:
-            n_inputs = source.n_inputs
-            self._given = trial_columns(
-                job.inputs.labels, [], _n_given(job.inputs.labels) if n_inputs is None else n_inputs
-            )
-
-    def of(self, batch: SeenBatch, first_input: int, pass_number: int) -> dict[str, Any]:
-        """Find what is known of the inputs of a batch, each of shape (input,)."""
-        known: dict[str, Any] = {} if batch.predicted is None else {"predicted_label": batch.predicted}
-        if pass_number:
-            return known
-        if batch.stimulus_ids is not None:
-            known["stimulus_id"] = batch.stimulus_ids
-        known |= batch.steps
-        stop = first_input + batch.lengths.size
-        if self._inputs.labels is None:
-            return known if batch.labels is None else {"label": batch.labels} | known
-        for values in self._given.values():
-            if values.size < stop:
-                self.check_number(stop)
-        return {name: values[first_input:stop] for name, values in self._given.items()} | known
-
-    def check_number(self, n_inputs: int) -> None:
-        """Refuse labels that are not as many as the inputs.
-
-        Raises
-        ------
-        InputsError
-            If they are more or less.
-        """
-        if self._inputs.labels is not None:
-            trial_columns(self._inputs.labels, [], n_inputs)
-
-
 def _stochastic(job: Job) -> Sequence[Any]:
     return [] if job.passes is None else stochastic_modules(job.module, job.passes)
 
@@ -375,8 +333,3 @@ def ended_by_signal() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _n_given(labels: Any) -> int:
-    values = next(iter(labels.values()), []) if isinstance(labels, Mapping) else labels
-    return len(values)

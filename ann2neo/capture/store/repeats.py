@@ -1,18 +1,16 @@
-"""Which columns are recorded from which batch on, and by which process; and which recorded batches are run again, to see whether they would come out the same."""
+"""Repeats: which recorded batches are run again, and whether they come out the same."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from ann2neo.bits import Planes, fetched
-from ann2neo.capture.inputs import Batch, Presentation
+from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.provenance import described
@@ -23,108 +21,6 @@ from ann2neo.store.begun import BegunColumn
 from ann2neo.store.growing import Growing, bare
 from ann2neo.store.layout import open_group
 from ann2neo.store.log import Column, Start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Which inputs and bins each batch has, where that is known before they are read.
-
-    Parameters
-    ----------
-    inputs, bins
-        First input and first bin of each batch, and the end, shape (batch + 1,).
-
-    Examples
-    --------
-    >>> layout = Layout(inputs=np.array([0, 2, 4, 5]), bins=np.array([0, 20, 40, 50]))
-    >>> layout.start_of(39)
-    Start(batch=1, first_input=2, first_bin=20)
-    """
-
-    inputs: Int[np.ndarray, " edge"]
-    bins: Int[np.ndarray, " edge"]
-
-    @property
-    def n_bins(self) -> int:
-        """Number of bins of one pass."""
-        return int(self.bins[-1])
-
-    def start_of(self, bin_number: int) -> Start:
-        """Find the batch in which a bin lies."""
-        batch = int(np.searchsorted(self.bins, bin_number, side="right")) - 1
-        return Start(batch=batch, first_input=int(self.inputs[batch]), first_bin=int(self.bins[batch]))
-
-    def columns_until_aligned(self, column_bins: int) -> int:
-        """Number of columns after which a column and a batch begin together again: no batch is run twice if this many go together."""
-        n_bins = int(self.bins[1])
-        return n_bins // math.gcd(n_bins, column_bins)
-
-
-def layout_of(job: Job, source: Presentation) -> Layout | None:
-    """Find where batches lie, or None where the number of inputs or of their bins shows only when they are read."""
-    sizes = source.batch_sizes
-    if sizes is None or (job.steps is not None and (job.steps.lengths is None or callable(job.steps.lengths))):
-        return None
-    inputs = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    if job.steps is None:
-        return Layout(inputs=inputs, bins=inputs)
-    given = job.steps.lengths
-    lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
-    # Lengths that do not fit the inputs are refused with the batch that shows it.
-    if lengths.ndim != 1 or lengths.size < inputs[-1] or not np.issubdtype(lengths.dtype, np.integer):
-        return None
-    edges = np.concatenate([[0], np.cumsum(lengths[: inputs[-1]])]).astype(np.int64)
-    return Layout(inputs=inputs, bins=edges[inputs])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Columns that follow one another in a pass, from the first to before the last; None if the pass ends where the inputs end.
-
-    ``begun`` is what is recorded of the first one already; ``start`` is the batch with which to go on.
-    """
-
-    pass_number: int
-    first: int
-    stop: int | None
-    start: Start
-    begun: BegunColumn | None = None
-
-
-def cut_spans(
-    todo: Sequence[tuple[int, int]],
-    growing: Growing,
-    layout: Layout,
-    n_processes: int,
-    begun: Mapping[tuple[int, int], BegunColumn] | None = None,
-) -> list[Span]:
-    """Put columns together that begin and end with a batch, or, where these are too few to be dealt, as many as each process gets.
-
-    A column that was begun before begins a span, which goes on after what there is of it.
-    """
-    most = len(todo) if n_processes == 1 else max(1, -(-len(todo) // n_processes))
-    together = min(layout.columns_until_aligned(growing.column_bins), most) if n_processes > 1 else most
-    spans: list[Span] = []
-    for pass_number, column in todo:
-        last = spans[-1] if spans else None
-        part = None if begun is None else begun.get((pass_number, column))
-        if (
-            part is None
-            and last is not None
-            and (last.pass_number, last.stop) == (pass_number, column)
-            and n_columns(last) < together
-        ):
-            spans[-1] = replace(last, stop=column + 1)
-        else:
-            start = layout.start_of(column * growing.column_bins) if part is None else part.column.after
-            spans.append(Span(pass_number=pass_number, first=column, stop=column + 1, start=start, begun=part))
-    return spans
-
-
-def n_columns(span: Span) -> int:
-    """Count the columns of a span whose end is known."""
-    return 0 if span.stop is None else span.stop - span.first
-
 
 # Facts on which the last bits of activations depend, and the code of the model where git knows it.
 DECIDING = ("torch_threads", "device", "autocast", "autocast_dtype", "software", "git_commit")
