@@ -100,7 +100,7 @@ def test_weights_of_any_type_are_hashed(dtype):
 HASH = """
 import torch
 from torch import nn
-from ann2neo.probe.state import weights_sha256
+from ann2neo.capture.fingerprints import weights_sha256
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
 model.register_buffer("cache", torch.arange(3.0), persistent=False)

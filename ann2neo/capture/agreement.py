@@ -13,13 +13,11 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Itera
 
 from ann2neo.capture.distributed import ALONE, Processes
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Inputs, Presentation, open_source, read_batches
+from ann2neo.capture.inputs import Drawn, Inputs, Presentation, open_source, read_batches
 from ann2neo.capture.inputs.sources import reads_in_its_own_way
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.probe.state import random_states_kept
 from ann2neo.recording import order_sha256
-
-Drawn = list[list[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +192,7 @@ def _check_same_batches(inputs: Inputs, processes: Processes) -> None:
     _compare("other inputs of the data set, or in other numbers or batches,", sources)
     if sources[0] is None:
         return
-    drawn = processes.from_first(lambda: _drawn(open_source(inputs)))
+    drawn = processes.from_first(lambda: open_source(inputs).drawn)
     _compare("other inputs", processes.together(lambda: _checksums(inputs, drawn)))
 
 
@@ -225,12 +223,6 @@ def _ids(source: Presentation) -> str | None:
         if any(one is None or not np.array_equal(np.sort(one), ids) for one in again):
             return None
     return order_sha256(ids)
-
-
-def _drawn(source: Presentation) -> Drawn | None:
-    if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
-        return None
-    return [part.tolist() for part in np.split(source.stimulus_ids, np.cumsum(source.batch_sizes)[:-1])]
 
 
 def _checksums(inputs: Inputs, drawn: Drawn | None) -> list[int]:

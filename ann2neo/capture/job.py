@@ -19,7 +19,37 @@ from ann2neo.capture.steps import Steps
 from ann2neo.device.failures import check_graphs
 from ann2neo.errors import InputsError, LayerNotFound
 from ann2neo.probe.probe import Probe
-from ann2neo.verification.verdict import Checks
+from ann2neo.verification.verdict import Verdict
+
+
+@dataclass(slots=True, kw_only=True)
+class Checks:
+    """What is verified of a model, once for calibrating, recording and resuming.
+
+    Parameters
+    ----------
+    wanted
+        Whether rows are verified to be inputs.
+    verdict
+        What came of it; None before.
+    n_repeated
+        Inputs of the first batch that hold the same as an earlier one.
+    """
+
+    wanted: bool = True
+    verdict: Verdict | None = None
+    n_repeated: int = 0
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Parts of the batch that were alike for all inputs so far; see `Verdict`."""
+        return () if self.verdict is None else self.verdict.pending
+
+    def facts(self) -> dict[str, Any]:
+        """Write down what was verified, flat, for the provenance and the identity of a store."""
+        if not self.wanted:
+            return {"verified": "not asked for (verify=False)"}
+        return {} if self.verdict is None else self.verdict.facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,8 +82,7 @@ def record_into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float
     progress
         Whether to show a progress bar.
     """
-    stochastic = [] if job.passes is None else stochastic_modules(job.module, job.passes)
-    with failures_told(), evaluation_mode(job.module, stochastic):
+    with failures_told(), evaluation_mode(job.module, stochastic_modules(job.module, job.passes)):
         source = open_source(job.inputs)
         memory = Memory(source.n_inputs if job.steps is None else None)
         with watching(job):

@@ -77,8 +77,8 @@ class Passes:
             )
 
 
-def stochastic_modules(model: nn.Module, passes: Passes) -> Sequence[nn.Module]:
-    """Find the modules that stay in training mode; what is within them does not, unless it is found itself.
+def stochastic_modules(model: nn.Module, passes: Passes | None) -> Sequence[nn.Module]:
+    """Find the modules that stay in training mode, none without passes; what is within them does not, unless it is found itself.
 
     Raises
     ------
@@ -87,6 +87,8 @@ def stochastic_modules(model: nn.Module, passes: Passes) -> Sequence[nn.Module]:
     LayerNotFound
         If a name or pattern fits no module.
     """
+    if passes is None:
+        return []
     named = named_modules(model)
     if passes.active == "dropout":
         return _with_dropout(model, named)

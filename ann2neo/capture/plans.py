@@ -42,7 +42,7 @@ class Shapes:
         self._rule, self._units, self._steps = threshold, units, steps
 
     @property
-    def layers(self) -> dict[str, ObservedLayer]:
+    def layers(self) -> Mapping[str, ObservedLayer]:
         """What was seen of each layer."""
         return self.book.seen
 
@@ -63,7 +63,7 @@ class Shapes:
 
     def _take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         if layer not in self.layers:
-            self.layers[layer] = self.book.meet(layer, watched, activation)
+            self.book.keep(self.book.meet(layer, watched, activation))
             self.thresholds[layer] = _planned_threshold(layer, watched, activation, self._rule)
 
     def take_again(self, layer: str, output: Any) -> bool:

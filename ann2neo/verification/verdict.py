@@ -86,36 +86,6 @@ class Verdict:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class Checks:
-    """What is verified of a model, once for calibrating, recording and resuming.
-
-    Parameters
-    ----------
-    wanted
-        Whether rows are verified to be inputs.
-    verdict
-        What came of it; None before.
-    n_repeated
-        Inputs of the first batch that hold the same as an earlier one.
-    """
-
-    wanted: bool = True
-    verdict: Verdict | None = None
-    n_repeated: int = 0
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """Parts of the batch that were alike for all inputs so far; see `Verdict`."""
-        return () if self.verdict is None else self.verdict.pending
-
-    def facts(self) -> dict[str, Any]:
-        """Write down what was verified, flat, for the provenance and the identity of a store."""
-        if not self.wanted:
-            return {"verified": "not asked for (verify=False)"}
-        return {} if self.verdict is None else self.verdict.facts()
-
-
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """Join what several processes found, each in batches of its own, after one verdict of the first batch."""
     least = min(verdicts, key=lambda verdict: len(verdict.pending))

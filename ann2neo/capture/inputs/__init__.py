@@ -14,10 +14,12 @@ from ann2neo.capture.inputs.labels import (
 )
 from ann2neo.capture.inputs.presentation import (
     Batch,
+    Drawn,
     Presentation,
     Repeated,
     check_listed_lengths,
     draws_at_random,
+    in_batches,
     order_comes_again,
     warn_of_unknown_order,
 )
@@ -25,12 +27,14 @@ from ann2neo.capture.inputs.sources import open_source
 
 __all__ = [
     "Batch",
+    "Drawn",
     "Inputs",
     "Presentation",
     "Repeated",
     "as_inputs",
     "check_listed_lengths",
     "draws_at_random",
+    "in_batches",
     "knows_classes",
     "open_source",
     "order_comes_again",

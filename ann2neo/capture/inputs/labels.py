@@ -46,9 +46,7 @@ def class_labels(y: Any, n_inputs: int) -> Int[np.ndarray, " input"] | None:
     >>> class_labels(torch.tensor([[1], [0]]), 2), class_labels(torch.tensor([0.5, 1.0]), 2)
     (array([1, 0]), None)
     """
-    if isinstance(y, Mapping):
-        y = next((y[key] for key in LABEL_KEYS if key in y), None)
-    values = _as_array(y)
+    values = _array_of_labels(y)
     return None if values is None or _kind(values, n_inputs) != LABELS else _as_classes(values)
 
 
@@ -236,9 +234,7 @@ def number_of(y: Any) -> int | None:
     >>> number_of(torch.tensor([4, 0, 2])), number_of(["cat", "dog"]), number_of(torch.zeros(3, 2))
     (3, 2, None)
     """
-    if isinstance(y, Mapping):
-        y = next((y[key] for key in LABEL_KEYS if key in y), None)
-    values = _as_array(y)
+    values = _array_of_labels(y)
     return len(values) if values is not None and (values.ndim == 1 or values.shape[1:] == (1,)) else None
 
 
@@ -250,9 +246,7 @@ def step_labels(y: Any, n_inputs: int) -> Int[np.ndarray, "input step"] | None:
     >>> step_labels(torch.tensor([[4, 5, 6], [7, 8, 9]]), 2).shape, step_labels(torch.tensor([4, 5]), 2)
     ((2, 3), None)
     """
-    if isinstance(y, Mapping):
-        y = next((y[key] for key in LABEL_KEYS if key in y), None)
-    values = _as_array(y)
+    values = _array_of_labels(y)
     if values is None or values.ndim != 2 or values.shape[0] != n_inputs or values.shape[1] < 2:
         return None
     integers = values.dtype.kind in "iu" and not _is_huge(values) and not np.isin(values, (0, 1)).all()
@@ -291,6 +285,11 @@ def _as_classes(values: np.ndarray) -> Int[np.ndarray, ...]:
 
 def _is_huge(values: np.ndarray) -> bool:
     return values.dtype.kind == "u" and bool(values.size) and int(values.max()) > np.iinfo(np.int64).max
+
+
+def _array_of_labels(y: Any) -> np.ndarray | None:
+    """Read what comes with a batch, or, of a mapping, what its keys say to be labels."""
+    return _as_array(next((y[key] for key in LABEL_KEYS if key in y), None) if isinstance(y, Mapping) else y)
 
 
 def _as_array(y: Any) -> np.ndarray | None:

@@ -214,12 +214,30 @@ class Presentation:
         """How it is known which inputs of the data are presented."""
         return TRACED if self.traced else COUNTED if self.stimulus_ids is None else PLACES
 
+    @property
+    def drawn(self) -> Drawn | None:
+        """The order of a data set's inputs, batch by batch; None where it is not known or cannot be kept."""
+        if self.in_order is None or self.stimulus_ids is None or self.batch_sizes is None:
+            return None
+        return in_batches(self.stimulus_ids, self.batch_sizes)
+
     def ids_of_batch(self, number: int, places: Int[np.ndarray, " input"] | None) -> Int[np.ndarray, " input"] | None:
         """Return which inputs of the data set a batch holds, given their places among those that were drawn for it."""
         if places is None or self.stimulus_ids is None or self.batch_sizes is None:
             return None
         first = int(self.batch_sizes[:number].sum())
         return self.stimulus_ids[first : first + int(self.batch_sizes[number])][places]
+
+
+def in_batches(ids: Int[np.ndarray, " input"], sizes: Int[np.ndarray, " batch"]) -> Drawn:
+    """Cut an order of inputs into batches.
+
+    Examples
+    --------
+    >>> in_batches(np.array([4, 2, 0]), np.array([2, 1]))
+    [[4, 2], [0]]
+    """
+    return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]
 
 
 @dataclass(slots=True)

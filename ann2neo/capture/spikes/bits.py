@@ -70,7 +70,7 @@ class Bits:
         self.n_steps: int | None = None
 
     @property
-    def layers(self) -> dict[str, ObservedLayer]:
+    def layers(self) -> Mapping[str, ObservedLayer]:
         """What was seen of each layer."""
         return self.book.seen
 
@@ -152,7 +152,7 @@ class Bits:
     def _take(self, name: str, watched: Watched, output: torch.Tensor) -> None:
         layer = self.layers.get(name)
         if layer is None:
-            layer = self.layers[name] = self._first_sight(name, watched, output)
+            layer = self.book.keep(self._first_sight(name, watched, output))
         if self._steps is not None and self._steps.axis == "calls":
             values = recorded_values(layer, output, self._steps, self._n_inputs, self._lengths)
             self._calls.setdefault(name, []).append(values > layer.threshold)

@@ -29,7 +29,7 @@ class BatchSink(Protocol):
     book: Layers
 
     @property
-    def layers(self) -> dict[str, ObservedLayer]:
+    def layers(self) -> Mapping[str, ObservedLayer]:
         """What was seen of each layer."""
         ...
 
@@ -149,6 +149,11 @@ class Layers:
             self.without_units.append(layer)
         return first_sight(layer, watched.module, activation, units=self.units, steps=self.steps)
 
+    def keep(self, layer: ObservedLayer) -> ObservedLayer:
+        """Keep what was seen of a layer, and return it."""
+        self.seen[layer.name] = layer
+        return layer
+
     def look(
         self,
         layer: str,
@@ -183,6 +188,12 @@ class Layers:
             self.positions.pop(layer, None)
             self.misfits.pop(layer, None)
         self.without_units = [layer for layer in self.without_units if layer not in set(layers)]
+
+    def raise_troubles(self) -> None:
+        """Raise what went wrong, as long as it is not settled which layers are recorded; of what comes later nothing is kept."""
+        for error in [] if self.settled else self.troubles.values():
+            raise error
+        self.troubles = {}
 
     def settle(self, *, rules: Mapping[str, Any]) -> None:
         """After the first batch, raise what went wrong with the layers that are left, and check the patterns of options.

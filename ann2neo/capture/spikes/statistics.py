@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Statistics:
         self._is_first_reading = True
 
     @property
-    def layers(self) -> dict[str, ObservedLayer]:
+    def layers(self) -> Mapping[str, ObservedLayer]:
         """What was seen of each layer."""
         return self.book.seen
 
@@ -124,9 +124,7 @@ class Statistics:
     def end(self) -> dict[str, Planes | Held]:
         """End the batch; there are no spikes yet."""
         # A late layer is just not calibrated: whether it may come late is a matter of the recording.
-        for error in [] if self.book.settled else self.book.troubles.values():
-            raise error
-        self.book.troubles = {}
+        self.book.raise_troubles()
         for name, calls in self._calls.items():
             self._add(name, bins_of_calls(self.layers[name], calls, self._n_in_batch, self._lengths))
         # Only now it is known how many units there are, and how much memory each of them gets.
@@ -153,7 +151,7 @@ class Statistics:
         return found
 
     def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
-        layer = self.layers[name] = self.book.meet(name, watched, output)
+        layer = self.book.keep(self.book.meet(name, watched, output))
         rule = self._rule_of(name)
         if rule is not None:
             self._rules[name] = rule

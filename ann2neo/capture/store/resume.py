@@ -14,7 +14,7 @@ import torch
 from ann2neo.atomic import check_target
 from ann2neo.capture.distributed import Processes
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Batch, Presentation, draws_at_random, read_batches
+from ann2neo.capture.inputs import Batch, Drawn, Presentation, draws_at_random, in_batches, read_batches
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.provenance import check_notes
 from ann2neo.capture.store.identity import ANOTHER, Identity, check_same, identity_of, with_order
@@ -27,7 +27,6 @@ from ann2neo.store.log import Column, read_log
 from ann2neo.store.schedule import BatchEdges
 from ann2neo.store.soundness import sound_columns
 
-Drawn = list[list[Any]]
 Log = Mapping[tuple[int, int], Column]
 Begun = Mapping[tuple[int, int], BegunColumn]
 # In what all draws may be alike, though not in their order.
@@ -121,7 +120,7 @@ def state_of(request: Request, source: Presentation) -> StoreState:
             raise
     check_target(request.path, request.overwrite, marker=MARKER)
     return StoreState(
-        identity=request.identity(source), drawn=drawn_order(source), growing=None, log={}, begun={}, complete=False
+        identity=request.identity(source), drawn=source.drawn, growing=None, log={}, begun={}, complete=False
     )
 
 
@@ -134,7 +133,7 @@ def _state_of_stored(request: Request, source: Presentation) -> StoreState:
             f"ann2neo.load opens what is there; {ANOTHER[0].lower()}{ANOTHER[1:]}",
         )
     there, here = Identity.from_facts(growing.identity, growing.path), request.identity(source)
-    if there.differing(here) and drawn_order(source) is not None and draws_at_random(source):
+    if there.differing(here) and source.drawn is not None and draws_at_random(source):
         check_drawn_alike(source, growing)
         source = in_order(source, drawn_before(growing))
         here = request.identity(source)
@@ -153,9 +152,7 @@ def _state_of_stored(request: Request, source: Presentation) -> StoreState:
                 repeat(request.job, growing, recorded, read[recorded.batch])
     if there.lacks_weights(here):
         _tell_of_unknown_weights(request.path)
-    return StoreState(
-        identity=here, drawn=drawn_order(source), growing=growing, log=log, begun=begun, complete=complete
-    )
+    return StoreState(identity=here, drawn=source.drawn, growing=growing, log=log, begun=begun, complete=complete)
 
 
 def _tell_of_unknown_weights(path: Path) -> None:
@@ -217,16 +214,9 @@ def order_of(source: Presentation) -> Order | None:
     return Order(stimulus_ids=source.stimulus_ids, batch_sizes=source.batch_sizes)
 
 
-def drawn_order(source: Presentation) -> Drawn | None:
-    """Return the order of a data set's inputs, batch by batch."""
-    if source.in_order is None or source.stimulus_ids is None or source.batch_sizes is None:
-        return None
-    return _cut(source.stimulus_ids, source.batch_sizes)
-
-
 def drawn_before(growing: Growing) -> Drawn | None:
     """Return the order that a store keeps, batch by batch."""
-    return None if growing.order is None else _cut(growing.order.stimulus_ids, growing.order.batch_sizes)
+    return None if growing.order is None else in_batches(growing.order.stimulus_ids, growing.order.batch_sizes)
 
 
 def in_order(source: Presentation, drawn: Drawn | None) -> Presentation:
@@ -242,7 +232,7 @@ def check_drawn_alike(source: Presentation, growing: Growing) -> None:
     StoreError
         If the number of inputs, the sizes of batches or the inputs are others.
     """
-    before, drawn = drawn_before(growing), drawn_order(source)
+    before, drawn = drawn_before(growing), source.drawn
     if before is None or drawn is None or source.draw is None:
         return
     draws = [drawn, source.draw(), source.draw()]
@@ -258,10 +248,6 @@ def check_drawn_alike(source: Presentation, growing: Growing) -> None:
 
 def _shown(there: Any, here: Any) -> str:
     return f" ({there} there, {here} here)" if isinstance(there, int) else ""
-
-
-def _cut(ids: np.ndarray, sizes: np.ndarray) -> Drawn:
-    return [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])]
 
 
 def edges_of_batches(job: Job, source: Presentation) -> BatchEdges | None:

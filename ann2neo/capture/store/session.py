@@ -68,7 +68,7 @@ def record_into(request: Request) -> Recording:
         If there are several processes and the number of bins is not known before the inputs are read.
     """
     job, processes = request.job, request.processes
-    with ended_by_signal(), evaluation_mode(job.module, _stochastic(job)), _alone(request):
+    with ended_by_signal(), evaluation_mode(job.module, stochastic_modules(job.module, job.passes)), _alone(request):
         source = open_source(job.inputs)
         found = _stored_verdict(request.path) if job.checks.verdict is None else None
         _adopt(job, found)
@@ -297,10 +297,6 @@ def _adopt(job: Job, verdict: Verdict | None) -> None:
     """Keep to a verdict that was reached before: in this store, or by the first process."""
     if job.checks.wanted and verdict is not None:
         job.checks.verdict = verdict
-
-
-def _stochastic(job: Job) -> Sequence[Any]:
-    return [] if job.passes is None else stochastic_modules(job.module, job.passes)
 
 
 @contextmanager
