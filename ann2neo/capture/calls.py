@@ -1,4 +1,4 @@
-"""Calling a model on a batch, as the user said or as the batch suggests, so that the user's inputs and the model's gradients stay as they are."""
+"""Calling a model on a batch, as the user said or as the batch suggests, so that the user's inputs and the model's gradients stay as they are; and what helps where the two do not fit."""
 
 from __future__ import annotations
 
