@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from ann2neo.bits import Buffer, Planes
+from ann2neo.bits import Planes
 from ann2neo.device.memory import Target, planes_within
 from ann2neo.device.transfer import Copied, Rows, Transfer
-from ann2neo.errors import RecordingError
 from ann2neo.packing.layouts import Layout
 
 N_COUNTS = 256
@@ -29,6 +28,18 @@ class Receiver(Protocol):
 
     def receive(self, rows: Rows, n_bins: int) -> None:
         """Accept rows of this many bins that are on their way."""
+        ...
+
+
+@runtime_checkable
+class OpenBatch(Protocol):
+    """Bins of a batch that follow those which a column keeps; see `ann2neo.device.rows.Part`."""
+
+    n_bins: int
+    kept: bool
+
+    def leave(self) -> np.ndarray:
+        """Copy the bins from the device, on which the next batch takes their place."""
         ...
 
 
@@ -58,7 +69,7 @@ class LayerColumn:
         self.target = Target(bits=empty, invalid=owner.invalid, slot=slot)
         self.n_bins = self.usual = 0
         self.buffer: Callable[[], Receiver | None] = lambda: None
-        self.opened: Callable[[], Part | None] = lambda: None
+        self.opened: Callable[[], OpenBatch | None] = lambda: None
 
     @property
     def room(self) -> int:
@@ -79,12 +90,10 @@ class LayerColumn:
                 bits[: len(old)] = old
             self.target = replace(self.target, bits=bits)
 
-    def open(self, n_bins: int) -> Part:
-        """Describe what was written after the bins that are kept, and is a batch of this many bins."""
-        self.usual = max(self.usual, n_bins)
-        part = Part(self, n_bins)
+    def open(self, part: OpenBatch) -> None:
+        """Note the batch that was written after the bins that are kept, for as long as somebody holds it."""
+        self.usual = max(self.usual, part.n_bins)
         self.opened = weakref.ref(part)
-        return part
 
     def settle(self) -> None:
         """Before the next batch is written: what somebody still holds of one that was not kept is copied."""
@@ -140,64 +149,6 @@ class LayerColumn:
             return planes.t()
         in_memory = planes.reshape(len(planes), *(self.layout.shape[axis] for axis in self.layout.order))
         return in_memory.permute(*(1 + int(axis) for axis in np.argsort(self.layout.order)), 0)
-
-
-class Part:
-    """Spikes of a batch that are still on the device; see `ann2neo.bits.Held`.
-
-    It can be kept, by adding it to a buffer, before the next batch begins; or looked at, which copies it from the device.
-    """
-
-    def __init__(self, column: LayerColumn, n_bins: int) -> None:
-        self._column, self.n_bins, self.kept = column, n_bins, False
-        self._host: np.ndarray | None = None
-
-    def fetch(self) -> Planes:
-        """Copy the planes to here, units in their logical order.
-
-        Raises
-        ------
-        RecordingError
-            If they were kept: a buffer has them.
-        """
-        if self.kept:
-            raise RecordingError(
-                f"the spikes of a batch of layer {self._column.name!r} were added to a buffer.",
-                "They are no longer here.",
-                "Look at them before.",
-            )
-        self._column.owner.look(self._column.owner.pending())
-        return Planes(bits=self.leave(), n_bins=self.n_bins)
-
-    def leave(self) -> UInt8[np.ndarray, "plane unit"]:
-        """Copy the planes from the device, on which the next batch takes their place."""
-        if self._host is None:
-            rows = self._column.logical(self._column.read(self._column.n_bins, self.n_bins))
-            self._host = np.ascontiguousarray(rows.reshape(self._column.n_units, -1).cpu().numpy().T)
-        return self._host
-
-    def without_first(self, n_bins: int) -> Part:
-        """Leave out the first bins."""
-        if n_bins:
-            column = self._column
-            rest = column.read(column.n_bins + n_bins, self.n_bins - n_bins)
-            self.n_bins, self._host = self.n_bins - n_bins, None
-            column.write(rest, self.n_bins)
-        return self
-
-    def buffer(self, n_bins: int | None) -> Buffer:
-        """Make a buffer for this layer, of this many bins at a time; see `ann2neo.bits.buffer_for`."""
-        from ann2neo.device.rows import RowBuffer
-
-        return RowBuffer(self._column, n_bins)
-
-    def keep(self, column: LayerColumn) -> bool:
-        """Let the bins stay where they are, as the last ones of their column; False if they are not there any more."""
-        if column.opened() is not self or self.kept:
-            return False
-        column.n_bins += self.n_bins
-        self.kept = True
-        return True
 
 
 class DeviceColumn:

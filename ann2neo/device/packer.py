@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64, UInt8
 
-from ann2neo.device.column import DeviceColumn, LayerColumn, Part
+from ann2neo.device.column import DeviceColumn, LayerColumn
 from ann2neo.device.failures import check_not_captured
 from ann2neo.device.memory import Target
+from ann2neo.device.rows import Part, open_part
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.packing.layouts import Layout, layout_of, places_of
 
@@ -221,7 +222,7 @@ class DevicePacker:
         wraps = getattr(type(values), DISPATCH) is not getattr(torch.Tensor, DISPATCH)
         self._run(values, column, pack_into if wraps else self._pack)
         self._packed = False
-        return column.open(self._n_bins)
+        return open_part(column, self._n_bins)
 
     def again(self, values: Any) -> bool:
         """Pack values that are like the last ones, in as few steps as can be; False if they are not."""
@@ -250,7 +251,7 @@ class DevicePacker:
         if not self._packed or self._column is None:
             return None
         self._packed = False
-        return self._column.open(self._n_bins)
+        return open_part(self._column, self._n_bins)
 
     def _run(self, values: torch.Tensor, column: LayerColumn, pack: Pack) -> None:
         self._owner.transfer.enter()

@@ -1,4 +1,4 @@
-"""Rows of a layer on the host, as they come from its column on a device."""
+"""What leaves a column on a device: spikes of a batch that are still there, and rows of a layer on the host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,73 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from ann2neo.bits import Held, PlaneBuffer, Planes, fetched
-from ann2neo.device.column import LayerColumn, Part
+from ann2neo.bits import Buffer, Held, PlaneBuffer, Planes, fetched
+from ann2neo.device.column import LayerColumn
 from ann2neo.device.transfer import Rows
+from ann2neo.errors import RecordingError
+
+
+class Part:
+    """Spikes of a batch that are still on the device; see `ann2neo.bits.Held`.
+
+    It can be kept, by adding it to a buffer, before the next batch begins; or looked at, which copies it from the device.
+    """
+
+    def __init__(self, column: LayerColumn, n_bins: int) -> None:
+        self._column, self.n_bins, self.kept = column, n_bins, False
+        self._host: np.ndarray | None = None
+
+    def fetch(self) -> Planes:
+        """Copy the planes to here, units in their logical order.
+
+        Raises
+        ------
+        RecordingError
+            If they were kept: a buffer has them.
+        """
+        if self.kept:
+            raise RecordingError(
+                f"the spikes of a batch of layer {self._column.name!r} were added to a buffer.",
+                "They are no longer here.",
+                "Look at them before.",
+            )
+        self._column.owner.look(self._column.owner.pending())
+        return Planes(bits=self.leave(), n_bins=self.n_bins)
+
+    def leave(self) -> UInt8[np.ndarray, "plane unit"]:
+        """Copy the planes from the device, on which the next batch takes their place."""
+        if self._host is None:
+            rows = self._column.logical(self._column.read(self._column.n_bins, self.n_bins))
+            self._host = np.ascontiguousarray(rows.reshape(self._column.n_units, -1).cpu().numpy().T)
+        return self._host
+
+    def without_first(self, n_bins: int) -> Part:
+        """Leave out the first bins."""
+        if n_bins:
+            column = self._column
+            rest = column.read(column.n_bins + n_bins, self.n_bins - n_bins)
+            self.n_bins, self._host = self.n_bins - n_bins, None
+            column.write(rest, self.n_bins)
+        return self
+
+    def buffer(self, n_bins: int | None) -> Buffer:
+        """Make a buffer for this layer, of this many bins at a time; see `ann2neo.bits.buffer_for`."""
+        return RowBuffer(self._column, n_bins)
+
+    def keep(self, column: LayerColumn) -> bool:
+        """Let the bins stay where they are, as the last ones of their column; False if they are not there any more."""
+        if column.opened() is not self or self.kept:
+            return False
+        column.n_bins += self.n_bins
+        self.kept = True
+        return True
+
+
+def open_part(column: LayerColumn, n_bins: int) -> Part:
+    """Describe what was written after the bins that a column keeps, and is a batch of this many bins."""
+    part = Part(column, n_bins)
+    column.open(part)
+    return part
 
 
 @dataclass(slots=True)

@@ -22,8 +22,9 @@ from ann2neo.capture.spikes.sinks import (
 from ann2neo.capture.spikes.threshold import threshold_of
 from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
-from ann2neo.device.column import DeviceColumn, Part
+from ann2neo.device.column import DeviceColumn
 from ann2neo.device.packer import DevicePacker
+from ann2neo.device.rows import Part
 from ann2neo.errors import ActivationError, Ann2NeoError
 from ann2neo.packing import DevicePlanes, Packer, fetch, pack_truth
 from ann2neo.probe.outputs import Watched
