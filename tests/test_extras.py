@@ -133,12 +133,16 @@ def test_every_extra_is_one_of_the_project_and_brings_its_package():
 
 
 def test_rooms_that_need_no_extra_import_what_every_installation_has():
-    """Whatever is imported outside of capture, demo and sharing is required of everybody; the rest is of an extra."""
+    """Whatever is imported outside of capture, the rooms that it is made of, demo and sharing is required of everybody; the rest is of an extra."""
     known = packages_distributions()
     base = distributions(PROJECT["dependencies"]) | {"ann2neo", "llvmlite"}  # numba is made of llvmlite
     of_extras = distributions(one for extra in PROJECT["optional-dependencies"].values() for one in extra)
     special = (
-        "capture",
+        "capture/",
+        "device/",
+        "packing/",
+        "probe/",
+        "verification/",
         "demo",
         "sharing",
         "cli/objects.py",
