@@ -111,6 +111,14 @@ def test_too_few_units_have_no_distribution():
         models.fit_population(table_of([3, 4], 10).assign(rate_p=[0.3, 0.5]))
 
 
+def test_units_without_a_number_of_spikes_are_refused():
+    """NaN is not a small number."""
+    table = table_of(np.arange(1, 30), 40).astype({"n_spikes": float})
+    table.loc[3, "n_spikes"] = np.nan
+    with pytest.raises(AnalysisError, match="1 of 29 units have no number of spikes"):
+        models.fit_population(table)
+
+
 def test_counts_that_vary_no_more_than_binomial_ones_have_no_spread():
     """The limit of one probability, in closed form: beside silent units, by a truncated binomial law."""
     rng = np.random.default_rng(0)

@@ -127,20 +127,26 @@ def log_likelihood_of_intervals(
 
 def _gamma_survival(x: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Return the logarithm of the share of intervals longer than x means."""
+    x, k = np.broadcast_arrays(x, k)
     a = k * x
     with np.errstate(divide="ignore", invalid="ignore"):
-        direct = np.log(gammaincc(k, a))
-        return np.where(direct > -500, direct, xlogy(k, a) - a - gammaln(k) + np.log(_fraction(a, k)))
+        found = np.log(gammaincc(k, a))
+        far = ~(found > -500) & ~np.isnan(x)
+        a, k = a[far], k[far]
+        found[far] = xlogy(k, a) - a - gammaln(k) + np.log(_fraction(a, k))
+    return found
 
 
 def _gamma_beyond(x: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Return the logarithm of the integral of the survival function from x means on, in means."""
+    x, k = np.broadcast_arrays(x, k)
     a = k * x
     with np.errstate(divide="ignore", invalid="ignore"):
         peak = xlogy(k, a) - a - gammaln(k + 1)
-        near = np.log(gammaincc(k, a) * (1 - x) + np.exp(peak))
-        far = peak + np.log1p(k * _fraction(a, k) * (1 - x))
-        return np.where(x > 1 + 2 / np.sqrt(k), far, near)
+        found = np.log(gammaincc(k, a) * (1 - x) + np.exp(peak))
+        far = x > 1 + 2 / np.sqrt(k)
+        found[far] = peak[far] + np.log1p(k[far] * _fraction(a[far], k[far]) * (1 - x[far]))
+    return found
 
 
 def _fraction(a: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -170,6 +176,13 @@ def _inverse_gaussian_tails(x: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, n
     with np.errstate(divide="ignore"):
         root = np.sqrt(k / x)
     return log_ndtr(-root * (x - 1)), 2 * k + log_ndtr(-root * (x + 1))
+
+
+LAWS = {
+    "gamma": (_gamma_survival, _gamma_beyond),
+    "inverse_gaussian": (_inverse_gaussian_survival, _inverse_gaussian_beyond),
+}
+"""Logarithms of the survival function of each law, and of its integral from a time on; times in means."""
 
 
 def interval_columns(intervals: Intervals, n: PerUnit, seconds: float, law: str) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def column_of(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[
             "The probabilities of this model are unknown.",
             "Fit this model with the conditions of the recording (`ann2neo.models.fit`).",
         )
-    values = rows[name].to_numpy(np.float64, copy=True)
+    values = pd.to_numeric(rows[name], errors="coerce").to_numpy(np.float64, copy=True)
+    missing = missing and bool((np.isnan(values) == rows[name].isna()).all())
     wrong = ~((values >= 0) & (values <= 1)) & ~(np.isnan(values) & missing)
     if wrong.any():
         raise AnalysisError(

@@ -102,6 +102,13 @@ def _counts(fitted: Any) -> tuple[np.ndarray, Int[np.ndarray, " unit"], int]:
             "There is no activation probability.",
             "Pass the table that `ann2neo.models.fit` or `ann2neo.analyze` returned for a recording.",
         )
+    lacking = int(fitted["n_spikes"].isna().sum())
+    if lacking:
+        raise AnalysisError(
+            f"{lacking} of {len(fitted)} units have no number of spikes (NaN).",
+            "Their layers would be described without them.",
+            "Remove these rows, or pass the table that `ann2neo.models.fit` returned.",
+        )
     n, p = fitted["n_spikes"].to_numpy(np.int64), fitted[rate].to_numpy(np.float64)
     spiked = np.flatnonzero(n > 0)
     known = fitted.attrs.get("n_bins")

@@ -22,6 +22,8 @@ from ann2neo.recording.recording import as_recording
 from ann2neo.threads import over_units
 
 _NUMBERS_AT_ONCE = 1 << 24
+MOST_BITS = 10**12
+"""Largest number of bins of all units that is drawn without a recording to resemble."""
 
 
 def simulate(
@@ -205,6 +207,8 @@ def _sha256(rows: pd.DataFrame, law: Law | Gains | Renewals) -> str:
 
 def _check(fitted: Any, like: Any, n_bins: Any, model: Any, seed: Any) -> None:
     check_model(fitted, model, SIMULATED)
+    if not len(fitted):
+        raise AnalysisError("The table has no rows.", "There is no unit to draw.", "Keep the rows of some units.")
     if (like is None) == (n_bins is None) or (like is None and model in ("label", "gain", "label_gain")):
         raise AnalysisError(
             f"like was {'not ' * (like is None)}given, n_bins={n_bins} and model={model!r}.",
@@ -212,4 +216,10 @@ def _check(fitted: Any, like: Any, n_bins: Any, model: Any, seed: Any) -> None:
             "Pass a recording, or a number of bins for the models 'rate', 'markov' and 'renewal'.",
         )
     check_whole("n_bins", 1 if n_bins is None else n_bins, 1)
+    if n_bins is not None and int(n_bins) * len(fitted) > MOST_BITS:
+        raise AnalysisError(
+            f"n_bins={n_bins} of {len(fitted)} units are {int(n_bins) * len(fitted):.1e} bits, more than {MOST_BITS:.0e}.",
+            "They would not fit into memory.",
+            "Draw fewer bins, or fewer units of the table.",
+        )
     check_whole("seed", seed, 0)

@@ -1,0 +1,108 @@
+"""Rescaled intervals of cells: from the definition, at the nominal level, and with power."""
+
+import neo
+import numpy as np
+import pandas as pd
+import pytest
+import quantities as pq
+from scipy import integrate, stats
+from test_models_intervals import block_of, drawn, scipys
+
+from ann2neo import models
+from ann2neo.errors import AnalysisError
+
+DURATIONS = (3.0, 7.0, 0.2, 10.0)
+
+
+def cells(law, shape, n_units, seed=0, durations=DURATIONS):
+    rng = np.random.default_rng(seed)
+    units = [drawn(rng, law, shape, 0.2, durations) for _ in range(n_units)]
+    return units, block_of(units, durations)
+
+
+def fit(block, *names):
+    return models.fit(block, names, by=None, progress=False)
+
+
+def rescaled(block, fitted, model, **options):
+    return models.rescaled(block, fitted, model=model, progress=False, **{"n_draws": 19, **options})
+
+
+@pytest.mark.parametrize("model", ["rate", "gamma", "inverse_gaussian"])
+def test_intervals_are_rescaled_by_the_hazard_of_scipy(model):
+    """Over four segments, one of them empty: minus the logarithm of SciPy's tail, at the begin of its integral, added up over borders."""
+    units, block = cells("gamma", 3.0, 2, seed=1)
+    for unit in units:
+        unit[2] = np.zeros(0)
+    block = block_of(units, DURATIONS)
+    fitted = fit(block, "gamma", "inverse_gaussian")
+    table = rescaled(block, fitted, model)
+    for place, unit in enumerate(units):
+        row = fitted.iloc[place]
+        law, m = (
+            (stats.expon(scale=1 / row["rate_hz"]), 1 / row["rate_hz"])
+            if model == "rate"
+            else (scipys(model, row[f"{model}_shape"], row[f"{model}_mean_ms"] / 1000), row[f"{model}_mean_ms"] / 1000)
+        )
+        z, passed = [], 0.0
+        for duration, times in zip(DURATIONS, unit):
+            before = None
+            for time in [*times, duration]:
+                passed -= (
+                    np.log(integrate.quad(law.sf, time, 60 * m)[0] / m) if before is None else law.logsf(time - before)
+                )
+                if time < duration:
+                    z.append(1 - np.exp(-passed))
+                    passed, before = 0.0, time
+        assert table["n_intervals"][place] == len(z)
+        assert table["ks"][place] == pytest.approx(stats.kstest(z, "uniform").statistic, abs=1e-6)
+        assert table["rescaled[0.35]"][place] == pytest.approx(np.quantile(z, 0.35), abs=1e-6)
+
+
+@pytest.mark.parametrize(("law", "shape", "model"), [("gamma", 1.0, "rate"), ("inverse_gaussian", 3.0, "inverse_gaussian"), ("gamma", 3.0, "gamma")])  # fmt: skip
+def test_a_law_that_holds_is_rejected_at_the_nominal_level(law, shape, model, slow):
+    """With parameters from the same spikes, over unequal segments; the bound is below that of known parameters."""
+    n_units = 400 if slow else {"rate": 150, "inverse_gaussian": 30, "gamma": 4}[model]
+    _, block = cells(law, shape, n_units, seed=2)
+    fitted = fit(block, *([] if model == "rate" else [model]) or ["rate"])
+    table = rescaled(block, fitted, model)
+    assert table["ks_p"].notna().all()
+    assert (table["ks_bound"] * np.sqrt(table["n_intervals"])).median() < 1.25
+    for level in (0.05, 0.5):
+        assert abs((table["ks_p"] <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / n_units) + 1e-9
+
+
+def test_regular_cells_have_no_constant_rate():
+    """Intervals of shape 4 are rejected under one rate, and not under their law; a rate that changes is rejected under both."""
+    _, block = cells("inverse_gaussian", 4.0, 12, seed=3)
+    fitted = fit(block, "inverse_gaussian")
+    assert (rescaled(block, fitted, "rate")["ks_p"] <= 0.05).all()
+    assert (rescaled(block, fitted, "inverse_gaussian")["ks_p"] <= 0.05).mean() < 0.4
+    rng = np.random.default_rng(4)
+    trains = [np.concatenate([rng.uniform(0, 50, 25), rng.uniform(50, 100, 400)]) for _ in range(12)]
+    moving = [neo.SpikeTrain(np.sort(each) * pq.s, t_start=0 * pq.s, t_stop=100 * pq.s) for each in trains]
+    assert (rescaled(moving, fit(moving, "rate"), "rate")["ks_p"] <= 0.05).all()
+
+
+def test_a_cell_has_its_own_stream_and_those_without_a_law_are_nan(tmp_path):
+    """Silent cells and clocks have no distance; a trip through CSV and another unit of time change nothing."""
+    rng = np.random.default_rng(5)
+    times = [np.sort(rng.uniform(0, 20, 80)), np.zeros(0), np.arange(1, 200) / 10]
+    trains = [neo.SpikeTrain(each * pq.s, t_start=0 * pq.s, t_stop=20 * pq.s) for each in times]
+    fitted = fit(trains, "inverse_gaussian")
+    table = rescaled(trains, fitted, "inverse_gaussian", seed=3)
+    assert table["ks_p"].isna().tolist() == [False, True, True]
+    assert table["n_intervals"].tolist() == [80, 0, 199]
+    fitted.to_csv(tmp_path / "fitted.csv", index=False)
+    again = rescaled(
+        [each.rescale("ms") for each in trains], pd.read_csv(tmp_path / "fitted.csv"), "inverse_gaussian", seed=3
+    )
+    np.testing.assert_allclose(again["ks"], table["ks"], rtol=1e-6)
+    for wrong, options, words in (
+        (fitted.iloc[:2], {"model": "rate"}, "3 units have spikes, and the table has 2 rows"),
+        (fitted, {"model": "label"}, "by=None"),
+        (fitted, {"model": "gamma"}, "no column 'gamma_shape'"),
+        (fitted, {"model": "rate", "by": "label"}, "by='label'"),
+    ):
+        with pytest.raises(AnalysisError, match=words):
+            models.rescaled(trains, wrong, progress=False, **options)
