@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
+from capture_sources import make
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset
@@ -199,6 +200,31 @@ def test_what_counts_the_second_axis_is_asked_for(beside):
     number = ann2neo.Inputs([{"x": x, **beside}], n_inputs=lambda batch: batch["x"].shape[1])
     model = STEPS_FIRST["pointwise"]()
     assert is_by_input(quiet(model, number), model, x)
+
+
+def turned_square(n_features, *, function=False):
+    """A model whose layer has its units, or steps, along the first axis and its inputs along the second."""
+    torch.manual_seed(0)
+    act = torch.relu if function else nn.ReLU()
+    modules = {"fc": nn.Linear(n_features, 8)} | ({} if function else {"act": act})
+    return make(lambda self, x: act(self.fc(x).transpose(0, 1)), **modules)
+
+
+@pytest.mark.parametrize("how", ["function", "by default", "by name", "calibrated", "store"])
+@pytest.mark.parametrize("shape", [(21, 5, 5), (28, 8)])
+def test_a_square_that_is_turned_inside_is_turned_back_in_every_batch(shape, how, tmp_path):
+    """As many steps, or units, as inputs: the shape of what comes out is the same in either order; also in a shorter last batch."""
+    model, x = turned_square(shape[-1], function=how == "function"), torch.randn(shape)
+    options = {
+        "by name": {"layers": "act"},
+        "calibrated": {"threshold": ann2neo.Quantile(0.5, on=x)},
+        "store": {"store": tmp_path / "a.zarr"},
+    }
+    recording = quiet(model, ann2neo.Inputs(x, batch_size=5 if x.ndim > 2 else 8), **options.get(how, {}))
+    with torch.no_grad():
+        values = torch.relu(model.fc(x)).flatten(1).double().numpy()
+    limits = np.quantile(values, 0.5, axis=0, method="inverted_cdf") if how == "calibrated" else 0.0
+    assert (recording.raster(recording.layers[0].name) == (values > limits).T).all()
 
 
 class Stream(IterableDataset):

@@ -242,10 +242,10 @@ class Probe:
         return show
 
     def _shown_again(self, name: str, output: Any) -> bool:
-        """Show an output the short way, in as few steps as can be: this is done within each forward pass."""
+        """Show an output the short way, in as few steps as can be: this is done within each forward pass. One that is arranged has none: its shape may be the same."""
         call = self._calls.get(name, 0)
         layer = self._layer_name(name, call) if call else name
-        if self._sink is None or not self._sink.take_again(layer, output):
+        if self._sink is None or layer in self.arranged or not self._sink.take_again(layer, output):
             return False
         self._calls[name] = call + 1
         return True
