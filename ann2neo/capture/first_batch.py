@@ -13,6 +13,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
+from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, ModelError
 from ann2neo.probe.layers import check_all_ran
 from ann2neo.probe.nested import arrays
@@ -27,8 +28,8 @@ from ann2neo.probe.state import (
 from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.places import are_alike, has_steps, kept_inputs
-from ann2neo.verification.reruns import see_output
-from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, Verdict, tell
+from ann2neo.verification.reruns import Look, See, see_output
+from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, Verdict, tell
 
 
 def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: Callable[[Any], None]) -> None:
@@ -50,8 +51,8 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
     output = job.caller(batch.x)
     look(output)
-    if beside is not None and _is_unsaid(job, batch):
-        see_output(output, beside.see)
+    if beside is not None:
+        _look(job, batch)(output, n, beside.see)
     if is_first:
         dropped, missing = probe.settle(probing=checks.wanted)
         sink.drop(dropped)
@@ -84,9 +85,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
     with random_states_kept(), attributes_kept(job.module), _without_noise(job.module):
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
-            output = run(batch.x, reference, batch.n_inputs)
-            if _is_unsaid(job, batch):
-                see_output(output, reference.see)
+            _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
         with_steps = job.steps is not None and job.steps.axis != "calls"
         found = Verification(
             run,
@@ -95,6 +94,7 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
             reference,
             axis=batch.axis,
             asks=_is_unsaid(job, batch),
+            look=_look(job, batch),
             with_steps=with_steps,
             reset=None if attributes is None else attributes.put_back,
             kept=lambda: contents_kept(job.module),
@@ -102,18 +102,31 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
     if job.passes is None:
         return found
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
-    if not noisy:
+    if not noisy and found.predictions != DIFFERS:
         return found
     # Seeded batch by batch, so that they come out the same again all the same.
-    why = f"with the passes' noise off, {len(noisy)} layers differ from run to run all the same: their rows could not be verified"
-    return Verdict(
+    what = f"{len(noisy)} layers differ" if noisy else "predictions differ"
+    why = f"with the passes' noise off, {what} from run to run all the same: their rows could not be verified"
+    return replace(
+        found,
         left_out={layer: why for layer, why in found.left_out.items() if layer not in noisy},
-        arranged=found.arranged,
-        dependent=found.dependent,
-        rounding=found.rounding,
         unverified=(*found.unverified, why),
-        turned=found.turned,
+        predictions="" if found.predictions == DIFFERS else found.predictions,
     )
+
+
+def _look(job: Job, batch: Batch) -> Look:
+    """Make what shows the scores of the model's predictions as if they were a layer, and all that it returns where that may tell which axis is that of inputs."""
+    is_unsaid = _is_unsaid(job, batch)
+
+    def look(output: Any, n_inputs: int, see: See) -> None:
+        scores = seen_predictions(output, n_inputs, batch, job.inputs)
+        if scores is not None:
+            see(PREDICTIONS, scores)
+        if is_unsaid:
+            see_output(output, n_inputs, see)
+
+    return look
 
 
 def _is_unsaid(job: Job, batch: Batch) -> bool:
@@ -165,6 +178,7 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
         unverified=verdict.unverified,
         pending=tuple(are_alike(batch.x, batch.n_inputs)),
         turned=verdict.turned,
+        predictions=verdict.predictions,
     )
     told = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
     n_recorded = sum(layer not in left_out for layer in shown)
@@ -231,6 +245,8 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
     pending = tuple(are_alike(batch.x, batch.n_inputs, job.checks.pending))
     wrong = {layer: why for layer, why in verdict.left_out.items() if layer in job.sink.layers}
     known = job.checks.verdict or Verdict()
+    if verdict.predictions and not known.predictions:
+        wrong[PREDICTIONS] = verdict.predictions
     turned = [layer for layer, one in verdict.arranged.items() if known.arranged.get(layer) != one]
     wrong |= {layer: f"its inputs lie elsewhere ({verdict.arranged[layer].described()})" for layer in turned}
     if wrong:
@@ -243,7 +259,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
     dependent = {
         layer: why
         for layer, why in verdict.dependent.items()
-        if layer in job.sink.layers and layer not in known.dependent
+        if (layer in job.sink.layers or layer == PREDICTIONS) and layer not in known.dependent
     }
     tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
     job.checks.verdict = replace(

@@ -45,6 +45,11 @@ class Checks:
         """Parts of the batch that were alike for all inputs so far; see `Verdict`."""
         return () if self.verdict is None else self.verdict.pending
 
+    @property
+    def predicts(self) -> bool:
+        """Whether predictions are those of the inputs, as far as is known."""
+        return self.verdict is None or not self.verdict.predictions
+
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""
         if not self.wanted:

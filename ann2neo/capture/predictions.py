@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from ann2neo.capture.inputs import Batch, Inputs, knows_classes
 from ann2neo.errors import Ann2NeoWarning, InputsError
@@ -70,14 +70,28 @@ def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " 
     """
     if inputs.predict is not None:
         return _predicted(inputs.predict, output, batch.n_inputs)
-    if isinstance(output, torch.Tensor) and not knows_classes(inputs.labels, batch.labels):
-        return None
-    logits = _scores(output)
-    if logits is None or len(logits) != batch.n_inputs:
+    logits = _scores_of(output, batch.n_inputs, batch, inputs)
+    if logits is None:
         return None
     # NumPy finds the same classes several times faster where there are few; it knows no bfloat16.
     array = viewed(logits)
     return Deferred(logits.argmax(dim=1)) if array is None else array.argmax(axis=1)
+
+
+def seen_predictions(
+    output: Any, n_inputs: int, batch: Batch, inputs: Inputs
+) -> Float[torch.Tensor, "input class"] | None:
+    """Return what predictions follow from, for this many inputs of a batch: their scores, or what ``predict`` gives; None where nothing is predicted."""
+    if inputs.predict is None:
+        return _scores_of(output, n_inputs, batch, inputs)
+    return torch.as_tensor(np.asarray(_predicted(inputs.predict, output, n_inputs)))[:, None].double()
+
+
+def _scores_of(output: Any, n_inputs: int, batch: Batch, inputs: Inputs) -> torch.Tensor | None:
+    if isinstance(output, torch.Tensor) and not knows_classes(inputs.labels, batch.labels):
+        return None
+    scores = _scores(output)
+    return scores if scores is not None and len(scores) == n_inputs else None
 
 
 def n_outputs(output: Any, inputs: Inputs) -> int | None:

@@ -296,7 +296,7 @@ def _record_module(
                 )
             )
     warn_of_odd_labels(job.inputs.labels, recording.trials)
-    warn_of_no_predictions(recording.trials, job.caller.n_outputs)
+    warn_of_no_predictions(recording.trials, job.caller.n_outputs if job.checks.predicts else None)
     if weights_sha256(module) != weights:
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)

@@ -238,6 +238,10 @@ class Influence:
 
     def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
         """Measure by how much the row at each place changes, as a share of the layer's largest value."""
+        self.see(layer, activation)
+
+    def see(self, layer: str, activation: torch.Tensor) -> None:
+        """Measure what came out."""
         call = (layer, self._calls[layer])
         self._calls[layer] += 1
         n = self._reference.n_inputs

@@ -23,7 +23,7 @@ from ann2neo.verification.places import (
     slightly_changed,
 )
 from ann2neo.verification.reruns import NotVerifiable, Reruns
-from ann2neo.verification.verdict import DEPENDS, SIZE
+from ann2neo.verification.verdict import DEPENDS, PREDICTIONS, SIZE
 
 # Share of the inputs beyond which what differs in a batch of another size is looked into.
 MOST = 0.9
@@ -128,7 +128,7 @@ def independent(
     Told apart by inputs far off, and by such as are not numbers, where the batch holds floating-point numbers only; what is 0 throughout is silent, whatever it is.
     """
     kept = reruns.reference.kept
-    alike = {call: kept[call][found[0]] for call, found in following.items() if found}
+    alike = {call: kept[call][found[0]] for call, found in following.items() if found and call[0] != PREDICTIONS}
     alike = {call: one for call, one in alike.items() if bool((one.columns == one.columns[:1]).all())}
     alike = {call: one for call, one in alike.items() if bool((one.rows == one.rows[:1]).all() and one.rows.any())}
     if not alike or are_alike(reruns.x, reruns.n):

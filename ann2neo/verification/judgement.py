@@ -28,6 +28,7 @@ from ann2neo.verification.places import (
 )
 from ann2neo.verification.reruns import (
     OUTPUT,
+    Look,
     NotVerifiable,
     Reruns,
     Verify,
@@ -43,7 +44,9 @@ from ann2neo.verification.verdict import (
     NOT_FIRST,
     NOT_ROWS,
     NOT_STEPS,
+    PREDICTIONS,
     Verdict,
+    predictions_apart,
 )
 
 
@@ -62,6 +65,8 @@ class Verification:
         Along which axis of the batch inputs lie, 0 or 1; None where only sizes tell.
     asks
         Whether nothing but the shape of the batch says that its first axis is that of inputs; what the model returns was kept then.
+    look
+        Shows what the model returns, or the scores of its predictions, as if they were layers; None if these were not kept.
     with_steps
         Whether each input has steps along the second axis, so that flattened layers have to have them too.
     reset
@@ -79,17 +84,21 @@ class Verification:
         *,
         axis: int | None = None,
         asks: bool = False,
+        look: Look | None = None,
         with_steps: bool = False,
         reset: Callable[[], None] | None = None,
         kept: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, sees_output=asks)
+        self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, look=look)
         self._asks = asks
         self._with_steps, self._reset, self._kept = with_steps, reset, kept
         self._relabelled: Comparison | None = None
 
     def verdict(self) -> Verdict:
-        """Run the inputs again and judge every layer."""
+        """Run the inputs again and judge every layer, and what predictions follow from."""
+        return predictions_apart(self._verdict())
+
+    def _verdict(self) -> Verdict:
         calls = list(self._reruns.reference.kept)
         if self._reruns.n == 1 or not self._reruns.movable:
             return self._only_again(calls)
@@ -119,6 +128,7 @@ class Verification:
         arranged, not_steps = self._arranged(following, reasons)
         # Dependence is told, with the same cure.
         told = self._reruns.axis is not None and bool(dependent)
+        wrong = [call for call in wrong if call[0] != PREDICTIONS]
         if self._asks and not told and (objecting_output or any(reasons.get(call[0]) != DIFFERS for call in wrong)):
             see_whether_steps_are_first(self._reruns, [*objecting_output, *wrong])
         return Verdict(

@@ -36,6 +36,8 @@ CURE_OF_EITHER = (
 )
 
 Verify = Callable[[Any, Any, int], Any]
+See = Callable[[str, torch.Tensor], None]
+Look = Callable[[Any, int, See], None]
 
 
 class NotVerifiable(Exception):
@@ -81,8 +83,8 @@ class Reruns:
         What was kept when the batch was run.
     axis
         Along which axis of the batch inputs lie, 0 or 1; None where only sizes tell.
-    sees_output
-        Whether what the model returns was kept too.
+    look
+        Shows what the model returns for this many inputs, as if it were layers; None if that was not kept.
     """
 
     def __init__(
@@ -93,12 +95,12 @@ class Reruns:
         reference: Reference,
         *,
         axis: int | None = None,
-        sees_output: bool = False,
+        look: Look | None = None,
     ) -> None:
         self.run, self.x, self.n, self.reference = run, x, n_inputs, reference
         self.movable = movable(x, n_inputs)
         self.first_only, self.preferred = False, preferred_axis(x, n_inputs)
-        self.axis, self.sees_output = axis, sees_output
+        self.axis, self._look = axis, look
         self.is_square = any(has_steps(leaf, n_inputs) and leaf.shape[1] == n_inputs for _, leaf in self.movable)
         if axis == 1 and self.preferred == 0:
             self.preferred = 2 if max((leaf.ndim for _, leaf in self.movable), default=0) > 2 else 1
@@ -184,11 +186,11 @@ class Reruns:
             raise NotVerifiable("no rerun is left")
         self.n_left -= 1
         output = self.run(x, sink, n_inputs)
-        if self.sees_output and isinstance(sink, (Reference, Comparison, Both)):
-            see_output(output, sink.see)
+        if self._look is not None and isinstance(sink, (Reference, Comparison, Both, Influence)):
+            self._look(output, n_inputs, sink.see)
 
 
-def see_output(output: Any, see: Callable[[str, torch.Tensor], None]) -> None:
+def see_output(output: Any, _n_inputs: int, see: See) -> None:
     """See what a model returns as if it were layers: where nothing but sizes says which axis is that of inputs, it may tell."""
     for path, part in arrays(output):
         if not isinstance(part, torch.Tensor) or part.layout != torch.strided:
@@ -244,7 +246,7 @@ def see_whether_steps_are_first(reruns: Reruns, wrong: Sequence[Call]) -> None:
     n, n_here = int(shape[1]), reruns.n
     if not n or reruns.n_left < 2 or reruns.preferred:
         return
-    other = Reruns(reruns.run, reruns.x, n, Reference(None, n, kept_inputs(n)), axis=1, sees_output=True)
+    other = Reruns(reruns.run, reruns.x, n, Reference(None, n, kept_inputs(n)), axis=1, look=see_output)
     order = mixed(halves(n)[1], n) if n > 1 else [0, 0]
     again = Comparison(other.reference, order)
     try:

@@ -20,6 +20,8 @@ NOT_STEPS = "the entries of an input are not its steps: when the last step chang
 SIZE = "it depends on how many inputs its batch has"
 ALIKE = "{paths} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
 DEPENDS = "it depends on the other inputs of its batch (batch statistics, quantization of the whole batch, a graph, recurrence along the batch)"
+# Judged like a layer; no layer has such a name.
+PREDICTIONS = "the model's predictions"
 ALL_IS_WELL = "rows follow their inputs, and come out the same again"
 
 
@@ -43,6 +45,8 @@ class Verdict:
         Parts of the batch, by path, that were alike for all inputs so far, as those of one input are: the first batch in which they differ is verified too.
     turned
         Whether inputs were found along the second axis of a batch of as many steps.
+    predictions
+        Why the classes that the model predicts cannot be recorded; empty if they can, or if there are none.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +56,7 @@ class Verdict:
     unverified: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     turned: bool = False
+    predictions: str = ""
 
     def facts(self) -> dict[str, str]:
         """Write the verdict down, flat, for the provenance and the identity of a store."""
@@ -62,6 +67,7 @@ class Verdict:
             "rounding": dict(self.rounding),
             "pending": list(self.pending),
             "turned": self.turned,
+            "predictions": self.predictions,
         }
         known = {key: value for key, value in known.items() if value}
         said = "; ".join(self.unverified or _of_alike(self.pending)) or ALL_IS_WELL
@@ -83,7 +89,16 @@ class Verdict:
             unverified=tuple(one for one in said if one not in (ALL_IS_WELL, *_of_alike(pending))),
             pending=pending,
             turned=known.get("turned", False),
+            predictions=known.get("predictions", ""),
         )
+
+
+def predictions_apart(verdict: Verdict) -> Verdict:
+    """Tell the predictions, which were judged like a layer, from the layers; what has its inputs elsewhere than along the first axis is none."""
+    arranged = {layer: one for layer, one in verdict.arranged.items() if layer != PREDICTIONS}
+    why = verdict.left_out.get(PREDICTIONS, "" if len(arranged) == len(verdict.arranged) else NOT_ROWS)
+    left_out = {layer: one for layer, one in verdict.left_out.items() if layer != PREDICTIONS}
+    return replace(verdict, left_out=left_out, arranged=arranged, predictions=why)
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
@@ -97,7 +112,14 @@ def _of_alike(pending: Sequence[str]) -> list[str]:
 
 
 def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> None:
-    """Warn once of layers that are left out, and of those that depend on the other inputs of their batch."""
+    """Warn once of layers that are left out, of predictions that are, and of what depends on the other inputs of its batch."""
+    if verdict.predictions:
+        text = (
+            f"the classes that the model predicts are not recorded: {verdict.predictions}.\n"
+            "The trials have no columns 'predicted_label' and 'correct'.\n"
+            "Let the model return the scores of each input in its own row; or give them back their order, Inputs(data, predict=lambda output: ...)."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
     if left_out:
         listed = "\n".join(f"  {layer}: {why}" for layer, why in left_out.items())
         text = (
