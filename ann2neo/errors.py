@@ -114,6 +114,23 @@ class Ann2NeoWarning(UserWarning):
     """
 
 
+def kind_of(value: object) -> str:
+    """Name the type of a value with its article, as it is spoken.
+
+    Examples
+    --------
+    >>> import collections
+    >>> [kind_of(value) for value in (1, [], "", collections.OrderedDict())]
+    ['an int', 'a list', 'a str', 'an OrderedDict']
+    """
+    name = type(value).__name__.lstrip("_")
+    # Of abbreviations the letters are spoken: an LSTM, an MLP, an ndarray, but a UInt8.
+    is_spelled = name[:2].isupper() or name == "ndarray"
+    is_vowel = name[:1] in "AEFHILMNORSXn" if is_spelled else name[:1].lower() in "aeiou"
+    is_you = name.lower().startswith(("uni", "use", "ut", "eu", "one")) or (is_spelled and name.startswith("U"))
+    return f"{'an' if is_vowel and not is_you else 'a'} {type(value).__name__}"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a sentence that suggests the nearest of the known names, or an empty text.
 

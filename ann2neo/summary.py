@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo import chance
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, kind_of
 from ann2neo.integrity import values_crc32
 from ann2neo.measures.indicators import LEVELS, RARE, summarised
 from ann2neo.measures.measure import Measure
@@ -143,7 +143,7 @@ def _check(table: pd.DataFrame) -> None:
     """Raise unless this is a table of units."""
     cure = "Give the table of units that `ann2neo.analyze` made."
     if not isinstance(table, pd.DataFrame):
-        raise AnalysisError(f"a {type(table).__name__} is not a table of units.", "It cannot be summarized.", cure)
+        raise AnalysisError(f"{kind_of(table)} is not a table of units.", "It cannot be summarized.", cure)
     missing = [name for name in ("layer", "quality", *columns_of(FIRST)) if name not in table]
     if missing:
         what = "the table is a summary already" if is_summary(table) else f"the table lacks {', '.join(missing)}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ann2neo
+from ann2neo.errors import kind_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,6 +124,23 @@ def test_no_file_of_capture_is_a_corridor(room):
     """Where models are recorded a file has 350 lines at most, docstrings included; one subject each, found by its name."""
     sizes = {str(path): len(path.read_text().splitlines()) for path in (ROOT / "ann2neo" / room).rglob("*.py")}
     assert {path: n for path, n in sizes.items() if n > 350} == {}
+
+
+def test_the_type_of_a_value_is_named_with_its_article_in_one_place():
+    """No message writes "a" before the name of a type, which may be "int"; `errors.kind_of` knows what is spoken."""
+    written = re.compile(r"\ban? \{type\(")
+    assert [str(path) for path in (ROOT / "ann2neo").rglob("*.py") if written.search(path.read_text())] == []
+    spoken = {
+        "int": "an",
+        "list": "a",
+        "ndarray": "an",
+        "LSTM": "an",
+        "GELU": "a",
+        "UInt8": "a",
+        "Union": "a",
+        "_Own": "an",
+    }
+    assert {name: kind_of(type(name, (), {})()) for name in spoken} == {k: f"{v} {k}" for k, v in spoken.items()}
 
 
 def test_the_map_names_every_room():

@@ -96,7 +96,7 @@ CASES = {
     "figures.layer_table(summary, shown=['nope'])": ("AnalysisError", "'nope'", "Its columns are"),
     "figures.null_band(table)": ("AnalysisError", "no column 'population'", "Its columns are"),
     "figures.null_band(recording)": ("AnalysisError", "a Recording was given", "null_bands"),
-    "figures.correlation_matrix(np.eye(3))": ("AnalysisError", "a ndarray was given", "population.correlations"),
+    "figures.correlation_matrix(np.eye(3))": ("AnalysisError", "an ndarray was given", "population.correlations"),
     "figures.trajectories(recording)": ("AnalysisError", "a Recording was given", "gpfa_trajectories"),
     "figures.beside_chance([table])": ("AnalysisError", "given as a list", "beside_chance({"),
     "figures.beside_chance({'a': table}, shown=['nope'])": ("AnalysisError", "'nope'", "Its columns are"),
@@ -117,7 +117,7 @@ CASES = {
     "ann2neo.compare({'a': table}, method='bonferroni')": ("AnalysisError", "'bonferroni'", "'bh' or 'by'"),
     # spikes
     "analyze('rec.nwb')": ("AnalysisError", "a str holds no spike trains", "ann2neo.load"),
-    "analyze(np.eye(3))": ("AnalysisError", "a ndarray holds no", "ann2neo.from_array"),
+    "analyze(np.eye(3))": ("AnalysisError", "an ndarray holds no", "ann2neo.from_array"),
     "analyze(table)": ("AnalysisError", "a DataFrame holds no", "ann2neo.summarize"),
     "analyze([recording, recording])": ("AnalysisError", "a list holds no", "each of them separately"),
     "analyze([block])": ("AnalysisError", "a list holds no", "each of them separately"),

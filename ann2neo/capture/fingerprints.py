@@ -264,6 +264,6 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
     """
     dispatch = "__torch_dispatch__"
     if getattr(type(tensor), dispatch) is not getattr(torch.Tensor, dispatch) or tensor.is_quantized:
-        raise TypeError(f"the bytes of a {type(tensor).__name__} are not its values.")
+        raise TypeError(f"the bytes of {kind_of(tensor)} are not its values.")
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy())  # pyright: ignore[reportArgumentType]

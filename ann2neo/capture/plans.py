@@ -20,7 +20,7 @@ from ann2neo.capture.spikes.threshold import value_at_zero
 from ann2neo.capture.steps import Positions, Steps
 from ann2neo.capture.units import UnitChoice
 from ann2neo.device.failures import failures_told
-from ann2neo.errors import Ann2NeoError, InputsError, ThresholdError
+from ann2neo.errors import Ann2NeoError, InputsError, ThresholdError, kind_of
 from ann2neo.probe.modules import original_module
 from ann2neo.probe.outputs import Watched
 from ann2neo.probe.state import evaluation_mode, turn_of
@@ -205,7 +205,7 @@ def _bins(source: Presentation, steps: Steps | None, positions: Mapping[str, int
 def _refuse_iterator(inputs: Inputs) -> None:
     if isinstance(inputs.data, Iterator):
         raise InputsError(
-            f"the inputs are a {type(inputs.data).__name__}, which can be read only once.",
+            f"the inputs are {kind_of(inputs.data)}, which can be read only once.",
             "The plan would use up its first batch, and a recording would begin with the second.",
             "Give a function without arguments that returns a fresh generator, to plan and to record.",
         )

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ann2neo.formats.observation import Observation
     from ann2neo.recording import Recording
 
+READ_BY = """read by
+  ann2neo analyze, fit, compare, browse
+  ann2neo.read_block("{file}"), whose Block ann2neo.analyze, ann2neo.browse and ann2neo.population take"""
+
 
 @click.command(short_help="Say what is in a file, a model or a table.")
 @click.argument("file", required=False, type=options.PATH)
@@ -113,7 +117,7 @@ def _of_file(file: Path, said: Any, as_json: bool) -> str:
     found = read_spikes(file, said)
     if as_json:
         return to_json(of_blocks(found) if isinstance(found, list) else of_recording(found))
-    return _describe(found)
+    return _of_cells(file, found) if isinstance(found, list) else _describe(found)
 
 
 def _of_table(table: pd.DataFrame) -> str:
@@ -151,16 +155,22 @@ def _planned(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _describe(found: Recording | list[Any]) -> str:
-    """List layers, trials and provenance of a recording, or segments and trains of foreign Blocks."""
-    if isinstance(found, list):
-        lines = [
-            line
-            for number, block in enumerate(found)
-            for index, segment in enumerate(block.segments)
-            for line in _describe_segment(f"Block {number}, Segment {index}", segment)
-        ]
-        return "\n".join(["not an ann2neo file; it holds:", *lines])
+def _of_cells(file: Path, blocks: list[Any]) -> str:
+    """List the Segments of a file that another program wrote, and what reads it."""
+    n_units = sum(max((len(segment.spiketrains) for segment in block.segments), default=0) for block in blocks)
+    n_segments = sum(len(block.segments) for block in blocks)
+    lines = [
+        line
+        for number, block in enumerate(blocks)
+        for index, segment in enumerate(block.segments)
+        for line in _describe_segment(f"Block {number}, Segment {index}", segment)
+    ]
+    head = f"{file}: spike trains in time, written by another program; {n_units} units, {n_segments} segment{'s' * (n_segments != 1)}"
+    return "\n".join([head, "", *lines, "", READ_BY.format(file=file)])
+
+
+def _describe(found: Recording) -> str:
+    """List layers, trials and provenance of a recording."""
     lines = [repr(found), "", "layers (units, shape, spikes per bin)"]
     for layer in found.layers:
         p_spike = layer.raster.n_spikes().sum() / max(layer.n_units * found.n_bins, 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ann2neo.errors import FormatError, MissingPackage, ModelError
+from ann2neo.errors import FormatError, MissingPackage, ModelError, kind_of
 from ann2neo.extras import require
 
 # What wrappers put before every name.
@@ -119,7 +119,7 @@ def _state(found: Any, weights: Path) -> Mapping[str, Any]:
     inner = [key for key, value in entries.items() if _is_state(value)]
     if len(inner) == 1:
         return entries[inner[0]]
-    what = f"a dictionary of {_listed(map(str, entries))}" if entries else f"a {type(found).__name__}"
+    what = f"a dictionary of {_listed(map(str, entries))}" if entries else kind_of(found)
     which = f"; several of them hold tensors: {_listed(map(str, inner))}" if inner else ""
     raise FormatError(
         f"{weights} holds {what}{which}.",
@@ -138,9 +138,7 @@ def _expected(model: Any) -> Mapping[str, Any]:
     import torch
 
     if not isinstance(model, torch.nn.Module):
-        raise ModelError(
-            f"a {type(model).__name__} is not a torch module.", "It has no weights.", "Give a torch.nn.Module."
-        )
+        raise ModelError(f"{kind_of(model)} is not a torch module.", "It has no weights.", "Give a torch.nn.Module.")
     return model.state_dict()
 
 

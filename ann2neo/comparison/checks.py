@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.errors import AnalysisError, kind_of, suggestion
 
 # Attributes that a comparison takes over where all tables agree in them.
 SAID = (
@@ -30,7 +30,7 @@ def tables_of(groups: Any) -> dict[str, list[pd.DataFrame]]:
     """
     if not isinstance(groups, Mapping):
         raise AnalysisError(
-            f"the groups were given as a {type(groups).__name__}.",
+            f"the groups were given as {kind_of(groups)}.",
             "It is unclear which networks belong together.",
             'Name them: compare({"memorizing": [table, ...], "generalizing": [table, ...]}).',
         )
@@ -52,7 +52,7 @@ def _of_group(name: str, given: Any) -> list[pd.DataFrame]:
     for table in tables:
         if not isinstance(table, pd.DataFrame):
             raise AnalysisError(
-                f"group {name!r} holds a {type(table).__name__}, which is not a table of units.",
+                f"group {name!r} holds {kind_of(table)}, which is not a table of units.",
                 "There is nothing to compare.",
                 "Pass the table that `ann2neo.analyze` returned for each network; read it from a file with `ann2neo.read_table`.",
             )

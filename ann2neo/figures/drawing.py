@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ann2neo.arguments import check_number
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, kind_of
 
 STYLE = Path(__file__).with_name("ann2neo.mplstyle")
 # Dots per inch of an image; a page and a notebook show it at half its size, so that it is sharp on fine screens.
@@ -179,7 +179,7 @@ def _figure(drawn: Any) -> Figure:
     first = drawn[0] if isinstance(drawn, Sequence) and drawn else drawn
     if not isinstance(first, (Axes, Figure)):
         raise AnalysisError(
-            f"a {type(drawn).__name__} is not a figure.",
+            f"{kind_of(drawn)} is not a figure.",
             "There is nothing to render.",
             "Use what a function of `ann2neo.figures` returned.",
         )

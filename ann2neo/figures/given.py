@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.errors import AnalysisError, kind_of, suggestion
 from ann2neo.recording import Recording
 
 UNIT_TABLE = "the table of units that `ann2neo.analyze` gave"
@@ -59,7 +59,7 @@ def by_name(given: Any, what: str, example: str) -> dict[str, list[Any]]:
         If it is not a mapping from names, or a name has nothing.
     """
     if not isinstance(given, Mapping) or not given:
-        shown = f"a {type(given).__name__}" if not isinstance(given, Mapping) else "an empty mapping"
+        shown = kind_of(given) if not isinstance(given, Mapping) else "an empty mapping"
         raise AnalysisError(f"{what} were given as {shown}.", "They have no names to be told apart by.", example)
     many = {
         str(name): [each] if isinstance(each, pd.DataFrame) or not isinstance(each, Iterable) else list(each)
@@ -81,7 +81,7 @@ def recording(given: Any) -> Recording:
     """
     if not isinstance(given, Recording):
         raise AnalysisError(
-            f"a recording is to be drawn, and a {type(given).__name__} was given.",
+            f"a recording is to be drawn, and {kind_of(given)} was given.",
             "There are no bits and no trials to draw.",
             f"Give {A_RECORDING}{_cure_for_neo(given)}.",
         )
@@ -98,7 +98,7 @@ def kind(given: Any, wanted: type, made_by: str) -> Any:
     """
     if not isinstance(given, wanted):
         raise AnalysisError(
-            f"{made_by} gives what is to be drawn, and a {type(given).__name__} was given.",
+            f"{made_by} gives what is to be drawn, and {kind_of(given)} was given.",
             "There is nothing to draw.",
             f"Give what {made_by} returned.",
         )
@@ -130,7 +130,7 @@ def known_columns(table: pd.DataFrame, names: Sequence[str], what: str) -> None:
 def _frame(given: Any, what: str, cure: str) -> pd.DataFrame:
     if not isinstance(given, pd.DataFrame):
         raise AnalysisError(
-            f"a {what} is to be drawn, and a {type(given).__name__} was given.",
+            f"a {what} is to be drawn, and {kind_of(given)} was given.",
             "There is nothing to draw.",
             f"Give {cure}.",
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ann2neo.errors import AnalysisError, suggestion
+from ann2neo.errors import AnalysisError, kind_of, suggestion
 
 DRAWN = ("rate", "label", "markov")
 """Models that give each bin a probability of a spike."""
@@ -25,7 +25,7 @@ def check_model(fitted: Any, model: Any, known: tuple[str, ...] = DRAWN) -> None
     """
     if not isinstance(fitted, pd.DataFrame) or not {"layer", "unit"} <= set(fitted.columns):
         raise AnalysisError(
-            f"a table of fitted models is needed, and a {type(fitted).__name__} was given, or one without layer and unit.",
+            f"a table of fitted models is needed, and {kind_of(fitted)} was given, or one without layer and unit.",
             "There are no parameters.",
             "Pass the table that `ann2neo.models.fit` returned.",
         )

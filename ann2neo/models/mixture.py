@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.special import betaln, expit, logit
 
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, kind_of
 from ann2neo.models.maximum import maximize
 from ann2neo.summary import NETWORK
 from ann2neo.versions import software
@@ -97,7 +97,7 @@ def _counts(fitted: Any) -> tuple[np.ndarray, Int[np.ndarray, " unit"], int]:
     rate = next((name for name in ("rate_p", "p_spike") if isinstance(fitted, pd.DataFrame) and name in fitted), None)
     if rate is None or not {"layer", "n_spikes"} <= set(fitted.columns) or fitted[rate].isna().all():
         raise AnalysisError(
-            f"a table of units with spikes in bins is needed, and a {type(fitted).__name__} was given"
+            f"a table of units with spikes in bins is needed, and {kind_of(fitted)} was given"
             + (" without them." if isinstance(fitted, pd.DataFrame) else "."),
             "There is no activation probability.",
             "Pass the table that `ann2neo.models.fit` or `ann2neo.analyze` returned for a recording.",

@@ -14,7 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from ann2neo.errors import Ann2NeoWarning
+from ann2neo.errors import Ann2NeoWarning, kind_of
 from ann2neo.probe.activations import (
     FED_BY_PARAMETER,
     competing_functions,
@@ -224,7 +224,7 @@ def warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
     floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
     if len(floating) > 1:
         text = (
-            f"layer {layer!r} gives a {type(output).__name__} with {len(floating)} activations, of which the first is recorded.\n"
+            f"layer {layer!r} gives {kind_of(output)} with {len(floating)} activations, of which the first is recorded.\n"
             f"Name the entry to record: {', '.join(repr(f'{layer}.{k}') for k in floating[:5])}."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ann2neo.errors import ModelError
+from ann2neo.errors import ModelError, kind_of
 from ann2neo.probe.activations import BESIDE, is_named_like_one, is_of_table
 from ann2neo.probe.outputs import step_comes_first
 
@@ -213,7 +213,7 @@ def original_module(model: Any) -> torch.nn.Module:
         model = inner
     if not isinstance(model, torch.nn.Module):
         raise ModelError(
-            f"the model is a {type(model).__name__}, not a torch.nn.Module.",
+            f"the model is {kind_of(model)}, not a torch.nn.Module.",
             "It has no layers to record.",
             "Give a module; for spikes of another kind of network use ann2neo.from_array.",
         )

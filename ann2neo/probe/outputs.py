@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from ann2neo.errors import ActivationError, Ann2NeoError
+from ann2neo.errors import ActivationError, Ann2NeoError, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _refuse(name: str, output: Any) -> NoReturn:
     if isinstance(output, torch.Tensor):
         _refuse_tensor(name, output)
     raise ActivationError(
-        f"layer {name!r} gives a {type(output).__name__}.",
+        f"layer {name!r} gives {kind_of(output)}.",
         "It is unclear what its activation is.",
         "Record an activation function inside it, or another layer.",
     )

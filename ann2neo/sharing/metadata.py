@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from ann2neo.errors import ShareError, suggestion
+from ann2neo.errors import ShareError, kind_of, suggestion
 from ann2neo.recording import Provenance
 
 ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])")
@@ -144,7 +144,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
         ) from error
     if not isinstance(found, Mapping):
         raise ShareError(
-            f"{path} holds a {type(found).__name__}, not keys with values.",
+            f"{path} holds {kind_of(found)}, not keys with values.",
             "The bundle would have no metadata.",
             "Write lines such as `license: CC-BY-4.0`.",
         )

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ann2neo.errors import Ann2NeoError, ThresholdError
+from ann2neo.errors import Ann2NeoError, ThresholdError, kind_of
 from ann2neo.recording import matches
 from ann2neo.thresholds.moments import Moments
 from ann2neo.thresholds.selection import MAX_BYTES, Selection
@@ -166,7 +166,7 @@ def rule_for(layer: str, rule: Rule) -> FixedRule | CalibratedRule:
     values = None if hasattr(rule, "rescale") else _array(rule)
     if values is None or not np.isfinite(values).all():
         raise ThresholdError(
-            f"the threshold of layer {layer!r} must be a finite number, an array or a rule, got a {type(rule).__name__} ({rule!s:.40})."
+            f"the threshold of layer {layer!r} must be a finite number, an array or a rule, got {kind_of(rule)} ({rule!s:.40})."
             if values is None or values.ndim == 0
             else f"{(~np.isfinite(values)).sum()} of {values.size} thresholds for layer {layer!r} are not finite.",
             "Activations cannot be compared with it.",
@@ -282,7 +282,7 @@ def describe(rule: Rule, n_inputs: Mapping[int, int] | None = None) -> str:
     values = _array(rule)
     if values is None:
         # Refused later, when it is applied to a layer.
-        return f"a {type(rule).__name__}"
+        return kind_of(rule)
     if values.ndim == 0:
         return repr(float(values))
     return f"{values.size} thresholds, sha256 {hashlib.sha256(values.tobytes()).hexdigest()[:12]}"

@@ -12,7 +12,7 @@ import pandas as pd
 import quantities as pq
 from neo.core.spiketrainlist import SpikeTrainList
 
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, kind_of
 from ann2neo.recording import Recording
 from ann2neo.trains.segment import ExternalSegment
 
@@ -214,5 +214,5 @@ def _no_spikes(given: Any) -> AnalysisError:
     if many and all(isinstance(one, (neo.Block, Recording)) for one in given):
         cure = "Analyze each of them separately: `ann2neo.compare` and `ann2neo.figures.beside_chance` take several tables."
     empty = isinstance(given, Sequence) and not isinstance(given, str) and not given
-    what = "an empty list" if empty else f"a {type(given).__name__}"
+    what = "an empty list" if empty else kind_of(given)
     return AnalysisError(f"{what} holds no spike trains.", "There is nothing to analyze.", cure)

@@ -22,7 +22,7 @@ from ann2neo.capture.inputs.labels import (
     step_labels,
 )
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
-from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
 from ann2neo.probe.nested import arrays, parts
 
 # How other libraries say how many things lie in a batch.
@@ -272,7 +272,7 @@ def _of_nothing(data: Any) -> InputsError:
     if not isinstance(data, Iterator):
         return InputsError("the inputs are empty.", "There is nothing to record.", "Give at least one input.")
     return InputsError(
-        f"the inputs are a {type(data).__name__} that holds no batch: it was empty, or was read to its end before.",
+        f"the inputs are {kind_of(data)} that holds no batch: it was empty, or was read to its end before.",
         "An iterator can be read once; there is nothing to record.",
         "Give a function without arguments that returns a fresh one, or a list of the batches.",
     )

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
 from ann2neo.cards import card
-from ann2neo.errors import InputsError
+from ann2neo.errors import InputsError, kind_of
 from ann2neo.probe.nested import arrays
 
 EXAMPLES = {
@@ -141,7 +141,7 @@ def as_inputs(inputs: Any) -> Inputs:
     wrapped = inputs if isinstance(inputs, Inputs) else Inputs(inputs)
     if isinstance(wrapped.data, (tuple, Mapping, str)):
         raise InputsError(
-            f"inputs are a {type(wrapped.data).__name__} of {len(wrapped.data)}.",
+            f"inputs are {kind_of(wrapped.data)} of {len(wrapped.data)}.",
             "It is unclear whether that is one batch, several, or inputs with labels.",
             "Use a list of batches, [batch] if this is one (a mapping of tensors, as tokenizers give, or x and y), or Inputs(x, labels=y).",
         )

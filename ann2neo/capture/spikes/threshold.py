@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
-from ann2neo.errors import Ann2NeoWarning, ThresholdError
+from ann2neo.errors import Ann2NeoWarning, ThresholdError, kind_of
 from ann2neo.probe.activations import floor_of
 from ann2neo.probe.modules import is_of_torch
 from ann2neo.probe.outputs import Watched
@@ -106,7 +106,7 @@ def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
         return 0.0
     if not watched.is_activation:
         raise ThresholdError(
-            f"layer {name!r} is a {type(module).__name__}, which is not an activation function with a value at pre-activation 0.",
+            f"layer {name!r} is {kind_of(module)}, which is not an activation function with a value at pre-activation 0.",
             "There is no natural threshold.",
             f"Give one, for instance threshold={{{name!r}: 0.0}}.",
         )
@@ -118,7 +118,7 @@ def value_at_zero(name: str, watched: Watched, like: torch.Tensor) -> float:
     # Whatever a module of others raises here.
     except Exception as error:
         raise ThresholdError(
-            f"layer {name!r}, a {type(module).__name__}, could not be evaluated at pre-activation 0 ({type(error).__name__}).",
+            f"layer {name!r}, {kind_of(module)}, could not be evaluated at pre-activation 0 ({type(error).__name__}).",
             "There is no natural threshold.",
             f"Give one, for instance threshold={{{name!r}: 0.0}}.",
         ) from error
@@ -177,7 +177,7 @@ def _check_reachable(name: str, watched: Watched, threshold: torch.Tensor, outpu
     if always.all():
         natural = "" if isinstance(module, SOFTMAX) else f"{value_at_zero(name, watched, threshold):.6g}"
         raise ThresholdError(
-            f"layer {name!r} is a {type(module).__name__}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
+            f"layer {name!r} is {kind_of(module)}, whose values are all {lowest}, and its threshold is {values.max():.6g}.",
             "Every unit would spike in every bin, whatever the inputs.",
             f"Give a higher threshold{f', or None for the value at pre-activation 0 ({natural})' if natural else ''}.",
         )
