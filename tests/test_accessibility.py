@@ -11,8 +11,10 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
+import neo
 import numpy as np
 import pytest
+import quantities as pq
 from chromium import CHROMIUM, DRIVER, chromium
 from unit_tables import network
 
@@ -99,7 +101,14 @@ def browsed(folder: Path) -> Path:
     return Browser(recording=recording(), images=images).save(folder / "raster.html")
 
 
-MADE = {"report": report, "comparison": comparison, "browse": browsed}
+def cells(folder: Path) -> Path:
+    """The page of a raster over time."""
+    segment = neo.Segment()
+    segment.spiketrains.extend(neo.SpikeTrain([0.5, 1.5] * pq.s, t_stop=2 * pq.s, name=f"cell {k}") for k in range(3))
+    return ann2neo.browse(segment).save(folder / "raster.html")
+
+
+MADE = {"report": report, "comparison": comparison, "browse": browsed, "cells": cells}
 
 
 @pytest.fixture(scope="module", params=MADE)

@@ -199,7 +199,7 @@ CASES = {
     "surrogates.jackknife(table, progress=False)": ("RecordingError", "type DataFrame", "ann2neo.record"),
     "surrogates.permute(block, seed=0)": ("RecordingError", "type Block", "ann2neo.from_block"),
     "ann2neo.browse('rec.nwb')": ("RecordingError", "type str", "ann2neo.load"),
-    "ann2neo.browse(block)": ("RecordingError", "type Block", "ann2neo.from_block"),
+    "ann2neo.browse(block, images=np.zeros((1, 2, 2)))": ("RecordingError", "`images` has no meaning for cells", "Leave it out"),
     "ann2neo.share(recording, 'bundle')": ("ShareError", "a Recording was given", "ann2neo.save"),
 }  # fmt: skip
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
@@ -68,11 +66,7 @@ def _name(ax: Axes, cells: ObservedUnits) -> None:
 
 def _edges(cells: ObservedUnits) -> list[tuple[int, Float[np.ndarray, " edge"]]]:
     """Cut the time that any unit was observed in into blocks, segment by segment."""
-    spans = {}
-    for number in range(len(cells.cells.segments)):
-        borders = np.concatenate([pieces.borders_ms(number) for pieces in set(cells.pieces)])
-        if len(borders):
-            spans[number] = (float(borders.min()), float(borders.max()))
+    spans = cells.spans_ms()
     whole = sum(stop - start for start, stop in spans.values())
     return [
         (number, np.linspace(start, stop, max(1, round(MAX_COLUMNS * (stop - start) / whole)) + 1))
@@ -92,14 +86,3 @@ def _rates(
         for start, stop in pieces.borders_ms(segment):
             time[row] += np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None)
     return np.where(time > 0, sums / np.where(time > 0, time, 1.0) * 1000, np.nan)
-
-
-def cells_or_recording(given: Any) -> Any:
-    """Return the units of spike trains in any container, or the recording that they come from; anything else as it is."""
-    if not (hasattr(given, "segments") or hasattr(given, "spiketrains") or isinstance(given, (list, tuple, dict))):
-        return given
-    from ann2neo.population.ensemble import choose
-    from ann2neo.population.recorded import RecordedUnits
-
-    found = choose(given, None, None, seed=0)
-    return found.recording if isinstance(found, RecordedUnits) else found

@@ -15,11 +15,12 @@ from ann2neo.errors import AnalysisError, suggestion
 from ann2neo.figures import given
 from ann2neo.figures.borders import mark_borders
 from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units, whole_ticks
-from ann2neo.figures.cells import cells_or_recording, draw_cells
+from ann2neo.figures.cells import draw_cells
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.halves import by_similarity, by_tuning, sample, sorting_half
 from ann2neo.figures.rows import height_of, name_rows
 from ann2neo.figures.tuning import labels_of, rates_by_label
+from ann2neo.population.ensemble import cells_or_recording
 from ann2neo.population.observed import ObservedUnits
 from ann2neo.raster import Raster
 from ann2neo.recording import Layer, Recording

@@ -48,6 +48,14 @@ def choose(spikes: Any, layer: str | None, units: Choice, seed: int, *, together
     return chosen.together() if together and isinstance(chosen, ObservedUnits) else chosen
 
 
+def cells_or_recording(given: Any) -> Any:
+    """Return the units of spike trains in any container, or the recording that they come from; anything else as it is."""
+    if not (hasattr(given, "segments") or hasattr(given, "spiketrains") or isinstance(given, (list, tuple, dict))):
+        return given
+    found = choose(given, None, None, seed=0)
+    return found.recording if isinstance(found, RecordedUnits) else found
+
+
 def _chosen(ensemble: Ensemble, units: Choice, seed: int) -> Ensemble:
     if units is None:
         return ensemble

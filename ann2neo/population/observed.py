@@ -109,6 +109,15 @@ class ObservedUnits:
             found.append([row[(row >= start - slack) & (row <= stop + slack)] for row in rows])
         return found
 
+    def spans_ms(self) -> dict[int, tuple[float, float]]:
+        """Return when any unit was observed, from the first time to the last in milliseconds, by the number of the segment."""
+        spans = {}
+        for number in range(len(self.cells.segments)):
+            borders = np.concatenate([pieces.borders_ms(number) for pieces in set(self.pieces)])
+            if len(borders):
+                spans[number] = (float(borders.min()), float(borders.max()))
+        return spans
+
     def borders_ms(self) -> Float[np.ndarray, "stretch two"]:
         """Return when each piece of common time begins and ends, in milliseconds on the clock of its segment."""
         return np.array([(start, stop) for _, start, stop in self._spans()])

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 
 from ann2neo import figures
+from ann2neo.errors import WindowError
 from ann2neo.measures.indicators import LEVELS, USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
-from ann2neo.report import Picture, Section, Table
+from ann2neo.report import Picture, Section, Table, Zoomable
 from ann2neo.results.lines import table_lines
 from ann2neo.results.opening import definitions
-from ann2neo.results.zoom import zoomable
+from ann2neo.results.zoom import zoomable, zoomable_cells
 from ann2neo.summary import NETWORK, summarize
 from ann2neo.tables import write_table
 
@@ -132,10 +133,22 @@ def section(result: Result, shown: Sequence[Picture]) -> Section:
         heading=result.name,
         paragraphs=[f"{describe(result.table)}."],
         figures=shown,
-        zoomable=None if result.recording is None else zoomable(result.recording, result.name),
+        zoomable=_zoomable(result),
         tables=tables,
         folded=f"Indicators by {part}, {len(summary)} rows" if len(summary) > MANY_ROWS else None,
     )
+
+
+def _zoomable(result: Result) -> Zoomable | None:
+    """Make the raster of a network, or of cells with the trials by which they were measured."""
+    if result.recording is not None:
+        return zoomable(result.recording, result.name)
+    if result.cells is None:
+        return None
+    try:
+        return zoomable_cells(result.cells, result.name, result.table.attrs.get("windows"))
+    except WindowError:  # windows are durations or moments, which are no trials
+        return zoomable_cells(result.cells, result.name)
 
 
 def _part(result: Result) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from ann2neo.errors import RecordingError
+from ann2neo.population.observed import ObservedUnits
 from ann2neo.recording import Recording, as_recording
 from ann2neo.viewer.facts import deflated, known_of
 from ann2neo.viewer.rows import packed_rows
+from ann2neo.viewer.times import check_spikes, known_of_cells
 
 # Largest size of the packed bits in a page: 100,000 units by 2,684 bins, or 10,000 by 26,843.
 MOST_BYTES = 32 << 20
@@ -24,23 +26,40 @@ FRAGMENT = """<style>
 <script type="application/json" class="known">{known}</script>
 <div class="bar" role="toolbar" aria-label="What is shown">
 <label class="group">show <select class="layer"></select></label>
-<label class="group">inputs <select class="order"></select></label>
+<label class="group"{hidden}>inputs <select class="order"></select></label>
 <span class="group"><button type="button" class="out" aria-label="Zoom out">−</button><button type="button" class="in" aria-label="Zoom in">+</button>
 <button type="button" class="fit" aria-label="Fit everything">Fit</button></span>
-<label class="group">zoom <select class="axes"><option value="both">both axes</option><option value="inputs">inputs</option><option value="units">units</option></select></label>
-<span class="group" role="img" aria-label="Scale: share of spikes from 0 to 1, by its square root">spikes 0 <canvas class="scale" width="90" height="12"></canvas> 1</span>
+<label class="group">zoom <select class="axes"><option value="both">both axes</option><option value="inputs">{across}</option><option value="units">units</option></select></label>
+<span class="group" role="img" aria-label="Scale: {scale}, by its square root">{low} <canvas class="scale" width="90" height="12"></canvas> {high}</span>
 </div>
 <canvas class="plot" tabindex="0" role="application" aria-roledescription="zoomable raster"
- aria-label="Raster of {what}. Arrow keys move, plus and minus zoom, 0 shows everything, Home and End go to the first and the last bin."></canvas>
+ aria-label="Raster of {what}. Arrow keys move, plus and minus zoom, 0 shows everything, Home and End go to the beginning and the end."></canvas>
 <div class="foot" role="group" tabindex="0" aria-label="What is at the pointer"><canvas class="stimulus" role="img" aria-label="The input at the pointer" hidden></canvas>
 <div class="words"><p class="line">Reading the spikes …</p><p class="problem" role="alert"></p><p class="summary" aria-live="polite"></p>
-<p class="help">Wheel or pinch: zoom (Shift: inputs only, Alt: units only). Drag or arrow keys: move. A pixel shows the share of spikes in all unit-bins it covers; darker, or brighter on black, is more. Where a pixel covers several labels, the stripe is grey.</p>
+<p class="help">Wheel or pinch: zoom (Shift: {across} only, Alt: units only). Drag or arrow keys: move. {pixel}; darker, or brighter on black, is more. Where a pixel covers several labels, the stripe is grey.</p>
 </div></div>
 <noscript><p>This raster needs JavaScript, which is inside this page; nothing is loaded from elsewhere.</p></noscript>
 </div>
 <script>
 {script}</script>
 """
+
+# What a page of inputs, and one of time, calls its axis, its scale and its pixels.
+OF_INPUTS = {
+    "hidden": "",
+    "across": "inputs",
+    "scale": "share of spikes from 0 to 1",
+    "low": "spikes 0",
+    "high": "1",
+    "pixel": "A pixel shows the share of spikes in all unit-bins it covers",
+}
+OF_TIME = {
+    "hidden": " hidden",
+    "across": "time",
+    "scale": "rate from 0 Hz",
+    "low": "rate 0",
+    "pixel": "A pixel shows the rate over the time and the units it covers; time that was not observed has a colour of its own",
+}
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -60,19 +79,28 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def fragment(recording: Recording, *, images: Any = None, name: str = "", by_label: bool = False) -> str:
+def fragment(
+    recording: Recording | ObservedUnits,
+    *,
+    images: Any = None,
+    name: str = "",
+    by_label: bool = False,
+    by: str | None = None,
+) -> str:
     """Write the zoomable raster as an HTML fragment for any page, with style, data, canvas and script inside; nothing is loaded.
 
     Parameters
     ----------
     recording
-        Recording to show, in its arrangement and selection.
+        Recording to show, in its arrangement and selection; or cells, over time.
     images
         Images of the inputs; see `ann2neo.browse`.
     name
         Name of the recording, by which a screen reader tells several rasters of a page apart.
     by_label
         Whether inputs that have labels are first shown by label.
+    by
+        Condition of the trials of cells; None for the first Epoch.
 
     Raises
     ------
@@ -87,6 +115,9 @@ def fragment(recording: Recording, *, images: Any = None, name: str = "", by_lab
     >>> fragment(ann2neo.from_array(np.eye(3, dtype=bool))).count("<script")
     2
     """
+    if isinstance(recording, ObservedUnits):
+        check_spikes(recording)
+        return fill_fragment(recording, known_of_cells(recording, by), name)
     check_size(recording)
     rows = packed_rows(recording, 0, recording.n_units)
     n_spikes = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
@@ -94,7 +125,7 @@ def fragment(recording: Recording, *, images: Any = None, name: str = "", by_lab
     return fill_fragment(recording, known, name)
 
 
-def fill_fragment(recording: Recording, known: dict[str, Any], name: str = "") -> str:
+def fill_fragment(recording: Recording | ObservedUnits, known: dict[str, Any], name: str = "") -> str:
     """Write the HTML fragment with its data; names come from files, so all of them are escaped."""
     here = files("ann2neo.viewer")
     return FRAGMENT.format(
@@ -102,10 +133,15 @@ def fill_fragment(recording: Recording, known: dict[str, Any], name: str = "") -
         script=here.joinpath("script.js").read_text(encoding="utf-8"),
         what=html.escape(f"{name}: {_words(recording)}" if name else _words(recording)),
         known=_script_json(known),
+        **(
+            OF_INPUTS
+            if isinstance(recording, Recording)
+            else OF_TIME | {"high": f"{known['time']['top_hz']:g} Hz or more"}
+        ),
     )
 
 
-def whole_page(recording: Recording, filled: str) -> str:
+def whole_page(recording: Recording | ObservedUnits, filled: str) -> str:
     """Write a page around the HTML fragment."""
     return PAGE.format(title=html.escape(_words(recording)), policy=html.escape(POLICY), fragment=filled)
 
@@ -131,7 +167,10 @@ def check_size(recording: Recording) -> None:
         )
 
 
-def _words(recording: Recording) -> str:
+def _words(recording: Recording | ObservedUnits) -> str:
+    if isinstance(recording, ObservedUnits):
+        seconds = sum(stop - start for start, stop in recording.spans_ms().values()) / 1000
+        return f"{recording.n_units:,} unit{'s' * (recording.n_units != 1)} over {seconds:,.6g} s"
     layers = f"{len(recording.layers)} layer{'s' * (len(recording.layers) != 1)}"
     return f"{recording.n_units:,} units in {layers} over {recording.n_bins:,} bins"
 

@@ -101,8 +101,42 @@
     };
   }
 
+  // Counts of spike times on a fine lattice, and how much of each block was observed, in bins. Times are differences, unit after unit.
+  function spikeSource(known, bytes) {
+    const gaps = new Uint32Array(bytes.buffer), begins = [0], times = new Float64Array(gaps.length);
+    for (const n of known.time.n_spikes) begins.push(begins[begins.length - 1] + n);
+    for (let unit = 0; unit < known.n_units; unit++)
+      for (let k = begins[unit], at = 0; k < begins[unit + 1]; k++) times[k] = at += gaps[k];
+    function from(unit, value) {
+      let low = begins[unit], high = begins[unit + 1];
+      while (low < high) { const middle = (low + high) >> 1; if (times[middle] < value) low = middle + 1; else high = middle; }
+      return low;
+    }
+    function observed(pieces, first, wide) {
+      const found = new Float64Array(SIDE);
+      for (const [start, stop] of pieces)
+        for (let x = Math.max(0, Math.floor((start - first) / wide)); x < SIDE && first + x * wide < stop; x++)
+          found[x] += Math.max(0, Math.min(stop, first + (x + 1) * wide) - Math.max(start, first + x * wide));
+      return found;
+    }
+    return {
+      immediate: true,
+      read(order, u, b, i, j) {
+        const counts = new Uint32Array(SIDE * SIDE), seen = new Float64Array(SIDE * SIDE), wide = pow(b), first = j * SIDE * wide, end = first + SIDE * wide;
+        const rows = known.time.pieces.map((pieces) => observed(pieces, first, wide));
+        for (let unit = i * SIDE * pow(u); unit < Math.min(known.n_units, (i + 1) * SIDE * pow(u)); unit++) {
+          const row = (Math.floor(unit / pow(u)) - i * SIDE) * SIDE, own = rows[known.time.pieces_of[unit]];
+          for (let x = 0; x < SIDE; x++) seen[row + x] += own[x];
+          for (let k = from(unit, first); k < begins[unit + 1] && times[k] < end; k++) counts[row + Math.floor((times[k] - first) / wide)]++;
+        }
+        return { counts, seen };
+      },
+    };
+  }
+
   function unitName(known, unit) {
     const number = find(known.offsets, unit), layer = known.layers[number], at = unit - known.offsets[number];
+    if (layer.names) return layer.names[at];
     let place = layer.units ? layer.units[at] : at;
     const index = layer.shape.map(() => 0);
     for (let axis = layer.shape.length - 1; axis >= 0; axis--) {
@@ -119,7 +153,7 @@
     known.n_units = known.layers.reduce((sum, layer) => (known.offsets.push(sum), sum + layer.n), 0);
     const orders = [arrangement(known, null)];
     if (known.by_label) orders.push(arrangement(known, known.by_label));
-    const source = known.tiles ? servedSource(known.tiles) : embeddedSource(known, await inflate(known.bits), orders);
+    const source = known.tiles ? servedSource(known.tiles) : known.time ? spikeSource(known, await inflate(known.spikes)) : embeddedSource(known, await inflate(known.bits), orders);
     const images = known.images ? { ...known.images, values: await inflate(known.images.values) } : null;
     const whole = { x0: 0, x1: known.n_bins, y0: 0, y1: known.n_units };
     const coarsest = (size) => Math.max(0, Math.ceil(Math.log2(size / SIDE)));
@@ -136,7 +170,7 @@
       const [paper, ink] = [rgb("--paper"), rgb("--ink")], ramp = [];
       for (let i = 0; i < 256; i++) ramp.push(paper.map((from, c) => Math.round(from + ((ink[c] - from) * i) / 255)));
       const names = ["paper", "ink", "soft", "line", "band", "mark"];
-      colours = { ramp, dark: paper[0] < 128, ...Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])) };
+      colours = { ramp, unseen: rgb("--unseen"), dark: paper[0] < 128, ...Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])) };
       for (const tile of tiles.values()) tile.picture = null;
       const scale = part("scale"), strip = scale.getContext("2d");
       for (let i = 0; i < scale.width; i++) {
@@ -163,8 +197,10 @@
       const image = new ImageData(w, h);
       for (let y = 0, at = 0; y < h; y++)
         for (let x = 0; x < w; x++, at += 4) {
-          const cells = Math.min(wide, known.n_bins - left - x * wide) * Math.min(high, known.n_units - up - y * high);
-          const [r, g, b] = colours.ramp[Math.round(255 * Math.sqrt(tile.counts[y * SIDE + x] / cells))];
+          const cells = tile.seen ? tile.seen[y * SIDE + x] : Math.min(wide, known.n_bins - left - x * wide) * Math.min(high, known.n_units - up - y * high);
+          // Of cells the scale ends at a rate, which a single spike in a short time exceeds.
+          const share = Math.min(1, tile.counts[y * SIDE + x] / cells / (known.time ? known.time.top_hz * known.time.bin_ms / 1000 : 1));
+          const [r, g, b] = cells > 0 ? colours.ramp[Math.round(255 * Math.sqrt(share))] : colours.unseen;
           image.data[at] = r; image.data[at + 1] = g; image.data[at + 2] = b; image.data[at + 3] = 255;
         }
       tile.picture = document.createElement("canvas");
@@ -173,8 +209,8 @@
       return tile.picture;
     }
     const key = (u, b, i, j) => `${order}/${u}/${b}/${i}/${j}`;
-    function keep(name, u, b, i, j, counts) {
-      tiles.set(name, { u, b, i, j, counts, picture: null });
+    function keep(name, u, b, i, j, read) {
+      tiles.set(name, { u, b, i, j, counts: read.counts || read, seen: read.seen, picture: null });
       for (const old of tiles.keys()) {
         if (tiles.size <= MOST_TILES) break;
         tiles.delete(old);
@@ -320,17 +356,30 @@
           if (x > area.x && x < area.x + area.w) { context.fillStyle = colours.mark; context.fillRect(Math.round(x), area.y, Math.max(1, Math.round(area.ratio)), area.h); }
         }
     }
+    // Time in seconds, with the decimals that a step of the axis needs.
+    function seconds(place, step) {
+      const decimals = Math.max(0, -Math.floor(Math.log10((step * known.time.bin_ms) / 1000) + 1e-9));
+      return (Math.round(place + known.time.begin_ms / known.time.bin_ms) * known.time.bin_ms / 1000).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    }
+    const n_segments = known.time ? known.time.segments.length : 0, timeWords = `time (s)${n_segments > 1 ? `, ${n_segments} segments one after another` : ""}`;
+    function drawSegments() {
+      for (let i = 1; i < n_segments; i++) {
+        const x = X(known.time.segments[i].start);
+        if (x > area.x && x < area.x + area.w) { context.fillStyle = colours.mark; context.fillRect(Math.round(x), area.y, Math.max(1, Math.round(area.ratio)), area.h); }
+      }
+    }
     function drawAxis() {
       const { ratio } = area, span = view.x1 - view.x0, rough = (span * 90 * ratio) / area.w, size = Math.pow(10, Math.floor(Math.log10(rough)));
       const step = Math.max(1, [1, 2, 5, 10].map((times) => times * size).find((value) => value >= rough)), y = area.y + area.h;
       context.fillStyle = colours.soft; context.font = `${11 * ratio}px system-ui, sans-serif`; context.textAlign = "center"; context.textBaseline = "top";
-      for (let place = Math.ceil(view.x0 / step) * step; place < view.x1; place += step) {
-        const x = X(place + 0.5);
+      const shift = known.time ? Math.round(known.time.begin_ms / known.time.bin_ms) : 0;
+      for (let place = Math.ceil((view.x0 + shift) / step) * step - shift; place < view.x1; place += step) {
+        const x = X(place + (known.time ? 0 : 0.5));
         if (x > area.x + area.w) break;
         context.fillRect(Math.round(x), y, Math.max(1, Math.round(ratio)), 4 * ratio);
-        context.fillText(number(place), x, y + 6 * ratio);
+        context.fillText(known.time ? seconds(place, step) : number(place), x, y + 6 * ratio);
       }
-      const words = order ? "bin, inputs by label" : `bin, inputs ${known.arranged}`;
+      const words = known.time ? timeWords : order ? "bin, inputs by label" : `bin, inputs ${known.arranged}`;
       context.fillText(words, area.x + area.w / 2, y + 20 * ratio);
     }
     function draw() {
@@ -346,7 +395,7 @@
       context.clip();
       drawTiles();
       context.restore();
-      drawLayers(); drawUnits(); drawLabels(); drawPasses(); drawAxis();
+      drawLayers(); drawUnits(); drawLabels(); drawPasses(); drawSegments(); drawAxis();
       context.strokeStyle = colours.line; context.lineWidth = Math.max(1, Math.round(area.ratio));
       context.strokeRect(area.x - 0.5, area.y - 0.5, area.w + 1, area.h + 1);
       if (cursor) drawCursor();
@@ -369,10 +418,25 @@
       const tile = tiles.get(key(level.u, level.b, i, j));
       if (!tile) return null;
       const y = Math.floor(unit / pow(level.u)), x = Math.floor(place / pow(level.b));
+      const at = (y - i * SIDE) * SIDE + x - j * SIDE;
       const cells = Math.min(pow(level.b), known.n_bins - x * pow(level.b)) * Math.min(pow(level.u), known.n_units - y * pow(level.u));
-      return { spikes: tile.counts[(y - i * SIDE) * SIDE + x - j * SIDE], cells };
+      return { spikes: tile.counts[at], cells, seen: tile.seen ? tile.seen[at] : cells, units: Math.min(pow(level.u), known.n_units - y * pow(level.u)) };
+    }
+    function describeTime({ place, unit }) {
+      const { time, trials } = known, words = [unitName(known, unit)], segment = find(time.segments.map((each) => each.start), place), own = time.segments[segment];
+      const at = ((place - own.start) * time.bin_ms + own.begin_ms) / 1000, { row } = orders[0].locate(place);
+      words.push(`${n_segments > 1 ? `segment ${own.number}, ` : ""}${at.toFixed(Math.max(0, Math.ceil(-Math.log10(time.bin_ms / 1000) - 1e-9)))} s`);
+      if (trials.trial[row] >= 0) words.push(`trial ${number(trials.trial[row])}`);
+      if (trials.label && trials.label.codes[row] >= 0) words.push(`${time.by} ${trials.label.names[trials.label.codes[row]]}`);
+      const found = count(place, unit);
+      if (found) {
+        const ms = (pow(level.b) * time.bin_ms).toLocaleString("en-US"), many = found.units > 1 ? ` of ${found.units} units` : "";
+        words.push(!found.seen ? "not observed" : `${number(found.spikes)} spike${found.spikes === 1 ? "" : "s"}${many} in ${ms} ms`);
+      }
+      return words.join(" · ");
     }
     function describe({ place, unit }) {
+      if (known.time) return describeTime({ place, unit });
       const { trials } = known, { row, step, bin, n_steps } = orders[order].locate(place), words = [unitName(known, unit)];
       words.push(`input ${number(trials.trial[row])} (stimulus_id ${trials.stimulus_id[row]})`);
       if (n_steps > 1) words.push(`step ${step} of ${n_steps}`);
@@ -410,6 +474,11 @@
       const told = shown.slice(0, 4).map(([layer]) => `${layer.name} (${number(layer.n)} units, ${(100 * layer.n_spikes / (layer.n * known.n_bins)).toFixed(1)} % spikes)`);
       const more = shown.length > 4 ? ` and ${shown.length - 4} more layers` : "";
       const at = cursor && document.activeElement === canvas && moved ? ` In the middle: ${describe(cursor)}.` : "";
+      if (known.time) {
+        const step = Math.max(1, pow(level.b)), ends = [Math.max(0, view.x0), Math.min(known.n_bins, view.x1)].map((place) => seconds(Math.round(place), step));
+        const rates = shown.slice(0, 4).map(([layer]) => `${layer.name} (${number(layer.n)} units, ${number(layer.n_spikes)} spikes)`);
+        return `${ends[0]} to ${ends[1]} s${n_segments > 1 ? ` of ${n_segments} segments one after another` : ""}; units ${between(view.y0, view.y1, known.n_units)}: ${rates.join(", ")}${more}.${at}`;
+      }
       return `Bins ${between(view.x0, view.x1, known.n_bins)}, inputs ${order ? "by label" : known.arranged}; units ${between(view.y0, view.y1, known.n_units)}: ${told.join(", ")}${more}.${at}`;
     }
 
@@ -488,7 +557,7 @@
       made.value = value; made.textContent = text;
       select.append(made);
     }
-    option(part("layer"), "", "all layers");
+    option(part("layer"), "", known.time ? "all groups" : "all layers");
     known.layers.forEach((layer, i) => option(part("layer"), String(i), layer.name));
     part("layer").addEventListener("change", (event) => {
       const chosen = event.target.value, i = Number(chosen);

@@ -14,9 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from ann2neo.errors import Ann2NeoError, RecordingError
+from ann2neo.population.observed import ObservedUnits
 from ann2neo.recording import Recording, as_recording
 from ann2neo.viewer.facts import known_of
-from ann2neo.viewer.page import fill_fragment, whole_page
+from ann2neo.viewer.page import fill_fragment, fragment, whole_page
 from ann2neo.viewer.pyramid import Cache, Pyramid, build_pyramid, count_tile
 from ann2neo.viewer.rows import bins_of, rows_by_label
 
@@ -54,7 +55,14 @@ class Served:
         self.thread.join()
 
 
-def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: bool = False) -> Served:
+def serve(
+    recording: Recording | ObservedUnits,
+    *,
+    images: Any = None,
+    by: str | None = None,
+    port: int = 0,
+    progress: bool = False,
+) -> Served:
     """Serve the zoomable raster of a recording of any size to browsers on this computer, from a thread of this process.
 
     Spikes are counted once, in blocks; tiles are computed from these counts, or from the bits if a block is larger than a pixel. Memory is bounded: at most 128 MiB of
@@ -63,9 +71,9 @@ def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: 
     Parameters
     ----------
     recording
-        Recording to show.
-    images
-        Images of the inputs; see `ann2neo.browse`.
+        Recording to show; or cells, whose page holds all spikes.
+    images, by
+        Images of the inputs, and the condition of the trials of cells; see `ann2neo.browse`.
     port
         Port of 127.0.0.1; 0 for any free port.
     progress
@@ -86,14 +94,17 @@ def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: 
     b'<!DOCTYPE html>'
     >>> served.close()
     """
-    as_recording(recording)
-    presented = build_pyramid(recording, progress=progress)
-    known = known_of(recording, presented.n_spikes, images) | {"tiles": "tile"}
-    page = whole_page(recording, fill_fragment(recording, known)).encode()
+    if isinstance(recording, ObservedUnits):
+        page, counts = whole_page(recording, fragment(recording, by=by)).encode(), _no_tiles
+    else:
+        as_recording(recording)
+        presented = build_pyramid(recording, progress=progress)
+        known = known_of(recording, presented.n_spikes, images) | {"tiles": "tile"}
+        page, counts = whole_page(recording, fill_fragment(recording, known)).encode(), _counter(presented)
     secret = secrets.token_urlsafe(16)
     closed = threading.Event()
     try:
-        server = ThreadingHTTPServer((HOST, port), _handler(secret, page, _counter(presented), closed))
+        server = ThreadingHTTPServer((HOST, port), _handler(secret, page, counts, closed))
     except (OSError, OverflowError) as error:
         raise RecordingError(
             f"port {port} of {HOST} is not available ({error}).",
@@ -105,6 +116,10 @@ def serve(recording: Recording, *, images: Any = None, port: int = 0, progress: 
     thread.start()
     address = f"http://{HOST}:{server.server_port}/{secret}/"
     return Served(address=address, server=server, thread=thread, closed=closed)
+
+
+def _no_tiles(*place: int) -> bytes:
+    raise RecordingError("there are no tiles of cells.", "Nothing was counted.", "Their page holds all spikes.")
 
 
 def _counter(presented: Pyramid) -> Callable[..., bytes]:
