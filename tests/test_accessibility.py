@@ -104,7 +104,7 @@ def browsed(folder: Path) -> Path:
 def cells(folder: Path) -> Path:
     """The page of a raster over time."""
     segment = neo.Segment()
-    segment.spiketrains.extend(neo.SpikeTrain([0.5, 1.5] * pq.s, t_stop=2 * pq.s, name=f"cell {k}") for k in range(3))
+    segment.spiketrains.extend([neo.SpikeTrain([0.5, 1.5] * pq.s, t_stop=2 * pq.s, name=f"cell {k}") for k in range(3)])
     return ann2neo.browse(segment).save(folder / "raster.html")
 
 

@@ -15,6 +15,7 @@ import torch
 import xxhash
 from jaxtyping import UInt8, UInt64
 
+from ann2neo.errors import kind_of
 from ann2neo.probe.nested import leaves
 
 # Part of what a store is known by: check sums of another kind cannot be compared.

@@ -147,7 +147,7 @@ def _zoomable(result: Result) -> Zoomable | None:
         return None
     try:
         return zoomable_cells(result.cells, result.name, result.table.attrs.get("windows"))
-    except WindowError:  # windows are durations or moments, which are no trials
+    except WindowError:  # windows are durations or moments, not trials
         return zoomable_cells(result.cells, result.name)
 
 
