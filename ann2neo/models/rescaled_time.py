@@ -75,9 +75,10 @@ def rescaled_cells(
     first = 0
     with progress_bar(shown=progress, desc="rescaling", unit="unit", total=len(units)) as bar:
         for chunk in chunks:
+            arrays = chunk.spikes if isinstance(chunk.spikes, SpikeArrays) else chunk.spikes.arrays()
             for unit in range(len(chunk.units)):
                 row = int(place[first])
-                own = _one(chunk.spikes, unit)
+                own = _one(arrays, unit)
                 stream = np.random.Generator(np.random.Philox(key=[int(keys[row]), _SALT]))
                 parts[row] = _tested(own, model, values[row], stream, n_draws)
                 first += 1
