@@ -36,21 +36,33 @@ def read_content(path: str | os.PathLike[str], *, most: int | None = None) -> by
         ...
     OSError: [Errno 22] it is neither a file nor a link to one: '/dev/null'
     """
-    name = os.fspath(path)
-    descriptor = os.open(name, FLAGS)
+    descriptor, size = opened(path)
     try:
-        about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, name)
-        if most is not None and about.st_size > most:
-            raise OSError(errno.EFBIG, f"it has {about.st_size} bytes, and {most} at most were written", name)
-        return _all_bytes(descriptor, about.st_size)
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, and {most} at most were written", os.fspath(path))
+        return _all_bytes(descriptor, size)
     except MemoryError as error:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), name) from error
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), os.fspath(path)) from error
     finally:
         os.close(descriptor)
+
+
+def opened(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Open a regular file for reading, and return its descriptor and its size in bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, FLAGS)
+    about = os.fstat(descriptor)
+    if stat.S_ISREG(about.st_mode):
+        return descriptor, about.st_size
+    os.close(descriptor)
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, NO_FILE, os.fspath(path))
 
 
 def check_readable(path: Path, *, folder: bool = False) -> None:

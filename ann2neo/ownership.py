@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ann2neo.files import read_content
+from ann2neo.files import opened, read_content
 
 SIGNATURE = ".ann2neo.json"
 # Files that viewers leave in any folder.
@@ -68,8 +69,8 @@ def files_of(folder: Path) -> Iterator[str]:
 
 
 def sha256(file: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    with file.open("rb") as content:
+    """Compute the SHA-256 of a file; raise an OSError if it is none, as a pipe."""
+    with os.fdopen(opened(file)[0], "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

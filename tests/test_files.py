@@ -1,18 +1,17 @@
 """What is not a file, may not be read, or never ends."""
 
+import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from strategies import small_recording
 
 import ann2neo
-from ann2neo.errors import FormatError, StoreError
+from ann2neo.errors import FormatError, ShareError, StoreError
 from ann2neo.files import read_content
-from ann2neo.ownership import results
+from ann2neo.ownership import results, sha256
+from ann2neo.sharing.bundle import seal
 
 SUFFIXES = (".zarr", ".nwb", ".nix", ".mat")
 
@@ -119,34 +118,58 @@ def test_a_file_that_does_not_fit_into_memory_is_an_error_of_the_system(tmp_path
         read_content(tmp_path / "a")
 
 
-READ = """
-import sys, ann2neo
-for path in sys.argv[1:]:
-    for function in (ann2neo.load, ann2neo.check, ann2neo.read_block):
-        try:
-            function(path)
-        except ann2neo.Ann2NeoError as error:
-            print(error)
-"""
+@pytest.fixture
+def another_user():
+    """Act as a user who does not own the files, after all that reading needs was imported."""
+    yield lambda: os.seteuid(65534)
+    os.seteuid(0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not Path("/usr/bin/setpriv").exists(), reason="needs a second user")
-def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(suffix, tmp_path, another_user):
     """Another user is told of the permission, of the file or of its folder, and not to get the file again."""
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
-    for suffix in SUFFIXES[1:]:
-        ann2neo.save(small_recording(2, 12), tmp_path / f"a{suffix}")
-        (tmp_path / f"a{suffix}").chmod(0o600)
     (tmp_path / "shut").mkdir(mode=0o700)
-    ann2neo.save(small_recording(2, 12), tmp_path / "shut/a.nwb")
-    names = [str(tmp_path / f"a{suffix}") for suffix in SUFFIXES[1:]] + [str(tmp_path / "shut/a.nwb")]
-    done = subprocess.run(
-        ["/usr/bin/setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", READ, *names],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if "No module" in done.stderr or "Permission denied: '/" in done.stderr:
-        pytest.skip("another user cannot run this Python")
-    assert not done.stderr
-    assert done.stdout.count("cannot be read (Permission denied)") == 3 * len(names)
-    assert done.stdout.count("permissions of the file and its folders") == 3 * len(names)
+    for folder in (tmp_path, tmp_path / "shut"):
+        ann2neo.save(small_recording(2, 12), folder / f"a{suffix}")
+    (tmp_path / f"a{suffix}").chmod(0o600)
+    for function in (ann2neo.load, ann2neo.check, ann2neo.read_block):
+        function(tmp_path / f"a{suffix}")
+    another_user()
+    for function in (ann2neo.load, ann2neo.check, ann2neo.read_block):
+        for folder in (tmp_path, tmp_path / "shut"):
+            with pytest.raises(
+                FormatError, match=r"cannot be read \(Permission denied\)(?s:.*)permissions of the file"
+            ):
+                function(folder / f"a{suffix}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_file_of_a_bundle_that_may_not_be_read_is_not_called_changed(tmp_path, another_user):
+    """Nor does its check raise an error of Python."""
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "SHA256SUMS").write_text(f"{sha256(tmp_path / 'a')}  a\n")
+    assert ann2neo.check(tmp_path) == ["a"]
+    (tmp_path / "a").chmod(0o600)
+    another_user()
+    with pytest.raises(FormatError, match=r"a cannot be read \(Permission denied\)(?s:.*)was not checked to the end"):
+        ann2neo.check(tmp_path)
+
+
+def test_a_bundle_with_a_pipe_is_neither_sealed_nor_right(tmp_path):
+    """Its check sum cannot be computed: waiting for it would not end."""
+    (tmp_path / "SHA256SUMS").write_text("")
+    os.mkfifo(tmp_path / "data")
+    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\ntitle: a\nmessage: m\nauthors: [{name: b}]\n")
+    known = dict.fromkeys(("titles", "creators", "types", "schemaVersion", "publisher", "publicationYear"), "a")
+    (tmp_path / "datacite.json").write_text(json.dumps(known))
+    with pytest.raises(FormatError, match=r"data \(not in SHA256SUMS"):
+        ann2neo.check(tmp_path)
+    with pytest.raises(ShareError, match="data is not a file"):
+        seal(tmp_path)
+    with pytest.raises(OSError, match="neither a file nor a link"):
+        sha256(tmp_path / "data")

@@ -56,6 +56,17 @@ def check(path: str | PathLike[str]) -> list[str]:
     """
     path = path_of(path)
     check_readable(path, folder=True)
+    try:
+        return _checked(path)
+    except OSError as error:
+        raise FormatError(
+            f"{error.filename or path} cannot be read ({error.strerror or error}).",
+            f"{path} was not checked to the end.",
+            "Check that the disk is mounted, and the permissions of the file and its folders.",
+        ) from error
+
+
+def _checked(path: Path) -> list[str]:
     if path.suffix == ".zarr":
         return store.check(path)
     if path.suffix in SUFFIXES and path.is_file():

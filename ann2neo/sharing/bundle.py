@@ -129,6 +129,8 @@ def seal(folder: str | PathLike[str]) -> list[str]:
     for nwb in place.rglob("*.nwb"):
         check(nwb)
     _check_texts(place)
+    if strange := [name for name in files_of(place) if not (place / name).is_file()]:
+        raise ShareError(f"{strange[0]} is not a file.", "The bundle was not sealed.", f"Remove it from {place}.")
     before, now = (place / SUMS).read_text(**AS_NAMED).splitlines(), checksums(place)
     with complete_or_absent(place / SUMS, overwrite=True) as part:
         part.write_text(now, **AS_NAMED)
