@@ -113,20 +113,37 @@ def check_target(path: Path, overwrite: bool, *, marker: Marker | None = None, i
         If the parent folder does not exist.
     """
     check_flag(overwrite, "overwrite", error=OutputExists)
+    try:
+        _check_target(path, overwrite, marker, inputs)
+    except OSError as error:
+        raise FormatError(
+            f"{path} could not be written ({error.strerror or error}).",
+            "Nothing was written; a previous file is unchanged.",
+            "Check its name, and the permissions of the folders in which it lies, or write somewhere else.",
+        ) from error
+
+
+def _check_target(path: Path, overwrite: bool, marker: Marker | None, inputs: Sequence[Path]) -> None:
     if path.exists() and not overwrite:
         raise OutputExists(
             f"{path} already exists.", "Nothing was written.", "Choose another name, or allow overwriting it."
         )
     if path.is_dir() and any(path.iterdir()):
         _check_folder(path, marker, inputs)
-    elif path.exists() and marker is not None and not path.is_dir():
+    elif path.is_file() and marker is not None:
         raise OutputExists(
             f"{path} is a file, and {marker.kind} is a folder.",
             "The file would be lost: nothing was written.",
             "Choose another name, or remove the file yourself.",
         )
-    if not Path(os.path.realpath(path)).parent.is_dir():
-        raise FormatError(f"there is no folder {path.parent}.", "Nothing was written.", "Make the folder first.")
+    elif path.exists() and not path.is_dir() and not path.is_file():
+        raise OutputExists(
+            f"{path} is a pipe or a device.", "It would be lost: nothing was written.", "Choose another name."
+        )
+    # A link may point into a folder that does not exist, next to which it lies in one that does.
+    parent = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+    if not parent.is_dir():
+        raise FormatError(f"there is no folder {parent}.", "Nothing was written.", "Make the folder first.")
 
 
 def _check_folder(path: Path, marker: Marker | None, inputs: Sequence[Path]) -> None:

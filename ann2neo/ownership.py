@@ -88,7 +88,12 @@ def _unknown(folder: Path, kind: str) -> list[str]:
         name
         for name in files_of(folder)
         if name != SIGNATURE
-        and ((folder / name).is_symlink() or not (folder / name).is_file() or known.get(name) != sha256(folder / name))
+        and (
+            (folder / name).is_symlink()
+            or not (folder / name).is_file()
+            or name not in known
+            or known[name] != sha256(folder / name)
+        )
     ]
 
 

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from strategies import small_recording
 
 import ann2neo
-from ann2neo.errors import FormatError, ShareError, StoreError
+from ann2neo.atomic import check_target
+from ann2neo.errors import FormatError, OutputExists, ShareError, StoreError
 from ann2neo.files import read_content
 from ann2neo.ownership import results, sha256
 from ann2neo.sharing.bundle import seal
@@ -173,3 +175,34 @@ def test_a_bundle_with_a_pipe_is_neither_sealed_nor_right(tmp_path):
         seal(tmp_path)
     with pytest.raises(OSError, match="neither a file nor a link"):
         sha256(tmp_path / "data")
+
+
+MARKER = results("an analysis")
+
+
+@pytest.mark.parametrize("marker", [None, MARKER])
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("pipe", OutputExists, "pipe is a pipe or a device"),
+        ("device", OutputExists, "device is a pipe or a device"),
+        ("a" * 200 + ("/" + "a" * 200) * 30, FormatError, r"could not be written \(File name too long"),
+        ("link", FormatError, "there is no folder /nowhere"),
+    ],
+)
+def test_what_cannot_be_replaced_is_told_before_any_work(name, error, said, marker, tmp_path):
+    """A link to a device would otherwise exchange the device, and a path that is too long end in an error of Python."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to(os.devnull)
+    (tmp_path / "link").symlink_to("/nowhere/a")
+    with pytest.raises(error, match=said):
+        check_target(tmp_path / name, True, marker=marker)
+    assert Path(os.devnull).is_char_device()
+
+
+def test_files_of_others_are_not_read_before_a_folder_is_refused(tmp_path):
+    """Else `--overwrite` on a home folder would read all of it: here a file of four terabytes."""
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 1 << 42)
+    with pytest.raises(OutputExists, match="did not write, or that were changed since: large"):
+        check_target(tmp_path, True, marker=MARKER)
