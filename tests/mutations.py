@@ -90,6 +90,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "2 * many.sum(axis=1)  ->  2 // many.sum(axis=1)",
     ): "whichever of two counts is called a spike, the law is the same; the rarer one is faster",
     ("ann2neo/chance/label_rates.py", "2048  ->  2049"): "one draw more is as right",
+    ("ann2neo/chance/sampled_cv.py", "counts > 1  ->  counts >= 1"): "one spike has no interval",
+    (
+        "ann2neo/chance/sequences.py",
+        "int(label.max()) + 1  ->  int(label.max()) - 1",
+    ): "counts reach to the greatest label in any case",
+    (
+        "ann2neo/chance/activation.py",
+        "30  ->  31",
+    ): "a count that far from the mean has no probability that a double holds",
 }
 
 

@@ -289,6 +289,12 @@ def test_impossible_counts_are_refused():
         chance.expected_cv(np.array([[-1]]), np.array([5]))
     with pytest.raises(AnalysisError, match="passes 0 to 3"):
         chance.expected_fano(np.array([[1]]), np.array([2, 2]), np.array([0, 3]))
+    with pytest.raises(AnalysisError, match="counted in 2 passes"):
+        chance.expected_fano(np.array([[1, 1]]), np.array([2, 2]))
+    with pytest.raises(
+        AnalysisError, match=r"Use n\[:, None\] where there is one pass, or n\[None\] where there is one unit"
+    ):
+        chance.expected_fano(np.array([1, 1]), np.array([2, 2]))
 
 
 SPARSE = [
