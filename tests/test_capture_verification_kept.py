@@ -171,6 +171,28 @@ def test_what_the_first_batch_leaves_in_the_model_is_seen(kind):
     assert list(json.loads(recording.provenance["verified_json"])["dependent"]) == ["act"]
 
 
+def scaled(self, x):
+    """Scale by the largest value so far, of which only the last bits of the activation's sign depend."""
+    h = self.fc(x)
+    torch.maximum(self.largest, h.abs().max(), out=self.largest) if self.in_place else setattr(
+        self, "largest", torch.maximum(self.largest, h.abs().max())
+    )
+    return self.act((h / self.largest * 3).round())
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("largest", range(10))
+def test_a_running_maximum_is_seen_whichever_input_holds_it(largest, in_place):
+    """In either half of the inputs that are run again; bound anew, or written to in place."""
+    x = X[:10].clone()
+    x[largest] *= 8
+    model = Net(scaled)
+    model.in_place = in_place
+    model.register_buffer("largest", torch.zeros(()))
+    _, told = record(model, [x])
+    assert sum("depends on the other inputs of its batch: 'act'" in one for one in told) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cache_of_what_no_input_changes_is_not_told(kind):
     """Positions, say; and the model is left with what its own batches put there."""
@@ -239,6 +261,8 @@ PERMUTATIONS = {
     "halves": lambda n: torch.arange(n).roll(n // 2),
     "neighbours": lambda n: torch.tensor([k ^ 1 if k ^ 1 < n else k for k in range(n)]),
     "every other": lambda n: torch.cat([torch.arange(0, n, 2), torch.arange(1, n, 2)]),
+    "first two": lambda n: torch.tensor([1, 0, *range(2, n)]),
+    "last two": lambda n: torch.tensor([*range(n - 2), n - 1, n - 2]),
 }
 
 

@@ -15,12 +15,10 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, ModelError
+from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
 from ann2neo.probe.layers import check_all_ran
 from ann2neo.probe.nested import arrays
 from ann2neo.probe.state import (
-    Attributes,
-    attributes_kept,
-    contents_kept,
     random_states,
     random_states_kept,
     set_random_states,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from ann2neo.probe.nested import leaves, with_parts
 from ann2neo.verification.comparison import KEPT_INPUTS
 
-N_SHUFFLES = 32
+N_SHUFFLES, FEW = 32, 5
 
 
 def halves(n_inputs: int) -> tuple[list[int], list[int]]:
@@ -301,8 +301,11 @@ def mixed(half: Sequence[int], n_inputs: int) -> list[int]:
 @lru_cache(64)
 def _mixed(half: tuple[int, ...], n_inputs: int) -> list[int]:
     """Find the order, once for batches of a size: in a sweep over small networks it is a good part of a recording."""
-    every = [*half, *half][:n_inputs]
+    every = [half[k % len(half)] for k in range(n_inputs)]
     usual = usual_permutations(n_inputs)
+    if n_inputs <= FEW:
+        # Of so few rows two neighbours alone may be exchanged without being seen.
+        usual += [np.array([*range(k), k + 1, k, *range(k + 2, n_inputs)]) for k in range(n_inputs - 1)]
     best, most = every, -1
     for seed in range(1, N_SHUFFLES):
         order = shuffled(every, seed=seed)
@@ -312,7 +315,30 @@ def _mixed(half: tuple[int, ...], n_inputs: int) -> list[int]:
         # More of them show no more.
         if most >= max(1, n_inputs // 4):
             break
+    if most < 1 and n_inputs <= FEW:
+        # Not each of them as often as the others: then more is shown.
+        words = (list(one) for one in product(half, repeat=n_inputs) if set(one) == set(half))
+        best = next((one for one in words if _n_shown(one, usual) > 0), best)
     return best
+
+
+def apart(items: Sequence[int], order: Sequence[int]) -> list[int]:
+    """Shuffle some inputs so that as few places as can be hold the same one that held the same one in another order.
+
+    Examples
+    --------
+    >>> apart([0, 2, 0, 2], [3, 3, 1, 1])[:2] in ([0, 2], [2, 0])
+    True
+    """
+    before = np.equal.outer(order, order)
+
+    def n_same(seed: int) -> int:
+        here = np.asarray(shuffled(items, seed=seed))
+        return int((before & np.equal.outer(here, here)).sum())
+
+    # In a large batch, of the first few orders, few places are.
+    seeds = range(1, N_SHUFFLES if len(items) < 64 else 2)
+    return shuffled(items, seed=min(seeds, key=n_same))
 
 
 def _n_shown(order: Sequence[int], usual: Sequence[np.ndarray]) -> int:
