@@ -29,7 +29,8 @@ from verified_models import (
 
 import ann2neo
 from ann2neo.errors import ActivationError, Ann2NeoWarning, LayerNotFound, ModelError
-from ann2neo.verification.places import halves, relabelled, taken
+from ann2neo.verification.orders import halves
+from ann2neo.verification.places import relabelled, taken
 
 
 def record(model, batch, **options):

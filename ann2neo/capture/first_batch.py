@@ -25,7 +25,8 @@ from ann2neo.probe.state import (
 )
 from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
-from ann2neo.verification.places import are_alike, has_steps, kept_inputs
+from ann2neo.verification.orders import kept_inputs
+from ann2neo.verification.places import are_alike, has_steps
 from ann2neo.verification.reruns import Look, See, see_output
 from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, Verdict, tell
 

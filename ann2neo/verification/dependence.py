@@ -14,17 +14,8 @@ from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves, with_parts
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison
-from ann2neo.verification.places import (
-    apart,
-    are_alike,
-    axis_of_inputs,
-    halves,
-    is_sparse,
-    mixed,
-    preferred_axis,
-    shuffled,
-    slightly_changed,
-)
+from ann2neo.verification.orders import apart, halves, mixed, shuffled
+from ann2neo.verification.places import are_alike, axis_of_inputs, is_sparse, preferred_axis, slightly_changed
 from ann2neo.verification.reruns import NotVerifiable, Reruns
 from ann2neo.verification.verdict import DEPENDS, PREDICTIONS, SIZE
 

@@ -19,13 +19,8 @@ from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, with_fewer
-from ann2neo.verification.places import (
-    halves,
-    mixed,
-    relabelled,
-    shuffled,
-    with_other_last_step,
-)
+from ann2neo.verification.orders import halves, mixed, shuffled
+from ann2neo.verification.places import relabelled, with_other_last_step
 from ann2neo.verification.reruns import (
     OUTPUT,
     Look,

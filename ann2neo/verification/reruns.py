@@ -12,17 +12,8 @@ from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, InputsError
 from ann2neo.probe.nested import arrays
 from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference
-from ann2neo.verification.places import (
-    halves,
-    has_steps,
-    kept_inputs,
-    mixed,
-    movable,
-    places_within,
-    preferred_axis,
-    shuffled,
-    taken,
-)
+from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
+from ann2neo.verification.places import has_steps, movable, preferred_axis, taken
 
 # No layer has such a name.
 OUTPUT = "the model's output "
