@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import nn
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.predictions import seen_predictions
-from ann2neo.errors import ActivationError, ModelError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
 from ann2neo.probe.layers import check_all_ran
 from ann2neo.probe.nested import arrays
@@ -28,7 +29,7 @@ from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import kept_inputs
 from ann2neo.verification.places import are_alike, has_steps
 from ann2neo.verification.reruns import Look, See, see_output
-from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, Verdict, tell
+from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, SHIFTED, Verdict, tell
 
 
 def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: Callable[[Any], None]) -> None:
@@ -64,17 +65,23 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     if checks.verdict is not None and is_first:
         _adopt(job, checks.verdict, once_more, n)
         if checks.wanted and checks.pending and differ_now(job, batch):
-            _confirm(job, batch, _judge(job, batch, None, None))
+            _confirm(job, batch, _judge(job, batch, positions, None, None))
     elif verifying:
         changed = attributes is not None and attributes.changed()
-        verdict = _judge(job, batch, beside, attributes if changed else None)
+        verdict = _judge(job, batch, positions, beside, attributes if changed else None)
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
             _confirm(job, batch, verdict)
 
 
-def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attributes | None) -> Verdict:
+def _judge(
+    job: Job,
+    batch: Batch,
+    positions: np.ndarray | None,
+    reference: Reference | None,
+    attributes: Attributes | None,
+) -> Verdict:
     """Run the inputs of a batch again, without noise, and judge every layer; attributes are those before the batch, if it changed them."""
 
     def run(x: Any, sink: Any, n_inputs: int) -> Any:
@@ -85,7 +92,6 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
             _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
-        with_steps = job.steps is not None and job.steps.axis != "calls"
         found = Verification(
             run,
             batch.x,
@@ -94,7 +100,8 @@ def _judge(job: Job, batch: Batch, reference: Reference | None, attributes: Attr
             axis=batch.axis,
             asks=_is_unsaid(job, batch),
             look=_look(job, batch),
-            with_steps=with_steps,
+            steps=None if job.steps is None else job.steps.axis,
+            positions=positions,
             reset=None if attributes is None else attributes.put_back,
             kept=lambda: contents_kept(job.module),
         ).verdict()
@@ -150,11 +157,11 @@ def _without_noise(module: nn.Module) -> Iterator[None]:
             one.training = True
 
 
-def _odd(job: Job) -> dict[str, str]:
+def _odd(job: Job, verdict: Verdict) -> dict[str, str]:
     """Layers chosen by default that do not fit the others, each with the reason."""
     if job.probe.selection.patterns is not None:
         return {}
-    return dict(job.sink.book.odd())
+    return dict(job.sink.book.odd(verdict.n_steps))
 
 
 def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
@@ -163,7 +170,7 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
     left_out = {layer: why for layer, why in verdict.left_out.items() if layer in shown}
     job.sink.drop([layer for layer in left_out if job.probe.selection.patterns is None])
     if not set(verdict.arranged):
-        left_out |= {layer: why for layer, why in _odd(job).items() if layer not in left_out}
+        left_out |= {layer: why for layer, why in _odd(job, verdict).items() if layer not in left_out}
     left_out |= {layer: why for layer, why in job.probe.left_out.items() if layer not in left_out}
     if job.steps is not None and job.steps.axis == "calls":
         # What is flattened within a call could be its steps as well as units.
@@ -178,11 +185,22 @@ def _settled(job: Job, batch: Batch, verdict: Verdict) -> Verdict:
         pending=tuple(are_alike(batch.x, batch.n_inputs)),
         turned=verdict.turned,
         predictions=verdict.predictions,
+        shifted=tuple(layer for layer in verdict.shifted if layer in shown and layer not in left_out),
+        n_steps=verdict.n_steps,
     )
+    _warn_of_shifted(job, batch, found)
     told = {layer: why for layer, why in left_out.items() if layer not in job.probe.left_out}
     n_recorded = sum(layer not in left_out for layer in shown)
     tell(found, left_out=told, n_recorded=n_recorded)
     return found
+
+
+def _warn_of_shifted(job: Job, batch: Batch, verdict: Verdict) -> None:
+    """Warn of layers whose entries are those of other steps where steps have labels."""
+    has_labels = bool(job.step_labels) or (batch.labels is None and batch.step_labels is not None)
+    if verdict.shifted and has_labels and job.steps is not None:
+        listed = ", ".join(map(repr, verdict.shifted[:20]))
+        warnings.warn(Ann2NeoWarning(SHIFTED.format(layers=listed)), stacklevel=2)
 
 
 def _shown(job: Job) -> list[str]:
@@ -225,7 +243,7 @@ def _adopt(job: Job, verdict: Verdict, once_more: Callable[[], None], n_inputs: 
     job.probe.arranged = verdict.arranged
     if verdict.arranged:
         once_more()
-        odd = {layer: why for layer, why in _odd(job).items() if layer not in verdict.left_out}
+        odd = {layer: why for layer, why in _odd(job, verdict).items() if layer not in verdict.left_out}
         if odd:
             _check_wanted(job, {**verdict.left_out, **odd}, _shown(job), n_inputs)
             job.probe.leave_out(odd)

@@ -30,7 +30,8 @@ class Steps:
     axis
         Axis of a layer's output along which positions lie, counted from the front with the batch axis as axis 0 (1 for (batch, position, unit)); or "calls", where
         a module is called once per position, as in hand-unrolled recurrent cells. Outputs in which positions come before inputs, as those of recurrent, attention
-        and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted.
+        and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted. Layers that have their positions
+        elsewhere, after channels or heads, are turned too where verification shows it and positions of the inputs lie along this axis.
     lengths
         Which positions count; None for all. The name of a mask in the batch, ``"attention_mask"``, whose ones say which they are, wherever the padding is; an array of
         numbers of positions, in the order in which inputs are presented; or a function that gives those of a batch, or truth values of shape (input, position). Packed

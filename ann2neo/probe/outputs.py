@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 import torch
@@ -26,6 +26,8 @@ class Arrangement:
         first axis, the first entries of all inputs, then the second ones, and so on.
     axis
         Which axis, for "axis".
+    moved
+        Where steps lie, with inputs first, and where they were said to lie; None if these are the same.
 
     Examples
     --------
@@ -38,11 +40,12 @@ class Arrangement:
 
     kind: Literal["axis", "blocks", "turns"]
     axis: int = 0
+    moved: tuple[int, int] | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether the inputs lie along the first axis."""
-        return self.kind == "axis" and self.axis == 0
+        """Whether the inputs lie along the first axis, and steps where they were said to lie."""
+        return self.kind == "axis" and self.axis == 0 and self.moved is None
 
     def fits(self, activation: torch.Tensor, n_inputs: int) -> bool:
         """Whether an activation of this many inputs may be arranged like this."""
@@ -55,6 +58,8 @@ class Arrangement:
         """View an activation with inputs along the first axis; as it is where it does not fit."""
         if not self.fits(activation, n_inputs) or self.is_plain:
             return activation
+        if self.moved is not None:
+            return replace(self, moved=None).inputs_first(activation, n_inputs).movedim(*self.moved)
         if self.kind == "axis":
             return activation.movedim(self.axis, 0)
         k = activation.shape[0] // n_inputs
@@ -64,11 +69,12 @@ class Arrangement:
 
     def described(self) -> str:
         """Describe it in words, for messages and provenance."""
+        steps = "" if self.moved is None else f", steps along axis {self.moved[0]} after these"
         return {
             "axis": f"inputs along axis {self.axis}",
             "blocks": "entries of each input one after another along axis 0",
             "turns": "first entries of all inputs, then the second ones, along axis 0",
-        }[self.kind]
+        }[self.kind] + steps
 
 
 def possible(activation: torch.Tensor, n_inputs: int) -> Iterator[Arrangement]:

@@ -200,7 +200,7 @@ class Comparison:
             here = flat if flat.shape[1] <= KEPT_UNITS else flat.index_select(1, kept.places)
             there = kept.columns.index_select(0, self._inputs.to(view.device))
             if not torch.equal(here, there):
-                by_input = _distances(here, there).amax(1) / largest
+                by_input = distances(here, there).amax(1) / largest
                 worst = max(worst, float(by_input.max()))
                 gross = max(gross, float((by_input > GROSS).double().mean()))
                 are_others = arrangement.is_plain and _are_rows_of(here[by_input > GROSS], kept.columns, largest)
@@ -216,7 +216,7 @@ class Comparison:
         every = kept.rows[(slice(None), *common)].flatten(1)
         if not here.shape[1] or torch.equal(here, every[own]):
             return 0.0, 0.0
-        by_row = _distances(here, every[own]).amax(1) / largest
+        by_row = distances(here, every[own]).amax(1) / largest
         return float(by_row.max()), float((by_row > GROSS).double().mean())
 
 
@@ -250,7 +250,7 @@ class Influence:
             return
         kept, flat = self._reference.kept[call][plain], activation.detach().reshape(n, -1)
         if int(kept.places.max()) < flat.shape[1]:
-            change = _distances(flat.index_select(1, kept.places), kept.columns).amax(1)
+            change = distances(flat.index_select(1, kept.places), kept.columns).amax(1)
             self._changes[call] = change.cpu() / (self._reference.largest[call] or 1.0)
 
     def take_again(self, layer: str, output: Any) -> bool:
@@ -288,7 +288,7 @@ def _largest(activation: torch.Tensor) -> float:
     return float(finite.abs().max()) if finite.numel() else 0.0
 
 
-def _distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Absolute differences in double precision; of two NaN, or the same infinities, 0."""
     a, b = a.double(), b.double()
     distance = torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, (a - b).abs())
@@ -299,11 +299,11 @@ def _are_rows_of(rows: torch.Tensor, known: torch.Tensor, largest: float) -> boo
     """Whether there are rows, and each is one of the known ones, and that one is like no other."""
     some = rows[:MOST_SOUGHT]
     # Bit by bit would miss what another kernel computes; what depends on other inputs differs by more.
-    found = [(_distances(row[None], known).amax(1) <= GROSS * largest).nonzero().flatten() for row in some]
+    found = [(distances(row[None], known).amax(1) <= GROSS * largest).nonzero().flatten() for row in some]
     if not found or any(one.numel() != 1 for one in found):
         return False
     sought = {int(one) for one in found}
-    return all(int((_distances(known[[k]], known).amax(1) <= GROSS * largest).sum()) == 1 for k in sought)
+    return all(int((distances(known[[k]], known).amax(1) <= GROSS * largest).sum()) == 1 for k in sought)
 
 
 def _places(layer: str, n_units: int) -> Int[torch.Tensor, " unit"]:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ann2neo.errors import Ann2NeoError
 from ann2neo.probe.nested import leaves
-from ann2neo.probe.outputs import Arrangement, Watched
+from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, with_fewer
 from ann2neo.verification.orders import halves, mixed, shuffled
-from ann2neo.verification.places import relabelled, with_other_last_step
+from ann2neo.verification.places import relabelled
 from ann2neo.verification.reruns import (
     OUTPUT,
     Look,
@@ -31,6 +31,7 @@ from ann2neo.verification.reruns import (
     see_whether_steps_are_first,
     tell_of_either_axis,
 )
+from ann2neo.verification.steps import Axis, StepsFound, verify_steps
 from ann2neo.verification.verdict import (
     CONSTANT,
     DEPENDS,
@@ -38,7 +39,6 @@ from ann2neo.verification.verdict import (
     NOT_CALLED,
     NOT_FIRST,
     NOT_ROWS,
-    NOT_STEPS,
     PREDICTIONS,
     Verdict,
     predictions_apart,
@@ -62,8 +62,8 @@ class Verification:
         Whether nothing but the shape of the batch says that its first axis is that of inputs; what the model returns was kept then.
     look
         Shows what the model returns, or the scores of its predictions, as if they were layers; None if these were not kept.
-    with_steps
-        Whether each input has steps along the second axis, so that flattened layers have to have them too.
+    steps, positions
+        Along which axis of a layer steps lie, with inputs first, or "calls"; None where inputs have none. And which of them count.
     reset
         Gives the model the attributes that it had before the batch; None if the batch changed none.
     kept
@@ -80,13 +80,15 @@ class Verification:
         axis: int | None = None,
         asks: bool = False,
         look: Look | None = None,
-        with_steps: bool = False,
+        steps: Axis | None = None,
+        positions: np.ndarray | None = None,
         reset: Callable[[], None] | None = None,
         kept: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, look=look)
         self._asks = asks
-        self._with_steps, self._reset, self._kept = with_steps, reset, kept
+        self._steps: Axis | None = steps
+        self._positions, self._reset, self._kept = positions, reset, kept
         self._relabelled: Comparison | None = None
 
     def verdict(self) -> Verdict:
@@ -107,7 +109,7 @@ class Verification:
             self._reruns.unverified.append(str(error))
             return self._only_again(calls)
         following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
-        if self._asks and not self._with_steps:
+        if self._asks and self._steps in (None, "calls"):
             tell_of_either_axis(self._reruns, order, in_order, following)
         objecting_output = [call for call in calls if call[0].startswith(OUTPUT) and not following[call]]
         calls = [call for call in calls if not call[0].startswith(OUTPUT)]
@@ -120,19 +122,21 @@ class Verification:
             layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
         }
         dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
-        arranged, not_steps = self._arranged(following, reasons)
+        arranged, steps = self._arranged(following, reasons)
         # Dependence is told, with the same cure.
         told = self._reruns.axis is not None and bool(dependent)
         wrong = [call for call in wrong if call[0] != PREDICTIONS]
         if self._asks and not told and (objecting_output or any(reasons.get(call[0]) != DIFFERS for call in wrong)):
             see_whether_steps_are_first(self._reruns, [*objecting_output, *wrong])
         return Verdict(
-            left_out=reasons | not_steps,
-            arranged={name: one for name, one in arranged.items() if name not in not_steps},
+            left_out=reasons | steps.left_out,
+            arranged=arranged,
             dependent=dependent,
             rounding=rounding,
             unverified=tuple(self._reruns.unverified),
             turned=self._reruns.is_square and self._reruns.preferred > 0,
+            shifted=tuple(steps.shifted),
+            n_steps=steps.n_steps,
         )
 
     def _best_way(
@@ -187,8 +191,15 @@ class Verification:
                 found[call[0]] = NOT_FIRST.format(shape=self._reruns.reference.shapes[call], n=self._reruns.n)
             elif not self._reruns.is_close(again.outcomes.get(call, {}).get(here), call):
                 found[call[0]] = DIFFERS
-        arranged = {layer: one for layer, one in arranged.items() if layer not in found}
-        return Verdict(left_out=found, arranged=arranged, unverified=tuple(self._reruns.unverified))
+        following = {call: [arranged[call[0]]] if call[0] in arranged else [] for call in calls}
+        arranged, steps = self._arranged(following, found)
+        return Verdict(
+            left_out=found | steps.left_out,
+            arranged=arranged,
+            unverified=tuple(self._reruns.unverified),
+            shifted=tuple(steps.shifted),
+            n_steps=steps.n_steps,
+        )
 
     def _reasons(
         self, wrong: Sequence[Call], same_size: Comparison, unmoved: Comparison
@@ -258,34 +269,25 @@ class Verification:
 
     def _arranged(
         self, following: Mapping[Call, list[Arrangement]], left_out: Mapping[str, str]
-    ) -> tuple[dict[str, Arrangement], dict[str, str]]:
+    ) -> tuple[dict[str, Arrangement], StepsFound]:
         """Choose an arrangement for each layer; with steps, see that the entries of an input are its steps."""
-        arranged: dict[str, Arrangement] = {}
-        for (layer, number), found in following.items():
-            if found and not found[0].is_plain and layer not in left_out and number == 0:
-                arranged[layer] = found[0]
-        flattened = [layer for layer, one in arranged.items() if one.kind != "axis"]
-        if not flattened or not self._with_steps:
-            return arranged, {}
-        return arranged, {layer: NOT_STEPS for layer in flattened if layer not in self._with_last_step(arranged)}
-
-    def _with_last_step(self, arranged: Mapping[str, Arrangement]) -> set[str]:
-        """Find the layers whose last entry changes, for every input, when its last step does."""
-        found: set[str] = set()
-        sizes = {one.shape[0 if self._reruns.preferred else 1] for _, one in self._reruns.movable if one.ndim > 1}
-        comparison = _LastEntries(self._reruns.reference, arranged, self._reruns.n)
-        for n_steps in sizes:
-            comparison.n_steps = n_steps
-            try:
-                self._reruns.run_once(
-                    with_other_last_step(self._reruns.x, self._reruns.n, n_steps, turned=self._reruns.preferred > 0),
-                    comparison,
-                    self._reruns.n,
-                )
-            except Exception:
-                continue
-            found |= comparison.changed
-        return found
+        chosen = {call: found[0] for call, found in following.items() if found and call[0] not in left_out}
+        # What depends on its batch has inputs along the first axis.
+        chosen |= {
+            call: plain
+            for call in following
+            if call not in chosen and call[0] not in left_out and (plain := self._reruns.plain(call)) is not None
+        }
+        arranged = {layer: one for (layer, number), one in chosen.items() if not one.is_plain and number == 0}
+        axis: Axis | None = self._steps
+        if axis is None:
+            return arranged, StepsFound()
+        chosen = {call: one for call, one in chosen.items() if call[0] != PREDICTIONS}
+        steps = verify_steps(self._reruns, axis, chosen, self._positions)
+        self._reruns.unverified += steps.unverified
+        for layer, found in steps.along.items():
+            arranged[layer] = replace(chosen[layer, 0], moved=(found, int(axis)))
+        return {layer: one for layer, one in arranged.items() if layer not in steps.left_out}, steps
 
     def _other_ways(self) -> list[tuple[bool, int]]:
         """List other ways to let inputs change places: in the first part only, and along the second axis of what has as many steps as inputs."""
@@ -309,32 +311,3 @@ class Verification:
         return any(
             isinstance(leaf, (torch.Tensor, np.ndarray)) and path not in known for path, leaf in leaves(self._reruns.x)
         )
-
-
-class _LastEntries:
-    """Sees of flattened layers whether the last entry of each kept input is another one than before."""
-
-    def __init__(self, reference: Reference, arranged: Mapping[str, Arrangement], n_inputs: int) -> None:
-        self._reference, self._arranged, self._n = reference, arranged, n_inputs
-        self.n_steps = 0
-        self.changed: set[str] = set()
-        self._seen: set[str] = set()
-
-    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
-        """Look at the last entries."""
-        arrangement = self._arranged.get(layer)
-        if arrangement is None or arrangement.kind == "axis" or not arrangement.fits(activation, self._n):
-            return
-        view = arrangement.inputs_first(activation.detach(), self._n)
-        kept = self._reference.kept[layer, 0][arrangement].rows
-        if view.shape[1] == self.n_steps and view.shape[1:] == kept.shape[1:]:
-            here = view[self._reference.kept_inputs]
-            if bool((here[:, -1] != kept[:, -1]).flatten(1).any(1).all()):
-                self.changed.add(layer)
-
-    def take_again(self, layer: str, output: Any) -> bool:
-        """Return False: every value is to be seen."""
-        return False
-
-    def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Ignore it: it was told of the first batch."""

@@ -105,11 +105,22 @@ def taken(
                 return part
             left[0] -= 1
             return _chosen(part, order, axis)
-        if isinstance(part, list) and len(part) == n_inputs and all(isinstance(one, str) for one in part):
-            return [part[k] for k in order]
+        if is_texts(part, n_inputs):
+            return type(part)(part[k] for k in order)
         return with_parts(part, change)
 
     return change(x)
+
+
+def is_texts(part: Any, n_inputs: int) -> bool:
+    """Whether a part of a batch is a text for each input.
+
+    Examples
+    --------
+    >>> is_texts(("a", "b"), 2), is_texts(["a", "b"], 3), is_texts("ab", 2)
+    (True, False, False)
+    """
+    return type(part) in (list, tuple) and len(part) == n_inputs > 0 and all(isinstance(one, str) for one in part)
 
 
 def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
@@ -140,27 +151,6 @@ def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
 
     moved = change(x)
     return moved if found[0] else None
-
-
-def with_other_last_step(x: Any, n_inputs: int, n_steps: int, *, turned: bool = False) -> Any:
-    """Replace the last step of each input by that of another one, in all that has inputs and steps along its first axes, or, ``turned``, steps and inputs."""
-    shape = (n_steps, n_inputs) if turned else (n_inputs, n_steps)
-
-    def change(part: Any) -> Any:
-        if not isinstance(part, (torch.Tensor, np.ndarray)):
-            return with_parts(part, change)
-        if part.ndim < 2 or tuple(part.shape[:2]) != shape or is_sparse(part):
-            return part
-        other = torch.as_tensor(part).clone()
-        rows = other.transpose(0, 1) if turned else other
-        last = torch.roll(rows[:, -1], 1, 0)
-        # Where the neighbour's is the same, another step of the input itself is as good.
-        same = torch.eq(last, rows[:, -1]).reshape(n_inputs, -1).all(1)
-        last[same] = rows[same, 0]
-        rows[:, -1] = last
-        return other if isinstance(part, torch.Tensor) else other.numpy()
-
-    return change(x)
 
 
 def slightly_changed(x: Any, n_inputs: int) -> Any:

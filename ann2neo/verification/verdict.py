@@ -16,7 +16,10 @@ NOT_ROWS = "row k is not input k: when inputs change places, its values do not f
 CONSTANT = "it is the same whatever the inputs are"
 NOT_CALLED = "not every batch of these inputs calls it"
 NOT_FIRST = "its shape {shape} has no axis of {n} inputs"
-NOT_STEPS = "the entries of an input are not its steps: when the last step changes, its last entry does not"
+NOT_STEPS = "the entries of an input are not its steps: when a step changes, the entry of that step does not"
+NOT_STEP_AXIS = "its axis {axis} is not that of steps (channels or heads, perhaps): of inputs with fewer steps, or with another one, it is along axis {others} that it is shorter or changes"
+NOT_IN_ORDER = "its entries are not in the order of the steps of an input: when a step changes, the entry of that step does not (steps are sorted, turned round or permuted)"
+SHIFTED = "entries of these layers are those of the step before or after: {layers}.\nLabels of steps lie at the bins of the same number, which hold another step.\nShift the labels, or leave these layers out (layers='!name')."
 SIZE = "it depends on how many inputs its batch has"
 ALIKE = "{paths} is the same for all inputs of the first batch, so that nothing that depends on it was verified there"
 DEPENDS = "it depends on the other inputs of its batch (batch statistics, quantization of the whole batch, a graph, recurrence along the batch)"
@@ -47,6 +50,10 @@ class Verdict:
         Whether inputs were found along the second axis of a batch of as many steps.
     predictions
         Why the classes that the model predicts cannot be recorded; empty if they can, or if there are none.
+    shifted
+        Layers whose entries are those of the step before or after, as in a decoder.
+    n_steps
+        Steps that a layer should have where each input has some; None where that is not known.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -57,17 +64,21 @@ class Verdict:
     pending: tuple[str, ...] = ()
     turned: bool = False
     predictions: str = ""
+    shifted: tuple[str, ...] = ()
+    n_steps: int | None = None
 
     def facts(self) -> dict[str, str]:
         """Write the verdict down, flat, for the provenance and the identity of a store."""
         known = {
             "left_out": dict(self.left_out),
-            "arranged": {name: [one.kind, one.axis] for name, one in self.arranged.items()},
+            "arranged": {name: [one.kind, one.axis, *(one.moved or ())] for name, one in self.arranged.items()},
             "dependent": dict(self.dependent),
             "rounding": dict(self.rounding),
             "pending": list(self.pending),
             "turned": self.turned,
             "predictions": self.predictions,
+            "shifted": list(self.shifted),
+            "n_steps": self.n_steps,
         }
         known = {key: value for key, value in known.items() if value}
         said = "; ".join(self.unverified or _of_alike(self.pending)) or ALL_IS_WELL
@@ -83,14 +94,20 @@ class Verdict:
         said = str(facts["verified"]).split("; ")
         return Verdict(
             left_out=known.get("left_out", {}),
-            arranged={name: Arrangement(kind, axis) for name, (kind, axis) in known.get("arranged", {}).items()},
+            arranged={name: _arrangement(*one) for name, one in known.get("arranged", {}).items()},
             dependent=known.get("dependent", {}),
             rounding=known.get("rounding", {}),
             unverified=tuple(one for one in said if one not in (ALL_IS_WELL, *_of_alike(pending))),
             pending=pending,
             turned=known.get("turned", False),
             predictions=known.get("predictions", ""),
+            shifted=tuple(known.get("shifted", ())),
+            n_steps=known.get("n_steps"),
         )
+
+
+def _arrangement(kind: Any, axis: int, *moved: int) -> Arrangement:
+    return Arrangement(kind, axis, (moved[0], moved[1]) if moved else None)
 
 
 def predictions_apart(verdict: Verdict) -> Verdict:

@@ -129,19 +129,23 @@ def check_unit_axes(names: Sequence[str], steps: Steps | None) -> None:
         )
 
 
-def unusual_positions(positions: Mapping[str, int]) -> dict[str, str]:
-    """Describe layers whose number of positions differs from most others'.
+def unusual_positions(positions: Mapping[str, int], n_steps: int | None = None) -> dict[str, str]:
+    """Describe layers whose number of positions is not the one that layers should have if any has it, or else differs from most others'.
 
     Examples
     --------
     >>> unusual_positions({"a": 9, "b": 9, "pooler": 32})
     {'pooler': 'it has 32 entries along the axis of steps, most layers have 9'}
+    >>> unusual_positions({"a": 9, "heads": 2, "more": 2}, 9)
+    {'heads': 'it has 2 entries along the axis of steps, others have 9', 'more': 'it has 2 entries along the axis of steps, others have 9'}
     """
     if len(set(positions.values())) < 2:
         return {}
-    usual = Counter(positions.values()).most_common(1)[0][0]
+    counts = Counter(positions.values())
+    usual = n_steps if n_steps in counts else counts.most_common(1)[0][0]
+    who = "most layers" if counts[usual] == max(counts.values()) else "others"
     return {
-        name: f"it has {n} entries along the axis of steps, most layers have {usual}"
+        name: f"it has {n} entries along the axis of steps, {who} have {usual}"
         for name, n in positions.items()
         if n != usual
     }

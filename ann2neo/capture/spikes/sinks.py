@@ -128,12 +128,14 @@ class Layers:
         elif layer not in self.positions and axis < activation.ndim:
             self.positions[layer] = activation.shape[axis]
 
-    def odd(self) -> dict[str, str]:
-        """Layers that have no axis of steps, or another number of steps than most, each with the reason."""
+    def odd(self, n_steps: int | None = None) -> dict[str, str]:
+        """Layers that have no axis of steps, or another number of steps than they should have, or than most if that is not known, each with the reason."""
         with_units = [layer for layer in self.positions if layer not in self.without_units]
         alone = self.without_units if with_units and self.steps is not None and self.steps.axis != "calls" else []
         found = dict.fromkeys(alone, "its only axis after the inputs is that of its units, not of steps")
-        return found | unusual_positions({layer: n for layer, n in self.positions.items() if layer not in found})
+        return found | unusual_positions(
+            {layer: n for layer, n in self.positions.items() if layer not in found}, n_steps
+        )
 
     def meet(self, layer: str, watched: Watched, activation: torch.Tensor) -> ObservedLayer:
         """Take in a layer that is seen for the first time.
