@@ -295,3 +295,22 @@ def test_a_simulation_is_held_against_what_it_should_give():
     assert found["found_over_expected_median"] == pytest.approx(1, abs=0.05)
     pooled = script._pooled(pd.DataFrame({"n": [1, 3, 0], "share": [1.0, 0.0, np.nan]}), [("n", ["share"])])
     assert pooled == {"share": 0.25}
+
+
+def test_layers_of_the_larger_network_are_counted():
+    """The counts of layers in the paragraph on the ResNet-18 are those of a plain loop over its table."""
+    table = pd.read_csv(RESULTS / "08_larger_resnet.csv", dtype={"threshold": str}, low_memory=False)
+    table["threshold"] = table["threshold"].replace("0.0", "0")
+    table = table[(table["images"] == "train") & (table["layer"] != "network")]
+    text = (RESULTS / "08_larger.md").read_text()
+    for windows, kind in (("memorized", "each by the label trained with"), ("label", "both by the true label")):
+        said = text.split(kind)[1]
+        for indicator, name in (("fano_mean", "Fano mean"), ("label_share_mean", "label share")):
+            for place, threshold in enumerate(("0", "median", "q90")):
+                of = table[table["threshold"] == threshold]
+                one = of[(of["state"] == MEMORIZING) & (of["windows"] == windows)].set_index("layer")[indicator]
+                other = of[(of["state"] == LONG) & (of["windows"] == "label")].set_index("layer")[indicator]
+                below = sum(one[layer] < other[layer] for layer in one.index)
+                counts = said.split(name)[1].split("(at 0")[0].split(", ")
+                assert counts[place].strip() == f"{below} of {len(one)}", (windows, name, threshold)
+    assert len(one) == 17
