@@ -11,7 +11,7 @@ from test_models_intervals import block_of, drawn, scipys
 from ann2neo import models
 from ann2neo.errors import AnalysisError
 
-DURATIONS = (3.0, 7.0, 0.2, 10.0)
+DURATIONS = (1.5, 3.0, 0.2, 4.0)
 
 
 def cells(law, shape, n_units, seed=0, durations=DURATIONS):
@@ -31,11 +31,11 @@ def rescaled(block, fitted, model, **options):
 @pytest.mark.parametrize("model", ["rate", "gamma", "inverse_gaussian"])
 def test_intervals_are_rescaled_by_the_hazard_of_scipy(model):
     """Over four segments, one of them empty: minus the logarithm of SciPy's tail, at the begin of its integral, added up over borders."""
-    units, block = cells("gamma", 3.0, 2, seed=1)
+    units, _ = cells("gamma", 3.0, 2 if model == "rate" else 1, seed=1)
     for unit in units:
         unit[2] = np.zeros(0)
     block = block_of(units, DURATIONS)
-    fitted = fit(block, "gamma", "inverse_gaussian")
+    fitted = fit(block, model)
     table = rescaled(block, fitted, model)
     for place, unit in enumerate(units):
         row = fitted.iloc[place]
@@ -59,27 +59,37 @@ def test_intervals_are_rescaled_by_the_hazard_of_scipy(model):
         assert table["rescaled[0.35]"][place] == pytest.approx(np.quantile(z, 0.35), abs=1e-6)
 
 
-@pytest.mark.parametrize(("law", "shape", "model"), [("gamma", 1.0, "rate"), ("inverse_gaussian", 3.0, "inverse_gaussian"), ("gamma", 3.0, "gamma")])  # fmt: skip
-def test_a_law_that_holds_is_rejected_at_the_nominal_level(law, shape, model, slow):
+BOOTSTRAP = pytest.mark.slow("each draw of a cell is fitted by Newton's method")
+
+
+@pytest.mark.parametrize(
+    ("law", "shape", "model", "n_units"),
+    [
+        ("gamma", 1.0, "rate", 40),
+        pytest.param("inverse_gaussian", 3.0, "inverse_gaussian", 150, marks=BOOTSTRAP),
+        pytest.param("gamma", 3.0, "gamma", 40, marks=BOOTSTRAP),
+    ],
+)
+def test_a_law_that_holds_is_rejected_at_the_nominal_level(law, shape, model, n_units, slow):
     """With parameters from the same spikes, over unequal segments; the bound is below that of known parameters."""
-    n_units = 400 if slow else {"rate": 150, "inverse_gaussian": 30, "gamma": 4}[model]
-    _, block = cells(law, shape, n_units, seed=2)
-    fitted = fit(block, *([] if model == "rate" else [model]) or ["rate"])
+    n_units = max(n_units, 400) if slow and model == "rate" else n_units
+    _, block = cells(law, shape, n_units, seed=2, durations=[2 * each for each in DURATIONS])
+    fitted = fit(block, model)
     table = rescaled(block, fitted, model)
     assert table["ks_p"].notna().all()
     assert (table["ks_bound"] * np.sqrt(table["n_intervals"])).median() < 1.25
     for level in (0.05, 0.5):
-        assert abs((table["ks_p"] <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / n_units) + 1e-9
+        assert abs((table["ks_p"] <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / n_units)
 
 
 def test_regular_cells_have_no_constant_rate():
     """Intervals of shape 4 are rejected under one rate, and not under their law; a rate that changes is rejected under both."""
-    _, block = cells("inverse_gaussian", 4.0, 12, seed=3)
+    _, block = cells("inverse_gaussian", 4.0, 5, seed=3, durations=(3.0, 7.0, 0.2, 10.0))
     fitted = fit(block, "inverse_gaussian")
     assert (rescaled(block, fitted, "rate")["ks_p"] <= 0.05).all()
-    assert (rescaled(block, fitted, "inverse_gaussian")["ks_p"] <= 0.05).mean() < 0.4
+    assert (rescaled(block, fitted, "inverse_gaussian")["ks_p"] <= 0.05).mean() < 0.5
     rng = np.random.default_rng(4)
-    trains = [np.concatenate([rng.uniform(0, 50, 25), rng.uniform(50, 100, 400)]) for _ in range(12)]
+    trains = [np.concatenate([rng.uniform(0, 50, 25), rng.uniform(50, 100, 400)]) for _ in range(5)]
     moving = [neo.SpikeTrain(np.sort(each) * pq.s, t_start=0 * pq.s, t_stop=100 * pq.s) for each in trains]
     assert (rescaled(moving, fit(moving, "rate"), "rate")["ks_p"] <= 0.05).all()
 
