@@ -2,7 +2,7 @@
 
 A mutation swaps a comparison, an arithmetic or a logical operator, moves a number by one, or turns a condition round. It is made in a copy of the repository. Which
 tests call the function that was changed is observed first, in one run of them all; these run, the quickest first, until one fails. What survives is either equivalent
-to the original (`EQUIVALENT` has the reason), or a promise that no test keeps.
+to the original (`EQUIVALENT` in mutants.py has the reason), or a promise that no test keeps.
 
 Tests are collected once, and run in forks, in which the function has the code of the mutant: importing and collecting take longer than most tests. What no function
 holds (constants, defaults, compiled functions) is tested in a process of its own.
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutants import EQUIVALENT, mutate, places
 
 ROOT = Path(__file__).parent.parent
 STORE = (
@@ -60,12 +61,6 @@ TESTS = {
     "ann2neo/atomic.py": STORE,
     "ann2neo/capture/store": STORE,
 }
-SWAPS = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
-    ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
 HEAVY = (
     "torch",
     "neo",
@@ -83,62 +78,6 @@ HEAVY = (
 )
 # Tests that take longer are asked about nothing, a mutant for which one test does not end is noticed, and one that many tests let pass survives.
 SLOWEST_S, PATIENCE_S, ENOUGH_S = 20.0, 120.0, 90.0
-# What no test can tell from the original, with the reason; a key is a file and a change.
-EQUIVALENT: dict[tuple[str, str], str] = {
-    (
-        "ann2neo/chance/input_dispersion.py",
-        "2 * many.sum(axis=1)  ->  2 // many.sum(axis=1)",
-    ): "whichever of two counts is called a spike, the law is the same; the rarer one is faster",
-    ("ann2neo/chance/label_rates.py", "2048  ->  2049"): "one draw more is as right",
-    ("ann2neo/chance/sampled_cv.py", "counts > 1  ->  counts >= 1"): "one spike has no interval",
-    (
-        "ann2neo/chance/sequences.py",
-        "int(label.max()) + 1  ->  int(label.max()) - 1",
-    ): "counts reach to the greatest label in any case",
-    (
-        "ann2neo/chance/activation.py",
-        "30  ->  31",
-    ): "a count that far from the mean has no probability that a double holds",
-}
-
-
-def places(tree):
-    """List what can be changed, in the order of the file."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-            found.append(("compare", node))
-        elif isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
-            found.append(("operator", node))
-        elif isinstance(node, ast.Constant) and type(node.value) is int:
-            found.append(("number", node))
-        elif isinstance(node, ast.If | ast.IfExp):
-            found.append(("condition", node))
-    return sorted(found, key=lambda each: (each[1].lineno, each[1].col_offset, each[0]))
-
-
-def mutate(source, number):
-    """Make one change, and say where, in which function and what."""
-    tree = ast.parse(source)
-    kind, node = places(tree)[number]
-    line, around = node.lineno, function_at(tree, node.lineno)
-    before = ast.unparse(node).splitlines()[0]
-    if kind == "compare":
-        node.ops[0] = SWAPS[type(node.ops[0])]()
-    elif kind == "operator":
-        node.op = SWAPS[type(node.op)]()
-    elif kind == "number":
-        node.value += 1
-    else:
-        node.test = ast.UnaryOp(op=ast.Not(), operand=node.test)
-    after = ast.unparse(ast.fix_missing_locations(node)).splitlines()[0]
-    return tree, line, around, f"{before}  ->  {after}"
-
-
-def function_at(tree, line):
-    """Name the innermost function that holds a line."""
-    holding = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.lineno <= line <= n.end_lineno]
-    return max(holding, key=lambda each: each.lineno).name if holding else ""
 
 
 class Observer:
@@ -280,8 +219,9 @@ class Mutants:
     def ask(self, items):
         """Ask about all of them, and print what became of each."""
         for number, (file, place) in self.chosen:
-            tree, line, around, what = mutate((self.copy / file).read_text(), place)
-            reason = EQUIVALENT.get((str(file), what))
+            source = (self.copy / file).read_text()
+            tree, line, around, what = mutate(source, place)
+            reason = EQUIVALENT.get((str(file), source.splitlines()[line - 1].strip(), what))
             tests = [items[name] for name in tests_of(self.known, str(file), around) if name in items]
             killer = None if reason else self.killer(file, tree, tests)
             said = "alike" if reason else "killed" if killer else "SURVIVES"

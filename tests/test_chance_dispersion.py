@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ann2neo import analyze, chance, from_array
-from ann2neo.chance.count_laws import _ways
+from ann2neo.chance.count_laws import _scale, _ways
 
 LEVELS = (0.05, 0.01, 1e-3, 1e-4)
 
@@ -45,6 +45,14 @@ def test_the_law_is_that_of_all_arrangements(sizes, n):
     np.testing.assert_allclose(chance.overdispersion_test(counts, sizes), upper, atol=1e-9)
     truth = np.minimum(2 * np.minimum(lower, upper), 1)
     np.testing.assert_allclose(chance.dispersion_test(counts, sizes), truth, atol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [[6, 6], [3, 4, 4], [2, 3, 3, 4]])
+def test_the_mean_of_the_continuous_law_is_that_of_all_arrangements(sizes):
+    """Its scale is the one by which squared deviations have a mean of one less than windows."""
+    sizes = np.array(sizes)
+    squares = ((arrangements(sizes, 5) - sizes * 5 / sizes.sum()) ** 2 / sizes).sum(axis=1)
+    assert squares.mean() / _scale(5, float(sizes.sum()), lattice=True) == pytest.approx(sizes.size - 1, rel=1e-12)
 
 
 @pytest.mark.parametrize("lattice", [True, False])
