@@ -297,9 +297,11 @@ def windows_of_length(trials: pd.DataFrame, n_bins: int) -> Windows:
     """
     edges = stretch_edges(trials)
     lengths = np.diff(edges)
-    if n_bins < 1 or (lengths // n_bins).sum() == 0:
+    # Compared first: a whole number of Python may be larger than any of NumPy's.
+    if not 1 <= n_bins <= lengths.max():
+        wanted = str(n_bins) if n_bins < 10**15 else "more than 10^15"
         raise WindowError(
-            f"No stretch of contiguous bins (longest: {lengths.max()}) holds a window of {n_bins} bins.",
+            f"No stretch of contiguous bins (longest: {lengths.max()}) holds a window of {wanted} bins.",
             "Without windows, spikes cannot be counted.",
             f"Use windows of 1 to {lengths.max()} bins.",
         )

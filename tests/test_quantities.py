@@ -62,6 +62,9 @@ def windowed_abroad(size):
 def binned(size):
     return population.time_histogram(ours, bin_size=size).attrs["bin_size_ms"]
 
+def smoothed(sigma):
+    return population.instantaneous_rate(ours, sigma=sigma).attrs["sigma_ms"]
+
 said = {}
 for call in json.loads(sys.argv[1]):
     try:
@@ -90,6 +93,9 @@ CALLS |= {"analyzed(1 * pq.ms)": 1.0, "analyzed(0.001 * pq.s)": 1.0, "analyzed(1
 CALLS |= {"windowed(8 * pq.ms)": 8.0, "windowed(0.008 * pq.s)": 8.0, "windowed_abroad(0.016 * pq.s)": 16.0}
 REFUSED = [f"{size}({given})" for size in SIZES for given in WRONG]
 REFUSED += [f"{name}(2 * pq.mV)" for name in ("analyzed", "windowed", "windowed_abroad", "binned")]
+# Times of the right unit of which no computer holds so many, or none that short.
+REFUSED += ["windowed(1e300 * pq.s)", "windowed_abroad(1e-300 * pq.s)", "windowed_abroad(1e-9 * pq.ms)"]
+REFUSED += ["analyzed(1e-300 * pq.s)", "analyzed(1e-12)", "smoothed(1e300 * pq.s)"]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,9 @@ from ann2neo.trains.segment import ExternalSegment
 DEFAULT_BINS, DEFAULT_MS = 100, 1000.0
 # Elephant's BinnedSpikeTrain puts a spike that is nearer than this to the end of its bin, in bins, into the next one.
 BIN_TOLERANCE = 1e-8
+# Above it, neighbouring whole numbers are the same double.
+MOST_BINS = 2.0**53
+MOST_WINDOWS = 2**30
 OBSERVED_TOLERANCE = 1e-9
 
 
@@ -111,11 +114,22 @@ def count_where(cut: Cut, times: np.ndarray, piece: np.ndarray, pieces: Pieces) 
 def whole_bins(values: Float[np.ndarray, " value"]) -> Int[np.ndarray, " value"]:
     """Round down to whole bins as Elephant's `BinnedSpikeTrain` does: what is nearer than 1e-8 to the next whole number is that number.
 
+    Raises
+    ------
+    WindowError
+        If there are more bins than an integer counts.
+
     Examples
     --------
     >>> whole_bins(np.array([1.5, 2.999999999, -0.000000001, -0.5]))
     array([ 1,  3,  0, -1])
     """
+    if values.size and np.abs(values).max() >= MOST_BINS:
+        raise WindowError(
+            f"time holds {np.abs(values).max():.3g} bins or windows of this length.",
+            "So many cannot be counted.",
+            "Use longer ones; check the unit.",
+        )
     return np.floor(values + BIN_TOLERANCE).astype(np.int64)
 
 
@@ -123,6 +137,12 @@ def _equal_windows(width_ms: float, times: np.ndarray, piece: np.ndarray, pieces
     """Cut each piece from its beginning; an incomplete last window is dropped."""
     start, stop, ms = np.array(pieces.start), np.array(pieces.stop), pieces.ms
     per_piece = whole_bins((stop - start) * (ms / width_ms))
+    if per_piece.sum() > MOST_WINDOWS:
+        raise WindowError(
+            f"time holds {per_piece.sum():,} windows of {width_ms:g} ms.",
+            "So many take more memory than computers have.",
+            "Use longer windows or bins; check the unit.",
+        )
     number = whole_bins((times - start[piece]) * (ms / width_ms))
     first = np.cumsum(per_piece) - per_piece
     inside = (number >= 0) & (number < per_piece[piece])

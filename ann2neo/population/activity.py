@@ -9,6 +9,7 @@ import pandas as pd
 import quantities as pq
 
 from ann2neo.arguments import check_flag
+from ann2neo.errors import AnalysisError
 from ann2neo.population.ensemble import (
     Choice,
     Ensemble,
@@ -163,6 +164,7 @@ def instantaneous_rate(
     chosen = choose(spikes, layer, units, seed, together=True)
     period = bin_size_of(chosen, sampling_period, "sampling_period")
     kernel_ms = milliseconds(sigma, "sigma")
+    _check_kernel(kernel_ms, float(period), chosen.duration_ms)
     per_unit = chosen.duration_ms / float(period) * 8 * 4 + chosen.train_bytes
     cure = f"Use units={max(1, int(max_bytes / per_unit))} for a random subset that fits, or allow more with max_bytes."
     say_size(
@@ -231,6 +233,17 @@ def _even_spread(trains: list[Any], lattice_ms: float | None, width_ms: float) -
         n_bins = round(duration / lattice_ms)
         variance = variance * (n_bins - n) / max(n_bins - 1, 1)
     return float((n * share).sum()), float(variance.sum())
+
+
+def _check_kernel(sigma_ms: float, period_ms: float, duration_ms: float) -> None:
+    """Refuse a kernel that is far longer than all that was observed: it smooths everything away, and takes memory of its own length."""
+    most_ms = 1000 * max(duration_ms, period_ms)
+    if sigma_ms > most_ms:
+        raise AnalysisError(
+            f"sigma={sigma_ms:g} ms is far longer than the {duration_ms:g} ms that were observed.",
+            "Every rate would be the mean.",
+            f"Use a sigma below {most_ms:g} ms; check its unit.",
+        )
 
 
 def _smoothed(trains: list[Any], period: pq.Quantity, sigma_ms: float, border_correction: bool) -> Any:
