@@ -206,6 +206,20 @@ def _activations_in(function: torch.jit.ScriptFunction) -> list[str]:
     return [name for name in operators if name in operator_names()]
 
 
+def parameters_of(function: Callable[..., Any]) -> list[str]:
+    """Names of what a function takes, in their order: what is passed by name may be passed in any other.
+
+    Examples
+    --------
+    >>> parameters_of(lambda x, mask=None: x)
+    ['x', 'mask']
+    """
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
 def beside_inputs(
     name: str, args: Sequence[Any], kwargs: Mapping[str, Any], in_parametrization: bool
 ) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from ann2neo.probe.functions import (
     Callers,
     FunctionCalls,
     beside_inputs,
+    parameters_of,
     remove_all,
     warn_of_scripted_functions,
     warn_of_several,
@@ -70,8 +71,7 @@ class Probe:
         self._callers = Callers(self.modules)
         self._functions = self._functions_seen = self._busy = False
         self._sink: Sink | None = None
-        self._n_batches = self._n_inputs = 0
-        self._arrange = True
+        self._n_batches, self._n_inputs, self._arrange = 0, 0, True
         self.reset()
 
     def reset(self) -> None:
@@ -230,10 +230,10 @@ class Probe:
         return show
 
     def _before_call(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        turned = name in self._step_first
+        turned, order = name in self._step_first, parameters_of(self.modules[name].forward)
 
         def show(module: nn.Module, args: Any, kwargs: Any) -> None:
-            entering = [*args, *kwargs.values()]
+            entering = [*args, *(kwargs[key] for key in [*order, *kwargs] if key in kwargs)]
             if entering and not (not turned and self._shown_again(f"{name}{INPUT}", entering[0])):
                 layer = self._next_call(f"{name}{INPUT}")
                 if layer is not None:

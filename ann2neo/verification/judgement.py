@@ -20,7 +20,7 @@ from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, with_fewer
 from ann2neo.verification.orders import halves, mixed, shuffled
-from ann2neo.verification.places import relabelled
+from ann2neo.verification.places import has_texts, main_part, relabelled
 from ann2neo.verification.reruns import (
     OUTPUT,
     Look,
@@ -97,7 +97,7 @@ class Verification:
 
     def _verdict(self) -> Verdict:
         calls = list(self._reruns.reference.kept)
-        if self._reruns.n == 1 or not self._reruns.movable:
+        if self._reruns.n == 1 or not (self._reruns.movable or has_texts(self._reruns.x, self._reruns.n)):
             return self._only_again(calls)
         first, second = halves(self._reruns.n)
         doubled = [i for pair in zip(second, second) for i in pair]
@@ -290,7 +290,7 @@ class Verification:
         return {layer: one for layer, one in arranged.items() if layer not in steps.left_out}, steps
 
     def _other_ways(self) -> list[tuple[bool, int]]:
-        """List other ways to let inputs change places: in the first part only, and along the second axis of what has as many steps as inputs."""
+        """List other ways to let inputs change places: in the main part only, and along the second axis of what has as many steps as inputs."""
         square = {one.ndim for _, one in self._reruns.movable if tuple(one.shape[:2]) == (self._reruns.n,) * 2}
         # Masks of what has its steps first may have theirs first or not.
         turned = ([1] if square else []) + ([2] if min(square, default=0) == 2 < max(square, default=0) else [])
@@ -299,8 +299,8 @@ class Verification:
 
     def _is_ambiguous(self) -> bool:
         """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs."""
-        others = [one for _, one in self._reruns.movable[1:]]
-        first = self._reruns.movable[0][1]
+        first = main_part(self._reruns.x, self._reruns.n, self._reruns.preferred)
+        others = [one for _, one in self._reruns.movable if one is not first]
         return bool(others) and (
             self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
         )

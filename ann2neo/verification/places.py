@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ann2neo.probe.nested import leaves, with_parts
+from ann2neo.probe.nested import leaves, parts, with_parts
 
 
 def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
@@ -88,28 +88,51 @@ def taken(
 ) -> Any:
     """Make a batch of some inputs of another, in some order; what has no axis of inputs stays as it is.
 
-    With ``first_only`` only the first part that has such an axis is changed. It is looked for first at ``preferred``; None for where most of the batch has it.
+    With ``first_only`` only the main part that has such an axis is changed. It is looked for first at ``preferred``; None for where most of the batch has it.
 
     Examples
     --------
     >>> taken({"x": torch.arange(3), "scale": torch.ones(2)}, [2, 2], 3)
     {'x': tensor([2, 2]), 'scale': tensor([1., 1.])}
     """
-    left = [1 if first_only else -1]
     preferred = preferred_axis(x, n_inputs) if preferred is None else preferred
+    only = main_part(x, n_inputs, preferred) if first_only else None
 
     def change(part: Any) -> Any:
         if isinstance(part, (torch.Tensor, np.ndarray)):
             axis = axis_of_inputs(part, n_inputs, preferred)
-            if axis is None or left[0] == 0:
+            if axis is None or (first_only and part is not only):
                 return part
-            left[0] -= 1
             return _chosen(part, order, axis)
         if is_texts(part, n_inputs):
             return type(part)(part[k] for k in order)
         return with_parts(part, change)
 
     return change(x)
+
+
+def main_part(x: Any, n_inputs: int, preferred: int) -> Any:
+    """Find the part of a batch with an axis of inputs that has the most axes, the first of several: rows of positions may come before it.
+
+    Examples
+    --------
+    >>> tuple(main_part({"position": torch.zeros(4), "x": torch.zeros(4, 9)}, 4, 0).shape)
+    (4, 9)
+    """
+    found = [leaf for _, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, preferred) is not None]
+    return max(found, key=lambda leaf: leaf.ndim, default=None)
+
+
+def has_texts(x: Any, n_inputs: int) -> bool:
+    """Whether a batch holds a text for each input.
+
+    Examples
+    --------
+    >>> has_texts({"text": ["a", "b"]}, 2), has_texts({"text": "ab"}, 2)
+    (True, False)
+    """
+    inner = parts(x) if isinstance(x, (Mapping, list, tuple)) else {}
+    return is_texts(x, n_inputs) or any(has_texts(part, n_inputs) for part in inner.values())
 
 
 def is_texts(part: Any, n_inputs: int) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ann2neo.probe.nested import leaves, with_parts
-from ann2neo.verification.places import axis_of_inputs, is_sparse, is_texts, taken
+from ann2neo.verification.places import axis_of_inputs, is_sparse, is_texts, main_part, taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,9 @@ def sequences_of(
     """
     found = [
         part
-        for _, leaf in leaves(x)
+        for leaf in ([main_part(x, n_inputs, preferred)] if first_only else [leaf for _, leaf in leaves(x)])
         if (part := inputs_first(leaf, n_inputs, preferred)) is not None and part.ndim > 1 and not _is_mask(part)
-    ][: 1 if first_only else None]
+    ]
     if not found:
         return None
     with_steps = [part for part in found if part.ndim > 2 or not part.is_floating_point()]
@@ -150,15 +150,15 @@ def _changed(
     known: Sequences, inputs: Sequence[int], change: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 ) -> Any:
     """Choose inputs of a batch, and change each of its tensors and arrays: shown with inputs first, beside that of all inputs, where it has any."""
-    left = [1 if known.first_only else -1]
+    only = main_part(known.x, known.n_inputs, known.preferred) if known.first_only else None
 
     def one(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
             if is_texts(part, known.n_inputs):
                 return taken(part, inputs, known.n_inputs)
             return with_parts(part, one)
-        axis = axis_of_inputs(part, known.n_inputs, known.preferred) if left[0] else None
-        left[0] -= axis is not None
+        axis = axis_of_inputs(part, known.n_inputs, known.preferred)
+        axis = None if known.first_only and part is not only else axis
         if axis is None:
             return _as(part, change(torch.as_tensor(part), None))
         if is_sparse(part):

@@ -246,14 +246,39 @@ def refuse_nested(x: Any) -> None:
 
 
 def _n_inputs(x: Any) -> int | None:
-    """Length of the first array along its first axis, however deep it lies, unless an object says how many inputs it holds."""
-    if isinstance(x, (torch.Tensor, np.ndarray)):
-        return int(x.shape[0]) if x.ndim else None
-    if not isinstance(x, (Mapping, tuple, list)):
+    """Length of the first array along its first axis, however deep it lies, unless an object says how many inputs it holds, or the array comes before that of the inputs.
+
+    A row of positions, a scale or a table of pairs of positions may come before: then it is the length of the array with the most axes.
+
+    Raises
+    ------
+    InputsError
+        If the first array is as long as the second axis of that one, and could be a row of positions or one number for each input.
+    """
+    if not isinstance(x, (torch.Tensor, np.ndarray, Mapping, tuple, list)):
         said = next((n for n in (getattr(x, name, None) for name in N_INPUTS) if isinstance(n, int)), None)
         if said is not None:
             return said
-    return next((n for n in map(_n_inputs, parts(x).values()) if n is not None), None)
+    for part in parts(x).values() if isinstance(x, (Mapping, tuple, list)) else ():
+        if isinstance(part, (torch.Tensor, np.ndarray)):
+            break
+        if not isinstance(part, (Mapping, tuple, list)) and (said := _n_inputs(part)) is not None:
+            return said
+    every = [(path, one) for path, one in arrays(x) if one.ndim]
+    if not every:
+        return None
+    (path, first), largest = every[0], max((one for _, one in every), key=lambda one: one.ndim)
+    n, n_largest = int(first.shape[0]), int(largest.shape[0])
+    if n == n_largest or largest.ndim < 2 or first.ndim == largest.ndim:
+        return n
+    if n == 1 or (first.ndim == 1 and n not in largest.shape[:2]) or tuple(first.shape) == (largest.shape[1],) * 2:
+        return n_largest
+    name = path.rsplit("/", 1)[-1].lower()
+    if first.ndim > 1 or n != largest.shape[1] or "len" in name:
+        return n
+    if "pos" in name:
+        return n_largest
+    _ask(tuple(largest.shape), f"{name!r} before it has shape {tuple(first.shape)}")
 
 
 def _said(n_inputs: Callable[[Any], int], raw: Any) -> int:

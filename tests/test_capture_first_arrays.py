@@ -1,0 +1,120 @@
+"""What is counted and moved as the inputs of a batch: arrays that come before them, texts, and what enters a module by name."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import ann2neo
+from ann2neo.errors import ActivationError, InputsError
+
+X = torch.randn(8, 6, 4, generator=torch.Generator().manual_seed(1))
+
+
+class Net(nn.Module):
+    """A layer whose inputs come last, after what is the same for all of them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.act = nn.Linear(4, 5), nn.ReLU()
+
+    def forward(self, position_ids=None, scale=None, row=None, mask=None, lengths=None, x=None):
+        h = self.fc(x)
+        if position_ids is not None:
+            h = h + 0.3 * position_ids[:, None]
+        return self.act(h if scale is None else h * scale)
+
+
+def spikes(h):
+    return (h > 0).flatten(1).T.numpy()
+
+
+def record(model, batches, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return ann2neo.record(model, batches, progress=False, **options)
+
+
+BEFORE = {
+    "positions": {"position_ids": torch.arange(6.0) - 2},
+    "scale": {"scale": torch.tensor([2.0])},
+    "row": {"row": torch.arange(6)[None]},
+    "mask": {"mask": torch.ones(6, 6).tril()},
+    "both": {"position_ids": torch.arange(6.0), "scale": torch.tensor([2.0])},
+}
+
+
+# Where there are as many steps as inputs, a row of positions tells them apart.
+@pytest.mark.parametrize(
+    ("kind", "n"), [(kind, n) for kind in BEFORE for n in (8, 3)] + [("positions", 6), ("both", 6)]
+)
+def test_what_comes_before_the_inputs_is_not_counted(kind, n):
+    """The number of inputs is that of the sequences, and inputs change places in these alone."""
+    model, before = Net(), BEFORE[kind]
+    recording = record(model, [{**before, "x": X[:n]}, {**before, "x": X[:n].flip(0)}])
+    h = model.fc(torch.cat([X[:n], X[:n].flip(0)]))
+    h = h + 0.3 * before["position_ids"][:, None] if "position_ids" in before else h
+    assert (recording.raster("act") == spikes(h.detach())).all()
+    in_steps = record(model, [{**before, "x": X[:n]}], steps=ann2neo.Steps(1))
+    assert in_steps.trials["stop_bin"].tolist() == list(range(6, 6 * n + 1, 6))
+
+
+def test_one_number_for_each_input_still_counts():
+    """Lengths before sequences whose steps come first; numbers that nothing names are asked about."""
+    model, x = Net(), X.transpose(0, 1)
+    recording = record(model, [{"lengths": torch.full((8,), 6), "x": x}], steps=ann2neo.Steps(1))
+    assert recording.trials.shape[0] == 8
+    with pytest.raises(InputsError, match="'row' before it has shape"):
+        record(model, [{"row": torch.arange(6.0), "x": X}])
+
+
+class Reader(nn.Module):
+    """Reads texts, in the order in which they come or sorted."""
+
+    def __init__(self, sorts):
+        super().__init__()
+        torch.manual_seed(0)
+        self.bag, self.act, self.sorts = nn.EmbeddingBag(30, 6), nn.ReLU(), sorts
+
+    def forward(self, text):
+        rows = sorted(text) if self.sorts else text
+        return self.act(self.bag(torch.tensor([[ord(letter) % 30 for letter in one] for one in rows])))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_texts_are_verified_like_tensors(kind):
+    """Texts that the model sorts are no rows of the inputs."""
+    texts = ["neuron", "spikes", "axonal", "dendro", "cortex", "laminx", "glomus", "baskey"]
+    inputs = ann2neo.Inputs([{"text": kind(texts)}], n_inputs=lambda batch: len(batch["text"]))
+    recording = record(Reader(False), inputs)
+    assert (
+        recording.raster("act")[:, 1]
+        == record(Reader(False), ann2neo.Inputs([{"text": texts[1:2]}], n_inputs=lambda _: 1)).raster("act")[:, 0]
+    ).all()
+    assert recording.provenance["verified"] == "rows follow their inputs, and come out the same again"
+    with pytest.raises(ActivationError, match="row k is not input k"):
+        record(Reader(True), inputs)
+
+
+class Gate(nn.Module):
+    def forward(self, x=None, mask=None):
+        return x * mask
+
+
+def test_what_enters_a_module_by_name_is_its_first_parameter():
+    """Also where a mask is passed before it."""
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc, self.down = nn.Linear(4, 6), Gate()
+
+        def forward(self, x):
+            return self.down(mask=torch.ones(len(x), 6), x=self.fc(x))
+
+    model, x = Gated(), X[:, 0]
+    recording = record(model, x, layers="down.input", threshold=0.0)
+    assert (recording.raster("down.input") == spikes(model.fc(x).detach())).all()
