@@ -222,3 +222,21 @@ def test_nested_tensors_are_told_with_a_cure(mlp):
     steps = ann2neo.Steps(1, lengths=[len(one) for one in nested.unbind()])
     recording = record(mlp, nested.to_padded_tensor(0.0), steps=steps)
     assert (recording.raster("1") == expected(mlp, torch.cat(parts))).all()
+
+
+def test_what_fails_after_the_first_module_is_not_laid_to_the_inputs():
+    """A mistake in the model's own lines is told as it is, whatever shape the inputs have; inputs that the first module refuses are told."""
+
+    class Flat(nn.Module):
+        def __init__(self, given):
+            super().__init__()
+            self.fc, self.act, self.given = nn.Linear(6, 4), nn.ReLU(), given
+
+        def forward(self, x):
+            return self.act(self.fc(x.reshape(-1, self.given))) @ torch.ones(3, 3)
+
+    x = torch.randn(20, 2, 3)
+    with pytest.raises(RuntimeError, match="x4 and 3x3"):
+        record(Flat(6), x)
+    with pytest.raises(InputsError, match="with 3 features, but Linear, the first module with weights, takes 6"):
+        record(Flat(2), x)

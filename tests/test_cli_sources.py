@@ -16,9 +16,12 @@ from torch import nn
 
 import ann2neo
 from ann2neo.cli import commands
+from ann2neo.cli.architectures import load_model
 from ann2neo.cli.data_files import read_data
+from ann2neo.cli.options import read_inputs
 from ann2neo.cli.weights import with_weights
 from ann2neo.errors import FormatError, InputsError, ModelError
+from ann2neo.tables import write_table
 
 NETS = """
 import torch
@@ -198,6 +201,11 @@ def test_a_pattern_of_weights_is_a_sweep(place):
         assert np.array_equal(ann2neo.load(place / f"rec-{name}.zarr").raster("2"), expected(network, x))
     table = ann2neo.collect(sorted(place.glob("rec-*.zarr")), windows=5, progress=False)
     assert table["notes_weights"].unique().tolist() == ["ck1", "ck2"]
+    write_table(table, place / "sweep.csv")
+    said = run("info", "sweep.csv").splitlines()
+    heads = [said.index(f"rec-{name}, weights={name}") for name in networks]
+    assert heads == sorted(heads)
+    assert all(said[head + 1].split()[:2] == ["layer", "population"] for head in heads)
     with pytest.raises(FormatError, match="no file fits"):
         run("export", "nets.py:model", "x.npy", "-o", "rec.zarr", "--weights", "no*.pt", "-q")
 
@@ -240,8 +248,6 @@ def test_a_folder_of_hugging_face_is_a_model_and_a_text_its_inputs(place):
     assert [layer.n_units for layer in recording.layers] == [16]
     assert recording.n_bins == sum(len(line.split()) + 2 for line in ("a cat", "a cat sat", "cat"))
     (place / "bert" / "model.safetensors").unlink()
-    from ann2neo.cli.architectures import load_model
-
     with pytest.warns(ann2neo.Ann2NeoWarning, match="random weights"):
         first = load_model("hf:bert", seed=3)
     assert torch.equal(
@@ -252,12 +258,19 @@ def test_a_folder_of_hugging_face_is_a_model_and_a_text_its_inputs(place):
         load_model("hf:nowhere")
 
 
+def test_a_name_that_is_neither_a_file_nor_of_python_is_told(place):
+    """A folder that is misspelt is not there; a file of Python that is there lacks a name after it."""
+    for what, load in (("inputs", lambda name: read_inputs(name, 64)), ("model", load_model)):
+        with pytest.raises(InputsError, match=rf"{what} 'pictures' is not of the form .*:name, and no file or folder"):
+            load("pictures")
+        with pytest.raises(InputsError, match=rf"{what} 'nets\.py' is not of the form .*:name\."):
+            load("nets.py")
+
+
 @pytest.mark.parametrize(("package", "name"), [("timm", "resnet10t"), ("torchvision", "resnet18")])
 def test_architectures_by_name(package, name):
     """From what is installed, never from the net."""
     pytest.importorskip(package, exc_type=Exception)
-    from ann2neo.cli.architectures import load_model
-
     first, second = (load_model(f"{package}:{name}", seed=1, weighted=True).state_dict() for _ in range(2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     with pytest.raises(ModelError, match="cannot be made"):

@@ -50,7 +50,7 @@ BAD = {
     "missing": (renamed(STATE, keys=["0.weight", "0.bias"]), "missing: 2.weight, 2.bias, .*3.bias"),
     "unexpected": (STATE | {"4.weight": torch.ones(2)}, r"\(unexpected: 4.weight\)"),
     "shapes": (net(n_hidden=7).state_dict(), r"shapes: 0.weight is \(7, 4\) instead of \(6, 4\)"),
-    "part": (renamed(STATE, "encoder."), "differ by 'encoder.' before those of the file"),
+    "part": (renamed(STATE, "encoder."), r"differ by 'encoder\.' before those of the file: give --prefix encoder\.$"),
     "partial wrapper": (renamed(STATE, "module.", ["0.weight"]) | renamed(STATE, keys=["0.bias"]), "unexpected: module.0.weight"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -152,11 +153,15 @@ def check_axis_of_inputs(module: nn.Module, x: Any) -> None:
 
 def _first_module(module: nn.Module) -> tuple[str, int, int, str]:
     """Describe the first module with weights: its name, and the number of axes and the length of the first one of a single input, and what lies along it."""
-    first = next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
+    first = _first_with_weights(module)
     if isinstance(first, nn.Linear):
         return "Linear", 1, first.in_features, "features"
     n_axes = next((n for kind, n in CONVOLUTIONS.items() if isinstance(first, kind)), -1)
     return type(first).__name__, n_axes, getattr(first, "in_channels", -1), "channels"
+
+
+def _first_with_weights(module: nn.Module) -> nn.Module | None:
+    return next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
 
 
 def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:
@@ -173,8 +178,9 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
         _explain_surroundings(module, error, inputs)
         if inputs.forward is None:
             _explain_types(module, x, error)
-            _explain_axes(module, x, error)
-            _explain_sizes(module, x, error)
+            if _failed_at_first(module, error):
+                _explain_axes(module, x, error)
+                _explain_sizes(module, x, error)
     elif inputs.forward is None:
         _explain_arguments(module, x, error)
 
@@ -214,6 +220,17 @@ def _explain_types(module: nn.Module, x: Any, error: RuntimeError) -> None:
         "The model cannot be called with them; tensors are given to it as they are.",
         f"Give x.to(torch.{wanted}), scaled as in training, or say how with Inputs(data, forward=lambda model, x: model(x.to(torch.{wanted}))).",
     ) from error
+
+
+def _failed_at_first(module: nn.Module, error: RuntimeError) -> bool:
+    """Whether the first module with weights raised an error.
+
+    What fails later, in the user's own lines, says nothing of the inputs.
+    """
+    first = _first_with_weights(module)
+    called = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    last = next((one for one in reversed(called) if isinstance(one, nn.Module)), None)
+    return last is None or last is first
 
 
 def _explain_axes(module: nn.Module, x: Any, error: RuntimeError) -> None:

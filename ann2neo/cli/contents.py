@@ -125,11 +125,21 @@ def _of_table(table: pd.DataFrame) -> str:
     from ann2neo.results import describe, printed
     from ann2neo.summary import is_summary, summarize
 
+    if is_summary(table) and "source" in table:
+        return "\n\n".join(f"{_of_source(own)}\n{printed(own)}" for _, own in table.groupby("source", sort=False))
     if is_summary(table):
         return printed(table)
     if "quality" in table and "n_windows" in table.attrs:
         return f"{describe(table)}\n{printed(summarize(table))}"
     return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-", max_rows=60)
+
+
+def _of_source(rows: pd.DataFrame) -> str:
+    """Name the file of some rows of a collected table, and what was noted of it."""
+    from ann2neo.recording import NOTES
+
+    notes = [f"{name.removeprefix(NOTES)}={rows[name].iloc[0]}" for name in rows if str(name).startswith(NOTES)]
+    return ", ".join([str(rows["source"].iloc[0]), *notes])
 
 
 def _refuse_together(of_file: dict[str, Any], of_model: dict[str, Any], *, columns: bool) -> None:

@@ -26,11 +26,13 @@ def is_data(reference: str) -> bool:
 
     Examples
     --------
-    >>> is_data("x.npy"), is_data("nets.py:x")
-    (True, False)
+    >>> is_data("x.npy"), is_data("nets.py:x"), is_data("nets.py")
+    (True, False, False)
     """
     first = reference.split(",")[0]
-    return ":" not in first and (Path(first).exists() or Path(first).suffix in (".npy", ".npz", ".csv", ".txt"))
+    if ":" in first or Path(first).suffix == ".py":
+        return False
+    return Path(first).exists() or Path(first).suffix in (".npy", ".npz", ".csv", ".txt")
 
 
 def read_data(reference: str, *, batch_size: int, tokenizer: Path | None = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +26,11 @@ def load_object(reference: str, what: str) -> Any:
     """
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
+        absent = "" if os.path.exists(reference) else ", and no file or folder has this name"
         raise InputsError(
-            f"{what} {reference!r} is not of the form package.module:name or file.py:name.",
+            f"{what} {reference!r} is not of the form package.module:name or file.py:name{absent}.",
             "Nothing was loaded.",
-            "Write it so.",
+            "Write it so, or check the name and the folder." if absent else "Write it so.",
         )
     module = _import(place)
     if not hasattr(module, name):

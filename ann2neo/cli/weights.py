@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,9 +180,11 @@ def _cure(missing: list[str], unexpected: list[str]) -> str:
         if prefix and [prefix + key for key in short] == long:
             owner = "the model" if ours else "the file"
             cure = (
-                "give the model of which these are the weights, or rename them" if ours else f"give --prefix {prefix}"
+                "give the model of which these are the weights, or rename them."
+                if ours
+                else f"give --prefix {shlex.quote(prefix)}"
             )
-            return f"The names differ by {prefix!r} before those of {owner}: {cure}."
+            return f"The names differ by {prefix!r} before those of {owner}: {cure}"
     return ""
 
 
