@@ -327,11 +327,11 @@ def test_random_states_go_on_and_come_back():
 
 
 def test_nothing_is_run_again_for_later_batches():
-    """Verification costs the first batch only."""
+    """Verification costs the first batch only, which is run once more after the last."""
     model = Net(lambda self, x: self.act(self.fc(x)))
     rows = count_rows(model)
     ann2neo.record(model, ann2neo.Inputs(X, batch_size=4), progress=False)
-    assert rows == [4, 4, 2, 4, 4, 4, 4]
+    assert rows == [4, 4, 2, 4, 4, 4, 4, 4]
 
 
 def test_calibration_reaches_the_verdict_and_the_recording_keeps_it(tmp_path):

@@ -21,6 +21,7 @@ from ann2neo.capture.inputs import (
     read_batches,
 )
 from ann2neo.capture.job import Job, watching
+from ann2neo.capture.last_batch import check_last
 from ann2neo.capture.run import show_batch
 from ann2neo.capture.spikes.statistics import CalibratedRule, RuleOfLayer, Statistics
 from ann2neo.capture.steps import Steps
@@ -167,6 +168,7 @@ def _run(job: Job, statistics: Statistics, source: Presentation, *, progress: bo
                     "Their exact quantiles cannot be found.",
                     "Give inputs that are the same at every reading.",
                 )
+        check_last(job, in_memory=True)
     return ReadInputs(source=source, sizes=sizes, fingerprint=fingerprint)
 
 

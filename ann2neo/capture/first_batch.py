@@ -14,6 +14,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
+from ann2neo.capture.last_batch import keep_first
 from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
@@ -39,14 +40,17 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     attributes = Attributes(job.module) if checks.wanted and checks.verdict is None and is_first else None
     verifying = checks.wanted and (checks.verdict is None or bool(checks.pending))
     # The noise of passes would hide everything, and later batches are shown in their arrangement: both are verified by themselves.
-    beside = Reference(sink, n, kept_inputs(n)) if verifying and is_first and job.passes is None else None
+    beside = Reference(sink, n, kept_inputs(n)) if checks.wanted and is_first else None
 
-    def once_more() -> None:
+    def once_more(shown: Reference | None = None) -> None:
         set_random_states(before)
         sink.restart()
         sink.begin(n, positions)
-        probe.show_to(sink, n)
-        look(job.caller(batch.x))
+        probe.show_to(sink if shown is None else shown, n)
+        output = job.caller(batch.x)
+        look(output)
+        if shown is not None:
+            _look(job, batch)(output, n, shown.see)
 
     probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
     output = job.caller(batch.x)
@@ -59,8 +63,8 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         if beside is not None:
             beside.drop(dropped)
         if missing:
-            once_more()
-            beside = None
+            beside = None if beside is None else Reference(sink, n, kept_inputs(n))
+            once_more(beside)
         check_layers_ran(job)
     if checks.verdict is not None and is_first:
         _adopt(job, checks.verdict, once_more, n)
@@ -68,11 +72,14 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
             _confirm(job, batch, _judge(job, batch, positions, None, None))
     elif verifying:
         changed = attributes is not None and attributes.changed()
-        verdict = _judge(job, batch, positions, beside, attributes if changed else None)
+        judged = beside if job.passes is None else None
+        verdict = _judge(job, batch, positions, judged, attributes if changed else None)
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
             _confirm(job, batch, verdict)
+    if beside is not None and checks.first is None:
+        keep_first(job, batch, beside, _look(job, batch), before)
 
 
 def _judge(

@@ -32,11 +32,15 @@ class Checks:
         Whether rows are verified to be inputs.
     verdict
         What came of it; None before.
+    first, n_batches
+        What is kept of the first batch until after the last one (see `ann2neo.capture.last_batch`), and how many were run.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
     """
 
     wanted: bool = True
+    first: Any = None
+    n_batches: int = 0
     verdict: Verdict | None = None
     n_repeated: int = 0
 

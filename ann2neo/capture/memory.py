@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import Buffer, buffer_for
-from ann2neo.capture.inputs import Inputs, Presentation, open_source, trial_columns
+from ann2neo.capture.inputs import Presentation, open_source, trial_columns
 from ann2neo.capture.job import Job, watching
+from ann2neo.capture.last_batch import check_last
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.run import SeenBatch, run_pass
@@ -90,9 +91,10 @@ def record_into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float
                 memory.begin_pass()
                 for batch in run_pass(job, source, number, progress=progress):
                     memory.add(batch)
+            check_last(job, in_memory=True)
     lengths = memory.lengths()
     ids, known_as = _stimulus_ids(source, memory)
-    known_of_inputs = _known(job.inputs, memory)
+    known_of_inputs = _known(job, memory)
     trials = join_passes(known_of_inputs, lengths=lengths, stimulus_ids=ids, n_outputs=job.caller.n_outputs)
     return Recording(
         layers=tuple(_layer(layer, memory.raster(layer.name)) for layer in job.sink.layers.values()),
@@ -116,14 +118,14 @@ def _stimulus_ids(source: Presentation, memory: Memory) -> tuple[np.ndarray, str
     return (np.arange(memory.lengths()[0].size), COUNTED) if ids is None else (ids, source.stimulus_ids_are)
 
 
-def _known(inputs: Inputs, memory: Memory) -> list[dict[str, Any]]:
+def _known(job: Job, memory: Memory) -> list[dict[str, Any]]:
     """Gather labels and predictions of each pass, as far as all batches have them."""
     passes = []
     for batches in memory.batches:
         n_inputs = sum(batch.lengths.size for batch in batches)
-        columns: dict[str, Any] = trial_columns(inputs.labels, [batch.labels for batch in batches], n_inputs)
+        columns: dict[str, Any] = trial_columns(job.inputs.labels, [batch.labels for batch in batches], n_inputs)
         predicted = [batch.predicted for batch in batches if batch.predicted is not None]
-        if len(predicted) == len(batches):
+        if len(predicted) == len(batches) and job.checks.predicts:
             columns["predicted_label"] = np.concatenate(predicted)
         for name in batches[0].steps if batches else ():
             if all(name in batch.steps for batch in batches):

@@ -115,7 +115,7 @@ def record(
         this process record alone, into a store of its own.
     verify
         Whether it is verified, by running the inputs of the first batch again, that row k of a layer is input k, depends on no other input, and comes out the same
-        again. It runs 1.5 forward passes of one batch more, and at most six of them where something is wrong. Layers chosen by default that fail are left out with one warning; those that were asked
+        again, also after the last batch. It runs 2.5 forward passes of one batch more (1.5 if there is only one batch), and at most seven of them where something is wrong. Layers chosen by default that fail are left out with one warning; those that were asked
         for are refused. What depends on its batch (batch statistics, recurrence along the batch) is recorded with a warning. The provenance keeps what was found.
     notes
         What you know of the recording, as texts and numbers: ``{"epoch": 3, "seed": 1}`` becomes ``notes_epoch`` and ``notes_seed`` of the provenance, and columns of

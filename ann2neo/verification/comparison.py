@@ -6,7 +6,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from ann2neo.probe.outputs import Arrangement, Sink, Watched, possible
 
 # Inputs of which all values are kept, and units that are kept of all inputs.
 KEPT_INPUTS, KEPT_UNITS = 8, 64
+KEPT_TO_THE_END = 2
 # Of the layer's largest value: beyond this a difference is not rounding in any type.
 GROSS = 1e-3
 # Rows of a rerun that are looked for among those of the first batch.
@@ -115,6 +116,17 @@ class Reference:
         """Forget layers that are not recorded."""
         for call in [call for call in self.kept if call[0] in set(layers)]:
             del self.kept[call]
+
+    def shrink(self, layers: Sequence[str]) -> None:
+        """Keep no more than what is looked at after the last batch: of these layers, in one arrangement, and all values of very few inputs."""
+        self._inner, self.kept_inputs = None, self.kept_inputs[:KEPT_TO_THE_END]
+        kept = {
+            call: next(iter(found.items())) for call, found in self.kept.items() if found and call[0] in set(layers)
+        }
+        self.kept = {
+            call: {arrangement: replace(one, rows=one.rows[:KEPT_TO_THE_END].clone())}
+            for call, (arrangement, one) in kept.items()
+        }
 
     def layers(self) -> list[str]:
         """Names of the layers of which values are kept."""
@@ -276,6 +288,12 @@ class Influence:
         before, after = changed[: self._places[0]], changed[self._places[-1] + 1 :]
         alone = any(len(part) > 0 and not bool(part.any()) for part in (before, after))
         return alone or float(change[own].median()) > float(change[~own].median())
+
+
+def is_close(reference: Reference, outcome: Outcome | None, call: Call) -> bool:
+    """Whether a call gave the same again, within rounding."""
+    eps = reference.eps[call]
+    return outcome is not None and outcome.fits and outcome.worst <= (16 if eps < 1e-5 else 4) * eps
 
 
 def _largest(activation: torch.Tensor) -> float:

@@ -11,7 +11,7 @@ import torch
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, InputsError
 from ann2neo.probe.nested import arrays
 from ann2neo.probe.outputs import Arrangement, Watched
-from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference
+from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference, is_close
 from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
 from ann2neo.verification.places import has_steps, movable, preferred_axis, taken
 
@@ -129,8 +129,7 @@ class Reruns:
 
     def is_close(self, outcome: Outcome | None, call: Call) -> bool:
         """Whether a call gave the same again, within rounding."""
-        eps = self.reference.eps[call]
-        return outcome is not None and outcome.fits and outcome.worst <= (16 if eps < 1e-5 else 4) * eps
+        return is_close(self.reference, outcome, call)
 
     def following(self, comparison: Comparison, call: Call) -> list[Arrangement]:
         """Arrangements in which the values of a call follow their inputs."""

@@ -16,6 +16,7 @@ from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source
 from ann2neo.capture.job import Job, watching
+from ann2neo.capture.last_batch import check_last
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.run import SeenBatch, TrialColumns, run_pass
@@ -32,7 +33,7 @@ from ann2neo.capture.store.resume import (
     state_of,
 )
 from ann2neo.device.failures import failures_told
-from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
+from ann2neo.errors import Ann2NeoWarning, InputsError, ModelError, StoreError
 from ann2neo.probe.state import evaluation_mode
 from ann2neo.progress import progress_bar
 from ann2neo.recording import Recording
@@ -157,12 +158,21 @@ class Session:
                 todo = self._processes.from_first(lambda: missing_columns(growing, log)) or []
                 spans = cut_spans(todo, growing, self._edges, self._processes.n, self._state.begun)
                 self._run_spans(growing, deal(spans, self._processes))
+            self._check_last(growing)
         self._unsynced.sync()
         verdicts = [one for one in self._processes.together(lambda: self._job.checks.verdict) if one is not None]
         if verdicts:
             self._job.checks.verdict = together(verdicts)
         self._processes.from_first(lambda: self._keep_verdict(growing))
         self._processes.from_first(lambda: finish(growing))
+
+    def _check_last(self, growing: Growing) -> None:
+        """Let every process run its first batch once more; what that shows is written down before it is refused."""
+        try:
+            self._processes.together(lambda: check_last(self._job, in_memory=False))
+        except ModelError:
+            self._processes.from_first(lambda: self._keep_verdict(growing))
+            raise
 
     def _keep_verdict(self, growing: Growing) -> None:
         """Write down what later batches showed of the layers; a recording that is resumed keeps to it."""
