@@ -197,8 +197,10 @@ def windows_by_column(trials: pd.DataFrame, name: str) -> Windows:
 
 
 def codes_of_column(trials: pd.DataFrame, name: str) -> tuple[Int[np.ndarray, " trial"], np.ndarray]:
-    """Number the values of a trials column in ascending order; negative values are unknown and get -1."""
-    known, codes = np.unique(column_of(trials, name), return_inverse=True)
+    """Number the values of a trials column in ascending order; negative and missing values are unknown and get -1."""
+    values = column_of(trials, name)
+    there, codes = ~pd.isna(values), np.full(values.size, -1)
+    known, codes[there] = np.unique(values[there], return_inverse=True)
     if np.issubdtype(known.dtype, np.number):
         n_unknown = int(np.count_nonzero(known < 0))
         known, codes = known[n_unknown:], np.maximum(codes - n_unknown, -1)

@@ -156,6 +156,10 @@ def test_what_cannot_be_simulated_is_refused():
         (fitted, {"n_bins": 0, "model": "rate"}, "at least 1"),
         (fitted, {"n_bins": 10**13, "model": "rate"}, "would not fit into memory"),
         (fitted.iloc[:0], {"n_bins": 9, "model": "rate"}, "no rows"),
+        (fitted.assign(unit=["0", "x", "1"]), {"n_bins": 9, "model": "rate"}, "1 of 3 rows name no layer"),
+        (fitted.assign(unit=[0, 0.5, np.nan]), {"n_bins": 9, "model": "rate"}, "2 of 3 rows name no layer"),
+        (fitted.assign(layer=None), {"n_bins": 9, "model": "rate"}, "3 of 3 rows name no layer"),
+        (fitted, {"like": recording, "model": "gain"}, "no column 'gain_rho'"),
         (fitted.assign(rate_p="x"), {"n_bins": 9, "model": "rate"}, "3 of 3 values of 'rate_p' are not probabilities"),
         (fitted.iloc[:2], {"like": recording, "model": "rate"}, "1 of 3 units are not in the table"),
         (pd.concat([fitted, fitted]), {"like": recording, "model": "rate"}, "more than one row"),
@@ -167,6 +171,25 @@ def test_what_cannot_be_simulated_is_refused():
             models.simulate(table, seed=0, **options)
     with pytest.raises(AnalysisError, match="seed=-1"):
         models.simulate(fitted, like=recording, model="rate", seed=-1)
+
+
+def test_conditions_that_are_missing_are_unknown(tmp_path):
+    """NaN is no condition: the others have their means, also for strings of any kind and after a trip through CSV."""
+    rng = np.random.default_rng(0)
+    dense = rng.random((2, 60)) < 0.5
+    for side in (np.tile([0.5, np.nan, 2.0], 20), np.tile(["a,b]", "01", 'nan "x"'], 20)):
+        recording = recording_of(dense, np.zeros(60, int), side=side)
+        fitted = fit(recording, ("label",), by="side")
+        known = [value for value in side[:3].tolist() if value == value]
+        assert [name for name in fitted if name.startswith("label_p[")] == [f"label_p[{v}]" for v in sorted(known)]
+        for value in known:
+            np.testing.assert_allclose(fitted[f"label_p[{value}]"], dense[:, side == value].mean(axis=1))
+        ann2neo.write_table(fitted, tmp_path / f"{len(known)}.csv")
+        made, again = (
+            models.simulate(table, like=recording, model="label", seed=0)
+            for table in (fitted, ann2neo.read_table(tmp_path / f"{len(known)}.csv"))
+        )
+        assert made.identical(again)
 
 
 @pytest.fixture(scope="module")

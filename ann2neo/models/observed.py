@@ -204,7 +204,7 @@ def given(spikes: Any, by: str | None) -> Given:
         If the column is missing, or belongs to bins.
     """
     if isinstance(spikes, Recording):
-        if by is not None and by not in spikes.trials and spikes.bins is not None and by in spikes.bins:
+        if by is not None and by not in list(spikes.trials) and spikes.bins is not None and by in list(spikes.bins):
             raise WindowError(
                 f"{by!r} belongs to the bins of this recording (labels of steps), and not to its trials.",
                 "Standard errors and tests treat inputs as exchangeable, which the bins of one input are not.",

@@ -138,6 +138,12 @@ def process_of(
     """
     if model == "renewal":
         return renewals_of(rows, recording)
+    if f"{model}_rho" not in rows:
+        raise AnalysisError(
+            f"The table has no column '{model}_rho'.",
+            "There is no gain to draw.",
+            f"Fit the model {model!r} first.",
+        )
     windows = fitted.attrs.get("gain_windows", "inputs" if model == "label_gain" else None)
     if windows is None:
         raise AnalysisError(

@@ -183,6 +183,7 @@ def _chained(
 
 def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
     """Make an empty recording of the layers of the table, with one bin per trial."""
+    _check_identities(fitted)
     layers = []
     for name, rows in fitted.groupby("layer", sort=False):
         units = rows["unit"].to_numpy(np.int64)
@@ -195,6 +196,18 @@ def _of_bins(fitted: pd.DataFrame, n_bins: Any) -> Recording:
     return Recording(
         layers=tuple(layers), trials=make_trials(ids.size, stimulus_id=ids), bin_size_ms=1.0, provenance=provenance
     )
+
+
+def _check_identities(fitted: pd.DataFrame) -> None:
+    """Check that each row names its layer, and a whole number as its unit."""
+    units = pd.to_numeric(fitted["unit"], errors="coerce").to_numpy(np.float64)
+    wrong = fitted["layer"].isna().to_numpy() | ~((units >= 0) & (units < 2**53) & (units % 1 == 0))
+    if wrong.any():
+        raise AnalysisError(
+            f"{int(wrong.sum())} of {wrong.size} rows name no layer, or a unit that is not a whole number of at least 0.",
+            "It is unclear which units are to be drawn.",
+            "Pass the table that `ann2neo.models.fit` returned for a recording.",
+        )
 
 
 def _sha256(rows: pd.DataFrame, law: Law | Gains | Renewals) -> str:
