@@ -215,7 +215,7 @@ def test_units_that_cannot_be_rescaled_are_nan():
     for absent, words in (
         ("gamma", "no model 'gamma'"),
         ("renewal", "no column 'renewal_r'"),
-        ("gain", "gain_windows"),
+        ("gain", "Fit the model 'gain' first"),
     ):
         with pytest.raises(AnalysisError, match=words):
             rescaled(recording, absent)
