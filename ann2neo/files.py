@@ -86,7 +86,7 @@ def check_readable(path: Path, *, folder: bool = False) -> None:
         mode = os.stat(path).st_mode
         if stat.S_ISREG(mode):
             os.close(os.open(path, FLAGS))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # no name holds a NUL byte
         near = suggestion(path.name, (other.name for other in path.absolute().parent.glob("*")))
         raise FormatError(
             f"there is no file {path}.{near}", "Nothing was read.", "Check the name and the folder."

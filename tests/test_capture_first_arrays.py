@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import ann2neo
+from ann2neo.capture.inputs.batches import _n_inputs
 from ann2neo.errors import ActivationError, InputsError
 
 X = torch.randn(8, 6, 4, generator=torch.Generator().manual_seed(1))
@@ -118,3 +119,11 @@ def test_what_enters_a_module_by_name_is_its_first_parameter():
     model, x = Gated(), X[:, 0]
     recording = record(model, x, layers="down.input", threshold=0.0)
     assert (recording.raster("down.input") == spikes(model.fc(x).detach())).all()
+
+
+def test_lengths_of_one_sequence_are_those_of_one_input():
+    """Also where steps come first; and one row of tokens beside several images is one input."""
+    assert _n_inputs({"lengths": torch.tensor([9]), "x": torch.zeros(9, 1, 2)}) == 1
+    assert _n_inputs({"input_ids": torch.zeros(1, 20), "pixel_values": torch.zeros(5, 3, 4, 4)}) == 1
+    assert _n_inputs({"scale": torch.ones(1), "x": torch.zeros(9, 4, 2)}) == 9
+    assert _n_inputs({"row": torch.zeros(1, 4), "x": torch.zeros(9, 4, 2)}) == 9

@@ -169,3 +169,36 @@ def test_a_stream_that_is_read_once_is_verified_by_what_it_gave():
     """Its first batch is kept, not read again."""
     with pytest.raises(ModelError, match=LATER):
         ann2neo.record(late(counting), iter(X.split(5)), progress=False)
+
+
+def test_thresholds_are_calibrated_without_the_noise_with_which_is_recorded():
+    """The first batch is one of calibrating, which is run once more as it was, in eval mode."""
+
+    def dropping(self, x):
+        return self.act(self.drop(self.fc(x)))
+
+    model = Net(dropping)
+    model.drop = torch.nn.Dropout(0.5)
+    inputs = ann2neo.Inputs(X, batch_size=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording = ann2neo.record(
+            model, inputs, passes=ann2neo.Passes(3), threshold=ann2neo.Quantile(0.9, on=X), progress=False
+        )
+    assert names(recording) == ["act"]
+
+
+def test_the_same_call_again_does_not_complete_what_was_refused(tmp_path):
+    """First and last batch come out as they are stored by then; those between them are not run again."""
+
+    def between(self, x):
+        self.n += 1
+        last = (x[0] == X[25]).all()
+        return self.act(self.fc(x) + (self.n > 3 and not last))
+
+    model = late(between)
+    with pytest.raises(ModelError, match="the first batch"):
+        record(model, store=tmp_path / "a.zarr")
+    model.n = -100
+    with pytest.raises(ModelError, match=r"not complete, because of what an earlier call found(?s:.*)overwrite=True"):
+        record(model, store=tmp_path / "a.zarr")

@@ -104,3 +104,15 @@ def test_scores_that_depend_on_their_batch_are_told():
     inputs = ann2neo.Inputs(X, labels=Y, batch_size=44)
     with pytest.warns(Ann2NeoWarning, match='depends on the other inputs of its batch: "the model\'s predictions"'):
         assert "predicted_label" in ann2neo.record(model, inputs, progress=False).trials
+
+
+def test_inputs_without_labels_that_calibrate_show_predictions_too():
+    """Whether outputs are scores is known from the labels of what is to be recorded."""
+    model = classifier(WRONG["turned round"][0])
+    with pytest.warns(Ann2NeoWarning, match="predicts are not recorded"):
+        recording = ann2neo.record(model, INPUTS, threshold=ann2neo.Quantile(0.5, on=X), progress=False)
+    assert "predicted_label" not in recording.trials
+    right = ann2neo.record(
+        classifier(lambda scores, _x: scores), INPUTS, threshold=ann2neo.Quantile(0.5, on=X), progress=False
+    )
+    assert (right.trials["predicted_label"] == classes(model)).all()

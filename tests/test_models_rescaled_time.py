@@ -10,6 +10,8 @@ from test_models_intervals import block_of, drawn, scipys
 
 from ann2neo import models
 from ann2neo.errors import AnalysisError
+from ann2neo.models.rescaled import _row
+from ann2neo.models.rescaled_time import _drawn
 
 DURATIONS = (1.5, 3.0, 0.2, 4.0)
 
@@ -116,3 +118,18 @@ def test_a_cell_has_its_own_stream_and_those_without_a_law_are_nan(tmp_path):
     ):
         with pytest.raises(AnalysisError, match=words):
             models.rescaled(trains, wrong, progress=False, **options)
+
+
+def test_spikes_of_bursts_do_not_fall_together():
+    """Gamma intervals of shape 0.1 are mostly shorter than a time's last digit; draws keep them apart, so that each can be fitted."""
+    draws = _drawn(np.random.default_rng(0), "gamma", 0.1, 1.0, np.array([200.0]), 19)
+    of = np.repeat(np.arange(19), np.diff(draws.offsets))
+    assert (np.diff(draws.times) > 0)[np.diff(of) == 0].all()
+    assert len(of) > 1000
+
+
+def test_of_few_draws_nothing_is_concluded():
+    """A p value without draws would be 1."""
+    row = _row(np.linspace(0.1, 0.9, 30), np.full(9, 0.2))
+    assert np.isnan(row[2:4]).all()
+    assert _row(np.linspace(0.1, 0.9, 30), np.full(19, 0.2))[3] == 1.0

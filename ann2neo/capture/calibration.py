@@ -99,7 +99,9 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
                 _rules_on(rule, on), units=units, steps=steps, n_inputs=source.n_inputs, max_bytes=max_bytes
             )
             caller = Caller(job.module, inputs, job.probe.run)
-            calibrating = replace(job, inputs=inputs, sink=statistics, caller=caller, steps=steps, passes=None)
+            calibrating = replace(
+                job, inputs=inputs, sink=statistics, caller=caller, steps=steps, passes=None, scored=job.inputs
+            )
             read[id(on)] = inputs, _run(calibrating, statistics, source, progress=progress)
         thresholds |= statistics.thresholds()
         n_inputs = sum(read[id(on)][1].sizes)

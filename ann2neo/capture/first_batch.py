@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
-from ann2neo.capture.last_batch import keep_first
+from ann2neo.capture.last_batch import keep_first, without_noise
 from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
@@ -95,7 +93,7 @@ def _judge(
         job.probe.show_to(sink, n_inputs, arrange=False)
         return job.caller(x)
 
-    with random_states_kept(), attributes_kept(job.module), _without_noise(job.module):
+    with random_states_kept(), attributes_kept(job.module), without_noise(job.module):
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
             _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
@@ -133,7 +131,7 @@ def _look(job: Job, batch: Batch) -> Look:
     is_unsaid = _is_unsaid(job, batch)
 
     def look(output: Any, n_inputs: int, see: See) -> None:
-        scores = seen_predictions(output, n_inputs, batch, job.inputs)
+        scores = seen_predictions(output, n_inputs, batch, job.scored or job.inputs)
         if scores is not None:
             see(PREDICTIONS, scores)
         if is_unsaid:
@@ -149,19 +147,6 @@ def _is_unsaid(job: Job, batch: Batch) -> bool:
     ):
         return False
     return any(has_steps(part, batch.n_inputs) for _, part in arrays(batch.x))
-
-
-@contextmanager
-def _without_noise(module: nn.Module) -> Iterator[None]:
-    """Put modules that are kept stochastic in eval mode for as long as the context lasts."""
-    noisy = [one for one in module.modules() if one.training]
-    for one in noisy:
-        one.training = False
-    try:
-        yield
-    finally:
-        for one in noisy:
-            one.training = True
 
 
 def _odd(job: Job, verdict: Verdict) -> dict[str, str]:

@@ -65,7 +65,8 @@ class Checks:
 class Job:
     """Which model is run over which inputs, and what is done with its activations; see `ann2neo.record`.
 
-    ``step_labels`` are columns that are given for the steps of all inputs, each of shape (input, step).
+    ``step_labels`` are columns that are given for the steps of all inputs, each of shape (input, step); ``scored`` are the inputs that are to be recorded, whose labels tell whether
+    outputs are scores, where others calibrate.
     """
 
     probe: Probe
@@ -76,6 +77,7 @@ class Job:
     passes: Passes | None = None
     checks: Checks = field(default_factory=Checks)
     step_labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    scored: Inputs | None = None
 
     @property
     def module(self) -> nn.Module:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
 
 from ann2neo.capture.calls import Caller
 from ann2neo.capture.fingerprints import batch_checksum
@@ -13,6 +18,7 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.errors import Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import attributes_kept
+from ann2neo.probe.nested import arrays
 from ann2neo.probe.state import random_states_kept, set_random_states
 from ann2neo.verification.comparison import Comparison, Reference, is_close
 from ann2neo.verification.reruns import Look, first_line
@@ -28,34 +34,40 @@ class FirstBatch:
     Parameters
     ----------
     batch, checksum
-        The batch, and its check sum: the next one may be written in its place.
+        The batch, and its check sum, because the next one may be written in its place; None where it has none.
     reference
         What it gave.
     caller, look
         How the model was called with it, and what shows the scores of its predictions.
     states
         Random states before it, where passes seed every batch; None where what draws is to show.
+    quiet
+        Whether it was run without the noise of the passes, as calibrating runs.
     """
 
     batch: Batch
-    checksum: int
+    checksum: int | None
     reference: Reference
     caller: Caller
     look: Look
     states: Any
+    quiet: bool
 
 
 def keep_first(job: Job, batch: Batch, reference: Reference, look: Look, states: Any) -> None:
     """Keep what is needed to run the first batch once more."""
     recorded = [*job.sink.layers, PREDICTIONS] if job.checks.predicts else list(job.sink.layers)
     reference.shrink(recorded)
+    if not reference.kept:
+        return
     job.checks.first = FirstBatch(
         batch=batch,
-        checksum=batch_checksum(batch.x),
+        checksum=_checksum(batch),
         reference=reference,
         caller=job.caller,
         look=look,
         states=None if job.passes is None else states,
+        quiet=job.passes is None,
     )
 
 
@@ -77,12 +89,17 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     first, verdict = job.checks.first, job.checks.verdict
     if first is None or verdict is None or job.checks.n_batches < 2:
         return
-    if batch_checksum(first.batch.x) != first.checksum:
-        _add(job, verdict, "the first batch was written over, so that it could not be run once more after the last")
+    if first.checksum is None or _checksum(first.batch) != first.checksum:
+        _add(
+            job,
+            verdict,
+            "the first batch was written over, or has no check sum, so that it could not be run once more after the last",
+        )
         return
     again = Comparison(first.reference, range(first.batch.n_inputs))
     try:
-        with random_states_kept(), attributes_kept(job.module):
+        quiet = without_noise(job.module) if first.quiet else nullcontext()
+        with random_states_kept(), attributes_kept(job.module), quiet:
             if first.states is not None:
                 set_random_states(first.states)
             job.probe.show_to(again, first.batch.n_inputs, arrange=False)
@@ -96,6 +113,44 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     if wrong:
         first.reference.drop(list(wrong))
         _leave_out(job, verdict, wrong, in_memory=in_memory)
+
+
+def check_not_refused(job: Job, name: str) -> None:
+    """Check that no earlier call found that what a store holds does not come out the same.
+
+    Raises
+    ------
+    ModelError
+        If one did: the same call again, which runs what is missing only, does not show it.
+    """
+    verdict = job.checks.verdict
+    later = [why for why in (() if verdict is None else verdict.unverified) if why.startswith(LATER)]
+    if later:
+        raise ModelError(
+            f"{name} is not complete, because of what an earlier call found: {later[0]}.",
+            "What was recorded of an input depends on the batches before it.",
+            "Mend the model, or choose other layers, and record again with overwrite=True.",
+        )
+
+
+def _checksum(batch: Batch) -> int | None:
+    """Check sum of a batch, None where it has none (what is sparse may be too large as a whole)."""
+    if any(not isinstance(part, np.ndarray) and part.layout != torch.strided for _, part in arrays(batch.x)):
+        return None
+    return batch_checksum(batch.x)
+
+
+@contextmanager
+def without_noise(module: nn.Module) -> Iterator[None]:
+    """Put modules that are kept stochastic in eval mode for as long as the context lasts."""
+    noisy = [one for one in module.modules() if one.training]
+    for one in noisy:
+        one.training = False
+    try:
+        yield
+    finally:
+        for one in noisy:
+            one.training = True
 
 
 def _is_same(reference: Reference, again: Comparison, call: tuple[str, int]) -> bool:

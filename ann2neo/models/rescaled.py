@@ -21,6 +21,8 @@ from ann2neo.windows import codes_of_column
 
 RESCALED_SCHEMA = "ann2neo-rescaled/1"
 QUANTILES = tuple(round(q, 2) for q in np.arange(0.05, 0.96, 0.05).tolist())
+# Of fewer draws that could be fitted nothing is concluded.
+LEAST_DRAWS = 10
 _SALT = 0x5CA1ED
 _NUMBERS_AT_ONCE = 1 << 22
 
@@ -82,7 +84,8 @@ def rescaled(
     -------
     pandas.DataFrame
         One row per unit: identity, ``n_intervals``, ``ks``, ``ks_bound``, ``ks_p``, quantiles, ``quality``. Values are NaN for units that are silent or saturated in counted bins,
-        and for units without a fitted chain, gain or intervals under these models, or whose intervals are equal.
+        and for units without a fitted chain, gain or intervals under these models, or whose intervals are equal; ``ks_bound`` and ``ks_p`` also where the model could be fitted to fewer
+        than 10 of the draws.
 
     Raises
     ------
@@ -161,7 +164,9 @@ def _row(z: Float[np.ndarray, " interval"], drawn: Float[np.ndarray, " draw"]) -
     from ann2neo.models.kernels import uniform_distance
 
     distance = float(uniform_distance(z))
-    bound = float(np.quantile(drawn, 0.95)) if drawn.size else np.nan
+    if drawn.size < LEAST_DRAWS:
+        return [z.size, distance, np.nan, np.nan, *np.quantile(z, QUANTILES)]
+    bound = float(np.quantile(drawn, 0.95))
     # Equal distances may differ in the last digits.
     reached = int(np.count_nonzero(drawn >= distance - 1e-12))
     return [z.size, distance, bound, (1 + reached) / (1 + drawn.size), *np.quantile(z, QUANTILES)]

@@ -213,10 +213,13 @@ def _drawn(
 ) -> SpikeArrays:
     """Draw stretches that begin at an arbitrary moment: the interval that covers it is drawn by its length."""
 
+    # Shorter intervals, of which gamma laws of small shape have many, would vanish when they are added.
+    least = 4 * float(np.spacing(durations.max()))
+
     def intervals(size: tuple[int, ...]) -> np.ndarray:
         if law == "gamma":
-            return stream.gamma(shape, mean / shape, size)
-        return stream.wald(mean, shape * mean, size)
+            return np.maximum(stream.gamma(shape, mean / shape, size), least)
+        return np.maximum(stream.wald(mean, shape * mean, size), least)
 
     covering = stream.gamma(shape + 1, mean / shape, (n_draws, durations.size))
     if law == "inverse_gaussian":

@@ -28,6 +28,7 @@ OF_CELLS = (
 PART_OF_CELLS = (
     "One unit in {step} is in this page, which holds at most 4 MiB of spikes; `ann2neo browse FILE` shows more."
 )
+NO_CELLS = "The {n_spikes:,} spikes are more than this page holds, even those of one unit. `ann2neo browse FILE` shows as many as 8,388,608."
 NONE = "The spikes of {n_units:,} units over {n_bins:,} bins are more than this page holds. `ann2neo browse FILE` shows them."
 
 
@@ -85,7 +86,13 @@ def zoomable_cells(cells: Any, name: str, by: str | None = None) -> Zoomable:
     found = cells_or_recording(cells)
     step = max(-(-n_spikes_of(found) // MOST_SPIKES), 1)
     while True:
-        filled = fragment(found.take(np.arange(0, found.n_units, step)), name=name, by=by)
+        taken = found.take(np.arange(0, found.n_units, step))
+        if n_spikes_of(taken) > MOST_SPIKES:
+            if taken.n_units == 1:
+                return Zoomable(heading=HEADING, words=NO_CELLS.format(n_spikes=n_spikes_of(found)))
+            step *= 2
+            continue
+        filled = fragment(taken, name=name, by=by)
         if len(filled) <= MOST_CHARACTERS or step >= found.n_units:
             break
         step *= 2

@@ -90,7 +90,8 @@ def verify_steps(
         if number == 0:
             short = shapes.get((layer, 0))
             whole = tuple(reruns.reference.kept[layer, 0][arrangement].rows.shape)
-            axes = None if short is None else {one for one in range(1, len(whole)) if short[one] != whole[one]}
+            comparable = short is not None and len(short) == len(whole)
+            axes = {one for one in range(1, len(whole)) if short[one] != whole[one]} if comparable else None
             why = _judge(layer, whole, arrangement, axis, known, axes, of_layers.get(layer, {}), at, found)
             if why:
                 unseen[layer] = why
@@ -135,7 +136,7 @@ def _judge(
     order = None if change is None else _order(change, at, known.n_steps)
     flattened = arrangement.kind != "axis" and axis != "calls"
     mixed = change is not None and order is None and _share(change) >= MOST_CHANGED
-    if flattened and (shape[place] != known.n_steps or not (order == "same" or mixed)):
+    if flattened and (place >= len(shape) or shape[place] != known.n_steps or not (order == "same" or mixed)):
         found.left_out[layer] = NOT_STEPS
     elif order == "other":
         found.left_out[layer] = NOT_IN_ORDER

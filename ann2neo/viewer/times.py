@@ -130,7 +130,7 @@ def _places(
         times = np.sort(cells.cells.times(unit, number, pieces) * pieces.ms)
         # A time that is a multiple of the size up to rounding lies in the place that it begins.
         found.append(segment["start"] + np.floor((times - segment["begin_ms"]) / size + 1e-6).astype(np.int64))
-    return np.minimum(np.concatenate(found), n_places - 1)
+    return np.clip(np.concatenate(found), 0, n_places - 1)
 
 
 def _borders(pieces: Any, segments: dict[int, dict[str, Any]], size: float) -> list[list[int]]:

@@ -16,7 +16,7 @@ from ann2neo.capture.distributed import deal
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs import Batch, Presentation, open_source
 from ann2neo.capture.job import Job, watching
-from ann2neo.capture.last_batch import check_last
+from ann2neo.capture.last_batch import check_last, check_not_refused
 from ann2neo.capture.passes import stochastic_modules
 from ann2neo.capture.provenance import described
 from ann2neo.capture.run import SeenBatch, TrialColumns, run_pass
@@ -76,7 +76,7 @@ def record_into(request: Request) -> Recording:
         state = processes.from_first(lambda: state_of(request, source))
         if state.growing is None and found is not None:
             # It was that of another recording, which is replaced.
-            job.checks.verdict = None
+            job.checks.verdict, job.checks.first, job.checks.n_batches = None, None, 0
             job.probe.reset()
             job.sink.restart()
         source = in_order(source, state.drawn)
@@ -160,19 +160,26 @@ class Session:
                 self._run_spans(growing, deal(spans, self._processes))
             self._check_last(growing)
         self._unsynced.sync()
+        self._processes.from_first(lambda: self._keep_verdict(growing))
+        self._processes.from_first(lambda: finish(growing))
+
+    def _join_verdicts(self) -> None:
+        """Put what all processes found into one verdict."""
         verdicts = [one for one in self._processes.together(lambda: self._job.checks.verdict) if one is not None]
         if verdicts:
             self._job.checks.verdict = together(verdicts)
-        self._processes.from_first(lambda: self._keep_verdict(growing))
-        self._processes.from_first(lambda: finish(growing))
 
     def _check_last(self, growing: Growing) -> None:
         """Let every process run its first batch once more; what that shows is written down before it is refused."""
         try:
             self._processes.together(lambda: check_last(self._job, in_memory=False))
         except ModelError:
+            self._join_verdicts()
             self._processes.from_first(lambda: self._keep_verdict(growing))
             raise
+        self._join_verdicts()
+        check_not_refused(self._job, growing.path.name)
+        self._job.checks.first = None
 
     def _keep_verdict(self, growing: Growing) -> None:
         """Write down what later batches showed of the layers; a recording that is resumed keeps to it."""
