@@ -138,7 +138,7 @@ def _of_source(rows: pd.DataFrame) -> str:
     """Name the file of some rows of a collected table, and what was noted of it."""
     from ann2neo.recording import NOTES
 
-    notes = [f"{name.removeprefix(NOTES)}={rows[name].iloc[0]}" for name in rows if str(name).startswith(NOTES)]
+    notes = [f"{str(name).removeprefix(NOTES)}={rows[name].iloc[0]}" for name in rows if str(name).startswith(NOTES)]
     return ", ".join([str(rows["source"].iloc[0]), *notes])
 
 

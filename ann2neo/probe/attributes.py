@@ -28,9 +28,10 @@ class Attributes:
         # A script keeps its buffers where Python does not reach them.
         written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
         self._bound = [(module, dict(module._buffers), _own(module)) for module in written]
-        held = (value for _, _, own in self._bound for value in own.values() if type(value) in (dict, list))
-        self._held = [(value, value.copy()) for value in held]
-        tensors = {id(one): one for _, buffers, own in self._bound for one in _held({**buffers, **own}) if _counts(one)}
+        containers = (value for _, _, own in self._bound for value in own.values() if type(value) in (dict, list))
+        self._held = [(value, value.copy()) for value in containers]
+        held = (one for _, buffers, own in self._bound for one in _held({**buffers, **own}))
+        tensors = {id(one): one for one in held if isinstance(one, torch.Tensor) and _counts(one)}
         with torch._C.DisableTorchFunction():
             self._contents = [(one, one._version, one.detach().clone()) for one in tensors.values()]
 

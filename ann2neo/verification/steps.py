@@ -90,8 +90,9 @@ def verify_steps(
         if number == 0:
             short = shapes.get((layer, 0))
             whole = tuple(reruns.reference.kept[layer, 0][arrangement].rows.shape)
-            comparable = short is not None and len(short) == len(whole)
-            axes = {one for one in range(1, len(whole)) if short[one] != whole[one]} if comparable else None
+            axes = None
+            if short is not None and len(short) == len(whole):
+                axes = {one for one in range(1, len(whole)) if short[one] != whole[one]}
             why = _judge(layer, whole, arrangement, axis, known, axes, of_layers.get(layer, {}), at, found)
             if why:
                 unseen[layer] = why

@@ -154,13 +154,13 @@ def _trials(
     table, by = _found(cells, by)
     start: list[int] = [0, *(each["start"] for each in segments.values())]
     trial, label = [-1] * len(start), [None] * len(start)
-    for number, row in enumerate(table.itertuples(index=False)):
-        if row.segment in segments:
-            segment = segments[row.segment]
-            at = [segment["start"] + round((time - segment["begin_ms"]) / size) for time in (row.start_ms, row.stop_ms)]
-            start += at
+    for number, row in enumerate(table.to_dict("records")):
+        segment = segments.get(row["segment"])
+        if segment is not None:
+            times = (row["start_ms"], row["stop_ms"])
+            start += [segment["start"] + round((time - segment["begin_ms"]) / size) for time in times]
             trial += [number, -1]
-            label += [row.label, None]
+            label += [row["label"], None]
     frame = pd.DataFrame({"start": start, "trial": trial, "label": pd.Series(label, dtype=object)})
     # Of what begins at one place, a trial counts more than the gap before it.
     frame = frame[(frame["start"] >= 0) & (frame["start"] < n_places)]

@@ -142,7 +142,7 @@ def unusual_positions(positions: Mapping[str, int], n_steps: int | None = None) 
     if len(set(positions.values())) < 2:
         return {}
     counts = Counter(positions.values())
-    usual = n_steps if n_steps in counts else counts.most_common(1)[0][0]
+    usual = n_steps if n_steps is not None and n_steps in counts else counts.most_common(1)[0][0]
     who = "most layers" if counts[usual] == max(counts.values()) else "others"
     return {
         name: f"it has {n} entries along the axis of steps, {who} have {usual}"
