@@ -202,13 +202,18 @@ def test_pointer_keys_and_words(window, tmp_path):
         move = {"type": "pointerMove", "x": int(box[0] + x), "y": int(box[1] + y), "duration": 0}
         window.act("pointer", [move])
         drawn(window)
+
+    def heard():
         return window.run("return document.querySelector('.line').textContent")
 
-    words = told(3, place, state)
+    told(3, place, state)
+    window.wait("document.querySelector('.line').textContent.startsWith('cell 3')")
+    words = heard()
     seconds = (2000 + (place - 200_000) / 10) / 1000
     assert words == f"cell 3 · segment 1, {seconds:.4f} s · trial 10 · orientation 45 deg · 1 spike in 0.1 ms"
     window.run(f"{RASTER}.show(150_000, 150_400, 4, 6)")
-    assert told(5, 150_200, drawn(window)).endswith("not observed")
+    told(5, 150_200, drawn(window))
+    window.wait("document.querySelector('.line').textContent.endsWith('not observed')")
     window.run("document.querySelector('.plot').focus()")
     window.keys("0", "+")
     drawn(window)

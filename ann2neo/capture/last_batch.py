@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +23,14 @@ from ann2neo.verification.comparison import Comparison, Reference, is_close
 from ann2neo.verification.reruns import Look, first_line
 from ann2neo.verification.verdict import PREDICTIONS, Verdict
 
+# Of what tensors of these layouts consist.
+SPARSE = {
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
 LATER = "the first batch, run once more after the last, gave other values (a count, cache or state that is kept from call to call, or noise that begins later)"
 
 
@@ -34,7 +41,7 @@ class FirstBatch:
     Parameters
     ----------
     batch, checksum
-        The batch, and its check sum, because the next one may be written in its place; None where it has none.
+        The batch, and its check sum, because the next one may be written in its place.
     reference
         What it gave.
     caller, look
@@ -46,7 +53,7 @@ class FirstBatch:
     """
 
     batch: Batch
-    checksum: int | None
+    checksum: int
     reference: Reference
     caller: Caller
     look: Look
@@ -89,11 +96,11 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     first, verdict = job.checks.first, job.checks.verdict
     if first is None or verdict is None or job.checks.n_batches < 2:
         return
-    if first.checksum is None or _checksum(first.batch) != first.checksum:
+    if _checksum(first.batch) != first.checksum:
         _add(
             job,
             verdict,
-            "the first batch was written over, or has no check sum, so that it could not be run once more after the last",
+            "the first batch was written over, so that it could not be run once more after the last",
         )
         return
     again = Comparison(first.reference, range(first.batch.n_inputs))
@@ -133,11 +140,18 @@ def check_not_refused(job: Job, name: str) -> None:
         )
 
 
-def _checksum(batch: Batch) -> int | None:
-    """Check sum of a batch, None where it has none (what is sparse may be too large as a whole)."""
-    if any(not isinstance(part, np.ndarray) and part.layout != torch.strided for _, part in arrays(batch.x)):
-        return None
-    return batch_checksum(batch.x)
+def _checksum(batch: Batch) -> int:
+    """Check sum of a batch, of what is sparse by its parts, because it may be too large as a whole."""
+    parts = {path: part for path, part in arrays(batch.x) if isinstance(part, torch.Tensor)}
+    sparse = {path: SPARSE[part.layout] for path, part in parts.items() if part.layout in SPARSE}
+    if not sparse:
+        return batch_checksum(batch.x)
+    return batch_checksum(
+        {
+            path: [getattr(part, name)() for name in sparse[path]] if path in sparse else part
+            for path, part in parts.items()
+        }
+    )
 
 
 @contextmanager
