@@ -57,6 +57,7 @@ def test_a_layer_more_is_few_calls_more():
     """Of each activation that is added a mode sees what the model calls and what little is asked of its module, not what is compared."""
     x, calls = torch.randn(8, 8, generator=torch.Generator().manual_seed(0)), []
     for n in (5, 10):
+        torch.manual_seed(0)
         model = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(n)))
         with Counting() as counting:
             ann2neo.record(model, x, progress=False)
