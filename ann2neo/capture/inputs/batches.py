@@ -271,14 +271,11 @@ def _n_inputs(x: Any) -> int | None:
     n, n_largest = int(first.shape[0]), int(largest.shape[0])
     if n == n_largest or largest.ndim < 2 or first.ndim == largest.ndim:
         return n
-    name = path.rsplit("/", 1)[-1].lower()
-    if "len" in name:
+    if "len" in (name := path.rsplit("/", 1)[-1].lower()):
         return n
-    one_row = n == 1 and (first.size == 1 if isinstance(first, np.ndarray) else first.numel() == 1)
-    row = n == 1 and first.ndim > 1 and first.shape[1] == largest.shape[1]
-    if one_row or row or (n > 1 and first.ndim == 1 and n not in largest.shape[:2]):
-        return n_largest
-    if n > 1 and tuple(first.shape) == (largest.shape[1],) * 2:
+    is_row = first.ndim > 1 and first.shape[1] == largest.shape[1]
+    is_apart = (first.ndim == 1 and n not in largest.shape[:2]) or tuple(first.shape) == (largest.shape[1],) * 2
+    if (is_row or np.prod(first.shape) == 1) if n == 1 else is_apart:
         return n_largest
     if first.ndim > 1 or n != largest.shape[1]:
         return n
