@@ -161,3 +161,20 @@ def test_batches_whose_inputs_are_more_than_rows_are_not_read():
     assert input_checksums(graph, 3) is None
     with pytest.raises(NotImplementedError):
         input_checksums({"x": graph["x"]}, 3)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+def test_a_sparse_matrix_is_never_made_dense(layout):
+    """As a whole it would take 4 TB; what it holds, and where, counts, and not in how many parts it was added up."""
+    n = 1_000_000
+    at, values = torch.tensor([[0, 5, 5], [3, 2, 7]]), torch.tensor([1.0, 2.0, 3.0])
+
+    def made(at, values):
+        whole = torch.sparse_coo_tensor(at, values, (n, n))
+        return whole if layout == torch.sparse_coo else whole.to_sparse(layout=layout)
+
+    known = batch_checksum(made(at, values))
+    assert known == batch_checksum(made(at.flip(1), values.flip(0)))
+    assert known == batch_checksum(made(torch.cat([at, at], 1), torch.cat([values, 0 * values])))
+    for other in (made(at, 2 * values), made(at.flip(0), values)):
+        assert batch_checksum(other) != known

@@ -24,6 +24,14 @@ KIND = "xxh3"
 UNKNOWN = "unknown"
 BYTES_AT_ONCE = 1 << 20
 AT_ONCE = 64
+# Of what tensors of these layouts consist.
+SPARSE = {
+    torch.sparse_coo: ("indices", "values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
 
 
 def batch_checksum(x: Any, labels: np.ndarray | None = None) -> int:
@@ -173,6 +181,10 @@ def _irregular(leaf: torch.Tensor) -> tuple[str, UInt8[np.ndarray, " byte"]]:
         inner: list[Any] = [list(leaf.detach().unbind())]
     elif leaf.is_quantized:
         inner = [leaf.int_repr(), leaf.qscheme().__repr__()]
+    elif leaf.layout in SPARSE:
+        # As a whole it may be larger than memory.
+        whole = leaf.detach().coalesce() if leaf.layout == torch.sparse_coo else leaf.detach()
+        inner = [tuple(leaf.shape), *(getattr(whole, name)() for name in SPARSE[leaf.layout])]
     else:
         inner = [leaf.detach().to_dense()]
     written = [_written(part) for _, part in leaves(inner)]

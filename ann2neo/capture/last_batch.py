@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from ann2neo.capture.calls import Caller
@@ -17,20 +16,11 @@ from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.errors import Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import attributes_kept
-from ann2neo.probe.nested import arrays
 from ann2neo.probe.state import random_states_kept, set_random_states
 from ann2neo.verification.comparison import Comparison, Reference, is_close
 from ann2neo.verification.reruns import Look, first_line
 from ann2neo.verification.verdict import PREDICTIONS, Verdict
 
-# Of what tensors of these layouts consist.
-SPARSE = {
-    torch.sparse_coo: ("_indices", "_values"),
-    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
-    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
-    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
-    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
-}
 LATER = "the first batch, run once more after the last, gave other values (a count, cache or state that is kept from call to call, or noise that begins later)"
 
 
@@ -47,9 +37,7 @@ class FirstBatch:
     caller, look
         How the model was called with it, and what shows the scores of its predictions.
     states
-        Random states before it, where passes seed every batch; None where what draws is to show.
-    quiet
-        Whether it was run without the noise of the passes, as calibrating runs.
+        Random states before it, where passes seed every batch; None where there was no noise of passes, as in calibrating: what draws is to show.
     """
 
     batch: Batch
@@ -58,7 +46,6 @@ class FirstBatch:
     caller: Caller
     look: Look
     states: Any
-    quiet: bool
 
 
 def keep_first(job: Job, batch: Batch, reference: Reference, look: Look, states: Any) -> None:
@@ -69,12 +56,11 @@ def keep_first(job: Job, batch: Batch, reference: Reference, look: Look, states:
         return
     job.checks.first = FirstBatch(
         batch=batch,
-        checksum=_checksum(batch),
+        checksum=batch_checksum(batch.x),
         reference=reference,
         caller=job.caller,
         look=look,
         states=None if job.passes is None else states,
-        quiet=job.passes is None,
     )
 
 
@@ -96,16 +82,12 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     first, verdict = job.checks.first, job.checks.verdict
     if first is None or verdict is None or job.checks.n_batches < 2:
         return
-    if _checksum(first.batch) != first.checksum:
-        _add(
-            job,
-            verdict,
-            "the first batch was written over, so that it could not be run once more after the last",
-        )
+    if batch_checksum(first.batch.x) != first.checksum:
+        _add(job, verdict, "the first batch was written over, so that it could not be run once more after the last")
         return
     again = Comparison(first.reference, range(first.batch.n_inputs))
     try:
-        quiet = without_noise(job.module) if first.quiet else nullcontext()
+        quiet = without_noise(job.module) if first.states is None else nullcontext()
         with random_states_kept(), attributes_kept(job.module), quiet:
             if first.states is not None:
                 set_random_states(first.states)
@@ -138,20 +120,6 @@ def check_not_refused(job: Job, name: str) -> None:
             "What was recorded of an input depends on the batches before it.",
             "Mend the model, or choose other layers, and record again with overwrite=True.",
         )
-
-
-def _checksum(batch: Batch) -> int:
-    """Check sum of a batch, of what is sparse by its parts, because it may be too large as a whole."""
-    parts = {path: part for path, part in arrays(batch.x) if isinstance(part, torch.Tensor)}
-    sparse = {path: SPARSE[part.layout] for path, part in parts.items() if part.layout in SPARSE}
-    if not sparse:
-        return batch_checksum(batch.x)
-    return batch_checksum(
-        {
-            path: [getattr(part, name)() for name in sparse[path]] if path in sparse else part
-            for path, part in parts.items()
-        }
-    )
 
 
 @contextmanager

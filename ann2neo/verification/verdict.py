@@ -121,17 +121,11 @@ def predictions_apart(verdict: Verdict) -> Verdict:
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """Join what several processes found, each in batches of its own, after one verdict of the first batch."""
     least = min(verdicts, key=lambda verdict: len(verdict.pending))
+    known = [least, *(one for one in verdicts if one.pending == least.pending)]
     return replace(
         least,
         dependent={layer: why for one in verdicts for layer, why in one.dependent.items()},
-        unverified=tuple(
-            dict.fromkeys(
-                [
-                    *least.unverified,
-                    *(why for one in verdicts for why in one.unverified if one.pending == least.pending),
-                ]
-            )
-        ),
+        unverified=tuple(dict.fromkeys(why for one in known for why in one.unverified)),
     )
 
 
