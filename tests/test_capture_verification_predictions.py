@@ -8,6 +8,7 @@ import pytest
 import torch
 from capture_sources import make, names
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import ann2neo
 from ann2neo.errors import Ann2NeoWarning
@@ -106,13 +107,15 @@ def test_scores_that_depend_on_their_batch_are_told():
         assert "predicted_label" in ann2neo.record(model, inputs, progress=False).trials
 
 
-def test_inputs_without_labels_that_calibrate_show_predictions_too():
-    """Whether outputs are scores is known from the labels of what is to be recorded."""
+@pytest.mark.parametrize("form", ["given", "with the batches"])
+def test_inputs_without_labels_that_calibrate_show_predictions_too(form):
+    """Whether outputs are scores is known from the labels of what is to be recorded, or may be known from its batches."""
+    inputs = INPUTS if form == "given" else DataLoader(TensorDataset(X, Y), batch_size=8)
     model = classifier(WRONG["turned round"][0])
     with pytest.warns(Ann2NeoWarning, match="predicts are not recorded"):
-        recording = ann2neo.record(model, INPUTS, threshold=ann2neo.Quantile(0.5, on=X), progress=False)
+        recording = ann2neo.record(model, inputs, threshold=ann2neo.Quantile(0.5, on=X), progress=False)
     assert "predicted_label" not in recording.trials
     right = ann2neo.record(
-        classifier(lambda scores, _x: scores), INPUTS, threshold=ann2neo.Quantile(0.5, on=X), progress=False
+        classifier(lambda scores, _x: scores), inputs, threshold=ann2neo.Quantile(0.5, on=X), progress=False
     )
     assert (right.trials["predicted_label"] == classes(model)).all()

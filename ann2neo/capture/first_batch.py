@@ -131,7 +131,8 @@ def _look(job: Job, batch: Batch) -> Look:
     is_unsaid = _is_unsaid(job, batch)
 
     def look(output: Any, n_inputs: int, see: See) -> None:
-        scores = seen_predictions(output, n_inputs, batch, job.scored or job.inputs)
+        others = job.scored is not None
+        scores = seen_predictions(output, n_inputs, batch, job.scored or job.inputs, others=others)
         if scores is not None:
             see(PREDICTIONS, scores)
         if is_unsaid:

@@ -79,19 +79,22 @@ def predictions(output: Any, batch: Batch, inputs: Inputs) -> Int[np.ndarray, " 
 
 
 def seen_predictions(
-    output: Any, n_inputs: int, batch: Batch, inputs: Inputs
+    output: Any, n_inputs: int, batch: Batch, inputs: Inputs, *, others: bool = False
 ) -> Float[torch.Tensor, "input class"] | None:
-    """Return what predictions follow from, for this many inputs of a batch: their scores, or what ``predict`` gives; None where nothing is predicted."""
+    """Return what predictions follow from, for this many inputs of a batch: their scores, or what ``predict`` gives; None where nothing is predicted.
+
+    The batch may be one of other inputs, which calibrate: labels may then come with those that are recorded, unless they are a plain tensor.
+    """
     if inputs.predict is None:
-        return _scores_of(output, n_inputs, batch, inputs)
+        may_come = others and not isinstance(inputs.data, (torch.Tensor, np.ndarray))
+        return _scores(output, n_inputs) if may_come else _scores_of(output, n_inputs, batch, inputs)
     return torch.as_tensor(np.asarray(_predicted(inputs.predict, output, n_inputs)))[:, None].double()
 
 
 def _scores_of(output: Any, n_inputs: int, batch: Batch, inputs: Inputs) -> torch.Tensor | None:
     if isinstance(output, torch.Tensor) and not knows_classes(inputs.labels, batch.labels):
         return None
-    scores = _scores(output)
-    return scores if scores is not None and len(scores) == n_inputs else None
+    return _scores(output, n_inputs)
 
 
 def n_outputs(output: Any, inputs: Inputs) -> int | None:
@@ -116,10 +119,12 @@ def warn_of_no_predictions(trials: pd.DataFrame, n_outputs: int | None) -> None:
         warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
 
-def _scores(output: Any) -> torch.Tensor | None:
-    """Return an output, or its ``.logits``, if it has the shape (input, class)."""
+def _scores(output: Any, n_inputs: int | None = None) -> torch.Tensor | None:
+    """Return an output, or its ``.logits``, if it has the shape (input, class), with this many inputs where it is said."""
     logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, torch.Tensor) or logits.is_nested or logits.ndim != 2:
+        return None
+    if n_inputs not in (None, len(logits)):
         return None
     return logits if logits.shape[1] > 1 and logits.is_floating_point() else None
 
