@@ -97,6 +97,8 @@ def test_what_cannot_be_fitted_is_said():
         population.gpfa_trajectories(network(recording.raster("a"), np.arange(300) % 3 - 1))
     with pytest.raises(AnalysisError, match="trajectories of 25 bins in 3 dimensions need"):
         population.gpfa_trajectories(recording, max_bytes=1000)
+    with pytest.raises(AnalysisError, match="GPFA gave up"):  # what it fits is not finite
+        population.gpfa_trajectories(recording, n_dims=1, tau=1e-300 * pq.s)
 
 
 def test_without_scikit_learn_the_cure_is_told():

@@ -160,13 +160,13 @@ def _fit(
         model = GPFA(bin_size=width, x_dim=n_dims, tau_init=pq.Quantity(tau_ms, pq.ms), em_max_iters=max_iterations)
         try:
             paths = model.fit_transform(trials)
+            loadings = np.linalg.svd(model.params_estimated["C"], compute_uv=False) ** 2
         except (ValueError, np.linalg.LinAlgError) as error:
             raise AnalysisError(
                 f"Elephant's GPFA gave up: {error}",
                 "No trajectory was fitted.",
                 "Use larger bins, more trials, fewer dimensions, or leave out units that repeat others.",
             ) from error
-    loadings = np.linalg.svd(model.params_estimated["C"], compute_uv=False) ** 2
     return list(paths), {
         "log_likelihood": float(np.sum(model.transform_info["log_likelihood"])),
         "shares": (loadings / loadings.sum()).tolist(),
