@@ -83,7 +83,7 @@ def _differ(before: Any, now: Any) -> bool:
 
 @contextmanager
 def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Put back the buffers and attributes that modules bind to something else meanwhile."""
+    """Put back the buffers and attributes that modules bind to something else meanwhile, and what tensors of at most 64 MiB among them hold."""
     before = Attributes(model)
     try:
         yield
