@@ -62,7 +62,8 @@ def test_predictions_that_are_not_of_their_inputs_are_left_out(case, tmp_path):
         assert not {"predicted_label", "correct"} & set(recording.trials)
         assert recording.trials["label"].tolist() == Y.tolist()
     if why.startswith("row"):
-        assert "predicted_label" not in record(model, store=tmp_path / "a.zarr").trials
+        with pytest.warns(Ann2NeoWarning, match="predicts are not recorded"):
+            assert "predicted_label" not in record(model, store=tmp_path / "a.zarr").trials
 
 
 def test_one_input_a_batch_is_the_cure_for_sorting():
@@ -103,7 +104,9 @@ def test_scores_that_depend_on_their_batch_are_told():
     """Another batch would predict other classes."""
     model = classifier(lambda scores, _x: nn.functional.batch_norm(scores, None, None, training=True))
     inputs = ann2neo.Inputs(X, labels=Y, batch_size=44)
-    with pytest.warns(Ann2NeoWarning, match='depends on the other inputs of its batch: "the model\'s predictions"'):
+    with pytest.warns(
+        Ann2NeoWarning, match="the class that the model predicts .* depends on the other inputs of its batch"
+    ):
         assert "predicted_label" in ann2neo.record(model, inputs, progress=False).trials
 
 
@@ -119,3 +122,49 @@ def test_inputs_without_labels_that_calibrate_show_predictions_too(form):
         classifier(lambda scores, _x: scores), inputs, threshold=ann2neo.Quantile(0.5, on=X), progress=False
     )
     assert (right.trials["predicted_label"] == classes(model)).all()
+
+
+def test_outputs_that_are_no_scores_of_classes_are_judged_by_nobody(tmp_path):
+    """A reconstruction has another number of columns than there are classes, and without labels anything may be an embedding: nothing is said of what is not recorded."""
+    model = make(
+        lambda self, x: self.out(self.act(self.fc(x))).flip(0), fc=nn.Linear(5, 9), act=nn.ReLU(), out=nn.Linear(9, 5)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for store in (None, tmp_path / "a.zarr"):
+            assert "predicted_label" not in record(model, store=store).trials
+        rule = ann2neo.Quantile(0.5, on=X)
+        assert "predicted_label" not in ann2neo.record(model, list(X.split(8)), threshold=rule, progress=False).trials
+
+
+@pytest.mark.parametrize("break_at", [None, 3])
+def test_a_store_leaves_predictions_out_that_show_later_to_be_none(tmp_path, break_at):
+    """Its bits are right, so that it is complete; so it is where the call was interrupted before it showed."""
+
+    def forward(self, x):
+        self.n += 1
+        if self.n == self.limit:
+            raise KeyboardInterrupt
+        return self.out(self.act(self.fc(x))).roll(int(self.n > 5), 1)
+
+    torch.manual_seed(0)
+    model = make(forward, fc=nn.Linear(5, 9), act=nn.ReLU(), out=nn.Linear(9, 4))
+    model.n, model.limit = 0, break_at
+    store = tmp_path / "a.zarr"
+    if break_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            record(model, store=store)
+        model.n, model.limit = 0, None
+    with pytest.warns(Ann2NeoWarning, match="predicts are not recorded: the first batch, run once more") as told:
+        recording = record(model, store=store)
+    assert len(told) == 1
+    assert "predicted_label" not in recording.trials
+    assert "predicted_label" not in ann2neo.load(store).trials
+
+
+def test_scores_of_eight_bits_are_predictions():
+    """Torch finds no largest one among them; as numbers of more bits they are the same."""
+    model = classifier(lambda scores, _x: scores.to(torch.float8_e5m2))
+    found = record(model).trials["predicted_label"].to_numpy()
+    with torch.no_grad():
+        assert np.array_equal(found, torch.cat([model(x).float() for x in X.split(8)]).argmax(1))

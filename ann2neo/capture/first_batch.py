@@ -255,8 +255,6 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
     pending = tuple(are_alike(batch.x, batch.n_inputs, job.checks.pending))
     wrong = {layer: why for layer, why in verdict.left_out.items() if layer in job.sink.layers}
     known = job.checks.verdict or Verdict()
-    if verdict.predictions and not known.predictions:
-        wrong[PREDICTIONS] = verdict.predictions
     turned = [layer for layer, one in verdict.arranged.items() if known.arranged.get(layer) != one]
     wrong |= {layer: f"its inputs lie elsewhere ({verdict.arranged[layer].described()})" for layer in turned}
     if wrong:
@@ -275,6 +273,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
     job.checks.verdict = replace(
         known,
         dependent={**known.dependent, **dependent},
+        predictions=known.predictions or verdict.predictions,
         unverified=known.unverified if pending else verdict.unverified,
         pending=pending,
     )

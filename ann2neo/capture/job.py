@@ -36,6 +36,8 @@ class Checks:
         What is kept of the first batch until after the last one (see `ann2neo.capture.last_batch`), and how many were run.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
+    gives_classes
+        Whether the last batch's output may be scores of classes, so that its predictions are recorded.
     """
 
     wanted: bool = True
@@ -43,6 +45,7 @@ class Checks:
     n_batches: int = 0
     verdict: Verdict | None = None
     n_repeated: int = 0
+    gives_classes: bool = False
 
     @property
     def pending(self) -> tuple[str, ...]:

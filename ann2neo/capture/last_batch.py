@@ -147,10 +147,10 @@ def _add(job: Job, verdict: Verdict, why: str) -> None:
 def _leave_out(job: Job, verdict: Verdict, wrong: Mapping[str, str], *, in_memory: bool) -> None:
     layers = {layer: why for layer, why in wrong.items() if layer != PREDICTIONS}
     asked_for = job.probe.selection.patterns is not None
-    if not in_memory or (layers and (asked_for or set(layers) >= set(job.sink.layers))):
-        _add(job, verdict, f"{LATER}: {', '.join(wrong)}")
+    if layers and (not in_memory or asked_for or set(layers) >= set(job.sink.layers)):
+        _add(job, verdict, f"{LATER}: {', '.join(layers)}")
         raise ModelError(
-            f"{', '.join(map(repr, list(wrong)[:20]))}: {LATER}.",
+            f"{', '.join(map(repr, list(layers)[:20]))}: {LATER}.",
             "What was recorded of an input depends on the batches before it."
             + ("" if in_memory else " The store holds it, but is not complete."),
             "Reset the state in forward, or before each batch with Inputs(data, forward=...); let Passes(n, active=...) seed what draws; leave these layers out (layers='!name'); "
@@ -163,7 +163,9 @@ def _leave_out(job: Job, verdict: Verdict, wrong: Mapping[str, str], *, in_memor
         dependent={layer: one for layer, one in verdict.dependent.items() if layer not in wrong},
         predictions=wrong.get(PREDICTIONS, verdict.predictions),
     )
+    if not layers:
+        return
     job.probe.leave_out(layers)
     job.sink.drop(list(layers))
-    text = f"not recorded: {', '.join(map(repr, wrong))}: {LATER}.\nReset the state in forward, or before each batch with Inputs(data, forward=...)."
+    text = f"not recorded: {', '.join(map(repr, layers))}: {LATER}.\nReset the state in forward, or before each batch with Inputs(data, forward=...)."
     warnings.warn(Ann2NeoWarning(text), stacklevel=4)

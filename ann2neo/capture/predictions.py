@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from ann2neo.capture.inputs import Batch, Inputs, knows_classes
 from ann2neo.errors import Ann2NeoWarning, InputsError
 from ann2neo.packing import viewed
-from ann2neo.recording.trials import CLASSES
+from ann2neo.probe.outputs import comparable
+from ann2neo.recording.trials import CLASSES, n_classes
+from ann2neo.verification.verdict import PREDICTIONS, Verdict
 
 
 class Deferred:
@@ -119,6 +121,38 @@ def warn_of_no_predictions(trials: pd.DataFrame, n_outputs: int | None) -> None:
         warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
 
+def warn_of_wrong_predictions(trials: pd.DataFrame, n_outputs: int | None, verdict: Verdict | None) -> None:
+    """Warn, once all is recorded, if the classes that a model predicts are not recorded for what they are, or depend on the other inputs of their batch.
+
+    Only then is it known whether what was verified are scores of classes.
+
+    Parameters
+    ----------
+    trials
+        Trials of a model that gave what may be scores.
+    n_outputs
+        Columns of its outputs; see `n_outputs`.
+    verdict
+        What was found of the predictions.
+    """
+    if verdict is None or n_outputs not in (None, n_classes({name: trials[name].to_numpy() for name in trials})):
+        return
+    if verdict.predictions:
+        text = (
+            f"the classes that the model predicts are not recorded: {verdict.predictions}.\n"
+            "The trials have no columns 'predicted_label' and 'correct'.\n"
+            "Let the model return the scores of each input in its own row; or give them back their order, Inputs(data, predict=lambda output: ...)."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+    elif PREDICTIONS in verdict.dependent:
+        text = (
+            "the class that the model predicts for an input depends on the other inputs of its batch (batch statistics, quantization of the whole batch, recurrence along the batch).\n"
+            "Another batch size or order gives other predictions: 'predicted_label' and 'correct' hold for these batches.\n"
+            "Put batch normalization in eval mode, or use batch_first=True, if that is not what you want."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+
+
 def _scores(output: Any, n_inputs: int | None = None) -> torch.Tensor | None:
     """Return an output, or its ``.logits``, if it has the shape (input, class), with this many inputs where it is said."""
     logits = output if isinstance(output, torch.Tensor) else getattr(output, "logits", None)
@@ -126,7 +160,7 @@ def _scores(output: Any, n_inputs: int | None = None) -> torch.Tensor | None:
         return None
     if n_inputs not in (None, len(logits)):
         return None
-    return logits if logits.shape[1] > 1 and logits.is_floating_point() else None
+    return comparable(logits) if logits.shape[1] > 1 and logits.is_floating_point() else None
 
 
 def _predicted(predict: Callable[[Any], Any], output: Any, n_inputs: int) -> Int[np.ndarray, " input"] | Deferred:

@@ -25,7 +25,7 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import check_kinds, job_of
 from ann2neo.capture.memory import record_into_memory
 from ann2neo.capture.passes import Passes
-from ann2neo.capture.predictions import warn_of_no_predictions
+from ann2neo.capture.predictions import warn_of_no_predictions, warn_of_wrong_predictions
 from ann2neo.capture.provenance import provenance_of_notes
 from ann2neo.capture.spikes.bits import Bits
 from ann2neo.capture.steps import Steps
@@ -297,6 +297,8 @@ def _record_module(
             )
     warn_of_odd_labels(job.inputs.labels, recording.trials)
     warn_of_no_predictions(recording.trials, job.caller.n_outputs if job.checks.predicts else None)
+    if job.checks.gives_classes:
+        warn_of_wrong_predictions(recording.trials, job.caller.n_outputs, job.checks.verdict)
     if weights_sha256(module) != weights:
         text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)

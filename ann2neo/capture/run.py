@@ -176,6 +176,7 @@ def run_batch(job: Job, batch: Batch, n_before: int, *, is_first: bool) -> SeenB
     planes, positions = show_batch(
         job, batch, n_before, is_first=is_first, look=lambda output: seen.append(predictions(output, batch, job.inputs))
     )
+    job.checks.gives_classes = seen[-1] is not None
     predicted = seen[-1] if job.checks.predicts else None
     lengths = _bins_of_inputs(job, planes, batch.n_inputs, _lengths(positions))
     return SeenBatch(

@@ -112,7 +112,7 @@ def activation_of(name: str, output: Any, *, step_first: bool = False) -> torch.
     tensor([1., 1.])
     """
     if isinstance(output, torch.Tensor):
-        return _comparable(output) if _is_activation(output) else _refuse(name, output)
+        return comparable(output) if _is_activation(output) else _refuse(name, output)
     if isinstance(output, PackedSequence):
         # NaN, so that padding which no lengths leave out is refused instead of being silent. What has no units is not turned afterwards.
         batch_first = not step_first or output.data.ndim < 2
@@ -184,10 +184,10 @@ def _only_part(name: str, kind: str, parts: Mapping[str, Any]) -> torch.Tensor:
             "It is unclear which of them is its activation.",
             f"Name one (layers='{name}.{next(iter(floating), 'part')}').",
         )
-    return _comparable(floating[chosen])
+    return comparable(floating[chosen])
 
 
-def _comparable(activation: torch.Tensor) -> torch.Tensor:
+def comparable(activation: torch.Tensor) -> torch.Tensor:
     """Write numbers of 8 bits, which torch does not compare, as the same numbers of 32 bits."""
     return activation.float() if activation.element_size() == 1 else activation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -69,6 +70,9 @@ def opened(root: Group, passes: Sequence[Sequence[Column]], growing: Growing, ra
     n_inputs = lengths[0].size
     provenance = dict(root.attrs["provenance"])
     known = [join_known(columns) for columns in passes]
+    if json.loads(provenance.get("verified_json", "{}")).get("predictions"):
+        # A later batch may have shown that they are not those of their inputs.
+        known = [{name: values for name, values in one.items() if name != "predicted_label"} for one in known]
     ids = np.arange(n_inputs) if growing.order is None else growing.order.stimulus_ids[:n_inputs]
     if provenance.get("stimulus_ids") == TRACED:
         ids = known[0].pop("stimulus_id", None)

@@ -124,6 +124,7 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
     known = [least, *(one for one in verdicts if one.pending == least.pending)]
     return replace(
         least,
+        predictions=next((one.predictions for one in verdicts if one.predictions), ""),
         dependent={layer: why for one in verdicts for layer, why in one.dependent.items()},
         unverified=tuple(dict.fromkeys(why for one in known for why in one.unverified)),
     )
@@ -134,14 +135,7 @@ def _of_alike(pending: Sequence[str]) -> list[str]:
 
 
 def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> None:
-    """Warn once of layers that are left out, of predictions that are, and of what depends on the other inputs of its batch."""
-    if verdict.predictions:
-        text = (
-            f"the classes that the model predicts are not recorded: {verdict.predictions}.\n"
-            "The trials have no columns 'predicted_label' and 'correct'.\n"
-            "Let the model return the scores of each input in its own row; or give them back their order, Inputs(data, predict=lambda output: ...)."
-        )
-        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+    """Warn once of layers that are left out, and of those that depend on the other inputs of their batch."""
     if left_out:
         listed = "\n".join(f"  {layer}: {why}" for layer, why in left_out.items())
         text = (
@@ -149,8 +143,9 @@ def tell(verdict: Verdict, *, left_out: Mapping[str, str], n_recorded: int) -> N
             "To have no warning leave them out by name (layers='!name'); a model that sorts or packs inside can be recorded with batch_size=1."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
-    if verdict.dependent:
-        listed = ", ".join(map(repr, list(verdict.dependent)[:20])) + (", ..." if len(verdict.dependent) > 20 else "")
+    dependent = [layer for layer in verdict.dependent if layer != PREDICTIONS]
+    if dependent:
+        listed = ", ".join(map(repr, dependent[:20])) + (", ..." if len(dependent) > 20 else "")
         text = (
             f"what these layers give for an input depends on the other inputs of its batch: {listed}.\n"
             "Another batch size or order gives other spikes (batch statistics, quantization of the whole batch, a graph, recurrence along the batch, a division by its size, what the first batch left in the model).\n"

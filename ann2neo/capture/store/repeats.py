@@ -73,7 +73,7 @@ def repeat(job: Job, growing: Growing, recorded: Recorded, batch: Batch) -> None
     """
     seen = _run(job, recorded, batch)
     check_layers(growing, job)
-    wrong = _differences(growing, recorded, seen)
+    wrong = _differences(growing, recorded, seen, predicts=job.checks.predicts)
     if wrong:
         _refuse(job, growing, recorded, wrong, is_random=not _alike(seen, _run(job, recorded, batch)))
 
@@ -123,8 +123,8 @@ def _place(recorded: Recorded, n_inputs: int, n_bins: int) -> Start:
     return Start(batch=batch, first_input=after.first_input - n_inputs, first_bin=after.first_bin - n_bins)
 
 
-def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch) -> list[str]:
-    """List what is not the same: bits of which layers, predictions, labels."""
+def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch, *, predicts: bool) -> list[str]:
+    """List what is not the same: bits of which layers, predictions (unless a later batch showed that they are none), labels."""
     n_bins = int(seen.lengths.sum())
     first_bin = _place(recorded, seen.lengths.size, n_bins).first_bin
     begin = recorded.column.number * growing.column_bins
@@ -144,7 +144,8 @@ def _differences(growing: Growing, recorded: Recorded, seen: SeenBatch) -> list[
         if n_wrong:
             wrong.append(f"{n_wrong} of {layer.n_units * (stop - start)} bits of layer {layer.name!r} differ")
     starts = first_bin + np.cumsum(seen.lengths) - seen.lengths
-    return wrong + _other_known(recorded, seen, (starts >= begin) & (starts < begin + recorded.column.n_bins))
+    within = (starts >= begin) & (starts < begin + recorded.column.n_bins)
+    return wrong + _other_known(recorded, seen, within, predicts=predicts)
 
 
 def _n_other(packed: np.ndarray, n_before: int, planes: Planes, bins: slice, units: slice) -> int:
@@ -154,12 +155,13 @@ def _n_other(packed: np.ndarray, n_before: int, planes: Planes, bins: slice, uni
     return int(np.count_nonzero(here != there))
 
 
-def _other_known(recorded: Recorded, seen: SeenBatch, within: np.ndarray) -> list[str]:
+def _other_known(recorded: Recorded, seen: SeenBatch, within: np.ndarray, *, predicts: bool) -> list[str]:
     """Compare predictions and labels of the inputs that begin in the column; labels are kept of the first pass, and those given for all inputs are known to be the same."""
     n, n_there = int(within.sum()), recorded.column.lengths.size
     rows = slice(0, n) if recorded.batch == 0 else slice(n_there - n, n_there)
     wrong = []
-    for name, values in (("predicted_label", seen.predicted), ("label", seen.labels)):
+    predicted = {"predicted_label": seen.predicted} if predicts else {}
+    for name, values in (predicted | {"label": seen.labels}).items():
         there = recorded.column.known.get(name)
         if n == 0 or (name == "label" and (values is None or recorded.column.pass_number > 0)):
             continue
