@@ -18,7 +18,7 @@ model = torch.nn.Sequential(
 
 # %%
 # What would be recorded, and how many bytes would it take? `plan` runs one batch to find out.
-print(ann2neo.plan(model, loader))
+print(ann2neo.plan(model, loader).drop(columns="not_recorded").to_string(index=False))
 
 # %%
 # The first layer is large: record a tenth of its units, drawn with a seed. SiLU and GELU are never exactly silent, so

@@ -32,7 +32,9 @@ summary = ann2neo.summarize(fitted)
 shown = ["layer", "population", "rate_p_mean", "label_bits_per_spike_cv_mean", "best_bic_share[label]"]
 print(summary[shown].round(3).to_string(index=False))
 figures.best_models(fitted).savefig("best_models.png")
-figures.bits_per_spike(fitted).savefig("bits_per_spike.png")
+bits = figures.bits_per_spike(fitted)
+bits.savefig("bits_per_spike.png")
+bits
 
 # %%
 # 3. Summarize the network: the shares of silent and saturated units, and the distribution of activation probabilities of the others.
@@ -63,5 +65,7 @@ for name, each in (("network", recording), ("its tuning", tuning)):
 # is sensitive only to time.
 some = recording.select(layers=[last], units=list(range(0, 80, 4)))
 rescaled = {name: models.rescaled(some, fitted, model=name, n_draws=39, progress=False) for name in ("rate", "label")}
-figures.qq(rescaled).savefig("qq.png")
 print({name: f"{(table['ks_p'] <= 0.05).mean():.0%} of units rejected" for name, table in rescaled.items()})
+drawn = figures.qq(rescaled)
+drawn.savefig("qq.png")
+drawn
