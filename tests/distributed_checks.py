@@ -145,6 +145,10 @@ def check_other_inputs(folder):
     """Inputs that differ and cannot be put together are refused in all processes before a model runs, and no store is made."""
     x = data(100)
     half = x[RANK * 50 : (RANK + 1) * 50]
+    # In the third of fifteen batches; in a quarter of all.
+    within, beyond = x.clone(), x.clone()
+    within[20] += RANK
+    beyond[55:80] += RANK
     drawn = DistributedSampler(Table(x), 2, RANK)
     cases = {
         "shards": (half, "process 1 has other inputs"),
@@ -156,6 +160,10 @@ def check_other_inputs(folder):
             "process 1 has other inputs",
         ),
         "middle": (torch.cat([x[:40], x[40:60] + RANK, x[60:]]), "process 1 has other inputs"),
+        "in a tensor": (ann2neo.Inputs(within, batch_size=7), "process 1 has other inputs"),
+        "in a list": (list(within.split(7)), "process 1 has other inputs"),
+        "in a loader": (DataLoader(TensorDataset(within), 7), "process 1 has other inputs"),
+        "in a table": (DataLoader(Table(beyond), 1), "process 1 has other inputs"),
         "lists": (list(half.split(10)), "process 1 has other inputs"),
         "generators": (iter(half.split(10)), "several processes"),
         "listed": (

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from store_sources import Stop, data, inputs, model, same
-from torch.utils.data import DataLoader, TensorDataset
+from store_sources import Counting, Stop, data, inputs, model, same
+from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 import ann2neo
 from ann2neo.errors import OutputExists, StoreError
@@ -125,7 +125,7 @@ def test_a_generator_still_calibrates(tmp_path):
 # Data that changed
 
 
-@pytest.mark.parametrize("kind", ["tensor", "array", "list"])
+@pytest.mark.parametrize("kind", ["tensor", "array", "list", "tensors", "loader", "shuffling"])
 @pytest.mark.parametrize("complete", [False, True])
 def test_inputs_in_memory_that_changed_anywhere_are_noticed(tmp_path, kind, complete):
     """All batches that were recorded are compared, not only the first, before anything is run; others that are still to come may change."""
@@ -133,6 +133,11 @@ def test_inputs_in_memory_that_changed_anywhere_are_noticed(tmp_path, kind, comp
         "tensor": lambda x: ann2neo.Inputs(x, batch_size=7),
         "array": lambda x: ann2neo.Inputs(x.numpy(), batch_size=7),
         "list": lambda x: list(x.split(7)),
+        "tensors": lambda x: ann2neo.Inputs(TensorDataset(x), batch_size=7),
+        "loader": lambda x: DataLoader(
+            ConcatDataset([TensorDataset(x[:50]), Subset(TensorDataset(x), range(50, 300))]), 7
+        ),
+        "shuffling": lambda x: DataLoader(TensorDataset(x), 7, sampler=torch.arange(299, -1, -1)),
     }[kind]
     path, x = tmp_path / "a.zarr", data()
     if complete:
@@ -140,12 +145,61 @@ def test_inputs_in_memory_that_changed_anywhere_are_noticed(tmp_path, kind, comp
     else:
         interrupted(path, 20, made(x))
     network = model()
+    turned = kind == "shuffling"
     with pytest.raises(StoreError, match="batch 10 is not the one"):
-        record(network, made(changed(x, 72)), store=path)
+        record(network, made(changed(x, 299 - 72 if turned else 72)), store=path)
     assert network[0].n_calls == 0
-    if not complete:
+    if not complete and not turned:
         record(network, made(changed(x, 280)), store=path)
         check(path)
+
+
+class Read(Counting):
+    """Items of a data set of the user's, some of them changed; at random if asked for."""
+
+    def __init__(self, x, *, noise=0.0):
+        super().__init__(x)
+        self.noise = noise
+
+    def __getitem__(self, index):
+        x, label = super().__getitem__(index)
+        return x + self.noise * torch.randn(6), label
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_of_a_loader_batches_that_are_spread_over_all_are_compared(tmp_path, complete):
+    """No more than nine of its batches are read; others in their middle are noticed before anything is run."""
+    path, x = tmp_path / "a.zarr", data()
+
+    def made(x):
+        return DataLoader(Read(x), 7, shuffle=True, generator=torch.Generator().manual_seed(2))
+
+    if complete:
+        record(model(), made(x), store=path)
+    else:
+        interrupted(path, 40, made(x))
+    order = list(made(x).sampler)
+    other = x.clone()
+    other[order[15 * 7 : 25 * 7]] += 1
+    network, loader = model(), made(other)
+    with pytest.raises(StoreError, match=r"batch (1[5-9]|2[0-4]) is not the one"):
+        record(network, loader, store=path)
+    assert network[0].n_calls == 0
+    assert len(loader.dataset.read) <= 9 * 7
+    loader = made(x)
+    record(model(), loader, store=path)
+    assert not complete or loader.dataset.read == [
+        i for k in (0, 5, 10, 16, 21, 26, 32, 37, 42) for i in order[7 * k : 7 * k + 7]
+    ]
+
+
+def test_batches_that_are_changed_at_random_tell_nothing(tmp_path):
+    """A script that seeds torch gives the first batch again, and others only if all before them are read."""
+    path = tmp_path / "a.zarr"
+    for _ in range(2):
+        torch.manual_seed(0)
+        recording = record(model(), DataLoader(Read(data(), noise=0.1), 7), store=path)
+    assert recording.n_bins == 300
 
 
 # Overwriting

@@ -323,6 +323,41 @@ def test_workers_that_share_a_stream_are_recorded():
         assert recording.provenance["stimulus_ids"] == COUNTED
 
 
+class Shards(IterableDataset):
+    """A shard for each worker."""
+
+    def __init__(self, *shards):
+        self.shards = shards
+
+    def __iter__(self):
+        return ((X[i].flatten(), i % 3) for i in self.shards[get_worker_info().id])
+
+
+@pytest.mark.parametrize(
+    ("shards", "n"),
+    [
+        ((range(10), range(8, N)), 2),
+        ((range(9), range(8, N)), 1),
+        ((range(7), range(6, 13), range(12, N)), 2),
+        ((range(9), [*range(9, N), *range(3)]), 3),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_shards_that_overlap_are_told(shards, n):
+    """Inputs at the ends of two workers' shares count twice: how many is said."""
+    loader = DataLoader(Shards(*shards), batch_size=4, num_workers=len(shards))
+    with pytest.warns(Ann2NeoWarning, match=rf"^{n} of the {N + n} inputs hold the same as one that another"):
+        record(loader, FLAT)
+
+
+def test_inputs_that_the_data_repeat_are_no_overlap():
+    """They come again within a worker's share as well."""
+    loader = DataLoader(Shards([*range(9), 0, 1], [9, 1, *range(10, N), 9]), batch_size=4, num_workers=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert record(loader, FLAT).n_bins == N + 4
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("form", ["memory", "store"])
 def test_a_sampler_of_batches_is_traced(shuffle, form, tmp_path):

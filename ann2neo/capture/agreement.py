@@ -13,7 +13,16 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Itera
 
 from ann2neo.capture.distributed import ALONE, Processes
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Drawn, Inputs, Presentation, open_source, read_batches
+from ann2neo.capture.inputs import (
+    Drawn,
+    Inputs,
+    Presentation,
+    lies_in_memory,
+    open_source,
+    read_batches,
+    read_some,
+    spread,
+)
 from ann2neo.capture.inputs.sources import reads_in_its_own_way
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.probe.state import random_states_kept
@@ -181,7 +190,7 @@ def _refuse(why: str) -> NoReturn:
 
 
 def _check_same_batches(inputs: Inputs, processes: Processes) -> None:
-    """Refuse inputs that differ between processes: their number, their batches, or the content of the first, middle and last batch.
+    """Refuse inputs that differ between processes: their number, their batches, or the content of all batches where they lie in memory, and else of a few that are spread over all.
 
     Raises
     ------
@@ -230,6 +239,8 @@ def _checksums(inputs: Inputs, drawn: Drawn | None) -> list[int]:
     if drawn is not None and source.in_order is not None:
         source = source.in_order(drawn)
     n = source.n_batches if source.batch_sizes is not None else None
-    numbers = [0] if n is None else sorted({0, n // 2, n - 1})
-    batches = [next(read_batches(source, inputs, number)) for number in numbers]
+    if n is not None and lies_in_memory(inputs.data):
+        batches = read_batches(source, inputs)
+    else:
+        batches = (batch for _, batch in read_some(source, inputs, [0] if n is None else spread(range(n))))
     return [batch_checksum(batch.x, batch.labels) for batch in batches]

@@ -105,7 +105,8 @@ def record(
     store
         A ``.zarr`` folder to record into while the model runs, instead of memory. If it holds this recording already, it is opened; if it was interrupted, it is
         resumed; if it holds another one, it is refused. Under `torchrun` every process makes this call and records a part.
-        What is compared: weights, options, the inputs and labels (of a loader the batches that are read), and what comes out when the first batch, and the last one
+        What is compared: weights, options, the inputs and labels (all that lie in memory, also in a TensorDataset; of another loader nine batches spread over all; of what can only be
+        read one after another the batches that are read), and what comes out when the first batch, and the last one
         before an interruption, are run again. So other code, hooks, attributes, ``forward`` and ``predict``, models that draw random numbers or count their
         batches, and thread counts or devices that turn a bit are noticed, if any of these shows in those batches; what shows only in others cannot be. With
         `Passes` each batch is seeded, so that a model which draws by itself can be resumed.

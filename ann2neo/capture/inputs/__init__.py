@@ -1,7 +1,8 @@
 """Inputs: what the user gives, as a series of batches that knows its labels and its order."""
 
 from ann2neo.capture.inputs.batches import read_batches, split_batch
-from ann2neo.capture.inputs.forms import Inputs, as_inputs
+from ann2neo.capture.inputs.excerpts import comes_out_again, read_some, spread
+from ann2neo.capture.inputs.forms import Inputs, as_inputs, lies_in_memory
 from ann2neo.capture.inputs.labels import (
     check_steps_are_recorded,
     given_steps,
@@ -32,6 +33,10 @@ __all__ = [
     "Presentation",
     "Repeated",
     "as_inputs",
+    "comes_out_again",
+    "lies_in_memory",
+    "read_some",
+    "spread",
     "check_listed_lengths",
     "draws_at_random",
     "in_batches",

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, StackDataset, Subset, TensorDataset, default_collate
 
 from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
@@ -151,6 +152,28 @@ def as_inputs(inputs: Any) -> Inputs:
 def is_rows(data: Any) -> bool:
     """Whether it is a data set of Hugging Face or alike: rows by number, and a format that can be changed."""
     return all(hasattr(data, name) for name in ("with_format", "__getitem__", "__len__"))
+
+
+def lies_in_memory(data: Any) -> bool:
+    """Whether all batches can be read for little: tensors, arrays, lists of batches, and data sets of torch that consist of tensors.
+
+    Examples
+    --------
+    >>> lies_in_memory(torch.zeros(3)), lies_in_memory(DataLoader(TensorDataset(torch.zeros(3)))), lies_in_memory(DataLoader(range(3)))
+    (True, True, False)
+    """
+    if isinstance(data, DataLoader):
+        return data.collate_fn is default_collate and _consists_of_tensors(data.dataset)
+    return isinstance(data, (torch.Tensor, np.ndarray, list)) or _consists_of_tensors(data)
+
+
+def _consists_of_tensors(dataset: Any) -> bool:
+    if type(dataset) is Subset:
+        return _consists_of_tensors(dataset.dataset)
+    if type(dataset) in (ConcatDataset, StackDataset):
+        parts = dataset.datasets
+        return all(map(_consists_of_tensors, parts.values() if isinstance(parts, dict) else parts))
+    return type(dataset) is TensorDataset
 
 
 def refuse_rows_without_tensors(data: Any) -> None:

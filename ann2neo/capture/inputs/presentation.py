@@ -283,6 +283,21 @@ class Streams:
         _, counts = np.unique([one for seen in self._seen for one in seen], return_counts=True)
         if counts.size > 1 and (counts == self.n).all():
             self._refuse(counts.size)
+        self._warn_of_overlap()
+
+    def _warn_of_overlap(self) -> None:
+        """Warn of inputs that several workers read, unless inputs come again within what a single one reads as well: then it is the data that repeat them."""
+        own = [set(seen) for seen in self._seen]
+        n_within = sum(len(seen) - len(once) for seen, once in zip(self._seen, own))
+        n_across = sum(map(len, own)) - len(set[int]().union(*own))
+        # Repeats of the data that are dealt at random lie in two workers n - 1 times as often as in one.
+        if n_across > 2 * (self.n - 1) * n_within:
+            text = (
+                f"{n_across} of the {sum(map(len, self._seen))} inputs hold the same as one that another of the {self.n} workers of the DataLoader read.\n"
+                "If the workers' shares of the iterable data set overlap, these inputs count once per worker.\n"
+                "Give a loader with num_workers=0, or shares without an overlap (torch.utils.data.get_worker_info())."
+            )
+            warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
     def _refuse(self, n_inputs: int) -> None:
         raise InputsError(

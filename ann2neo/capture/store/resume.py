@@ -14,7 +14,18 @@ import torch
 from ann2neo.atomic import check_target
 from ann2neo.capture.distributed import Processes
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Batch, Drawn, Presentation, draws_at_random, in_batches, read_batches
+from ann2neo.capture.inputs import (
+    Batch,
+    Drawn,
+    Presentation,
+    comes_out_again,
+    draws_at_random,
+    in_batches,
+    lies_in_memory,
+    read_batches,
+    read_some,
+    spread,
+)
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.provenance import check_notes
 from ann2neo.capture.store.identity import ANOTHER, Identity, check_same, identity_of, with_order
@@ -168,16 +179,22 @@ def _check_inputs(
 ) -> dict[int, Batch]:
     """Refuse inputs that are not those from which the store was recorded, and give the batches that are to be run again.
 
-    Batches in memory are all compared. Of a loader, whose batches may be slow to read, those that are run again stand for all, except where others would be replaced.
+    Batches in memory are all compared. Of a loader, whose batches may be slow to read, a few that are spread over all stand for them, except where others would be replaced; what is
+    another batch at each reading tells nothing, unless it is to be run again.
     """
     first = (column for column in columns if column.pass_number == 0)
     crc = {number: crc for column in first for number, crc in column.batches.items()}
     wanted_again = sorted({recorded.batch for recorded in again})
     read: dict[int, Batch] = {}
     n_seen = 0
-    some = wanted_again if source.in_order is not None and not request.overwrite else None
+    inputs = request.job.inputs
+    all_of_them = source.in_order is None or request.overwrite or lies_in_memory(inputs.data)
+    some = None if all_of_them else sorted({*wanted_again, *(spread(sorted(crc)) if crc else ())})
     for number, batch in _numbered(request, source, some):
-        if (number in crc or complete) and crc.get(number) != batch_checksum(batch.x, request.job.labels_of(batch)):
+        differs = (number in crc or complete) and crc.get(number) != batch_checksum(
+            batch.x, request.job.labels_of(batch)
+        )
+        if differs and (some is None or number in wanted_again or comes_out_again(source, inputs, number)):
             raise other_inputs(request.path, number)
         if number in wanted_again:
             read[number] = batch
@@ -195,7 +212,7 @@ def _numbered(request: Request, source: Presentation, some: Sequence[int] | None
     if some is None:
         yield from enumerate(read_batches(source, inputs))
     else:
-        yield from ((number, next(read_batches(source, inputs, number))) for number in some)
+        yield from read_some(source, inputs, some)
 
 
 def other_inputs(path: Path, batch: int) -> StoreError:
