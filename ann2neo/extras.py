@@ -23,8 +23,6 @@ EXTRAS = {
 def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
     """Import an optional package.
 
-    A package that is installed but fails to import raises its own error: installing it again would not help.
-
     Parameters
     ----------
     package
@@ -37,7 +35,7 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
     Raises
     ------
     MissingPackage
-        If it is not installed; the message has the command that installs it.
+        If it, or a package that it needs, is not installed, with the command that installs it; or if it is installed but fails to import, with the reason.
 
     Examples
     --------
@@ -53,12 +51,21 @@ def require(package: str, *, to: str, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
-            raise
+        name = error.name or package
+        own = f"{package}.".startswith(f"{name}.")
+        through = "" if own else f" (for {package})"
         raise MissingPackage(
-            f"{to} needs {error.name}, which is not installed.",
+            f"{to} needs {name}{through}, which is not installed.",
             "All other functions work without it.",
-            f"Install it with: python -m pip install {_named(package, extra)}",
+            f"Install it with: python -m pip install {_named(package if own else name, extra if own else None)}",
+        ) from error
+    # A package that does not fit another one, as of another version of torch, raises anything while it is imported.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise MissingPackage(
+            f"{to} needs {package}, which is installed but fails to import ({reason}).",
+            "Most often it, or a package that it needs, was made for another version of a third one, such as torchvision for one version of torch. All other functions work.",
+            f"Install versions that fit each other, until this passes: python -c 'import {package}'",
         ) from error
 
 

@@ -1,6 +1,7 @@
 """What only some work needs is installed by extras: all else runs without, and what is missing is named with its command."""
 
 import ast
+import json
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import ann2neo
-from ann2neo.extras import EXTRAS
+from ann2neo.errors import MissingPackage
+from ann2neo.extras import EXTRAS, require
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -62,44 +64,57 @@ commands(["info", "rec.zarr"], standalone_mode=False)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("call", "package", "extra"),
-    [
-        ("ann2neo.record", "torch", "torch"),
-        ("from ann2neo import Quantile, export", "torch", "torch"),
-        ("ann2neo.share('rec.nwb', 'bundle')", "nwbinspector", "share"),
-        ("ann2neo.save(recording, 'rec.nix')", "nixio", "nix"),
-        ("ann2neo.load('old.nix')", "nixio", "nix"),
-        ("ann2neo.check('old.nix')", "nixio", "nix"),
-        ("ann2neo.read_block('old.nix')", "nixio", "nix"),
-        ("ann2neo.analyze(recording, scheduler='tcp://127.0.0.1:1', progress=False)", "dask", "cluster"),
-        ("ann2neo.to_xarray(recording)", "xarray", "xarray"),
-        ("ann2neo.write_table(ann2neo.analyze(recording, progress=False), 'table.parquet')", "pyarrow", "parquet"),
-        (
-            "import quantities as pq; ann2neo.population.gpfa_trajectories(recording, n_dims=1, bin_size=2 * pq.ms)",
-            "sklearn",
-            "gpfa",
-        ),
-        ("import ann2neo.demo", "torch", "demo"),
-    ],
-)
-def test_what_is_missing_is_named_with_the_command(call, package, extra, tmp_path):
-    """The message has the package and the command, is of our tree and of ImportError, and calls no file damaged."""
+MISSING = [
+    ("ann2neo.record", "torch", "torch"),
+    ("from ann2neo import Quantile, export", "torch", "torch"),
+    ("ann2neo.share('rec.nwb', 'bundle')", "nwbinspector", "share"),
+    ("ann2neo.save(recording, 'rec.nix')", "nixio", "nix"),
+    ("ann2neo.load('old.nix')", "nixio", "nix"),
+    ("ann2neo.check('old.nix')", "nixio", "nix"),
+    ("ann2neo.read_block('old.nix')", "nixio", "nix"),
+    ("ann2neo.analyze(recording, scheduler='tcp://127.0.0.1:1', progress=False)", "dask", "cluster"),
+    ("ann2neo.to_xarray(recording)", "xarray", "xarray"),
+    ("ann2neo.write_table(ann2neo.analyze(recording, progress=False), 'table.parquet')", "pyarrow", "parquet"),
+    (
+        "import quantities as pq; ann2neo.population.gpfa_trajectories(recording, n_dims=1, bin_size=2 * pq.ms)",
+        "sklearn",
+        "gpfa",
+    ),
+    ("import ann2neo.demo", "torch", "demo"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What each call says in a process without extras, in a folder with one file."""
     pytest.importorskip("nixio")
-    ann2neo.save(ann2neo.from_array(np.eye(4, dtype=bool)), tmp_path / "old.nix")
+    place = tmp_path_factory.mktemp("without")
+    ann2neo.save(ann2neo.from_array(np.eye(4, dtype=bool)), place / "old.nix")
     code = f"""
-try:
-    exec({call!r})
-except ann2neo.Ann2NeoError as error:
-    assert isinstance(error, ImportError)
-    print(type(error).__name__, error)
+import json, os
+said = {{}}
+for call in {[call for call, _, _ in MISSING]!r}:
+    try:
+        exec(call)
+    except ann2neo.Ann2NeoError as error:
+        assert isinstance(error, ImportError)
+        said[call] = [type(error).__name__, str(error), os.listdir()]
+print(json.dumps(said))
 """
-    done = without(code, tmp_path)
-    assert done.stdout.startswith("MissingPackage"), done.stderr
-    assert f"needs {package}, which is not installed" in done.stdout
-    assert f"python -m pip install 'ann2neo[{extra}]'" in done.stdout
-    assert "damaged" not in done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["old.nix"]
+    done = without(code, place)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("call", "package", "extra"), MISSING)
+def test_what_is_missing_is_named_with_the_command(told, call, package, extra):
+    """The message has the package and the command, is of our tree and of ImportError, and calls no file damaged."""
+    name, message, files = told[call]
+    assert name == "MissingPackage"
+    assert f"needs {package}, which is not installed" in message
+    assert f"python -m pip install 'ann2neo[{extra}]'" in message
+    assert "damaged" not in message
+    assert files == ["old.nix"]
 
 
 def test_the_command_line_says_the_same_in_three_lines(tmp_path):
@@ -167,3 +182,24 @@ def imported(path):
     names = [alias.name for node in every if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in every if isinstance(node, ast.ImportFrom) and node.module and not node.level]
     return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("import no_such_package", "needs no_such_package (for half), which is not installed"),
+        (
+            "raise RuntimeError('operator nms\\n does not exist')",
+            "fails to import (RuntimeError: operator nms does not exist)",
+        ),
+        ("from os import no_such_name", "fails to import (ImportError: cannot import name 'no_such_name'"),
+    ],
+)
+def test_packages_that_do_not_fit_are_named(content, expected, tmp_path, monkeypatch):
+    """What is installed and fails to import is told as that, with the reason; it is not code of the user."""
+    (tmp_path / "half.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingPackage) as found:
+        require("half", to="half:resnet")
+    assert expected in str(found.value)
+    assert "half" not in sys.modules
