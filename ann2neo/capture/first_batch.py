@@ -12,7 +12,7 @@ import torch
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
-from ann2neo.capture.last_batch import keep_first, without_noise
+from ann2neo.capture.kept_batch import keep_first, kept_of, without_noise
 from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
@@ -67,15 +67,15 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     if checks.verdict is not None and is_first:
         _adopt(job, checks.verdict, once_more, n)
         if checks.wanted and checks.pending and differ_now(job, batch):
-            _confirm(job, batch, _judge(job, batch, positions, None, None))
+            _confirm(job, batch, *_judge(job, batch, positions, None, None))
     elif verifying:
         changed = attributes is not None and attributes.changed()
         judged = beside if job.passes is None else None
-        verdict = _judge(job, batch, positions, judged, attributes if changed else None)
+        verdict, reference = _judge(job, batch, positions, judged, attributes if changed else None)
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
-            _confirm(job, batch, verdict)
+            _confirm(job, batch, verdict, reference)
     if beside is not None and checks.first is None:
         keep_first(job, batch, beside, _look(job, batch), before)
 
@@ -86,8 +86,8 @@ def _judge(
     positions: np.ndarray | None,
     reference: Reference | None,
     attributes: Attributes | None,
-) -> Verdict:
-    """Run the inputs of a batch again, without noise, and judge every layer; attributes are those before the batch, if it changed them."""
+) -> tuple[Verdict, Reference]:
+    """Run the inputs of a batch again, without noise, and judge every layer, also by what was kept; attributes are those before the batch, if it changed them."""
 
     def run(x: Any, sink: Any, n_inputs: int) -> Any:
         job.probe.show_to(sink, n_inputs, arrange=False)
@@ -111,19 +111,20 @@ def _judge(
             kept=lambda: contents_kept(job.module),
         ).verdict()
     if job.passes is None:
-        return found
+        return found, reference
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
     if not noisy and found.predictions != DIFFERS:
-        return found
+        return found, reference
     # Seeded batch by batch, so that they come out the same again all the same.
     what = f"{len(noisy)} layers differ" if noisy else "predictions differ"
     why = f"with the passes' noise off, {what} from run to run all the same: their rows could not be verified"
-    return replace(
+    found = replace(
         found,
         left_out={layer: why for layer, why in found.left_out.items() if layer not in noisy},
         unverified=(*found.unverified, why),
         predictions="" if found.predictions == DIFFERS else found.predictions,
     )
+    return found, reference
 
 
 def _look(job: Job, batch: Batch) -> Look:
@@ -244,7 +245,7 @@ def _adopt(job: Job, verdict: Verdict, once_more: Callable[[], None], n_inputs: 
     job.sink.drop(list(verdict.left_out))
 
 
-def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
+def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> None:
     """Refuse to go on if a later batch shows what those before could not, and warn of layers that depend on the other inputs.
 
     Raises
@@ -277,6 +278,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict) -> None:
         unverified=known.unverified if pending else verdict.unverified,
         pending=pending,
     )
+    job.checks.differing = kept_of(job, batch, reference, _look(job, batch), None)
 
 
 def check_layers_ran(job: Job) -> None:

@@ -33,7 +33,11 @@ class Checks:
     verdict
         What came of it; None before.
     first, n_batches
-        What is kept of the first batch until after the last one (see `ann2neo.capture.last_batch`), and how many were run.
+        What is kept of the first batch until after the last one (see `ann2neo.capture.kept_batch`), and how many were run.
+    differing
+        The same of the last batch in which something differed that was alike in those before.
+    sizes, verified_sizes
+        How many inputs batches held, each number once, that of the last batch last; and in batches of which sizes rows were verified.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
     gives_classes
@@ -42,7 +46,10 @@ class Checks:
 
     wanted: bool = True
     first: Any = None
+    differing: Any = None
     n_batches: int = 0
+    sizes: list[int] = field(default_factory=list)
+    verified_sizes: set[int] = field(default_factory=set)
     verdict: Verdict | None = None
     n_repeated: int = 0
     gives_classes: bool = False
@@ -56,6 +63,17 @@ class Checks:
     def predicts(self) -> bool:
         """Whether predictions are those of the inputs, as far as is known."""
         return self.verdict is None or not self.verdict.predictions
+
+    def count(self, n_inputs: int) -> None:
+        """Count a batch of this many inputs."""
+        self.n_batches += 1
+        if not self.sizes or self.sizes[-1] != n_inputs:
+            self.sizes = [*(size for size in self.sizes if size != n_inputs), n_inputs]
+
+    def forget(self) -> None:
+        """Begin again with other inputs or another store."""
+        self.verdict = self.first = self.differing = None
+        self.n_batches, self.sizes, self.verified_sizes = 0, [], set()
 
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""

@@ -1,67 +1,43 @@
-"""After the last batch the first one is run once more: a count, a cache or another state that grows from call to call, and noise that begins later, show."""
+"""After the last batch the first one is run once more, and its inputs in batches of other sizes: a count, a cache or another state that grows from call to call, noise that begins later, and what is done otherwise in fewer inputs show."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
-from torch import nn
-
-from ann2neo.capture.calls import Caller
+from ann2neo.capture.batch_sizes import other_sizes, verify_size
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
+from ann2neo.capture.kept_batch import FirstBatch, without_noise
 from ann2neo.errors import Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import attributes_kept
 from ann2neo.probe.state import random_states_kept, set_random_states
 from ann2neo.verification.comparison import Comparison, Reference, is_close
-from ann2neo.verification.reruns import Look, first_line
-from ann2neo.verification.verdict import PREDICTIONS, Verdict
+from ann2neo.verification.reruns import first_line
+from ann2neo.verification.verdict import PREDICTIONS, Verdict, tell
 
 LATER = "the first batch, run once more after the last, gave other values (a count, cache or state that is kept from call to call, or noise that begins later)"
+IN_OTHERS = "in batches of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstBatch:
-    """What is kept of the first batch that was run until after the last one: the batch itself, and values of few of its inputs.
+class Shown:
+    """What later runs show: what follows for what was recorded, and what cures it."""
 
-    Parameters
-    ----------
-    batch, checksum
-        The batch, and its check sum, because the next one may be written in its place.
-    reference
-        What it gave.
-    caller, look
-        How the model was called with it, and what shows the scores of its predictions.
-    states
-        Random states before it, where passes seed every batch; None where there was no noise of passes, as in calibrating: what draws is to show.
-    """
-
-    batch: Batch
-    checksum: int
-    reference: Reference
-    caller: Caller
-    look: Look
-    states: Any
+    consequence: str
+    cure: str
 
 
-def keep_first(job: Job, batch: Batch, reference: Reference, look: Look, states: Any) -> None:
-    """Keep what is needed to run the first batch once more."""
-    recorded = [*job.sink.layers, PREDICTIONS] if job.checks.predicts else list(job.sink.layers)
-    reference.shrink(recorded)
-    if not reference.kept:
-        return
-    job.checks.first = FirstBatch(
-        batch=batch,
-        checksum=batch_checksum(batch.x),
-        reference=reference,
-        caller=job.caller,
-        look=look,
-        states=None if job.passes is None else states,
-    )
+STATE = Shown(
+    consequence="What was recorded of an input depends on the batches before it.",
+    cure="Reset the state in forward, or before each batch with Inputs(data, forward=...); let Passes(n, active=...) seed what draws",
+)
+ROWS = Shown(
+    consequence="A bin would stand for something else than one input.",
+    cure="Give batches of one size (drop_last=True, or a batch_size that divides the number of inputs), or let the model treat all sizes alike",
+)
 
 
 def check_last(job: Job, *, in_memory: bool) -> None:
@@ -85,6 +61,19 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     if batch_checksum(first.batch.x) != first.checksum:
         _add(job, verdict, "the first batch was written over, so that it could not be run once more after the last")
         return
+    wrong = _run_again(job, first, verdict)
+    if wrong:
+        first.reference.drop(list(wrong))
+        _leave_out(job, STATE, wrong, in_memory=in_memory)
+    shown = job.checks.differing or first
+    if batch_checksum(shown.batch.x) != shown.checksum:
+        return
+    for size in other_sizes(job, shown):
+        _check_size(job, shown, size, in_memory=in_memory)
+
+
+def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
+    """Run the first batch once more, and find the layers that do not come out the same."""
     again = Comparison(first.reference, range(first.batch.n_inputs))
     try:
         quiet = without_noise(job.module) if first.states is None else nullcontext()
@@ -96,12 +85,36 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     except Exception as error:
         why = f"the first batch could not be run once more after the last ({type(error).__name__}: {first_line(error)})"
         _add(job, verdict, why)
-        return
+        return {}
     calls = [call for call, kept in first.reference.kept.items() if kept]
-    wrong = {call[0]: LATER for call in calls if not _is_same(first.reference, again, call)}
+    return {call[0]: LATER for call in calls if not _is_same(first.reference, again, call)}
+
+
+def _check_size(job: Job, first: FirstBatch, size: int, *, in_memory: bool) -> None:
+    """Verify the rows of batches of another size."""
+    verdict = job.checks.verdict or Verdict()
+    with random_states_kept(), attributes_kept(job.module), without_noise(job.module):
+        found = verify_size(job, first, verdict, size)
+    job.checks.verified_sizes.add(size)
+    shown = {*job.sink.layers, *([PREDICTIONS] if job.checks.predicts else [])}
+    dependent = {layer: why for layer, why in found.dependent.items() if layer in shown}
+    tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
+    verdict = replace(
+        verdict,
+        dependent={**verdict.dependent, **dependent},
+        rounding={**verdict.rounding, **{layer: one for layer, one in found.rounding.items() if layer in shown}},
+    )
+    job.checks.verdict = verdict
+    for why in found.unverified:
+        _add(job, verdict, why)
+    wrong = {
+        layer: f"{IN_OTHERS}{size} inputs, where the first one held {first.batch.n_inputs}, {why}"
+        for layer, why in found.wrong.items()
+        if layer in shown
+    }
     if wrong:
         first.reference.drop(list(wrong))
-        _leave_out(job, verdict, wrong, in_memory=in_memory)
+        _leave_out(job, ROWS, wrong, in_memory=in_memory)
 
 
 def check_not_refused(job: Job, name: str) -> None:
@@ -113,26 +126,13 @@ def check_not_refused(job: Job, name: str) -> None:
         If one did: the same call again, which runs what is missing only, does not show it.
     """
     verdict = job.checks.verdict
-    later = [why for why in (() if verdict is None else verdict.unverified) if why.startswith(LATER)]
+    later = [why for why in (() if verdict is None else verdict.unverified) if why.startswith((LATER, IN_OTHERS))]
     if later:
         raise ModelError(
             f"{name} is not complete, because of what an earlier call found: {later[0]}.",
-            "What was recorded of an input depends on the batches before it.",
+            (STATE if later[0].startswith(LATER) else ROWS).consequence,
             "Mend the model, or choose other layers, and record again with overwrite=True.",
         )
-
-
-@contextmanager
-def without_noise(module: nn.Module) -> Iterator[None]:
-    """Put modules that are kept stochastic in eval mode for as long as the context lasts."""
-    noisy = [one for one in module.modules() if one.training]
-    for one in noisy:
-        one.training = False
-    try:
-        yield
-    finally:
-        for one in noisy:
-            one.training = True
 
 
 def _is_same(reference: Reference, again: Comparison, call: tuple[str, int]) -> bool:
@@ -144,16 +144,19 @@ def _add(job: Job, verdict: Verdict, why: str) -> None:
         job.checks.verdict = replace(verdict, unverified=(*verdict.unverified, why))
 
 
-def _leave_out(job: Job, verdict: Verdict, wrong: Mapping[str, str], *, in_memory: bool) -> None:
+def _leave_out(job: Job, kind: Shown, wrong: Mapping[str, str], *, in_memory: bool) -> None:
+    verdict = job.checks.verdict or Verdict()
     layers = {layer: why for layer, why in wrong.items() if layer != PREDICTIONS}
     asked_for = job.probe.selection.patterns is not None
+    reasons = {why: [layer for layer, one in layers.items() if one == why] for why in layers.values()}
     if layers and (not in_memory or asked_for or set(layers) >= set(job.sink.layers)):
-        _add(job, verdict, f"{LATER}: {', '.join(layers)}")
+        said = "; ".join(f"{why}: {', '.join(some)}" for why, some in reasons.items())
+        _add(job, verdict, said)
+        listed = "\n".join(f"{', '.join(map(repr, some[:20]))}: {why}." for why, some in reasons.items())
         raise ModelError(
-            f"{', '.join(map(repr, list(layers)[:20]))}: {LATER}.",
-            "What was recorded of an input depends on the batches before it."
-            + ("" if in_memory else " The store holds it, but is not complete."),
-            "Reset the state in forward, or before each batch with Inputs(data, forward=...); let Passes(n, active=...) seed what draws; leave these layers out (layers='!name'); "
+            listed,
+            kind.consequence + ("" if in_memory else " The store holds it, but is not complete."),
+            f"{kind.cure}; leave these layers out (layers='!name'); "
             f"or record them as they are, unverified (verify=False{'' if in_memory else ', into another store'}).",
         )
     job.checks.verdict = replace(
@@ -167,5 +170,5 @@ def _leave_out(job: Job, verdict: Verdict, wrong: Mapping[str, str], *, in_memor
         return
     job.probe.leave_out(layers)
     job.sink.drop(list(layers))
-    text = f"not recorded: {', '.join(map(repr, layers))}: {LATER}.\nReset the state in forward, or before each batch with Inputs(data, forward=...)."
-    warnings.warn(Ann2NeoWarning(text), stacklevel=4)
+    listed = "\n".join(f"not recorded: {', '.join(map(repr, some))}: {why}." for why, some in reasons.items())
+    warnings.warn(Ann2NeoWarning(f"{listed}\n{kind.cure}."), stacklevel=4)

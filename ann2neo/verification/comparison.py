@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,12 +117,15 @@ class Reference:
         for call in [call for call in self.kept if call[0] in set(layers)]:
             del self.kept[call]
 
-    def shrink(self, layers: Sequence[str]) -> None:
-        """Keep no more than what is looked at after the last batch: of these layers, in one arrangement, and all values of very few inputs."""
+    def shrink(self, layers: Sequence[str], arranged: Mapping[str, Arrangement]) -> None:
+        """Keep no more than what is looked at after the last batch: of these layers, in the arrangement that was found, and all values of very few inputs."""
         self._inner, self.kept_inputs = None, self.kept_inputs[:KEPT_TO_THE_END]
-        kept = {
-            call: next(iter(found.items())) for call, found in self.kept.items() if found and call[0] in set(layers)
-        }
+        kept: dict[Call, tuple[Arrangement, Kept]] = {}
+        for call, found in self.kept.items():
+            if found and call[0] in set(layers):
+                wanted = replace(arranged.get(call[0], Arrangement("axis")), moved=None)
+                one = wanted if wanted in found else next(iter(found))
+                kept[call] = one, found[one]
         self.kept = {
             call: {arrangement: replace(one, rows=one.rows[:KEPT_TO_THE_END].clone())}
             for call, (arrangement, one) in kept.items()

@@ -34,7 +34,7 @@ def with_fewer(
         return set(), {}, {}
     objecting = {call for call in calls if following[call] and not _agrees(fewer, call, following[call])}
     rounding = _of_size(reruns, objecting, following, fewer, first)
-    sized = _by_number(reruns, rounding)
+    sized = by_number(reruns, rounding)
     return objecting, rounding, dict.fromkeys(sized, SIZE)
 
 
@@ -81,7 +81,7 @@ def _of_size(
     return shares
 
 
-def _by_number(reruns: Reruns, rounding: Mapping[str, float]) -> list[str]:
+def by_number(reruns: Reruns, rounding: Mapping[str, float]) -> list[str]:
     """Of the layers that give other values in a batch of another size, find those where it cannot be rounding: nearly all inputs are concerned, and a change of the inputs that is larger than rounding changes few."""
     nearly_all = [layer for layer, share in rounding.items() if share > MOST]
     if not nearly_all or reruns.n_left < 1:

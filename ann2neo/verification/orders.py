@@ -74,6 +74,18 @@ def kept_inputs(n_inputs: int) -> list[int]:
     return sorted([*first[: KEPT_INPUTS // 2], *second[: KEPT_INPUTS // 2]])
 
 
+def drawn(n_inputs: int, n_places: int) -> list[int]:
+    """Choose inputs of a batch for another one with `n_places` places, shuffled, each at most once if there are no more places than inputs.
+
+    Examples
+    --------
+    >>> len(set(drawn(9, 4))), sorted(drawn(2, 5)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+    (4, True)
+    """
+    every = shuffled(list(range(n_inputs)))
+    return every[:n_places] if n_places <= n_inputs else shuffled([k % n_inputs for k in range(n_places)])
+
+
 def mixed(half: Sequence[int], n_inputs: int) -> list[int]:
     """Fill a batch with half of its inputs, shuffled so that a network which turns, shifts or exchanges its rows, whatever is in them, is told apart from one that does not.
 

@@ -76,7 +76,7 @@ def record_into(request: Request) -> Recording:
         state = processes.from_first(lambda: state_of(request, source))
         if state.growing is None and found is not None:
             # It was that of another recording, which is replaced.
-            job.checks.verdict, job.checks.first, job.checks.n_batches = None, None, 0
+            job.checks.forget()
             job.probe.reset()
             job.sink.restart()
         source = in_order(source, state.drawn)
@@ -179,7 +179,7 @@ class Session:
             raise
         self._join_verdicts()
         check_not_refused(self._job, growing.path.name)
-        self._job.checks.first = None
+        self._job.checks.first = self._job.checks.differing = None
 
     def _keep_verdict(self, growing: Growing) -> None:
         """Write down what later batches showed of the layers; a recording that is resumed keeps to it."""
