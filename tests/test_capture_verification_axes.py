@@ -234,15 +234,105 @@ class Stream(IterableDataset):
         yield from sequences(12, 7).movedim(1, 0)
 
 
-@pytest.mark.parametrize("batch_size", [4, 9])
-def test_a_loader_that_declares_another_number_of_inputs_is_asked(batch_size):
-    """Of a stream nothing can be traced; what its loader calls a batch lies along the second axis. One whose items have steps after them is recorded as before."""
-    model = STEPS_FIRST["pointwise"]()
-    with pytest.raises((InputsError, ActivationError), match=f"batch_size={batch_size}|units are not the same"):
-        quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=pad_sequence))
+@pytest.mark.parametrize("batch_size", [4, 9, 40])
+def test_a_stream_whose_items_lie_along_the_second_axis_is_recorded_by_input(batch_size):
+    """Its loader says of how many items a batch is made; also where all of them are fewer than a batch. One whose items have steps after them is recorded as before."""
+    model, x = STEPS_FIRST["pointwise"](), sequences(12, 7)
+    assert is_by_input(quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=pad_sequence)), model, x)
     inputs = ann2neo.Inputs(DataLoader(Stream(), batch_size=4, collate_fn=pad_sequence), n_inputs=lambda x: x.shape[1])
-    assert is_by_input(quiet(model, inputs), model, sequences(12, 7))
-    assert len(quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=torch.stack)).trials) == 12
+    assert is_by_input(quiet(model, inputs), model, x)
+    recording = quiet(model, DataLoader(Stream(), batch_size=batch_size, collate_fn=torch.stack))
+    assert len(recording.trials) == 12
+    assert recording.provenance["verified"].startswith("rows follow")
+
+
+def test_a_stream_that_is_counted_is_read_as_it_is_in_workers_and_left_alone():
+    """The loader keeps its collating function, and workers give the same."""
+    loader = DataLoader(Stream(), batch_size=5, collate_fn=pad_sequence, num_workers=1)
+    model = STEPS_FIRST["pointwise"]()
+    assert is_by_input(quiet(model, loader), model, sequences(12, 7))
+    assert loader.collate_fn is pad_sequence
+    assert [tuple(batch.shape) for batch in loader] == [(7, 5, 5), (7, 5, 5), (7, 2, 5)]
+
+
+class OwnWay(DataLoader):
+    """A loader that yields what it wants."""
+
+    def __iter__(self):
+        return iter(sequences(12, 7).split(4, dim=1))
+
+
+def test_a_number_of_inputs_that_is_declared_is_held_against_the_second_axis():
+    """Of batches that come as they are, by their loader or by Inputs(batch_size=...)."""
+    model = STEPS_FIRST["pointwise"]()
+    with pytest.raises(InputsError, match="batch_size=4"):
+        quiet(model, OwnWay(Stream(), batch_size=4, collate_fn=pad_sequence))
+    with pytest.raises(InputsError, match="batch_size=4"):
+        quiet(model, ann2neo.Inputs(lambda: sequences(12, 7).split(4, dim=1), batch_size=4))
+    quiet(model, ann2neo.Inputs(lambda: [sequences(12, 7)], n_inputs=lambda x: x.shape[0], batch_size=12))
+
+
+@pytest.mark.parametrize("as_mapping", [False, True])
+def test_a_number_of_inputs_that_fits_two_axes_is_that_of_the_one_it_counts(as_mapping):
+    """What the user's function counts is found by counting one entry more; a number that counts neither axis is told."""
+    model, x = STEPS_FIRST["pointwise"](), sequences(8, 8)
+    batch, of = ({"x": x, "age": torch.arange(8) + 1}, lambda b: b["x"]) if as_mapping else (x, lambda b: b)
+    for steps in (None, ann2neo.Steps(1)):
+        second = quiet(model, ann2neo.Inputs([batch], n_inputs=lambda b: of(b).shape[1]), steps=steps)
+        first = quiet(model, ann2neo.Inputs([batch], n_inputs=lambda b: len(of(b))), steps=steps)
+        with torch.no_grad():
+            values = torch.relu(model.fc(x)) > 0
+        shape = (8, -1) if steps is None else (64, 8)
+        assert (first.raster("act") == values.reshape(shape).numpy().T).all()
+        assert (second.raster("act") == values.movedim(1, 0).reshape(shape).numpy().T).all()
+        assert {one.provenance["verified"][:11] for one in (first, second)} == {"rows follow"}
+        with pytest.warns(Ann2NeoWarning, match="nothing says which axis") as said:
+            unclear = quiet(model, ann2neo.Inputs([batch], n_inputs=lambda b: 8), steps=steps)
+        assert len(said) == 1
+        assert "nothing says which axis" in unclear.provenance["verified"]
+
+
+def test_labels_of_steps_of_a_square_are_not_guessed():
+    """It is known which axis of the inputs is counted, not which of their labels."""
+    batch = {"x": sequences(8, 8), "labels": torch.arange(64).reshape(8, 8)}
+    inputs = ann2neo.Inputs([batch], n_inputs=lambda b: b["x"].shape[1])
+    with pytest.warns(Ann2NeoWarning, match="no labels of steps"):
+        quiet(STEPS_FIRST["pointwise"](), inputs, steps=ann2neo.Steps(1))
+
+
+def flattened(self, x):
+    return self.act(self.fc(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+
+
+@pytest.mark.parametrize(("forward", "n_inputs"), [(pointwise, 4), (pointwise, 1), (pointwise, 12), (flattened, 4)])
+def test_batches_that_come_as_they_are_and_follow_either_axis_are_told(forward, n_inputs):
+    """Once, and in the provenance: nothing says whether steps come first; not where labels, or a number that is said, count the inputs."""
+    model, x = Net(forward), sequences(n_inputs, 9)
+    for data in ([x], lambda: iter([x])):
+        with pytest.warns(Ann2NeoWarning, match=f"9 entries along its first and {n_inputs} along its second") as said:
+            recording = quiet(model, data)
+        assert len(said) == 1
+        assert "the first was taken" in recording.provenance["verified"]
+    labels = torch.arange(9) % 2
+    for data in (
+        [(x, labels)],
+        x,
+        ann2neo.Inputs([x], n_inputs=len),
+        DataLoader(list(x), batch_size=9, collate_fn=torch.stack),
+    ):
+        assert quiet(model, data).provenance["verified"].startswith("rows follow")
+
+
+def test_images_in_batches_that_come_as_they_are_are_not_asked_about():
+    """Channels are no inputs, whether there are more or fewer of them; nor are features."""
+    torch.manual_seed(0)
+    for model, shape in (
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), (6, 3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), nn.ReLU()), (6, 3, 8, 8)),
+        (nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)), (6, 3, 4, 4)),
+        (nn.Sequential(nn.Linear(5, 8), nn.ReLU()), (6, 5)),
+    ):
+        assert quiet(model, [torch.randn(shape)]).provenance["verified"].startswith("rows follow")
 
 
 @pytest.mark.parametrize("batch_size", [6, 4, 1])

@@ -26,7 +26,7 @@ from ann2neo.probe.state import (
 from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import kept_inputs
-from ann2neo.verification.places import are_alike, has_steps
+from ann2neo.verification.places import are_alike, has_steps, is_square
 from ann2neo.verification.reruns import Look, See, see_output
 from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, SHIFTED, Verdict, tell
 
@@ -93,6 +93,7 @@ def _judge(
         job.probe.show_to(sink, n_inputs, arrange=False)
         return job.caller(x)
 
+    asks = _is_unsaid(job, batch)
     with random_states_kept(), attributes_kept(job.module), without_noise(job.module):
         if reference is None:
             reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
@@ -102,8 +103,9 @@ def _judge(
             batch.x,
             batch.n_inputs,
             reference,
-            axis=batch.axis,
-            asks=_is_unsaid(job, batch),
+            axis=batch.known_axis,
+            asks=asks,
+            tells=asks and (job.inputs.n_inputs is not None or job.steps is None or job.steps.axis == "calls"),
             look=_look(job, batch),
             steps=None if job.steps is None else job.steps.axis,
             positions=positions,
@@ -143,11 +145,15 @@ def _look(job: Job, batch: Batch) -> Look:
 
 
 def _is_unsaid(job: Job, batch: Batch) -> bool:
-    """Whether nothing says that a batch has inputs and not steps along its first axis, or only that it is cut from a tensor."""
-    if job.inputs.n_inputs is not None or (
-        batch.axis is not None and not isinstance(job.inputs.data, (torch.Tensor, np.ndarray))
-    ):
+    """Whether nothing says that a batch has inputs and not steps along its first axis, or only that it is cut from a tensor.
+
+    A number of inputs that is said may be that of two axes.
+    """
+    is_tensor = isinstance(job.inputs.data, (torch.Tensor, np.ndarray)) and job.inputs.n_inputs is None
+    if batch.counted is not None or (batch.axis is not None and not is_tensor):
         return False
+    if job.inputs.n_inputs is not None:
+        return is_square(batch.x, batch.n_inputs)
     return any(has_steps(part, batch.n_inputs) for _, part in arrays(batch.x))
 
 

@@ -60,6 +60,8 @@ class Verification:
         Along which axis of the batch inputs lie, 0 or 1; None where only sizes tell.
     asks
         Whether nothing but the shape of the batch says that its first axis is that of inputs; what the model returns was kept then.
+    tells
+        Whether it is to be told if layers follow both axes.
     look
         Shows what the model returns, or the scores of its predictions, as if they were layers; None if these were not kept.
     steps, positions
@@ -79,6 +81,7 @@ class Verification:
         *,
         axis: int | None = None,
         asks: bool = False,
+        tells: bool = False,
         look: Look | None = None,
         steps: Axis | None = None,
         positions: np.ndarray | None = None,
@@ -86,7 +89,7 @@ class Verification:
         kept: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, look=look)
-        self._asks = asks
+        self._asks, self._tells = asks, tells
         self._steps: Axis | None = steps
         self._positions, self._reset, self._kept = positions, reset, kept
         self._relabelled: Comparison | None = None
@@ -109,7 +112,7 @@ class Verification:
             self._reruns.unverified.append(str(error))
             return self._only_again(calls)
         following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
-        if self._asks and self._steps in (None, "calls"):
+        if self._tells:
             tell_of_either_axis(self._reruns, order, in_order, following)
         objecting_output = [call for call in calls if call[0].startswith(OUTPUT) and not following[call]]
         calls = [call for call in calls if not call[0].startswith(OUTPUT)]

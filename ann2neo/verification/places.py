@@ -56,6 +56,17 @@ def has_steps(part: Any, n_inputs: int) -> bool:
     return part.ndim > 2 or not floating
 
 
+def is_square(x: Any, n_inputs: int) -> bool:
+    """Whether something in a batch has as many entries as inputs along its second axis too, which may be steps.
+
+    Examples
+    --------
+    >>> is_square({"x": torch.zeros(4, 4, 2)}, 4), is_square(torch.zeros(4, 4), 4)
+    (True, False)
+    """
+    return any(has_steps(leaf, n_inputs) and leaf.shape[1] == n_inputs for _, leaf in leaves(x))
+
+
 def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
     """Find the axis of a part of a batch along which inputs may lie, and can be chosen by number; None if there is none. What is preferred is said as `preferred_axis` does.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,17 +13,17 @@ from ann2neo.probe.nested import arrays
 from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference, is_close
 from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
-from ann2neo.verification.places import has_steps, movable, preferred_axis, taken
+from ann2neo.verification.places import has_steps, is_square, movable, preferred_axis, taken
 
 # No layer has such a name.
 OUTPUT = "the model's output "
 MOST_OF_OUTPUT = 2**24
 # If all is well two are made, which are one and a half.
 MOST_RERUNS = 6
-EITHER = "nothing says which axis of the first batch is that of its inputs: it has {n} entries along its first and its second one, layers follow both, and the first was taken"
+EITHER = "nothing says which axis of the first batch is that of its inputs: of shape {shape}, it has {n} entries along its first and {other} along its second one, layers follow both, and the first was taken"
 CURE_OF_EITHER = (
     "If its steps come first, each bin is a step and not an input.\n"
-    "Give batches of another number of inputs, and say it with Inputs(data, n_inputs=lambda batch: ...) if steps come first; or a tensor or data set, whose first axis is that of inputs."
+    "Say it: Inputs(data, n_inputs=lambda batch: batch.shape[0]) if the first axis is that of inputs, batch.shape[1] if its steps come first; or give a tensor or data set, whose first axis is that of inputs."
 )
 
 Verify = Callable[[Any, Any, int], Any]
@@ -92,7 +92,7 @@ class Reruns:
         self.movable = movable(x, n_inputs)
         self.first_only, self.preferred = False, preferred_axis(x, n_inputs)
         self.axis, self._look = axis, look
-        self.is_square = any(has_steps(leaf, n_inputs) and leaf.shape[1] == n_inputs for _, leaf in self.movable)
+        self.is_square = is_square(x, n_inputs)
         if axis == 1 and self.preferred == 0:
             self.preferred = 2 if max((leaf.ndim for _, leaf in self.movable), default=0) > 2 else 1
         self.n_left = MOST_RERUNS
@@ -197,22 +197,41 @@ def first_line(error: BaseException | None) -> str:
 def tell_of_either_axis(
     reruns: Reruns, order: Sequence[int], in_order: Sequence[int], following: Mapping[Call, list[Arrangement]]
 ) -> None:
-    """Warn if nothing says which axis of a batch is that of its inputs: it has as many steps, and everything follows what moves along either."""
-    if reruns.axis is not None or not reruns.is_square or not all(following.values()):
+    """Warn if nothing says which axis of a batch is that of its inputs: everything follows what moves along its first one and along its second one."""
+    if reruns.axis is not None or not all(following.values()):
         return
     if reruns.preferred or reruns.first_only or not reruns.n_left:
         return
+    shape = next((tuple(part.shape) for _, part in reruns.movable if has_steps(part, reruns.n)), (0, 0))
+    if (
+        _follow_either(reruns, order, in_order, following)
+        if reruns.is_square
+        else _follow_second(reruns, shape, following)
+    ):
+        said = EITHER.format(shape=shape, n=reruns.n, other=shape[1])
+        reruns.unverified.append(said)
+        warnings.warn(Ann2NeoWarning(f"{said}.\n{CURE_OF_EITHER}"), stacklevel=2)
+
+
+def _follow_either(
+    reruns: Reruns, order: Sequence[int], in_order: Sequence[int], following: Mapping[Call, list[Arrangement]]
+) -> bool:
+    """Whether everything follows entries along the second axis, of which there are as many."""
     reruns.preferred = 1
     try:
         again, _ = reruns.rerun(order, in_order)
     except NotVerifiable:
-        return
+        return False
     finally:
         reruns.preferred = 0
-    if all(reruns.following(again, call) for call in following):
-        said = EITHER.format(n=reruns.n)
-        reruns.unverified.append(said)
-        warnings.warn(Ann2NeoWarning(f"{said}.\n{CURE_OF_EITHER}"), stacklevel=2)
+    return all(reruns.following(again, call) for call in following)
+
+
+def _follow_second(reruns: Reruns, shape: tuple[int, ...], calls: Collection[Call]) -> bool:
+    """Whether everything follows the entries of the second axis, of another number; asked only where each layer and output has both axes as the batch has them."""
+    whole, flat = shape[:2], (shape[0] * shape[1],)
+    alike = all(one[:2] == whole or one[:1] == flat for one in (reruns.reference.shapes[call] for call in calls))
+    return alike and bool(calls) and shape[1] > 0 and reruns.n_left > 1 and _along_second(reruns, shape[1], calls)
 
 
 def see_whether_steps_are_first(reruns: Reruns, wrong: Sequence[Call]) -> None:
@@ -236,18 +255,7 @@ def see_whether_steps_are_first(reruns: Reruns, wrong: Sequence[Call]) -> None:
     n, n_here = int(shape[1]), reruns.n
     if not n or reruns.n_left < 2 or reruns.preferred:
         return
-    other = Reruns(reruns.run, reruns.x, n, Reference(None, n, kept_inputs(n)), axis=1, look=see_output)
-    order = mixed(halves(n)[1], n) if n > 1 else [0, 0]
-    again = Comparison(other.reference, order)
-    try:
-        other.run_once(reruns.x, other.reference, n)
-        other.run_once(other.taken(order, first_only=False), again, len(order))
-    # A model that cannot take other entries along the second axis has something else than inputs there.
-    except Exception:
-        return
-    finally:
-        reruns.n_left -= 2
-    if not all(call in other.reference.kept and other.following(again, call) for call in {*again.outcomes, *wrong}):
+    if not _along_second(reruns, n, wrong):
         return
     layers = dict.fromkeys("what the model returns" if one.startswith(OUTPUT) else repr(one) for one, _ in wrong)
     follows = "follow" if len(layers) > 1 else "follows"
@@ -264,3 +272,19 @@ def see_whether_steps_are_first(reruns: Reruns, wrong: Sequence[Call]) -> None:
         "Its steps come first, it seems: a bin would be a step.",
         f"Say how many inputs a batch holds, Inputs(data, n_inputs=lambda batch: ...): {n} in this one, or {n_here} if the first axis is that of inputs all the same.",
     )
+
+
+def _along_second(reruns: Reruns, n: int, calls: Collection[Call]) -> bool:
+    """Whether these calls, and all others, follow the entries of the second axis of a batch, of which there are this many; two runs of it."""
+    other = Reruns(reruns.run, reruns.x, n, Reference(None, n, kept_inputs(n)), axis=1, look=see_output)
+    order = mixed(halves(n)[1], n) if n > 1 else [0, 0]
+    again = Comparison(other.reference, order)
+    try:
+        other.run_once(reruns.x, other.reference, n)
+        other.run_once(other.taken(order, first_only=False), again, len(order))
+    # A model that cannot take other entries along the second axis has something else than inputs there.
+    except Exception:
+        return False
+    finally:
+        reruns.n_left -= 2
+    return all(call in other.reference.kept and other.following(again, call) for call in {*again.outcomes, *calls})

@@ -6,24 +6,31 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
+from ann2neo.capture.inputs.axes import (
+    Sizes,
+    axis_that_is_counted,
+    check_steps_are_not_inputs,
+    declared_size,
+    inputs_are_first,
+    unclear_axis,
+)
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import (
     LABEL_KEYS,
     check_against_batch,
     class_labels,
     given_columns,
-    number_of,
     step_labels,
 )
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
 from ann2neo.probe.nested import arrays, parts
+from ann2neo.verification.places import is_square
 
 # How other libraries say how many things lie in a batch.
 N_INPUTS = ("num_graphs", "batch_size")
@@ -43,12 +50,17 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     n_seen, told = 0, False
     given = given_columns(inputs.labels) if first == 0 else {}
     at_random = bool(given) and draws_at_random(source)
-    streams, sizes = Streams(source.n_streams), Sizes(_declared(source, inputs))
+    streams, sizes = Streams(source.n_streams), Sizes(declared_size(source, inputs))
     for number, raw in enumerate(source.batches(first), first):
-        raw, places, second = raw if source.traced else (raw, None, None)
+        n_drawn, places, second = None, None, None
+        if source.traced:
+            raw, places, second = raw
+            n_drawn = None if source.batch_sizes is None else int(source.batch_sizes[number])
+        elif source.counted:
+            raw, n_drawn, second = raw
         said = inputs.n_inputs
-        if second and said is None and source.batch_sizes is not None:
-            said = partial(_as_drawn, int(source.batch_sizes[number]))
+        if second and said is None and n_drawn is not None:
+            said = partial(_as_drawn, n_drawn)
         batch = split_batch(
             raw,
             any_form=inputs.forward is not None,
@@ -56,6 +68,12 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             axis=source.axis,
             second=second or (),
         )
+        if inputs.n_inputs is not None and batch.axis is None:
+            batch = replace(batch, counted=axis_that_is_counted(inputs.n_inputs, raw, batch.n_inputs))
+        elif batch.axis is None:
+            is_known = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
+            is_known = is_known or inputs_are_first(batch.x, batch.target, batch.n_inputs)
+            batch = replace(batch, counted=0 if is_known else None)
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
@@ -138,94 +156,8 @@ def split_batch(
     )
 
 
-def check_steps_are_not_inputs(x: Any, y: Any, n_inputs: int) -> None:
-    """Refuse a batch whose first axis is taken for that of its inputs, while what comes with it is as many as its second axis is long.
-
-    Raises
-    ------
-    InputsError
-        If it is: labels, whole numbers whose name holds "len", or a mask of shape (input, step) beside (step, input, ...).
-    """
-    every, shape = list(arrays(x)), _with_steps(x, n_inputs)
-    if shape is None:
-        return
-    found = [
-        f"{path.rsplit('/', 1)[-1]!r} has shape {tuple(one.shape)}"
-        for path, one in every[1:]
-        if ("len" in path and tuple(one.shape) == (shape[1],) and not _is_floating(one))
-        or ("mask" in path and tuple(one.shape) == (shape[1], shape[0]))
-    ]
-    n_labels = number_of(y)
-    found += [f"labels are {n_labels}"] if n_labels == shape[1] else []
-    if found:
-        _ask(shape, ", ".join(found))
-
-
-class Sizes:
-    """Compares batches with the size that a loader declares, where it does not say which inputs it drew.
-
-    Parameters
-    ----------
-    declared
-        Inputs of each batch but the last; None where that is not known.
-    """
-
-    def __init__(self, declared: int | None) -> None:
-        self._declared = declared
-        self._before: Batch | None = None
-
-    def see(self, batch: Batch) -> None:
-        """Take in a batch.
-
-        Raises
-        ------
-        InputsError
-            If it, or the one before, which was not the last, has another number of inputs, and along its second axis the one that is declared.
-        """
-        if self._declared is None:
-            return
-        for one in (self._before, batch if batch.n_inputs > self._declared else None):
-            shape = None if one is None else _with_steps(one.x, one.n_inputs)
-            if shape is not None and shape[1] == self._declared:
-                _ask(shape, f"the loader has batch_size={self._declared}")
-        self._before = batch
-
-
-def _declared(source: Presentation, inputs: Inputs) -> int | None:
-    """Size that a loader declares of batches that come as they are."""
-    if not isinstance(inputs.data, DataLoader) or inputs.n_inputs is not None:
-        return None
-    return None if source.batch_sizes is not None or source.axis is not None else inputs.data.batch_size
-
-
-def _with_steps(x: Any, n_inputs: int) -> tuple[int, ...] | None:
-    """Shape of the first array of a batch, if what is taken for its inputs may be steps, and its second axis is as long as there are inputs."""
-    first = next((one for _, one in arrays(x)), None)
-    shape = () if first is None else tuple(first.shape)
-    if first is None or len(shape) < 2 or shape[0] in (1, shape[1]) or shape[0] != n_inputs or _is_table(first):
-        return None
-    return shape
-
-
-def _ask(shape: tuple[int, ...], why: str) -> NoReturn:
-    raise InputsError(
-        f"a batch has shape {shape}, and {why}.",
-        f"It is unclear whether it holds {shape[0]} inputs or, with steps first, {shape[1]}.",
-        f"Say it: Inputs(data, n_inputs=lambda batch: ...), which gives {shape[1]} for this batch if its steps come first.",
-    )
-
-
 def _as_drawn(n_inputs: int, _raw: Any) -> int:
     return n_inputs
-
-
-def _is_table(part: torch.Tensor | np.ndarray) -> bool:
-    """Whether a part has two axes of which the second is that of features, not of steps."""
-    return part.ndim == 2 and _is_floating(part)
-
-
-def _is_floating(part: torch.Tensor | np.ndarray) -> bool:
-    return part.is_floating_point() if isinstance(part, torch.Tensor) else part.dtype.kind == "f"
 
 
 def refuse_nested(x: Any) -> None:
@@ -281,7 +213,7 @@ def _n_inputs(x: Any) -> int | None:
         return n
     if "pos" in name:
         return n_largest
-    _ask(tuple(largest.shape), f"{name!r} before it has shape {tuple(first.shape)}")
+    raise unclear_axis(tuple(largest.shape), f"{name!r} before it has shape {tuple(first.shape)}")
 
 
 def _said(n_inputs: Callable[[Any], int], raw: Any) -> int:

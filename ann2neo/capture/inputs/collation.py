@@ -63,6 +63,26 @@ class TracedCollation:
             return batch, _places(batch, shells, collate), second
 
 
+class CountedCollation:
+    """Collates as a stream's loader does, and says of how many items, and in which arrays they lie along the second axis; random states are restored.
+
+    Examples
+    --------
+    >>> CountedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)])[1:]
+    (2, [''])
+    """
+
+    def __init__(self, collate: Callable[[Any], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: Any) -> tuple[Any, int, list[str]]:
+        """Collate items."""
+        shells = [_shell(item) for item in items]
+        batch = self.collate(items)
+        with random_states_kept(), _generators_kept(self.collate):
+            return batch, len(shells), _second(_named(batch), shells, copy.copy(self.collate))
+
+
 def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -> list[str]:
     """Find the arrays in which items lie along the second axis: where one item more is one entry more."""
     found = [name for name, array in whole.items() if array.ndim > 1 and array.shape[1] == len(items)]

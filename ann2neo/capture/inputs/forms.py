@@ -16,6 +16,7 @@ from ann2neo.cards import card
 from ann2neo.errors import InputsError, kind_of
 from ann2neo.probe.nested import arrays
 
+BATCH_SIZE = 64
 EXAMPLES = {
     "forward": "forward=lambda model, batch: model(batch['x'])",
     "predict": "predict=lambda output: output.argmax(-1)",
@@ -34,7 +35,7 @@ class Inputs:
         A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments. Integers ``y``, one per input, are labels and never an argument of the model; any other ``y`` is
         left out. Where a batch is anything else, such as a batch of graphs, ``forward`` says what to do with it.
     batch_size
-        Inputs per batch, where ``data`` is not batched already.
+        Inputs per batch, where ``data`` is not batched already; another number than the default is held against batches that are.
     labels
         The true class of each input, integers in the order in which inputs are presented; or a mapping from columns of the trials table
         (``label``, ``target_label``, ``label_name``, ...) to a value for each input. They replace labels found in the batches. For a loader that draws its order
@@ -71,7 +72,7 @@ class Inputs:
     """
 
     data: Any
-    batch_size: int = 64
+    batch_size: int = BATCH_SIZE
     labels: Any = None
     forward: Callable[[torch.nn.Module, Any], Any] | None = None
     predict: Callable[[Any], Any] | None = None

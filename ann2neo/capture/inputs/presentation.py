@@ -94,6 +94,8 @@ class Batch:
         Which inputs came out of a collating function, shape (input,); None if it is not known, or was known before.
     axis
         Along which axis of the batch inputs lie, where something says so: 0, or 1 if steps come before them. None if nothing but sizes does.
+    counted
+        The same where only the number of inputs says so: it is that of one axis alone, or the user's function counts one of two axes of as many entries. None if it is unclear.
     """
 
     x: Any
@@ -103,11 +105,17 @@ class Batch:
     target: Any = None
     stimulus_ids: Int[np.ndarray, " input"] | None = None
     axis: int | None = None
+    counted: int | None = None
+
+    @property
+    def known_axis(self) -> int | None:
+        """Axis along which inputs lie, as far as anything says so."""
+        return self.counted if self.axis is None else self.axis
 
     @property
     def checksums(self) -> UInt64[np.ndarray, " input"] | None:
         """Check sum of each input, the same for inputs of the same content, shape (input,); None where an input is more than its rows."""
-        return input_checksums(self.x, self.n_inputs) if self.axis != 1 else None
+        return input_checksums(self.x, self.n_inputs) if self.known_axis != 1 else None
 
 
 class Readings:
@@ -194,6 +202,8 @@ class Presentation:
         Number of workers each of which reads an iterable data set by itself.
     axis
         0 where inputs were put together along the first axis; None where batches come as they are.
+    counted
+        Whether each batch comes with the number of its inputs, and the paths of arrays in which they lie along the second axis.
     """
 
     batches: Callable[[int], Iterable[Any]]
@@ -208,6 +218,7 @@ class Presentation:
     traced: bool = False
     n_streams: int = 1
     axis: int | None = None
+    counted: bool = False
 
     @property
     def stimulus_ids_are(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
-from ann2neo.capture.inputs.collation import TracedCollation, is_own
+from ann2neo.capture.inputs.collation import CountedCollation, TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
@@ -40,9 +41,11 @@ def loader_presentation(
     """
     borrowed = borrowed_of(loader)
     if isinstance(loader.dataset, IterableDataset):
-        collated = loader.batch_size is not None and not is_own(loader.collate_fn)
-        streams = _as_it_reads(loader, borrowed, None)
-        return replace(streams, n_streams=max(1, loader.num_workers), axis=0 if collated else None)
+        own, collates = is_own(loader.collate_fn), loader.batch_size is not None
+        counted = own and collates and not reads_in_its_own_way(loader)
+        streams = _as_it_reads(_that_counts(loader) if counted else loader, borrowed, None)
+        axis = 0 if collates and not own else None
+        return replace(streams, n_streams=max(1, loader.num_workers), axis=axis, counted=counted)
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
     own = reads_in_its_own_way(loader)
@@ -77,6 +80,13 @@ def _map_style(
     return _batches_of_data_set(
         loader, again, drawn, draw, lambda raw: split_batch(raw, any_form=any_form, n_inputs=n_inputs).n_inputs
     )
+
+
+def _that_counts(loader: DataLoader) -> DataLoader:
+    """Make a loader of the same stream that says how many items it puts together in each batch."""
+    other: Any = copy.copy(loader)
+    other.collate_fn, other._iterator = CountedCollation(loader.collate_fn), None
+    return other
 
 
 def reads_in_its_own_way(loader: DataLoader) -> bool:
