@@ -255,3 +255,18 @@ def test_the_largest_raster_of_a_page_keeps_to_its_bound():
     found = zoomable(recording, "a")
     assert found.words.startswith("Every unit")
     assert 2 << 20 < len(found.fragment) < zoom.MOST_CHARACTERS
+
+
+def test_intervals_of_few_spikes_are_drawn_where_no_unit_is_good():
+    """The page's first sentence gives a mean CV: its figure is not empty, and says which units it shows."""
+    table = ann2neo.analyze(
+        ann2neo.from_array(np.random.default_rng(0).random((16, 6)) < 0.5), windows=4, progress=False
+    )
+    assert (table["quality"] == "too_few").all()
+    ((drawn, words),) = [
+        (drawn, words) for name, drawn, words, _ in drawings(Result(name="a", table=table)) if name == "cv"
+    ]
+    assert drawn.ax.get_title() == "all units"
+    assert "No unit with a CV is of good quality" in words
+    assert not [text for text in drawn.ax.texts if "none of" in text.get_text()]
+    assert ann2neo.figures.cv_against_expected(table).ax.get_title() == "units of good quality"

@@ -146,9 +146,10 @@ def cv_against_expected(
     units = units[np.isfinite(units["cv"]) & np.isfinite(units["cv_expected"])]
     ax.set_xlabel("CV expected by chance, given the spike count")
     ax.set_ylabel("CV of ISIs")
-    ax.set_title(layer or "all units")
+    which = "units of good quality" if population == "good" else "all units"
+    ax.set_title(which if layer is None else f"{layer}, {which}")
     if units.empty:
-        return Drawing(axes=(say(ax, "no unit has a CV"),))
+        return Drawing(axes=(say(ax, f"none of {which} has a CV" if len(table) else "there are no units"),))
     x, y = units["cv_expected"].to_numpy(float), units["cv"].to_numpy(float)
     across, upright = _span(x), _span(np.concatenate([x, y]))
     _counts(ax, x, y, across, upright, log_y=False)

@@ -142,7 +142,7 @@ def _words(name: str) -> str:
     if name == f"{ALL}.csv":
         return "All units of all sources in one table."
     if name.endswith("-summary.csv"):
-        return "A row for each layer."
+        return "A row for each layer, or group of units."
     return "A row for each unit." if name.endswith(".csv") else "A figure."
 
 

@@ -166,6 +166,7 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
     """Draw the figures of one file: a name, a drawing, a caption, and an alternative text. Measures that no unit has, such as a Fano factor over one window, are left out."""
     table, part = result.table, _part(result)
+    has_good = bool(table.loc[table["quality"] == "good", "cv"].notna().any()) if "cv" in table else True
     drawn = [
         (
             "rates",
@@ -187,8 +188,13 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         ),
         (
             "cv",
-            figures.cv_against_expected(table),
-            "Coefficient of variation of the intervals against what chance predicts for as many spikes; above the line intervals are more irregular.",
+            figures.cv_against_expected(table, population="good" if has_good else "all"),
+            "Coefficient of variation of the intervals against what chance predicts for as many spikes; above the line intervals are more irregular."
+            + (
+                ""
+                if has_good
+                else " No unit with a CV is of good quality, so that all are shown: with few spikes it scatters widely."
+            ),
             _ranges(table, "cv", "coefficients of variation"),
         ),
     ]
