@@ -12,13 +12,15 @@ import torch
 
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
-from ann2neo.capture.kept_batch import keep_first, kept_of, without_noise
+from ann2neo.capture.kept_batch import keep_first, kept_of
+from ann2neo.capture.passes import noise_off
 from ann2neo.capture.predictions import seen_predictions
 from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept, contents_kept
 from ann2neo.probe.layers import check_all_ran
 from ann2neo.probe.nested import arrays
 from ann2neo.probe.state import (
+    has_drawn,
     random_states,
     random_states_kept,
     set_random_states,
@@ -27,8 +29,10 @@ from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import kept_inputs
 from ann2neo.verification.places import are_alike, has_steps, is_square
-from ann2neo.verification.reruns import Look, See, see_output
+from ann2neo.verification.reruns import Look, See, Verify, see_output
 from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, SHIFTED, Verdict, tell
+
+UNSEEN = "what these modules do in training mode beside drawing, such as batch statistics of their own, was not verified: {modules}"
 
 
 def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: Callable[[Any], None]) -> None:
@@ -94,10 +98,12 @@ def _judge(
         return job.caller(x)
 
     asks = _is_unsaid(job, batch)
-    with random_states_kept(), attributes_kept(job.module), without_noise(job.module):
+    unseen: list[str] = []
+    with random_states_kept(), attributes_kept(job.module), noise_off(job.module) as others_off:
         if reference is None:
-            reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
-            _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
+            before, reference = random_states(), _referred(job, batch, run)
+            if has_drawn(before) and (unseen := others_off()):
+                reference = _referred(job, batch, run)
         found = Verification(
             run,
             batch.x,
@@ -114,6 +120,8 @@ def _judge(
         ).verdict()
     if job.passes is None:
         return found, reference
+    if unseen:
+        found = replace(found, unverified=(*found.unverified, UNSEEN.format(modules=", ".join(map(repr, unseen[:20])))))
     noisy = [layer for layer, why in found.left_out.items() if why == DIFFERS]
     if not noisy and found.predictions != DIFFERS:
         return found, reference
@@ -127,6 +135,13 @@ def _judge(
         predictions="" if found.predictions == DIFFERS else found.predictions,
     )
     return found, reference
+
+
+def _referred(job: Job, batch: Batch, run: Verify) -> Reference:
+    """Run a batch, and keep what is compared."""
+    reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
+    _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
+    return reference
 
 
 def _look(job: Job, batch: Batch) -> Look:

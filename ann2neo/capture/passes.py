@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from ann2neo.arguments import check_seed
@@ -163,6 +165,35 @@ def _may_drop(module: nn.Module) -> bool:
 
 def _listed(names: Sequence[str]) -> str:
     return f"[{', '.join(map(repr, names[:LISTED]))}{', ...' if len(names) > LISTED else ''}]"
+
+
+@contextmanager
+def noise_off(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
+    """Put modules of torch that draw in eval mode for as long as the context lasts; those that do not, such as batch normalization, stay in theirs.
+
+    The function that is yielded does the same with all modules of other code but batch normalization, for where something still draws, and names those that look at their mode.
+    """
+    training = {name: one for name, one in named_modules(model).items() if one.training}
+
+    def others_off() -> list[str]:
+        others = {name: one for name, one in training.items() if not (is_of_torch(one) or isinstance(one, _NormBase))}
+        for one in others.values():
+            one.training = False
+        return [name or type(one).__name__ for name, one in others.items() if _looks_at_mode(one)]
+
+    for one in training.values():
+        if own_dropout(one) > 0 or isinstance(one, nn.RReLU):
+            one.training = False
+    try:
+        yield others_off
+    finally:
+        for one in training.values():
+            one.training = True
+
+
+def _looks_at_mode(module: nn.Module) -> bool:
+    forward = None if isinstance(module, torch.jit.ScriptModule) else forward_of(module)
+    return forward is None or "training" in names_in(forward)
 
 
 def seed_batch(passes: Passes, number: int, batch: int) -> None:

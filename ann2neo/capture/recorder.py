@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import nn
 from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
-from ann2neo.capture.fingerprints import weights_sha256
+from ann2neo.capture.fingerprints import UNKNOWN, weights_sha256
 from ann2neo.capture.inputs import (
     as_inputs,
     check_steps_are_recorded,
@@ -263,47 +263,67 @@ def _record_module(
     verify = options.get("verify", True)
     waiting = job_of(module, wrapped, empty, layers=layers, steps=steps, passes=passes, verify=verify)
     weights = weights_sha256(module)
-    calibration = None
-    if store is not None:
-        calibration = recall(
-            waiting, threshold, units=units, path=Path(store), bin_size_ms=bin_size_ms, weights=weights
-        )
-    if calibration is None:
-        with failures_told():
-            calibration = calibrate(waiting, threshold, units=units, progress=progress)
-    bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
-    job = replace(waiting, sink=bits)
-    known = {"weights_sha256": weights, **notes, **calibration.provenance}
-    known |= {} if units is None else {"units_rule": describe_units(units)}
-    with closing(bits):
-        if store is None:
-            recording = record_into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
-        else:
-            from ann2neo.capture.store.resume import Request
-            from ann2neo.capture.store.session import record_into
-
-            recording = record_into(
-                Request(
-                    job=job,
-                    path=Path(store),
-                    bin_size_ms=bin_size_ms,
-                    provenance=known,
-                    threshold_rule=calibration.identity,
-                    units=units,
-                    overwrite=overwrite,
-                    progress=progress,
-                    processes=processes,
-                    verified={"rows": "verified"} if verify else None,
-                )
+    with _changes_noted(module, weights):
+        calibration = None
+        if store is not None:
+            calibration = recall(
+                waiting, threshold, units=units, path=Path(store), bin_size_ms=bin_size_ms, weights=weights
             )
+        if calibration is None:
+            with failures_told():
+                calibration = calibrate(waiting, threshold, units=units, progress=progress)
+        bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
+        job = replace(waiting, sink=bits)
+        known = {"weights_sha256": weights, **notes, **calibration.provenance}
+        known |= {} if units is None else {"units_rule": describe_units(units)}
+        with closing(bits):
+            if store is None:
+                recording = record_into_memory(job, known, bin_size_ms=bin_size_ms, progress=progress)
+            else:
+                from ann2neo.capture.store.resume import Request
+                from ann2neo.capture.store.session import record_into
+
+                recording = record_into(
+                    Request(
+                        job=job,
+                        path=Path(store),
+                        bin_size_ms=bin_size_ms,
+                        provenance=known,
+                        threshold_rule=calibration.identity,
+                        units=units,
+                        overwrite=overwrite,
+                        progress=progress,
+                        processes=processes,
+                        verified={"rows": "verified"} if verify else None,
+                    )
+                )
     warn_of_odd_labels(job.inputs.labels, recording.trials)
     warn_of_no_predictions(recording.trials, job.caller.n_outputs if job.checks.predicts else None)
     if job.checks.gives_classes:
         warn_of_wrong_predictions(recording.trials, job.caller.n_outputs, job.checks.verdict)
-    if weights_sha256(module) != weights:
-        text = f"{type(module).__name__} changed its own parameters or buffers while it ran in eval mode."
+    if _has_changed(module, weights):
+        in_mode = "eval mode" if passes is None else "eval mode, but for what the passes keep in training mode"
+        text = f"{type(module).__name__} changed its own parameters or buffers while it ran in {in_mode}."
         warnings.warn(Ann2NeoWarning(text), stacklevel=4)
     return recording
+
+
+def _has_changed(module: nn.Module, weights: str) -> bool:
+    """Whether parameters or buffers are others than those of a hash; not where they cannot be read, as on a device that is lost."""
+    now = weights_sha256(module)
+    return now != weights and UNKNOWN not in (now, weights)
+
+
+@contextmanager
+def _changes_noted(module: nn.Module, weights: str) -> Iterator[None]:
+    """Add a note to any error if the model has changed itself by then."""
+    try:
+        yield
+    except Exception as error:
+        if _has_changed(module, weights):
+            name = type(module).__name__
+            error.add_note(f"{name} changed its own parameters or buffers while it ran; they are left as they are now.")
+        raise
 
 
 def _warn_of_shared_numbers(passes: Passes | None) -> None:

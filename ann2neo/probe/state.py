@@ -79,6 +79,25 @@ def random_states() -> tuple[Any, ...]:
     return torch.get_rng_state(), np.random.get_state(), random.getstate(), cuda  # noqa: NPY002
 
 
+def has_drawn(since: tuple[Any, ...]) -> bool:
+    """Whether random states are others than those that were read.
+
+    Examples
+    --------
+    >>> before = random_states()
+    >>> has_drawn(before), torch.rand(1).numel(), has_drawn(before)
+    (False, 1, True)
+    """
+    now = random_states()
+    pairs = [(now[0], since[0]), *zip(now[3] or (), since[3] or ())]
+    return (
+        now[2] != since[2]
+        or not np.array_equal(now[1][1], since[1][1])
+        or now[1][2:] != since[1][2:]
+        or any(not torch.equal(a, b) for a, b in pairs)
+    )
+
+
 def set_random_states(states: tuple[Any, ...]) -> None:
     """Set the random states to those that were read."""
     torch.set_rng_state(states[0])
