@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,9 @@ def _read(weights: Path) -> Any:
         if weights.suffix == ".safetensors":
             safetensors: Any = require("safetensors.torch", to="A .safetensors file")
             return safetensors.load_file(weights)
+        _check_sums(weights)
         return torch.load(weights, map_location="cpu", weights_only=True)
-    except MissingPackage:
+    except (MissingPackage, FormatError):
         raise
     # A file of anything else fails in as many ways as there are files.
     except Exception as error:
@@ -110,6 +112,20 @@ def _read(weights: Path) -> Any:
             "Whole models and other objects are never unpickled: that would run code of the file.",
             "Save the weights with torch.save(model.state_dict(), ...) and give that file.",
         ) from error
+
+
+def _check_sums(weights: Path) -> None:
+    """Verify the CRC-32 of each record of a file of torch, which `torch.load` does not."""
+    if not zipfile.is_zipfile(weights):
+        return
+    with zipfile.ZipFile(weights) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise FormatError(
+            f"{weights} is damaged: {damaged} does not have the check sum that is stored with it.",
+            "The model would have other weights than those that were saved.",
+            "Get the file again from its source, or save it again; `torch.serialization.set_crc32_options(False)` leaves check sums out.",
+        )
 
 
 def _state(found: Any, weights: Path) -> Mapping[str, Any]:
