@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ann2neo.errors import Ann2NeoError, InputsError
 
@@ -89,6 +89,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def read_csv(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read columns of numbers, and a column of classes if there is one."""
+    import pandas as pd
+
     # Where rows have more values than the header has names, pandas would take the first ones for names of rows, or leave out the last ones.
     with (
         read_as(path, "a table", "Write as many values in each row as names in the header."),
@@ -188,7 +190,7 @@ def only(found: list[str], known: list[str], path: Path, what: str) -> None:
         )
 
 
-def _labels_of(column: pd.Series, path: Path) -> np.ndarray:
+def _labels_of(column: Any, path: Path) -> np.ndarray:
     missing = int(column.isna().sum())
     if missing:
         raise InputsError(
@@ -196,4 +198,4 @@ def _labels_of(column: pd.Series, path: Path) -> np.ndarray:
             "These inputs would form a class of their own.",
             "Write a label in every row, -1 for unknown; NA and null are read as missing.",
         )
-    return column.to_numpy() if pd.api.types.is_numeric_dtype(column) else column.to_numpy().astype(str)
+    return column.to_numpy() if column.dtype.kind in "biuf" else column.to_numpy().astype(str)
