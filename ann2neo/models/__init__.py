@@ -3,7 +3,7 @@
 `fit` estimates models of a unit's spikes. Three have a closed form: one rate (``rate``), one rate for each condition of the inputs
 (``label``), and a probability that depends on the preceding bins (``markov``). The others are fitted by Newton's method: a separate probability
 for each input or window (``gain``; around that of its label ``label_gain``), and intervals that are more or less regular (``renewal``; for cells ``gamma``, ``inverse_gaussian``). `simulate` draws spikes
-from a fitted model. `rescaled` tests whether a model predicts spike times. `fit_population` describes the distribution of activation probabilities over the units
+from a fitted model, of each unit alone or of units together. `rescaled` tests whether a model predicts spike times. `fit_population` describes the distribution of activation probabilities over the units
 of a layer and of a network. `to_design` makes the regressors of any other model, for nemos or statsmodels.
 """
 
