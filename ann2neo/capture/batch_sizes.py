@@ -13,7 +13,7 @@ from ann2neo.verification.comparison import GROSS, Call, Comparison, Outcome, Re
 from ann2neo.verification.dependence import by_number
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import drawn, kept_inputs
-from ann2neo.verification.places import are_alike, has_texts, movable
+from ann2neo.verification.places import LISTED, are_alike, are_entries, has_entries, movable
 from ann2neo.verification.reruns import Reruns, first_line
 from ann2neo.verification.verdict import CONSTANT, NOT_ROWS, PREDICTIONS, SIZE, Verdict
 
@@ -62,7 +62,10 @@ def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherS
     n, x = first.batch.n_inputs, first.batch.x
     parts = movable(x, n)
     # Of inputs that are alike no row is told from another.
-    if not (parts or has_texts(x, n)) or (parts and len(are_alike(x, n)) == len(parts)):
+    if not (parts or has_entries(x, n)) or (parts and len(are_alike(x, n)) == len(parts)):
+        return OtherSize()
+    # Side by side, or one input each: the first batch alone told.
+    if first.batch.known_axis is None and parts and are_entries(x, n, LISTED):
         return OtherSize()
     order = drawn(n, m)
     reruns = _reruns(job, first, verdict)
@@ -87,7 +90,7 @@ def _reruns(job: Job, first: FirstBatch, verdict: Verdict) -> Reruns:
         return first.caller(x)
 
     n = first.batch.n_inputs
-    reruns = Reruns(run, first.batch.x, n, first.reference, axis=first.batch.axis, look=first.look)
+    reruns = Reruns(run, first.batch.x, n, first.reference, axis=first.batch.known_axis, look=first.look)
     if verdict.turned and not reruns.preferred:
         reruns.preferred = 1
     return reruns
@@ -124,7 +127,7 @@ def _judged(first: FirstBatch, reruns: Reruns, order: Sequence[int]) -> Verdict:
     reference = Reference(None, m, kept_inputs(m))
     first.look(reruns.run(x, reference, m), m, reference.see)
     same = {call[0]: CONSTANT for call in reference.kept if m > 1 and _is_same(reference, call)}
-    found = Verification(reruns.run, x, m, reference, axis=first.batch.axis, look=first.look).verdict()
+    found = Verification(reruns.run, x, m, reference, axis=first.batch.known_axis, look=first.look).verdict()
     left_out = same | dict(found.left_out) | ({PREDICTIONS: found.predictions} if found.predictions else {})
     return replace(found, left_out=left_out)
 

@@ -7,6 +7,7 @@ chaotic, or routes by the largest of nearly equal numbers, turns the last bits i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, with_fewer
 from ann2neo.verification.orders import halves, mixed, shuffled
-from ann2neo.verification.places import has_texts, main_part, relabelled
+from ann2neo.verification.places import LISTED, are_entries, has_entries, main_part, relabelled
 from ann2neo.verification.reruns import (
     OUTPUT,
     Look,
@@ -43,6 +45,8 @@ from ann2neo.verification.verdict import (
     Verdict,
     predictions_apart,
 )
+
+CURE = "Give batches of tensors with inputs along the first axis, or a list with one entry for each input; or verify=False if rows are known to be the inputs."
 
 
 class Verification:
@@ -100,7 +104,9 @@ class Verification:
 
     def _verdict(self) -> Verdict:
         calls = list(self._reruns.reference.kept)
-        if self._reruns.n == 1 or not (self._reruns.movable or has_texts(self._reruns.x, self._reruns.n)):
+        if self._reruns.n == 1 or not (
+            self._reruns.movable or has_entries(self._reruns.x, self._reruns.n, self._reruns.preferred)
+        ):
             return self._only_again(calls)
         first, second = halves(self._reruns.n)
         doubled = [i for pair in zip(second, second) for i in pair]
@@ -177,6 +183,9 @@ class Verification:
                 else "no tensor of the batch has an axis of inputs"
             )
             self._reruns.unverified.append(f"that row k is input k could not be verified: {what}")
+            if self._reruns.n > 1 and isinstance(self._reruns.x, (torch.Tensor, np.ndarray, Mapping, list, tuple)):
+                text = f"{self._reruns.unverified[-1]}, of which there are said to be {self._reruns.n}.\nRows are recorded as they come.\n{CURE}"
+                warnings.warn(Ann2NeoWarning(text), stacklevel=2)
         found: dict[str, str] = {}
         again = Comparison(self._reruns.reference, range(self._reruns.n))
         try:
@@ -188,7 +197,7 @@ class Verification:
         second = Arrangement("axis", 1)
         for call in calls:
             here = self._reruns.plain(call)
-            if here is None and self._reruns.preferred and second in self._reruns.reference.kept[call]:
+            if here is None and self._reruns.preferred > 0 and second in self._reruns.reference.kept[call]:
                 here = arranged[call[0]] = second
             if here is None:
                 found[call[0]] = NOT_FIRST.format(shape=self._reruns.reference.shapes[call], n=self._reruns.n)
@@ -298,14 +307,19 @@ class Verification:
         # Masks of what has its steps first may have theirs first or not.
         turned = ([1] if square else []) + ([2] if min(square, default=0) == 2 < max(square, default=0) else [])
         turned = [] if self._reruns.axis == 0 else [one for one in turned if one != self._reruns.preferred]
-        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, one) for one in turned]
+        listed = [LISTED] * (self._reruns.axis is None and are_entries(self._reruns.x, self._reruns.n, LISTED))
+        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, one) for one in [*turned, *listed]]
 
     def _is_ambiguous(self) -> bool:
         """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs."""
         first = main_part(self._reruns.x, self._reruns.n, self._reruns.preferred)
         others = [one for _, one in self._reruns.movable if one is not first]
-        return bool(others) and (
-            self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
+        return (
+            first is not None
+            and bool(others)
+            and (
+                self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
+            )
         )
 
     def _has_others(self) -> bool:

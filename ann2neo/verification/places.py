@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from ann2neo.probe.nested import leaves, parts, with_parts
+from ann2neo.probe.nested import arrays, leaves, parts, with_parts
+
+# Preferred where the entries of a list are the inputs, whatever axes they have.
+LISTED = -1
 
 
 def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
@@ -19,7 +22,11 @@ def movable(x: Any, n_inputs: int) -> list[tuple[str, Any]]:
     if not isinstance(x, (torch.Tensor, np.ndarray, Mapping, list, tuple)) and not hasattr(x, "__dataclass_fields__"):
         return []
     preferred = preferred_axis(x, n_inputs)
-    return [(path, leaf) for path, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, preferred) is not None]
+    return [
+        (path, leaf)
+        for path, leaf in _apart(x, n_inputs, preferred)
+        if axis_of_inputs(leaf, n_inputs, preferred) is not None
+    ]
 
 
 def preferred_axis(x: Any, n_inputs: int) -> int:
@@ -34,7 +41,7 @@ def preferred_axis(x: Any, n_inputs: int) -> int:
     >>> preferred_axis({"x": torch.zeros(9, 4, 2), "mask": torch.ones(4, 9)}, 4)
     2
     """
-    shapes = [leaf.shape for _, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, 1) is not None]
+    shapes = [leaf.shape for _, leaf in _apart(x, n_inputs, 1) if axis_of_inputs(leaf, n_inputs, 1) is not None]
     tables = [shape for shape in shapes if len(shape) > 1]
     if not tables or all(shape[0] != n_inputs for shape in tables):
         return int(bool(tables))
@@ -79,7 +86,7 @@ def axis_of_inputs(part: Any, n_inputs: int, preferred: int = 0) -> int | None:
         return None
     if isinstance(part, torch.Tensor) and part.layout not in (torch.strided, torch.sparse_coo):
         return None
-    if not preferred:
+    if preferred in (0, LISTED):
         axes: tuple[int, ...] = (0,)
     else:
         axes = (1, 0) if preferred == 1 or part.ndim > 2 else (0, 1)
@@ -110,13 +117,13 @@ def taken(
     only = main_part(x, n_inputs, preferred) if first_only else None
 
     def change(part: Any) -> Any:
+        if are_entries(part, n_inputs, preferred):
+            return type(part)(part[k] for k in order)
         if isinstance(part, (torch.Tensor, np.ndarray)):
             axis = axis_of_inputs(part, n_inputs, preferred)
             if axis is None or (first_only and part is not only):
                 return part
             return _chosen(part, order, axis)
-        if is_texts(part, n_inputs):
-            return type(part)(part[k] for k in order)
         return with_parts(part, change)
 
     return change(x)
@@ -130,31 +137,68 @@ def main_part(x: Any, n_inputs: int, preferred: int) -> Any:
     >>> tuple(main_part({"position": torch.zeros(4), "x": torch.zeros(4, 9)}, 4, 0).shape)
     (4, 9)
     """
-    found = [leaf for _, leaf in leaves(x) if axis_of_inputs(leaf, n_inputs, preferred) is not None]
+    found = [
+        leaf for _, leaf in _apart(x, n_inputs, preferred) if axis_of_inputs(leaf, n_inputs, preferred) is not None
+    ]
     return max(found, key=lambda leaf: leaf.ndim, default=None)
 
 
-def has_texts(x: Any, n_inputs: int) -> bool:
-    """Whether a batch holds a text for each input.
+def has_entries(x: Any, n_inputs: int, preferred: int = 0) -> bool:
+    """Whether a batch holds something that has one entry for each input.
 
     Examples
     --------
-    >>> has_texts({"text": ["a", "b"]}, 2), has_texts({"text": "ab"}, 2)
+    >>> has_entries({"text": ["a", "b"]}, 2), has_entries({"text": "ab"}, 2)
     (True, False)
     """
-    inner = parts(x) if isinstance(x, (Mapping, list, tuple)) else {}
-    return is_texts(x, n_inputs) or any(has_texts(part, n_inputs) for part in inner.values())
+    return any(True for _ in _entries(x, n_inputs, preferred))
 
 
-def is_texts(part: Any, n_inputs: int) -> bool:
-    """Whether a part of a batch is a text for each input.
+def _entries(x: Any, n_inputs: int, preferred: int, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what has one entry for each input, with its path."""
+    if are_entries(x, n_inputs, preferred):
+        yield path, x
+    elif isinstance(x, (Mapping, list, tuple)):
+        for key, part in parts(x).items():
+            yield from _entries(part, n_inputs, preferred, f"{path}/{key}")
+
+
+def are_entries(part: Any, n_inputs: int, preferred: int = 0) -> bool:
+    """Whether a part of a batch is a list of texts, or of tensors or more of them, one for each input.
+
+    Tensors all or some of which have an axis of as many entries could as well be what the model takes side by side, unless `LISTED` is preferred.
 
     Examples
     --------
-    >>> is_texts(("a", "b"), 2), is_texts(["a", "b"], 3), is_texts("ab", 2)
+    >>> are_entries(("a", "b"), 2), are_entries(["a", "b"], 3), are_entries("ab", 2)
     (True, False, False)
+    >>> images = [torch.zeros(3, 8, 8), torch.zeros(3, 9, 8)]
+    >>> are_entries(images, 2), are_entries([torch.zeros(2, 4), torch.zeros(2, 5)], 2), are_entries([torch.zeros(2, 4), torch.zeros(2, 5)], 2, LISTED)
+    (True, False, True)
     """
-    return type(part) in (list, tuple) and len(part) == n_inputs > 0 and all(isinstance(one, str) for one in part)
+    if type(part) not in (list, tuple) or len(part) != n_inputs or not n_inputs:
+        return False
+    if all(isinstance(one, str) for one in part):
+        return True
+    inner = [[leaf for _, leaf in leaves(one) if isinstance(leaf, (torch.Tensor, np.ndarray))] for one in part]
+    if not all(inner):
+        return False
+    every = [leaf for some in inner for leaf in some]
+    have = [axis_of_inputs(leaf, n_inputs, preferred) is not None for leaf in every]
+    # Some of as many axes may have as many entries by chance, as images of some height.
+    by_chance = len({leaf.ndim for leaf in every}) == 1 and not all(have)
+    return preferred == LISTED or by_chance or not any(have)
+
+
+def _apart(x: Any, n_inputs: int, preferred: int, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield everything in a batch that has no parts, but for what is in lists that have one entry for each input."""
+    if are_entries(x, n_inputs, preferred):
+        return
+    inner = parts(x)
+    if not inner:
+        yield path, x
+    for key, value in inner.items():
+        yield from _apart(value, n_inputs, preferred, f"{path}/{key}")
 
 
 def relabelled(x: Any, order: Sequence[int], n_inputs: int) -> Any:
@@ -192,11 +236,13 @@ def slightly_changed(x: Any, n_inputs: int) -> Any:
     generator = torch.Generator().manual_seed(2)
     preferred = preferred_axis(x, n_inputs)
 
-    def change(part: Any) -> Any:
+    def change(part: Any, within: bool = False) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
-            return with_parts(part, change)
+            within = within or are_entries(part, n_inputs, preferred)
+            return with_parts(part, lambda one: change(one, within))
         other = torch.as_tensor(part)
-        if axis_of_inputs(part, n_inputs, preferred) is None or is_sparse(part) or not other.is_floating_point():
+        has_inputs = within or axis_of_inputs(part, n_inputs, preferred) is not None
+        if not has_inputs or is_sparse(part) or not other.is_floating_point():
             return part
         up = torch.rand(other.shape, generator=generator).to(other.device) < 0.5
         other = (other.double() * torch.where(up, 1 + 1e-4, 1 - 1e-4)).to(other.dtype)
@@ -223,19 +269,27 @@ def are_alike(x: Any, n_inputs: int, paths: Sequence[str] | None = None) -> list
     ['/length']
     """
     preferred = preferred_axis(x, n_inputs)
+    entries = [(path, part) for path, part in _entries(x, n_inputs, preferred) if any(True for _ in arrays(part))]
     return [
         path
-        for path, leaf in movable(x, n_inputs)
+        for path, leaf in [*movable(x, n_inputs), *entries]
         if (paths is None or path in paths) and (n_inputs < 2 or _is_alike(leaf, n_inputs, preferred))
     ]
 
 
-def _is_alike(leaf: torch.Tensor | np.ndarray, n_inputs: int, preferred: int) -> bool:
+def _is_alike(leaf: Any, n_inputs: int, preferred: int) -> bool:
     """Whether all inputs hold the same; of sparse ones, which would be written out to compare them, it is taken that they do not."""
+    if not isinstance(leaf, (torch.Tensor, np.ndarray)):
+        first, *others = ([torch.as_tensor(one) for _, one in arrays(entry)] for entry in leaf)
+        return all(len(one) == len(first) and all(map(_equal, one, first)) for one in others)
     if is_sparse(leaf):
         return False
     every = torch.as_tensor(leaf)
     return bool((every == every.narrow(axis_of_inputs(leaf, n_inputs, preferred) or 0, 0, 1)).all())
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and not is_sparse(a) and not is_sparse(b) and bool((a == b).all())
 
 
 def is_sparse(part: torch.Tensor | np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from ann2neo.probe.nested import arrays
 from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference, is_close
 from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
-from ann2neo.verification.places import has_steps, is_square, movable, preferred_axis, taken
+from ann2neo.verification.places import LISTED, has_steps, is_square, movable, preferred_axis, taken
 
 # No layer has such a name.
 OUTPUT = "the model's output "
@@ -93,6 +93,8 @@ class Reruns:
         self.first_only, self.preferred = False, preferred_axis(x, n_inputs)
         self.axis, self._look = axis, look
         self.is_square = is_square(x, n_inputs)
+        if axis == LISTED:
+            self.preferred = LISTED
         if axis == 1 and self.preferred == 0:
             self.preferred = 2 if max((leaf.ndim for _, leaf in self.movable), default=0) > 2 else 1
         self.n_left = MOST_RERUNS

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ann2neo.probe.nested import leaves, with_parts
-from ann2neo.verification.places import axis_of_inputs, is_sparse, is_texts, main_part, taken
+from ann2neo.verification.places import are_entries, axis_of_inputs, is_sparse, main_part, taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ def _changed(
 
     def one(part: Any) -> Any:
         if not isinstance(part, (torch.Tensor, np.ndarray)):
-            if is_texts(part, known.n_inputs):
+            if are_entries(part, known.n_inputs, known.preferred):
                 return taken(part, inputs, known.n_inputs)
             return with_parts(part, one)
         axis = axis_of_inputs(part, known.n_inputs, known.preferred)

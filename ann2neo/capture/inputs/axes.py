@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from ann2neo.capture.steps import MASK, masked_positions
 from ann2neo.errors import InputsError
 from ann2neo.probe.nested import arrays, with_parts
 from ann2neo.verification.places import has_steps, is_square
+
+# Of an image, before its height and width.
+CHANNELS = {1, 3, 4}
 
 
 def check_steps_are_not_inputs(x: Any, y: Any, n_inputs: int) -> None:
@@ -66,6 +69,37 @@ def _says_so(name: str, one: torch.Tensor | np.ndarray, n_inputs: int, n_steps: 
     if name == MASK and shape == (n_inputs, n_steps):
         return True
     return shape in ((n_steps, n_steps), (1, n_steps)) or ("pos" in name and shape == (n_steps,))
+
+
+def number_of_entries(x: Any, n_said: int | None) -> int | None:
+    """Count the entries of a list of tensors if each is an input: images, or sequences of different lengths; None if they may be what a model takes side by side.
+
+    Parameters
+    ----------
+    x
+        The batch, a list or tuple of tensors; a mapping is looked into.
+    n_said
+        How many labels there are, or how many inputs were drawn; None if nothing says so.
+
+    Examples
+    --------
+    >>> images = [torch.zeros(3, 8, 8), torch.zeros(3, 9, 8)]
+    >>> number_of_entries(images, None), number_of_entries([torch.zeros(6, 5), torch.zeros(6, 5)], None) is None
+    (2, True)
+    """
+    if isinstance(x, Mapping):
+        x = next((one for one in x.values() if any(True for _ in arrays(one))), None)
+    if type(x) not in (list, tuple) or not all(isinstance(one, (torch.Tensor, np.ndarray)) for one in x):
+        return None
+    shapes = [tuple(one.shape) for one in x]
+    if not shapes or len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) < 1:
+        return None
+    first = {shape[0] for shape in shapes}
+    if n_said is not None:
+        return len(x) if len(x) == n_said and first != {n_said} else None
+    are_images = len(shapes[0]) == 3 and len(first) == 1 and first <= CHANNELS
+    are_sequences = len(first) > 1 and len(x) > 2 and len({shape[1:] for shape in shapes}) == 1
+    return len(x) if are_images or are_sequences else None
 
 
 class Sizes:

@@ -17,6 +17,7 @@ from ann2neo.capture.inputs.axes import (
     check_steps_are_not_inputs,
     declared_size,
     inputs_are_first,
+    number_of_entries,
     unclear_axis,
 )
 from ann2neo.capture.inputs.forms import Inputs
@@ -25,12 +26,13 @@ from ann2neo.capture.inputs.labels import (
     check_against_batch,
     class_labels,
     given_columns,
+    number_of,
     step_labels,
 )
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
 from ann2neo.probe.nested import arrays, parts
-from ann2neo.verification.places import is_square
+from ann2neo.verification.places import LISTED, are_entries, is_square
 
 # How other libraries say how many things lie in a batch.
 N_INPUTS = ("num_graphs", "batch_size")
@@ -52,25 +54,28 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     at_random = bool(given) and draws_at_random(source)
     streams, sizes = Streams(source.n_streams), Sizes(declared_size(source, inputs))
     for number, raw in enumerate(source.batches(first), first):
-        n_drawn, places, second = None, None, None
+        n_drawn, places, second, listed = None, None, (), ()
         if source.traced:
-            raw, places, second = raw
+            raw, places, second, listed = raw
             n_drawn = None if source.batch_sizes is None else int(source.batch_sizes[number])
         elif source.counted:
-            raw, n_drawn, second = raw
+            raw, n_drawn, second, listed = raw
         said = inputs.n_inputs
-        if second and said is None and n_drawn is not None:
+        if (second or listed) and said is None and n_drawn is not None:
             said = partial(_as_drawn, n_drawn)
         batch = split_batch(
             raw,
             any_form=inputs.forward is not None,
             n_inputs=said,
             axis=source.axis,
-            second=second or (),
+            second=second,
+            listed=listed,
         )
-        if inputs.n_inputs is not None and batch.axis is None:
+        if batch.counted is not None:
+            pass
+        elif inputs.n_inputs is not None and batch.axis is None:
             batch = replace(batch, counted=axis_that_is_counted(inputs.n_inputs, raw, batch.n_inputs))
-        elif batch.axis is None:
+        elif batch.axis is None and not are_entries(batch.x, batch.n_inputs, LISTED):
             is_known = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
             is_known = is_known or inputs_are_first(batch.x, batch.target, batch.n_inputs)
             batch = replace(batch, counted=0 if is_known else None)
@@ -102,6 +107,7 @@ def split_batch(
     n_inputs: Callable[[Any], Any] | None = None,
     axis: int | None = None,
     second: Collection[str] = (),
+    listed: Collection[str] = (),
 ) -> Batch:
     """Tell what goes into the model from the labels.
 
@@ -120,6 +126,8 @@ def split_batch(
         0 if it is known that inputs lie along the first axis.
     second
         Paths of arrays in which they are known to lie along the second one.
+    listed
+        Paths of lists that are known to have one entry for each of them.
 
     Raises
     ------
@@ -136,13 +144,15 @@ def split_batch(
     if isinstance(raw, Mapping):
         key = next((k for k in LABEL_KEYS if k in raw), None)
         x, y, labelled = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None, f"/{key}"
-    elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form:
+    elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form and "" not in listed:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
     refuse_nested(x)
-    number = _n_inputs(x) if n_inputs is None else _said(n_inputs, raw)
+    n_entries = number_of_entries(x, len(y) if type(y) in (list, tuple) else number_of(y))
+    number = (n_entries or _n_inputs(x)) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
         raise _of_no_form(raw)
-    if n_inputs is None and axis is None:
+    is_listed = bool(listed) or (n_entries is not None and number == n_entries)
+    if n_inputs is None and axis is None and not is_listed:
         check_steps_are_not_inputs(x, y, number)
     if labelled in second and isinstance(y, (torch.Tensor, np.ndarray)):
         y = y.swapaxes(0, 1)
@@ -153,6 +163,7 @@ def split_batch(
         step_labels=step_labels(y, number),
         target=y,
         axis=1 if second else axis,
+        counted=LISTED if is_listed and not second else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch.utils.data import default_collate
 
 from ann2neo.capture.fingerprints import input_checksums
-from ann2neo.probe.nested import arrays, with_parts
+from ann2neo.probe.nested import arrays, parts, with_parts
 from ann2neo.probe.state import GENERATORS, random_states_kept, set_state, state_of
 
 Row = np.ndarray
@@ -47,8 +47,8 @@ class TracedCollation:
     def __init__(self, collate: Callable[[Any], Any]) -> None:
         self.collate = collate
 
-    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None, list[str]]:
-        """Collate items; returns the batch, the place of each input of it, or None if that is not known, and the paths of arrays whose steps come before inputs."""
+    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None, list[str], list[str]]:
+        """Collate items; returns the batch, the place of each input of it, or None if that is not known, the paths of arrays whose steps come before inputs, and of lists of inputs."""
         shells = [_shell(item) for item in items]
         batch = self.collate(items)
         with random_states_kept(), _generators_kept(self.collate):
@@ -59,8 +59,11 @@ class TracedCollation:
                 return {name: one.swapaxes(0, 1) if name in second else one for name, one in _named(x).items()}
 
             if second:
-                return batch, _places(inputs_first(batch), shells, lambda some: inputs_first(collate(some))), second
-            return batch, _places(batch, shells, collate), second
+                return batch, _places(inputs_first(batch), shells, lambda some: inputs_first(collate(some))), second, []
+            listed = _listed(batch, shells, collate)
+            if listed:
+                return batch, _places_in_lists(batch, listed, shells, collate), second, listed
+            return batch, _places(batch, shells, collate), second, []
 
 
 class CountedCollation:
@@ -69,18 +72,19 @@ class CountedCollation:
     Examples
     --------
     >>> CountedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)])[1:]
-    (2, [''])
+    (2, [''], [])
     """
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
         self.collate = collate
 
-    def __call__(self, items: Any) -> tuple[Any, int, list[str]]:
+    def __call__(self, items: Any) -> tuple[Any, int, list[str], list[str]]:
         """Collate items."""
         shells = [_shell(item) for item in items]
         batch = self.collate(items)
         with random_states_kept(), _generators_kept(self.collate):
-            return batch, len(shells), _second(_named(batch), shells, copy.copy(self.collate))
+            collate = copy.copy(self.collate)
+            return batch, len(shells), _second(_named(batch), shells, collate), _listed(batch, shells, collate)
 
 
 def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -> list[str]:
@@ -99,6 +103,48 @@ def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -
         for name, (single, double) in sizes.items()
         if len(single) == len(double) == 2 and (single[1], double[1]) == (1, 2) and single[0] == double[0]
     ]
+
+
+def _lists(x: Any, path: str = "") -> Iterator[tuple[str, list[Any] | tuple[Any, ...]]]:
+    """Yield lists in a batch, the outermost ones first, that hold tensors."""
+    inner = parts(x) if isinstance(x, (Mapping, list, tuple)) else {}
+    if type(x) in (list, tuple) and x and all(any(True for _ in arrays(one)) for one in x):
+        yield path, x
+    for key, value in inner.items():
+        yield from _lists(value, f"{path}/{key}")
+
+
+def _listed(batch: Any, items: Sequence[Any], collate: Callable[[Any], Any]) -> list[str]:
+    """Find the lists that have one entry for each item: where there is one item they have one entry."""
+    found = [path for path, one in _lists(batch) if len(one) == len(items)]
+    if not found:
+        return []
+    try:
+        alone = {path: len(one) for path, one in _lists(collate([_shell(items[0])]))}
+        double = {path: len(one) for path, one in _lists(collate([_shell(items[0]), _shell(items[0])]))}
+    # Whatever goes wrong with an item: it is looked at as others are.
+    except Exception:
+        return []
+    found = [path for path in found if (alone.get(path), double.get(path)) == (1, 2)]
+    return [path for path in found if not any(path.startswith(f"{other}/") or (path and not other) for other in found)]
+
+
+def _places_in_lists(
+    batch: Any, listed: Sequence[str], items: Sequence[Any], collate: Callable[[Any], Any]
+) -> Int[np.ndarray, " input"] | None:
+    """Find the item that each entry of the lists of a batch is."""
+
+    def entry(x: Any, k: int) -> list[Row]:
+        return [one for path, some in _lists(x) if path in listed for one in _named(some[k]).values()]
+
+    try:
+        alone = [entry(collate([_shell(item)]), 0) for item in items]
+    # Whatever goes wrong with an item: it is not known which is which.
+    except Exception:
+        return None
+    rows = [entry(batch, k) for k in range(len(items))]
+    alike = all(len(row) == len(one) for row, one in zip(rows, alone))
+    return _matched(rows, alone) if alike and all(rows) else None
 
 
 def _places(batch: Any, items: Sequence[Any], collate: Callable[[Any], Any]) -> Int[np.ndarray, " input"] | None:

@@ -47,7 +47,7 @@ class Inputs:
         of the output itself if it has shape (input, class) and the classes of the inputs are known: without labels it is as likely a reconstruction.
     n_inputs
         Says how many inputs a batch holds, ``n_inputs(batch)``. Without it that is the attribute ``num_graphs`` or ``batch_size`` of an object that is not a mapping, or else the
-        length of the batch's first array along its first axis, or what a loader drew if its collating function puts inputs along the second. Needed where batches that come as they
+        number of tensors in a list of images or of sequences of several lengths, or the length of the batch's first array along its first axis, or what a loader drew if its collating function puts inputs along the second. Needed where batches that come as they
         are, such as those of a list, have their steps before their inputs: ``n_inputs=lambda batch: batch.shape[1]``.
     gradients
         Whether the model needs gradients in its forward pass, as models of forces do. It is then called on copies of the inputs with gradients switched on; gradients

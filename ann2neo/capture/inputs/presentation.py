@@ -95,7 +95,7 @@ class Batch:
     axis
         Along which axis of the batch inputs lie, where something says so: 0, or 1 if steps come before them. None if nothing but sizes does.
     counted
-        The same where only the number of inputs says so: it is that of one axis alone, or the user's function counts one of two axes of as many entries. None if it is unclear.
+        The same where only the number of inputs says so: it is that of one axis alone, or the user's function counts one of two axes of as many entries; -1 where they are the entries of a list. None if it is unclear.
     """
 
     x: Any
@@ -115,7 +115,7 @@ class Batch:
     @property
     def checksums(self) -> UInt64[np.ndarray, " input"] | None:
         """Check sum of each input, the same for inputs of the same content, shape (input,); None where an input is more than its rows."""
-        return input_checksums(self.x, self.n_inputs) if self.known_axis != 1 else None
+        return input_checksums(self.x, self.n_inputs) if self.known_axis in (0, None) else None
 
 
 class Readings:
@@ -203,7 +203,7 @@ class Presentation:
     axis
         0 where inputs were put together along the first axis; None where batches come as they are.
     counted
-        Whether each batch comes with the number of its inputs, and the paths of arrays in which they lie along the second axis.
+        Whether each batch comes with the number of its inputs, the paths of arrays in which they lie along the second axis, and of lists that have one entry for each.
     """
 
     batches: Callable[[int], Iterable[Any]]
