@@ -113,3 +113,65 @@ def test_what_a_model_keeps_in_lists_and_arrays_has_no_nan(kept):
         else model.kept["mean"][0]
     )
     assert np.isfinite(np.asarray(held)).all()
+
+
+def beside(join):
+    """Squashes rows that lie beside the inputs, in one batch with them."""
+
+    def forward(self, x):
+        rows = self.act(self.fc(join(self, x)))
+        return self.out(rows).unflatten(0, (-1, 2) if len(rows) == 2 * len(x) else (-1,)).sum(1)
+
+    return Net(forward, null=nn.Linear(5, 1, bias=False))
+
+
+JOINED = {
+    "prompt after": lambda self, x: torch.cat([x, self.null.weight.expand(len(x), 5)]),
+    "padding before": lambda self, x: torch.cat([torch.zeros_like(x), x]),
+    "padding between": lambda self, x: torch.stack([x, torch.zeros_like(x)], 1).flatten(0, 1),
+}
+
+
+@pytest.mark.parametrize("join", JOINED)
+def test_rows_beside_the_inputs_that_do_not_depend_on_them_are_told(join):
+    """Once, and in the provenance: half of the units of each input are none of its own."""
+    with pytest.warns(Ann2NeoWarning, match=r"same whatever the inputs are: 'act' \(1 of 2\)") as said:
+        recording = ann2neo.record(beside(JOINED[join]), X, layers="act", progress=False)
+    assert len(said) == 1
+    assert "'act' (1 of 2)" in recording.provenance["verified"]
+    assert recording.layers[0].n_units == 16
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda self, x: torch.cat([x, x * 0.5 + 1]),
+        lambda self, x: torch.stack([x, -x], 1).flatten(0, 1),
+        lambda self, x: torch.cat([x, x - 100 * self.fc.weight.sum(0).sign()]),
+    ],
+    ids=["two views", "neighbours", "silent for these inputs"],
+)
+def test_two_rows_of_each_input_are_recorded_without_a_word(join):
+    """Views of an input are its own, also where none of their units is above threshold for any of these inputs."""
+    recording = ann2neo.record(beside(join), X, layers="act", progress=False)
+    assert recording.provenance["verified"].startswith("rows follow")
+    with torch.no_grad():
+        rows = [torch.relu(beside(join).fc(join(beside(join), one[None]))).flatten() > 0 for one in X]
+    assert (recording.raster("act") == torch.stack(rows).numpy().T).all()
+
+
+def test_a_table_whose_rows_differ_in_the_last_bits_is_left_out():
+    """The rows of a matrix product of equal rows are not equal bit by bit for every number of them."""
+    for n in range(2, 20):
+        model = Net(lambda self, x: self.act(self.fc(x)) + self.tanh(self.out(self.table.weight.expand(len(x), 8))))
+        model.table = nn.Linear(8, 1)
+        with pytest.warns(Ann2NeoWarning, match="tanh: it is the same whatever the inputs are"):
+            assert names(ann2neo.record(model, X[:n], progress=False)) == ["act"]
+
+
+def test_a_table_of_twice_as_many_rows_as_inputs_is_left_out_for_what_it_is():
+    """It could be two rows of each input by its shape."""
+    model = Net(lambda self, x: self.act(self.fc(x)) @ self.tanh(self.out(self.table.weight)).T)
+    model.table = nn.Linear(8, 40)
+    with pytest.warns(Ann2NeoWarning, match="tanh: it is the same whatever the inputs are"):
+        assert names(ann2neo.record(model, X, progress=False)) == ["act"]

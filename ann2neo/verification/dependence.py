@@ -13,9 +13,10 @@ import torch
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves, with_parts
 from ann2neo.probe.outputs import Arrangement
-from ann2neo.verification.comparison import Call, Comparison
+from ann2neo.verification.comparison import Call, Comparison, distances
+from ann2neo.verification.entries import Changes
 from ann2neo.verification.orders import apart, halves, mixed, shuffled
-from ann2neo.verification.places import are_alike, axis_of_inputs, is_sparse, preferred_axis, slightly_changed
+from ann2neo.verification.places import are_alike, axis_of_inputs, is_sparse, preferred_axis, slightly_changed, taken
 from ann2neo.verification.reruns import NotVerifiable, Reruns
 from ann2neo.verification.verdict import DEPENDS, PREDICTIONS, SIZE
 
@@ -133,8 +134,8 @@ def independent(
     """
     kept = reruns.reference.kept
     alike = {call: kept[call][found[0]] for call, found in following.items() if found and call[0] != PREDICTIONS}
-    alike = {call: one for call, one in alike.items() if bool((one.columns == one.columns[:1]).all())}
-    alike = {call: one for call, one in alike.items() if bool((one.rows == one.rows[:1]).all() and one.rows.any())}
+    alike = {call: one for call, one in alike.items() if _are_same(reruns, call, one.columns) and one.rows.any()}
+    alike = {call: one for call, one in alike.items() if _are_same(reruns, call, one.rows)}
     if not alike or are_alike(reruns.x, reruns.n):
         return []
     other = disturbed(reruns.x, reruns.n)
@@ -156,6 +157,60 @@ def independent(
         )
     same = {call for call in alike if call not in _seen_to_change(reruns, again, following)}
     return [call[0] for call in alike if call in again.outcomes and call in same]
+
+
+def _are_same(reruns: Reruns, call: Call, rows: torch.Tensor) -> bool:
+    """Whether rows are the same, but for the last bits in which rows of one matrix product may differ."""
+    if torch.equal(rows, rows[:1].expand_as(rows)):
+        return True
+    return float(distances(rows, rows[:1]).max()) <= 16 * reruns.reference.eps[call] * reruns.reference.largest[call]
+
+
+def warn_of_constant_entries(
+    reruns: Reruns,
+    following: Mapping[Call, list[Arrangement]],
+    contents_kept: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Warn of layers with several rows for each input some of which do not depend on it: of padding, or of a prompt as long as the batch, that a model puts beside its inputs.
+
+    Told by inputs far off, as in `independent`; rows that are 0 throughout are silent.
+    """
+    reference = reruns.reference
+    several = {call: found[0] for call, found in following.items() if found and found[0].kind != "axis"}
+    alike = {call: _entries_alike(reruns, call, one) for call, one in several.items() if call[0] != PREDICTIONS}
+    alike = {call: same for call, same in alike.items() if same.any() and not same.all()}
+    other = disturbed(reruns.x, reruns.n) if alike and not are_alike(reruns.x, reruns.n) else None
+    if other is None or not reruns.n_left:
+        return
+    kept = reference.kept_inputs
+    changes = Changes(reference, several, kept)
+    with suppress(Exception), contents_kept():
+        reruns.run_once(taken(other, kept, reruns.n, preferred=reruns.preferred), changes, len(kept))
+    constant = {
+        call: int((same & ~changes.seen[call][1].changed.any(0)).sum())
+        for call, same in alike.items()
+        if call in changes.seen
+    }
+    listed = ", ".join(f"{call[0]!r} ({n} of {alike[call].size})" for call, n in constant.items() if n)
+    if listed:
+        what = f"some of the rows that these layers give for each input are the same whatever the inputs are: {listed}"
+        reruns.unverified.append(what)
+        text = (
+            f"{what}.\nRows of padding, or of a prompt that the model puts beside its inputs, count as units of each input.\n"
+            "Leave these layers out (layers='!name'), or call what takes the inputs alone, Inputs(data, forward=lambda model, x: ...)."
+        )
+        warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def _entries_alike(reruns: Reruns, call: Call, arrangement: Arrangement) -> np.ndarray:
+    """Find the entries of an input that are the same for all that are kept, and not silent, shape (entry,)."""
+    rows = reruns.reference.kept[call][arrangement].rows
+    if len(rows) < 2:
+        return np.zeros(rows.shape[1], bool)
+    flat = rows.reshape(*rows.shape[:2], -1)
+    limit = 16 * reruns.reference.eps[call] * reruns.reference.largest[call]
+    same = distances(flat, flat[:1]).amax((0, 2)) <= limit
+    return (same & (flat[0] != 0).any(1)).cpu().numpy()
 
 
 def _seen_to_change(reruns: Reruns, again: Comparison, following: Mapping[Call, list[Arrangement]]) -> set[Call]:

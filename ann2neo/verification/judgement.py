@@ -20,7 +20,7 @@ from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
-from ann2neo.verification.dependence import independent, of_kept, with_fewer
+from ann2neo.verification.dependence import independent, of_kept, warn_of_constant_entries, with_fewer
 from ann2neo.verification.orders import halves, mixed, shuffled
 from ann2neo.verification.places import LISTED, are_entries, has_entries, main_part, relabelled
 from ann2neo.verification.reruns import (
@@ -130,6 +130,10 @@ class Verification:
         reasons |= {
             layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
         }
+        if self._steps is None:
+            warn_of_constant_entries(
+                self._reruns, {call: one for call, one in following.items() if call[0] not in reasons}, self._kept
+            )
         dependent = {layer: why for layer, why in dependent.items() if layer not in reasons}
         arranged, steps = self._arranged(following, reasons)
         # Dependence is told, with the same cure.
@@ -239,7 +243,8 @@ class Verification:
             elif not repeats:
                 left_out[layer] = DIFFERS
             elif plain is None:
-                left_out[layer] = NOT_ROWS
+                is_constant = any(self._is_constant(call, one, unmoved) for one in kept) and not self._has_others()
+                left_out[layer] = CONSTANT if is_constant else NOT_ROWS
             elif self._is_constant(call, plain, unmoved):
                 if self._has_others():
                     self._reruns.unverified.append(
