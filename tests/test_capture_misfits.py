@@ -240,3 +240,41 @@ def test_what_fails_after_the_first_module_is_not_laid_to_the_inputs():
         record(Flat(6), x)
     with pytest.raises(InputsError, match="with 3 features, but Linear, the first module with weights, takes 6"):
         record(Flat(2), x)
+
+
+class Translator(nn.Module):
+    """Encodes a text, and decodes another one, which it makes of labels or, without any, of the text itself."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.encoder, self.decoder, self.act = nn.Embedding(9, 4), nn.GRU(4, 6), nn.GRU(4, 6), nn.ReLU()
+
+    def prepare_decoder_input_ids_from_labels(self, labels):
+        return torch.cat([torch.zeros_like(labels[:, :1]), labels[:, :-1]], 1)
+
+    def forward(self, input_ids, decoder_input_ids=None, labels=None):
+        read = input_ids if decoder_input_ids is None else decoder_input_ids
+        read = read if labels is None else self.prepare_decoder_input_ids_from_labels(labels)
+        state = self.encoder(self.words(input_ids).transpose(0, 1))[1]
+        return self.act(self.decoder(self.words(read).transpose(0, 1), state)[0][-1])
+
+
+@pytest.mark.filterwarnings("ignore:beside the inputs")
+@pytest.mark.parametrize("steps", [None, ann2neo.Steps(1)])
+def test_labels_that_a_decoder_reads_are_asked_for_by_their_name(steps):
+    """Without them it would read what the encoder does; the cure gives what the model gives with its labels."""
+    model, generator = Translator().eval(), torch.Generator().manual_seed(1)
+    batch = {name: torch.randint(9, (5, 7), generator=generator) for name in ("input_ids", "labels")}
+    with pytest.raises(InputsError, match="prepare_decoder_input_ids_from_labels") as error:
+        ann2neo.record(model, [batch], steps=steps, progress=False)
+    assert "never given to a model" in str(error.value)
+    cured = {
+        "input_ids": batch["input_ids"],
+        "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(batch["labels"]),
+    }
+    recording = ann2neo.record(model, [cured], progress=False)
+    with torch.no_grad():
+        assert (recording.raster("act") == (model(**batch) > 0).numpy().T).all()
+    of_classes = {"input_ids": batch["input_ids"], "labels": torch.arange(5) % 2}
+    assert ann2neo.record(model, [of_classes], progress=False).trials["label"].tolist() == [0, 1, 0, 1, 0]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ann2neo.capture.inputs import Inputs
+from ann2neo.capture.inputs import Batch, Inputs
 from ann2neo.capture.predictions import n_outputs
 from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import InputsError
@@ -121,6 +121,27 @@ def check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
             "The model cannot be called with it.",
             "Say how with Inputs(data, labels=..., forward=lambda model, batch: model(batch['...'])).",
         )
+
+
+def check_decoder(module: nn.Module, batch: Batch) -> None:
+    """Refuse labels of steps from which a model would make what its decoder reads, if nothing else says what that is.
+
+    Without them some models end in an error, and others let their decoder read what the encoder does.
+
+    Raises
+    ------
+    InputsError
+        If there are such labels.
+    """
+    make = getattr(module, "prepare_decoder_input_ids_from_labels", None)
+    given = batch.x if isinstance(batch.x, Mapping) else {}
+    if make is None or getattr(batch.target, "ndim", 0) != 2 or any(key.startswith("decoder_input") for key in given):
+        return
+    raise InputsError(
+        f"batches hold labels of shape {tuple(batch.target.shape)}, from which {type(module).__name__} makes the inputs of its decoder, and no 'decoder_input_ids'.",
+        "Labels are never given to a model: its decoder would have no inputs, or other ones.",
+        "Put them into the batches: batch['decoder_input_ids'] = model.prepare_decoder_input_ids_from_labels(batch['labels']).",
+    )
 
 
 def check_axis_of_inputs(module: nn.Module, x: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import Held, Planes
+from ann2neo.capture.calls import check_decoder
 from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify
 from ann2neo.capture.inputs import (
     Batch,
@@ -202,6 +203,8 @@ def show_batch(
     if not job.probe.settled or (job.checks.pending and differ_now(job, batch)):
         if job.steps is not None:
             warn_of_unused_mask(job.steps, batch.x, batch.n_inputs, positions)
+        if job.inputs.forward is None:
+            check_decoder(job.module, batch)
         run_and_verify(job, batch, positions, look)
     else:
         job.probe.show_to(job.sink, batch.n_inputs)
