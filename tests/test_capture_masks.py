@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 import ann2neo
 from ann2neo.capture.steps import batch_mask
@@ -159,3 +160,34 @@ def test_truth_values_of_a_function_need_one_of_each_input():
     """An input without a bin is refused."""
     with pytest.raises(InputsError, match="some of them true"):
         record({}, ann2neo.Steps(1, lengths=lambda batch: THERE & (torch.arange(4) > 0)[:, None]))
+
+
+def pad(items, **options):
+    return nn.utils.rnn.pad_sequence(list(items), **options)
+
+
+@pytest.mark.parametrize("steps_first", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+def test_steps_that_a_collating_function_pads_are_told_once(steps_first, stream):
+    """Also where the first batch has inputs of one length; not where lengths are given, inputs have one length, or are not recorded in steps."""
+    lengths = [4, 4, 4, 6, 3, 5, 6, 2]
+    items = [torch.randn(n, 5, generator=torch.Generator().manual_seed(k)) for k, n in enumerate(lengths)]
+
+    class Items(IterableDataset):
+        def __iter__(self):
+            yield from items
+
+    def loader_of(data):
+        return DataLoader(data, batch_size=2, collate_fn=lambda some: pad(some, batch_first=not steps_first))
+
+    torch.manual_seed(0)
+    model, loader = nn.Sequential(nn.Linear(5, 8), nn.ReLU()), loader_of(Items() if stream else items)
+    with pytest.warns(Ann2NeoWarning, match="collate_fn pads inputs") as said:
+        padded = ann2neo.record(model, loader, steps=ann2neo.Steps(1), progress=False)
+    assert len(said) == 1
+    assert padded.trials["stop_bin"].iloc[-1] == 2 * (4 + 6 + 5 + 6)
+    exact = ann2neo.record(model, loader, steps=ann2neo.Steps(1, lengths=lengths), progress=False)
+    with torch.no_grad():
+        expected = torch.cat([model(one) for one in items]) > 0
+    assert (exact.raster("1") == expected.numpy().T).all()
+    ann2neo.record(model, loader_of([one[:2] for one in items]), steps=ann2neo.Steps(1), progress=False)

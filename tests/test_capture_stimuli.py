@@ -187,7 +187,8 @@ def test_places_are_those_of_a_slow_search(collate):
     """Each row that came out is the item at its place, and no item that fits better lies elsewhere."""
     for first in range(0, N, 6):
         items = DATA[first : first + 6]
-        (_, y), places, _ = TracedCollation(collate)(list(items))
+        found = TracedCollation(collate)(list(items))
+        (_, y), places = found.batch, found.places
         assert y.tolist() == [items[place][1] for place in places]
 
 

@@ -30,7 +30,7 @@ from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import Deferred, predictions
 from ann2neo.capture.spikes.bins import labels_of_steps
 from ann2neo.capture.spikes.bits import Bits
-from ann2neo.capture.steps import positions_of_batch, warn_of_unused_mask
+from ann2neo.capture.steps import masked_positions, positions_of_batch, warn_of_padded_steps, warn_of_unused_mask
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
 
@@ -146,6 +146,7 @@ def run_pass(
     if number == first == 0:
         check_listed_lengths(None if job.steps is None else job.steps.lengths, source)
     labelled, told, repeated = None, False, Repeated()
+    padded = job.steps is None or job.steps.lengths is not None or job.steps.axis != 1
     for place, batch in enumerate(batches, begin):
         if labelled is None:
             labelled = job.labels_of(batch) is not None
@@ -158,6 +159,9 @@ def run_pass(
             warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
         if number == 0:
+            if batch.padded and not padded and not masked_positions(batch.x, batch.n_inputs):
+                padded = True
+                warn_of_padded_steps(job.steps)
             repeated.see(batch)
             job.checks.n_repeated = repeated.n if place == 0 else job.checks.n_repeated
         if look is not None:

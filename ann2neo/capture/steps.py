@@ -141,6 +141,16 @@ def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int, positions: Posi
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
+def warn_of_padded_steps(steps: Steps) -> None:
+    """Warn that what collates the batches pads steps, and that nothing says where."""
+    text = (
+        "the collate_fn pads inputs to the length of their batch (collated alone some are shorter), and padded steps are recorded as bins all the same.\n"
+        "What a network gives for padding is counted as data, and depends on which inputs share a batch.\n"
+        f"Say how many steps each input has, Steps({steps.axis!r}, lengths=...): numbers in the order of presentation, a function that finds them in a batch, or the name of a mask in it."
+    )
+    warnings.warn(Ann2NeoWarning(text), stacklevel=3)
+
+
 def _warn_of_other_positions(steps: Steps, batch: Any, n_inputs: int, positions: Positions) -> None:
     """Warn if lengths count positions from the first one on, but a mask of as many says that data are elsewhere; or if all that is left is the same, as padding is."""
     mask = next((one for path, one in arrays(batch) if path.rsplit("/", 1)[-1] == MASK), None)

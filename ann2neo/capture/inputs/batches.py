@@ -20,6 +20,7 @@ from ann2neo.capture.inputs.axes import (
     number_of_entries,
     unclear_axis,
 )
+from ann2neo.capture.inputs.collation import Collated
 from ann2neo.capture.inputs.forms import Inputs
 from ann2neo.capture.inputs.labels import (
     LABEL_KEYS,
@@ -54,14 +55,10 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     at_random = bool(given) and draws_at_random(source)
     streams, sizes = Streams(source.n_streams), Sizes(declared_size(source, inputs))
     for number, raw in enumerate(source.batches(first), first):
-        n_drawn, places, second, listed = None, None, (), ()
-        if source.traced:
-            raw, places, second, listed = raw
-            n_drawn = None if source.batch_sizes is None else int(source.batch_sizes[number])
-        elif source.counted:
-            raw, n_drawn, second, listed = raw
+        found = raw if source.traced or source.counted else Collated(raw, 0)
+        raw, n_drawn, places, second, listed = found.batch, found.n_items, found.places, found.second, found.listed
         said = inputs.n_inputs
-        if (second or listed) and said is None and n_drawn is not None:
+        if (second or listed) and said is None:
             said = partial(_as_drawn, n_drawn)
         batch = split_batch(
             raw,
@@ -79,6 +76,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             is_known = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
             is_known = is_known or inputs_are_first(batch.x, batch.target, batch.n_inputs)
             batch = replace(batch, counted=0 if is_known else None)
+        batch = replace(batch, padded=any(not path.startswith(labelled_path(raw)) for path in found.padded))
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
         if inputs.labels is not None:
@@ -140,10 +138,10 @@ def split_batch(
     >>> batch.n_inputs, batch.labels
     (2, array([1, 0]))
     """
-    x, y, labelled = raw, None, "/1"
+    x, y, labelled = raw, None, labelled_path(raw)
     if isinstance(raw, Mapping):
         key = next((k for k in LABEL_KEYS if k in raw), None)
-        x, y, labelled = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None, f"/{key}"
+        x, y = {k: v for k, v in raw.items() if k != key}, raw.get(key) if key else None
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form and "" not in listed:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
     refuse_nested(x)
@@ -165,6 +163,11 @@ def split_batch(
         axis=1 if second else axis,
         counted=LISTED if is_listed and not second else None,
     )
+
+
+def labelled_path(raw: Any) -> str:
+    """Path of what comes beside the inputs of a batch."""
+    return f"/{next((k for k in LABEL_KEYS if k in raw), None)}" if isinstance(raw, Mapping) else "/1"
 
 
 def _as_drawn(n_inputs: int, _raw: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,28 +27,49 @@ def is_own(collate: Any) -> bool:
     return collate is not default_collate
 
 
+class Collated(NamedTuple):
+    """What a collating function made of items.
+
+    Parameters
+    ----------
+    batch, n_items
+        The batch, and of how many items it was made.
+    second, listed, padded
+        Paths of arrays in which items lie along the second axis, of lists that have one entry for each, and of arrays whose steps were padded.
+    places
+        Place of each input of the batch among the items, shape (input,); None if it is not known.
+    """
+
+    batch: Any
+    n_items: int
+    second: Sequence[str] = ()
+    listed: Sequence[str] = ()
+    padded: Sequence[str] = ()
+    places: Int[np.ndarray, " input"] | None = None
+
+
 class TracedCollation:
     """Collates as a loader does, and finds for each input that came out its place among those that went in, and the arrays in which inputs lie along the second axis.
 
     Each item is collated once more, with itself: that shows what it looks like in a batch. Where each input of the batch is one of these, padded or cut to the length of the
-    batch, it is known which; where one is none, as after random changes, nothing is known of the batch. The random states that collating uses are restored, and so is the
+    batch, it is known which (``with_places``); where one is none, as after random changes, nothing is known of the batch. The random states that collating uses are restored, and so is the
     state of the function itself as far as it lies in plain attributes.
 
     Examples
     --------
     >>> longest_first = TracedCollation(lambda items: torch.stack(sorted(items, key=lambda x: -x[0])))
-    >>> batch, places, _ = longest_first([torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])])
-    >>> batch.flatten().tolist(), places.tolist()
+    >>> found = longest_first([torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])])
+    >>> found.batch.flatten().tolist(), found.places.tolist()
     ([3.0, 2.0, 1.0], [1, 2, 0])
-    >>> TracedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)])[2]
+    >>> TracedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)]).second
     ['']
     """
 
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self.collate = collate
+    def __init__(self, collate: Callable[[Any], Any], *, with_places: bool = True) -> None:
+        self.collate, self._with_places = collate, with_places
 
-    def __call__(self, items: Any) -> tuple[Any, Int[np.ndarray, " input"] | None, list[str], list[str]]:
-        """Collate items; returns the batch, the place of each input of it, or None if that is not known, the paths of arrays whose steps come before inputs, and of lists of inputs."""
+    def __call__(self, items: Any) -> Collated:
+        """Collate items."""
         shells = [_shell(item) for item in items]
         batch = self.collate(items)
         with random_states_kept(), _generators_kept(self.collate):
@@ -58,33 +79,18 @@ class TracedCollation:
             def inputs_first(x: Any) -> Named:
                 return {name: one.swapaxes(0, 1) if name in second else one for name, one in _named(x).items()}
 
-            if second:
-                return batch, _places(inputs_first(batch), shells, lambda some: inputs_first(collate(some))), second, []
-            listed = _listed(batch, shells, collate)
+            def turned(some: Any) -> Named:
+                return inputs_first(collate(some))
+
+            listed = [] if second else _listed(batch, shells, collate)
             if listed:
-                return batch, _places_in_lists(batch, listed, shells, collate), second, listed
-            return batch, _places(batch, shells, collate), second, []
-
-
-class CountedCollation:
-    """Collates as a stream's loader does, and says of how many items, and in which arrays they lie along the second axis; random states are restored.
-
-    Examples
-    --------
-    >>> CountedCollation(lambda items: torch.stack(items, dim=1))([torch.zeros(4), torch.ones(4)])[1:]
-    (2, [''], [])
-    """
-
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self.collate = collate
-
-    def __call__(self, items: Any) -> tuple[Any, int, list[str], list[str]]:
-        """Collate items."""
-        shells = [_shell(item) for item in items]
-        batch = self.collate(items)
-        with random_states_kept(), _generators_kept(self.collate):
-            collate = copy.copy(self.collate)
-            return batch, len(shells), _second(_named(batch), shells, collate), _listed(batch, shells, collate)
+                places = _places_in_lists(batch, listed, shells, collate) if self._with_places else None
+                return Collated(batch, len(shells), second, listed, places=places)
+            padded = _padded(inputs_first(batch), shells, turned)
+            if not self._with_places:
+                return Collated(batch, len(shells), second, padded=padded)
+            places = _places(inputs_first(batch), shells, turned) if second else _places(batch, shells, collate)
+            return Collated(batch, len(shells), second, padded=padded, places=places)
 
 
 def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -> list[str]:
@@ -102,6 +108,23 @@ def _second(whole: Named, items: Sequence[Any], collate: Callable[[Any], Any]) -
         name
         for name, (single, double) in sizes.items()
         if len(single) == len(double) == 2 and (single[1], double[1]) == (1, 2) and single[0] == double[0]
+    ]
+
+
+def _padded(whole: Named, items: Sequence[Any], collate: Callable[[Any], Named]) -> list[str]:
+    """Find the arrays whose second axis is shorter where one of the first items is collated alone: it was padded, with inputs first."""
+    if len(items) < 2 or not any(array.ndim > 1 and len(array) == len(items) for array in whole.values()):
+        return []
+    try:
+        each = [collate([_shell(item)]) for item in items[:FEW]]
+    # Whatever goes wrong with an item alone: nothing is known of its length.
+    except Exception:
+        return []
+    return [
+        name
+        for name, array in whole.items()
+        if array.ndim > 1 and all(name in one and one[name].ndim == array.ndim and len(one[name]) == 1 for one in each)
+        if any(one[name].shape[1] < array.shape[1] for one in each)
     ]
 
 

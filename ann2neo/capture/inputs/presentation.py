@@ -96,6 +96,8 @@ class Batch:
         Along which axis of the batch inputs lie, where something says so: 0, or 1 if steps come before them. None if nothing but sizes does.
     counted
         The same where only the number of inputs says so: it is that of one axis alone, or the user's function counts one of two axes of as many entries; -1 where they are the entries of a list. None if it is unclear.
+    padded
+        Whether a collating function is known to have padded the steps of some inputs.
     """
 
     x: Any
@@ -106,6 +108,7 @@ class Batch:
     stimulus_ids: Int[np.ndarray, " input"] | None = None
     axis: int | None = None
     counted: int | None = None
+    padded: bool = False
 
     @property
     def known_axis(self) -> int | None:

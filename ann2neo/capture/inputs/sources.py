@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
-from ann2neo.capture.inputs.collation import CountedCollation, TracedCollation, is_own
+from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
@@ -85,7 +85,7 @@ def _map_style(
 def _that_counts(loader: DataLoader) -> DataLoader:
     """Make a loader of the same stream that says how many items it puts together in each batch."""
     other: Any = copy.copy(loader)
-    other.collate_fn, other._iterator = CountedCollation(loader.collate_fn), None
+    other.collate_fn, other._iterator = TracedCollation(loader.collate_fn, with_places=False), None
     return other
 
 
