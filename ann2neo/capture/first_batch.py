@@ -28,6 +28,7 @@ from ann2neo.probe.state import (
 from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import kept_inputs
+from ann2neo.verification.padding import TIMES, padding_differs
 from ann2neo.verification.places import are_alike, has_steps, is_square
 from ann2neo.verification.reruns import Look, See, Verify, see_output
 from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, SHIFTED, Verdict, tell
@@ -40,7 +41,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
     probe, sink, checks, n = job.probe, job.sink, job.checks, batch.n_inputs
     is_first, before = not probe.settled, random_states()
     attributes = Attributes(job.module) if checks.wanted and checks.verdict is None and is_first else None
-    verifying = checks.wanted and (checks.verdict is None or bool(checks.pending))
+    verifying = checks.wanted and (checks.verdict is None or not is_first)
     # The noise of passes would hide everything, and later batches are shown in their arrangement: both are verified by themselves.
     beside = Reference(sink, n, kept_inputs(n)) if checks.wanted and is_first else None
 
@@ -70,7 +71,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         check_layers_ran(job)
     if checks.verdict is not None and is_first:
         _adopt(job, checks.verdict, once_more, n)
-        if checks.wanted and checks.pending and differ_now(job, batch):
+        if checks.pending and differ_now(job, batch):
             _confirm(job, batch, *_judge(job, batch, positions, None, None))
     elif verifying:
         changed = attributes is not None and attributes.changed()
@@ -80,6 +81,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
             _confirm(job, batch, verdict, reference)
+    checks.padding = max(checks.padding, padding_differs(batch.x, n))
     if beside is not None and checks.first is None:
         keep_first(job, batch, beside, _look(job, batch), before)
 
@@ -282,7 +284,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> 
     if wrong:
         listed = "\n".join(f"  {layer}: {why}" for layer, why in list(wrong.items())[:20])
         raise ActivationError(
-            f"a batch shows what those before, of one input or of inputs that were alike, could not:\n{listed}",
+            f"a batch shows what those before, of one input, of inputs that were alike or as long as each other, could not:\n{listed}",
             "A bin would stand for something else than one input.",
             "Leave them out (layers='!name'), give one input a batch (batch_size=1), or record them unverified (verify=False).",
         )
@@ -296,10 +298,12 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> 
         known,
         dependent={**known.dependent, **dependent},
         predictions=known.predictions or verdict.predictions,
-        unverified=known.unverified if pending else verdict.unverified,
+        unverified=verdict.unverified if known.pending and not pending else known.unverified,
         pending=pending,
     )
-    job.checks.differing = kept_of(job, batch, reference, _look(job, batch), None)
+    job.checks.differing = kept_of(
+        job, batch, reference, _look(job, batch), None if job.passes is None else random_states()
+    )
 
 
 def check_layers_ran(job: Job) -> None:
@@ -309,5 +313,10 @@ def check_layers_ran(job: Job) -> None:
 
 
 def differ_now(job: Job, batch: Batch) -> bool:
-    """Whether something differs between the inputs of this batch that was alike in those before."""
-    return batch.n_inputs > 1 and len(are_alike(batch.x, batch.n_inputs, job.checks.pending)) < len(job.checks.pending)
+    """Whether something differs between the inputs of this batch that was alike in those before: a part of it, or where padding begins."""
+    checks, n = job.checks, batch.n_inputs
+    if n < 2 or not checks.wanted:
+        return False
+    if checks.pending and len(are_alike(batch.x, n, checks.pending)) < len(checks.pending):
+        return True
+    return padding_differs(batch.x, n) > TIMES * checks.padding

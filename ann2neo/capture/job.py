@@ -36,6 +36,8 @@ class Checks:
         What is kept of the first batch until after the last one (see `ann2neo.capture.kept_batch`), and how many were run.
     differing
         The same of the last batch in which something differed that was alike in those before.
+    padding
+        By how many positions the padding of inputs differed in the batches that were verified.
     sizes, verified_sizes
         How many inputs batches held, each number once, that of the last batch last; and in batches of which sizes rows were verified.
     n_repeated
@@ -48,6 +50,7 @@ class Checks:
     first: Any = None
     differing: Any = None
     n_batches: int = 0
+    padding: int = 0
     sizes: list[int] = field(default_factory=list)
     verified_sizes: set[int] = field(default_factory=set)
     verdict: Verdict | None = None
@@ -73,7 +76,7 @@ class Checks:
     def forget(self) -> None:
         """Begin again with other inputs or another store."""
         self.verdict = self.first = self.differing = None
-        self.n_batches, self.sizes, self.verified_sizes = 0, [], set()
+        self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, 0, [], set()
 
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""

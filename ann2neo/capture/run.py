@@ -204,7 +204,7 @@ def show_batch(
     positions = None if job.steps is None else positions_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
     job.sink.begin(batch.n_inputs, positions)
     job.checks.count(batch.n_inputs)
-    if not job.probe.settled or (job.checks.pending and differ_now(job, batch)):
+    if not job.probe.settled or differ_now(job, batch):
         if job.steps is not None:
             warn_of_unused_mask(job.steps, batch.x, batch.n_inputs, positions)
         if job.inputs.forward is None:

@@ -43,6 +43,17 @@ class Attributes:
             or any(one._version != n for one, n, _ in self._contents)
         )
 
+    def moved(self) -> bool:
+        """Whether something has another value than it had then; what is bound to an equal number, tensor or array has not."""
+        return (
+            any(
+                not _equal(buffers, module._buffers) or not _equal(own, _own(module))
+                for module, buffers, own in self._bound
+            )
+            or any(not _equal(before, value) for value, before in self._held)
+            or any(one._version != n and not _equal(before, one.detach()) for one, n, before in self._contents)
+        )
+
     def put_back(self) -> None:
         """Bind all as it was then, and write back what tensors held."""
         for module, buffers, own in self._bound:
@@ -79,6 +90,24 @@ def _differ(before: Any, now: Any) -> bool:
     if isinstance(before, dict):
         return any(name not in now or now[name] is not value for name, value in before.items())
     return any(one is not other for one, other in zip(before, now))
+
+
+def _equal(before: Any, now: Any) -> bool:
+    """Whether two values are the same, number by number; of things of other kinds, whether they are one and the same."""
+    if before is now:
+        return True
+    if type(before) is not type(now):
+        return False
+    if isinstance(before, dict):
+        return before.keys() == now.keys() and all(_equal(one, now[name]) for name, one in before.items())
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(now) and all(_equal(*pair) for pair in zip(before, now))
+    if type(before) is torch.Tensor:
+        is_plain = before.layout == now.layout == torch.strided and before.dtype == now.dtype
+        return is_plain and before.device == now.device and torch.equal(before, now)
+    if isinstance(before, np.ndarray):
+        return np.array_equal(before, now)
+    return isinstance(before, (bool, int, float, complex, str, bytes)) and before == now
 
 
 @contextmanager

@@ -1,0 +1,165 @@
+"""States that return to what they were by the end, and noise in few batches: what the first batch gives in several runs after the last one."""
+
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from capture_sources import names
+from verified_models import Net
+
+import ann2neo
+from ann2neo.capture.last_batch import DRAWS
+from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, ModelError
+from ann2neo.probe.attributes import Attributes
+from ann2neo.verification.verdict import ALL_IS_WELL
+
+X = torch.randn(50, 5, generator=torch.Generator().manual_seed(5))
+LATER = "run once more after the last, gave other values"
+
+
+def record(model, **options):
+    return ann2neo.record(model, ann2neo.Inputs(X, batch_size=5), progress=False, **options)
+
+
+def seen_rows(model):
+    rows = []
+    model.register_forward_pre_hook(lambda _module, args: rows.append(len(args[0])))
+    return rows
+
+
+def periodic(period, phase):
+    """Turn every batch of a certain number round."""
+
+    def forward(self, x):
+        self.n += 1
+        return self.act(self.fc(x.flip(0) if self.n % period == phase else x))
+
+    model = Net(forward)
+    model.n = 0
+    return model
+
+
+@pytest.mark.parametrize(("period", "phase"), [(period, phase) for period in range(2, 9) for phase in range(period)])
+def test_a_state_that_returns_is_seen_in_one_of_its_phases(period, phase):
+    """Whichever it is in at the end; in the first batch three calls are seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ann2NeoWarning)
+        with pytest.raises(Ann2NeoError, match=f"{LATER}|differs from run to run|row k is not"):
+            record(periodic(period, phase))
+    assert names(record(periodic(period, phase), verify=False)) == ["act"]
+
+
+def test_a_state_in_which_nothing_changes_takes_one_run_more():
+    """The potentials of the last batch are others than those of the first, but the first one leaves its own twice; a count takes all eight."""
+
+    def reset(self, x):
+        self.potential = torch.zeros(len(x), 8)
+        for _ in range(3):
+            self.potential = self.potential + self.fc(x)
+        return self.act(self.potential)
+
+    def counted(self, x):
+        self.n += 1
+        return self.act(self.fc(x))
+
+    for forward, n_again in ((reset, 2), (counted, 8), (lambda self, x: self.act(self.fc(x)), 1)):
+        model = Net(forward)
+        model.n = 0
+        rows = seen_rows(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert record(model).provenance["verified"] == ALL_IS_WELL
+        # Twice more for what the first batch leaves in the model.
+        assert sum(rows) == 50 + 5 + 2 + 5 * n_again + 10 * (n_again > 1)
+        # What reruns count is put back.
+        assert model.n == (10 if forward is counted else 0)
+
+
+DRAWN = {"torch": lambda: float(torch.rand(())), "Python": random.random, "NumPy": lambda: np.random.rand()}  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+@pytest.mark.parametrize("share", [0.01, 0.99])
+def test_noise_in_few_batches_is_seen(kind, share):
+    """In one of a hundred, or in which it is missing in one of a hundred; whatever the random states are."""
+
+    def forward(self, x):
+        h = self.fc(x)
+        noisy = DRAWN[kind]() < 0.01 if share < 0.5 else DRAWN[kind]() > 0.99
+        return self.act(h + noisy * torch.linspace(-3, 3, 8))
+
+    model = Net(forward)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Ann2NeoWarning)
+            with pytest.raises(ModelError, match=f"{LATER}|differs from run to run"):
+                record(model)
+        after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
+        assert torch.equal(before[0], after[0])
+        assert before[1] == after[1]
+        assert (before[2] == after[2]).all()
+
+
+def test_what_is_drawn_to_no_effect_stands_in_the_provenance():
+    """Networks that draw which layers to skip skip none in eval mode: no warning, two runs more."""
+
+    def forward(self, x):
+        skipped = self.training and torch.rand(()) < 0.1
+        drawn = torch.rand(())
+        return self.act(self.fc(x)) * (1 if drawn >= 0 or skipped else 0)
+
+    model = Net(forward)
+    rows = seen_rows(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording = record(model)
+    assert recording.provenance["verified"] == DRAWS
+    assert sum(rows) == 50 + 5 + 2 + 3 * 5
+
+
+def test_noise_that_is_told_is_not_told_again():
+    """Of layers before the noise nothing is said."""
+
+    def forward(self, x):
+        h = self.act(self.fc(x))
+        return self.tanh(h + torch.randn(len(x), 8))
+
+    with pytest.warns(Ann2NeoWarning, match="differs from run to run") as told:
+        recording = record(Net(forward))
+    assert len(told) == 1
+    assert names(recording) == ["act"]
+    assert recording.provenance["verified"] == ALL_IS_WELL
+
+
+def test_passes_draw_by_their_seed():
+    """Nothing is said of it."""
+    model = Net(lambda self, x: self.act(self.drop(self.fc(x))), drop=torch.nn.Dropout(0.5))
+    rows = seen_rows(model)
+    assert record(model, passes=ann2neo.Passes(2)).provenance["verified"] == ALL_IS_WELL
+    assert sum(rows) == 2 * 50 + 5 + 5 + 2 + 5
+
+
+@pytest.mark.parametrize("value", [1, "a", torch.ones(3), np.ones(3), [1, torch.ones(2)], {"a": (1, 2)}, None], ids=str)
+def test_equal_values_have_not_moved(value):
+    """Bound anew they are the same; another number, or a tensor that was written to, is not."""
+    model = Net(lambda self, x: x)
+    model.value, model.written = value, torch.zeros(2)
+    held = Attributes(model)
+    model.value = (
+        {"a": (1, 2)} if isinstance(value, dict) else value.copy() if isinstance(value, (np.ndarray, list)) else value
+    )
+    model.value = value.clone() if isinstance(value, torch.Tensor) else model.value
+    model.written.zero_()
+    assert not held.moved()
+    model.written.add_(1)
+    assert held.moved()
+    model.written.zero_()
+    for other in (2, "b", torch.zeros(3), np.zeros(3), [1], {"b": 1}, object(), torch.ones(3, dtype=torch.float64)):
+        model.value = other
+        assert held.moved()
