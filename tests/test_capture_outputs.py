@@ -114,3 +114,25 @@ def test_recurrent_cells_are_steps():
     whole = nn.LSTM(4, 3, batch_first=True)
     whole.load_state_dict({f"{name}_l0": value for name, value in model.cell.state_dict().items()})
     assert (recording.raster("cell") == bits(in_batches(lambda x: whole(x)[0], SEQUENCES).reshape(35, 3), 0.0)).all()
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_sparse_activations_are_recorded_with_their_zeros(function):
+    """As the same numbers written out are."""
+
+    class Sparse(nn.Module):
+        def __init__(self, dense):
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc, self.act, self.dense = nn.Linear(5, 8), nn.ReLU(), dense
+
+        def forward(self, x):
+            h = self.fc(x)
+            h = h if self.dense else h.to_sparse()
+            return torch.relu(h) if function else self.act(h)
+
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+    sparse, dense = (ann2neo.record(Sparse(kind), x, progress=False) for kind in (False, True))
+    layer = sparse.layers[0].name
+    assert (sparse.raster(layer) == dense.raster(layer)).all()
+    assert sparse.raster(layer).any()

@@ -188,7 +188,9 @@ def _only_part(name: str, kind: str, parts: Mapping[str, Any]) -> torch.Tensor:
 
 
 def comparable(activation: torch.Tensor) -> torch.Tensor:
-    """Write numbers of 8 bits, which torch does not compare, as the same numbers of 32 bits."""
+    """Write numbers of 8 bits, which torch does not compare, as the same numbers of 32 bits, and sparse ones with all their zeros."""
+    if activation.layout not in (torch.strided, torch.jagged):
+        activation = activation.to_dense()
     return activation.float() if activation.element_size() == 1 else activation
 
 
