@@ -38,14 +38,14 @@ def draw(
     >>> spikes.astype(int)
     array([1, 1, 1, 1])
     """
-    # Both outcomes of the preceding bin are computed before it is known: waiting for it takes twice as long.
+    # Both outcomes of the preceding bin are computed before it is known, and one is taken without a branch, which would be foretold wrongly as often as spikes are drawn.
     if order == 1:
         hit = False
         for t in range(numbers.size):
             u, chained = numbers[t], state[t] == 1
             one = u < (p[2] if chained else p[0])
             other = u < (p[1] if chained else p[0])
-            hit = one if hit else other
+            hit = other ^ (hit & (one ^ other))
             spikes[t] = hit
         return
     mask, before, hit = 2**order - 1, 0, False
