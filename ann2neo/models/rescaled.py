@@ -60,6 +60,8 @@ def rescaled(
     Spike trains of cells, fitted with ``by=None``, are rescaled in continuous time (Brown et al. 2002), under "rate", "gamma" or "inverse_gaussian", over all observed time: x after the last spike of a contiguous
     segment the integrated intensity is :math:`-\ln S(x)`, with S the share of intervals that are longer; x after the begin of a segment without a spike so far it is :math:`-\ln \int_x^\infty S / m`. :math:`z = 1 -
     e^{-\xi}`, where xi is its increase since the preceding spike, across borders of segments; what follows the last spike is left out. The bootstrap is the same, and so are columns.
+    Fitted with conditions, they are rescaled over trials, under "rate" or "label": the intensity is ``rate_hz`` or ``label_hz[c]`` in trials of condition c, which are concatenated in the order of segments and, within each, of time; intervals cross
+    borders of trials, and time outside of counted trials is left out. A rate that changes within trials is rejected, and so are intervals that are regular or come in bursts.
 
     The cost is about that of ``n_draws`` simulations: some 0.05 s for a unit of 10,000 bins, 0.1 s for a cell of 100 spikes under one rate, 0.4 s under inverse Gaussian and 3 s under gamma intervals. Select units (`Recording.select`) of large networks.
 
@@ -70,7 +72,7 @@ def rescaled(
     fitted
         Table that `fit` returned, also when read back from CSV or Parquet.
     model
-        "rate", "label", "markov", "gain", "label_gain" or "renewal"; for cells "rate", "gamma" or "inverse_gaussian".
+        "rate", "label", "markov", "gain", "label_gain" or "renewal"; for cells "rate", "gamma" or "inverse_gaussian" (fitted with ``by=None``), "rate" or "label" (with conditions).
     by
         Column of trials that holds the conditions; None for the one that was fitted, or "label" where the table does not name it.
     n_draws
@@ -90,7 +92,7 @@ def rescaled(
     Raises
     ------
     AnalysisError
-        If parameters, units, conditions or the windows of the gain are missing from the table, or if cells were not fitted with by=None and one of their three models.
+        If parameters, units, conditions or the windows of the gain are missing from the table, or if cells were not fitted with this model.
 
     See Also
     --------
@@ -119,11 +121,16 @@ def rescaled(
     if in_time:
         # Loaded only where it is needed.
         from ann2neo.models.rescaled_time import check_cells, rescaled_cells
+        from ann2neo.models.rescaled_trials import rescaled_trials
 
-        check_cells(fitted, model, by)
-        rows, found = rescaled_cells(spikes, fitted, model=model, n_draws=n_draws, seed=seed, progress=progress)
+        conditions = check_cells(fitted, model, by)
+        options: dict[str, Any] = {"model": model, "n_draws": int(n_draws), "seed": int(seed)}
+        if conditions is None:
+            rows, found = rescaled_cells(spikes, fitted, progress=progress, **options)
+        else:
+            rows, found = rescaled_trials(spikes, fitted, by=conditions, progress=progress, **options)
         parts = [_row(*each) if each[0].size else _nothing(int(n)) for each, n in zip(found, rows["n_spikes"])]
-        return _table(rows, parts, {"model": model, "by": None, "n_draws": int(n_draws), "seed": int(seed)})
+        return _table(rows, parts, {**options, "by": conditions})
     recording = as_recording(spikes)
     rows = rows_of(fitted, recording)
     column = by or by_of(fitted, recording.trials)

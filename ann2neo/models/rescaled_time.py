@@ -24,20 +24,23 @@ PerSpike = Float[np.ndarray, " spike"]
 PerUnit = Float[np.ndarray, " unit"]
 
 
-def check_cells(fitted: pd.DataFrame, model: Any, by: str | None) -> None:
-    """Check that a model of all observed time was fitted.
+def check_cells(fitted: pd.DataFrame, model: Any, by: str | None) -> str | None:
+    """Check that a model of cells was fitted, and return the conditions of its trials; None for all observed time.
 
     Raises
     ------
     AnalysisError
         If it was not.
     """
-    if model not in IN_TIME or by is not None or fitted.attrs.get("by") is not None:
+    known = fitted.attrs.get("by", by or ("label" if model == "label" else None))
+    if by not in (None, known) or model not in (IN_TIME if known is None else ("rate", "label")):
         raise AnalysisError(
-            f"model={model!r} with by={by or fitted.attrs.get('by')!r} was asked for, and the table is of cells.",
-            "In time, intervals are rescaled over all observed time, under 'rate', 'gamma' or 'inverse_gaussian'.",
-            "Fit one of these with by=None (`ann2neo.models.fit(spikes, ['gamma'], by=None)`).",
+            f"model={model!r} with by={by or known!r} was asked for, and the table of cells was fitted with by={known!r}.",
+            "Over all observed time (by=None) 'rate', 'gamma' or 'inverse_gaussian' are rescaled, over trials with conditions 'rate' or 'label'.",
+            "Fit one of these (`ann2neo.models.fit(spikes, ['rate'], by=None)`, `ann2neo.models.fit(spikes, ['label'])`).",
         )
+    if known is not None:
+        return known
     missing = [name for name in _names(model) if name not in fitted]
     if missing:
         raise AnalysisError(
@@ -45,6 +48,7 @@ def check_cells(fitted: pd.DataFrame, model: Any, by: str | None) -> None:
             "The parameters of this model are unknown.",
             f"Fit the model {model!r} first, with by=None.",
         )
+    return None
 
 
 def rescaled_cells(
@@ -67,7 +71,7 @@ def rescaled_cells(
     chunks = [read() for read in found.source.chunks]
     units = pd.concat([chunk.units for chunk in chunks], ignore_index=True)
     order = np.arange(len(units)) if found.rows is None else np.asarray(found.rows)
-    _check_units(units.iloc[order], fitted)
+    check_units(units.iloc[order], fitted)
     keys = unit_keys(units.iloc[order], seed)
     place = np.argsort(order)
     values = fitted[list(_names(model))].to_numpy(np.float64)
@@ -86,7 +90,14 @@ def rescaled_cells(
     return fitted.reset_index(drop=True), parts
 
 
-def _check_units(units: pd.DataFrame, fitted: pd.DataFrame) -> None:
+def check_units(units: pd.DataFrame, fitted: pd.DataFrame) -> None:
+    """Check that the table has these units, in this order.
+
+    Raises
+    ------
+    AnalysisError
+        If it has others.
+    """
     names = [table[["layer", "unit"]].astype(str).to_numpy() for table in (units, fitted)]
     if names[0].shape != names[1].shape or (names[0] != names[1]).any():
         raise AnalysisError(
