@@ -1,5 +1,7 @@
 """Simulated recordings: what was fitted comes back, bit by bit the same whatever is read beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from model_sources import recording_of
 
 import ann2neo
 from ann2neo import models
-from ann2neo.errors import AnalysisError
+from ann2neo.errors import AnalysisError, Ann2NeoWarning
 from ann2neo.models import simulated as room
 
 
@@ -190,6 +192,33 @@ def test_conditions_that_are_missing_are_unknown(tmp_path):
             for table in (fitted, ann2neo.read_table(tmp_path / f"{len(known)}.csv"))
         )
         assert made.identical(again)
+
+
+def test_negative_conditions_are_told_once_and_text_is_not_negative():
+    """-1 is an unknown label; other negative numbers may be conditions, which the cure makes of them."""
+    angles = np.tile([-45, 0, 45], 20)
+    recording = recording_of(np.random.default_rng(0).random((2, 60)) < 0.5, np.zeros(60, int), angle=angles)
+    with pytest.warns(Ann2NeoWarning, match=r"20 of 60 trials have a negative angle \(-45\)") as told:
+        fitted = fit(recording, ("label",), by="angle")
+    assert len(told) == 1
+    assert fitted.attrs["conditions"] == [0, 45]
+    cure = str(told[0].message).split("such as ")[1].rstrip(".")
+    mended = replace(recording, trials=eval(cure, {"trials": recording.trials}))
+    assert fit(mended, ("label",), by="angle").attrs["conditions"] == ["-45", "0", "45"]
+    unknown = recording_of(recording.raster("hidden"), np.tile([-1, 0, 1], 20))
+    assert fit(unknown, ("label",)).attrs["conditions"] == [0, 1]
+
+
+def test_a_condition_that_was_not_fitted_is_no_misspelling():
+    """The message names no other condition, and its cure leads to a simulation."""
+    dense = np.random.default_rng(0).random((2, 60)) < 0.5
+    fitted, recording = fit(recording_of(dense, np.arange(60) % 2)), recording_of(dense, np.arange(60) % 3)
+    with pytest.raises(AnalysisError, match=r"no column 'label_p\[2\]'") as told:
+        models.simulate(fitted, like=recording, model="label", seed=0)
+    assert "mean" not in str(told.value)
+    cure = str(told.value).split("`")[1]
+    again = eval(cure, {"ann2neo": ann2neo, "recording": recording})
+    assert models.simulate(again, like=recording, model="label", seed=0).n_units == 2
 
 
 @pytest.fixture(scope="module")

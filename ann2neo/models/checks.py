@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ann2neo.errors import AnalysisError, kind_of, suggestion
+from ann2neo.errors import AnalysisError, Ann2NeoWarning, kind_of, suggestion
 
 DRAWN = ("rate", "label", "markov")
 """Models that give each bin a probability of a spike."""
@@ -68,3 +70,18 @@ def check_whole(name: str, value: Any, low: int, high: int = 2**62, usual: int |
             "Nothing was computed.",
             f"Use {name}={low if usual is None else usual}, for instance.",
         )
+
+
+def say_negative(values: pd.Series, by: str) -> None:
+    """Warn that negative conditions are unknown, unless they are all -1, as an unknown label is written.
+
+    Examples
+    --------
+    >>> say_negative(pd.Series([-1, 0, 1]), "label")
+    """
+    negative = np.unique(values[values < 0]) if pd.api.types.is_numeric_dtype(values) else np.zeros(0)
+    if (negative != -1).any():
+        listed = ", ".join(str(each) for each in negative[:5].tolist()) + ", ..." * (negative.size > 5)
+        text = f"{int((values < 0).sum())} of {values.size} trials have a negative {by} ({listed}), which means unknown in a recording: they are left out."
+        text += f"\nIf these are conditions, write them as text in the trials, such as trials.assign({by}=trials[{by!r}].astype(str))."
+        warnings.warn(Ann2NeoWarning(text), stacklevel=4)

@@ -128,7 +128,7 @@ def fit(
     models
         Any of "rate", "label", "markov", "gain", "label_gain", "renewal", and for cells "gamma", "inverse_gaussian"; "rate" is always fitted. None: "rate", "markov", and "label" where ``by`` names a column.
     by
-        Column of trials that holds the conditions; trials whose condition is unknown are left out of all models. None: all bins of a recording, or all
+        Column of trials that holds the conditions; trials whose condition is unknown (missing, or a negative number in a recording) are left out of all models. None: all bins of a recording, or all
         observed time of cells, without the model "label".
     order
         Number of preceding bins of ``markov``, 1 to 8.

@@ -113,11 +113,14 @@ def rows_of(fitted: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 def column_of(rows: pd.DataFrame, name: str, *, missing: bool = False) -> Float[np.ndarray, " unit"]:
     """Read a column of probabilities."""
     if name not in rows:
-        known = [str(each) for each in rows if "_p" in str(each)]
+        model, of_condition = name.split("_p", 1)[0], "[" in name
+        # Another condition would not be what was meant.
+        known = [] if of_condition else [str(each) for each in rows if "_p" in str(each)]
+        conditions = "its conditions (by=)" if of_condition else "by= as it was fitted"
         raise AnalysisError(
             f"The table has no column {name!r}." + suggestion(name, known),
             "The probabilities of this model are unknown.",
-            "Fit this model with the conditions of the recording (`ann2neo.models.fit`).",
+            f"Fit the recording with {conditions}: `ann2neo.models.fit(recording, [{model!r}])`.",
         )
     values = pd.to_numeric(rows[name], errors="coerce").to_numpy(np.float64, copy=True)
     missing = missing and bool((np.isnan(values) == rows[name].isna()).all())

@@ -22,6 +22,7 @@ from ann2neo.measures.bulk import count_in_groups, count_in_stretches
 from ann2neo.measures.csr import SpikeArrays
 from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.measures.quality import quality
+from ann2neo.models.checks import say_negative
 from ann2neo.models.evidence import Evidence, evidence_of_bins, evidence_of_inputs
 from ann2neo.models.transitions import Transitions, bins_with_context, count_transitions
 from ann2neo.recording import Recording
@@ -211,6 +212,8 @@ def given(spikes: Any, by: str | None) -> Given:
                 f"Use by=None for the other models, `ann2neo.analyze(recording, windows={by!r})` for counts by label, or `ann2neo.models.to_design(recording, by={by!r})` with a GLM.",
             )
         bins = bins_by_column(spikes.trials, by)
+        if by is not None:
+            say_negative(spikes.trials[by], by)
         # The chunks are those of analyze; windows are not used here.
         source = recording_source(spikes, "trial")
         return Given(recording=spikes, source=source, conditions=bins.conditions, bins=bins, rows=None)

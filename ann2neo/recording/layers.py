@@ -81,7 +81,7 @@ class Layer:
             raise RecordingError(
                 f"layer {self.name!r} names {self.units.size - np.unique(self.units).size} of its units twice.",
                 "Two units would share one name, and one of them would be counted twice.",
-                "Name each unit once.",
+                "Name each unit once: `list(dict.fromkeys(units))` leaves repeats out.",
             )
         if np.isnan(self.thresholds).any():
             raise RecordingError(
