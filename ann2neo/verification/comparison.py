@@ -22,6 +22,8 @@ KEPT_TO_THE_END = 2
 GROSS = 1e-3
 # Rows of a rerun that are looked for among those of the first batch.
 MOST_SOUGHT = 32
+# Rows that are compared with as many others.
+MOST_EXCHANGED = 256
 
 Call = tuple[str, int]
 
@@ -218,7 +220,10 @@ class Comparison:
                 by_input = distances(here, there).amax(1) / largest
                 worst = max(worst, float(by_input.max()))
                 gross = max(gross, float((by_input > GROSS).double().mean()))
-                are_others = arrangement.is_plain and _are_rows_of(here[by_input > GROSS], kept.columns, largest)
+                rows = here[by_input > GROSS]
+                are_others = arrangement.is_plain and (
+                    _are_rows_of(rows, kept.columns, largest) or _are_exchanged(rows, there[by_input > GROSS], largest)
+                )
         return Outcome(fits=True, worst=worst, gross_share=gross, n=n_places, are_others=are_others)
 
     def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float]:
@@ -275,6 +280,11 @@ class Influence:
     def refuse(self, layer: str, error: Ann2NeoError) -> None:
         """Ignore it: it was told of the first batch."""
 
+    def changed(self, call: Call) -> list[bool]:
+        """Whether the row at each place changes; empty if that is not known."""
+        change = self._changes.get(call)
+        return [] if change is None else (change > GROSS).tolist()
+
     def is_own(self, call: Call) -> bool:
         """Whether rows are those of the inputs that lie at their places, even if they depend on others as well.
 
@@ -325,6 +335,17 @@ def _are_rows_of(rows: torch.Tensor, known: torch.Tensor, largest: float) -> boo
         return False
     sought = {int(one) for one in found}
     return all(int((distances(known[[k]], known).amax(1) <= GROSS * largest).sum()) == 1 for k in sought)
+
+
+def _are_exchanged(rows: torch.Tensor, expected: torch.Tensor, largest: float) -> bool:
+    """Whether rows are those that were expected, in other places: there are as many of each kind, also of silent ones, which are like others."""
+    if not 0 < len(rows) <= MOST_EXCHANGED:
+        return False
+    n_here, n_there = (
+        torch.stack([(distances(row[None], all_of) <= GROSS * largest).all(1).sum() for row in rows])
+        for all_of in (rows, expected)
+    )
+    return bool((n_here == n_there).all())
 
 
 def _places(layer: str, n_units: int) -> Int[torch.Tensor, " unit"]:

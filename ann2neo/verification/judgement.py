@@ -19,11 +19,12 @@ import torch
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement
-from ann2neo.verification.comparison import Call, Comparison, Reference
-from ann2neo.verification.dependence import independent, of_kept, warn_of_constant_entries, with_fewer
+from ann2neo.verification.comparison import Call, Comparison, Influence, Reference
+from ann2neo.verification.dependence import independent, is_along, of_kept, warn_of_constant_entries, with_fewer
 from ann2neo.verification.orders import halves, mixed, shuffled
 from ann2neo.verification.places import LISTED, are_entries, has_entries, main_part, relabelled
 from ann2neo.verification.reruns import (
+    MOST_RERUNS,
     OUTPUT,
     Look,
     NotVerifiable,
@@ -42,6 +43,7 @@ from ann2neo.verification.verdict import (
     NOT_FIRST,
     NOT_ROWS,
     PREDICTIONS,
+    UNCLEAR,
     Verdict,
     predictions_apart,
 )
@@ -97,6 +99,7 @@ class Verification:
         self._steps: Axis | None = steps
         self._positions, self._reset, self._kept = positions, reset, kept
         self._relabelled: Comparison | None = None
+        self._first: Influence | None = None
 
     def verdict(self) -> Verdict:
         """Run the inputs again and judge every layer, and what predictions follow from."""
@@ -125,7 +128,7 @@ class Verification:
         following = {call: following[call] for call in calls}
         objecting, rounding, of_size = with_fewer(self._reruns, calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
-        reasons, dependent = self._reasons(wrong, same_size, unmoved)
+        reasons, dependent = self._reasons(wrong, unmoved)
         dependent |= of_size | of_kept(self._reruns, self._reset, following, order, in_order)
         reasons |= {
             layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
@@ -217,14 +220,14 @@ class Verification:
             n_steps=steps.n_steps,
         )
 
-    def _reasons(
-        self, wrong: Sequence[Call], same_size: Comparison, unmoved: Comparison
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def _reasons(self, wrong: Sequence[Call], unmoved: Comparison) -> tuple[dict[str, str], dict[str, str]]:
         """Find out why layers are not what they should be: they differ from run to run, depend on others, or their rows are not inputs."""
         if not wrong:
             return {}, {}
         left_out: dict[str, str] = {}
         dependent: dict[str, str] = {}
+        # So that the batch as it was is run after an odd number of others: a state that comes back after every second call shows.
+        last = self._reruns.replaced(self._reruns.n - 1, 0) if self._reruns.n_left == MOST_RERUNS - 2 else None
         influence = self._reruns.influence()
         # In a small batch no places tell everything apart; but what depends on others whatever their order follows its inputs.
         permuted = self._reruns.permuted() if influence is None and self._reruns.n_left > 1 else None
@@ -252,16 +255,17 @@ class Verification:
                     )
                 else:
                     left_out[layer] = CONSTANT
-            elif (exchanged := same_size.outcomes.get(call, {}).get(plain)) is not None and exchanged.are_others:
+            elif self._reruns.are_others(call, plain):
                 left_out[layer] = NOT_ROWS
             elif (
                 (influence is not None and influence.is_own(call))
                 or (permuted is not None and self._reruns.is_close(permuted.outcomes.get(call, {}).get(plain), call))
+                or self._is_along(call, last)
                 or self._moves_along(call, plain)
             ):
                 dependent[layer] = DEPENDS
             else:
-                left_out[layer] = NOT_ROWS
+                left_out[layer] = NOT_ROWS if influence is not None else UNCLEAR.format(n=self._reruns.n)
         return left_out, {layer: why for layer, why in dependent.items() if layer not in left_out}
 
     def _is_constant(self, call: Call, plain: Arrangement, unmoved: Comparison) -> bool:
@@ -270,6 +274,17 @@ class Verification:
             return self._reruns.is_close(unmoved.outcomes[call].get(plain), call)
         rows = self._reruns.reference.kept[call][plain].rows
         return bool((rows == rows[:1]).all())
+
+    def _is_along(self, call: Call, last: Influence | None) -> bool:
+        """Whether values depend on the others along the batch, as its ends show; the first one is replaced once for all calls."""
+        changed = [] if last is None else last.changed(call)
+        # Without the row at the end it is settled.
+        if not changed or not changed[-1]:
+            return False
+        if self._first is None and self._reruns.n_left:
+            self._first = self._reruns.replaced(0, self._reruns.n - 1)
+        first = [] if self._first is None else self._first.changed(call)
+        return len(first) == len(changed) and is_along(changed, first)
 
     def _moves_along(self, call: Call, plain: Arrangement) -> bool:
         """Whether values follow their inputs if the places that integers of the batch name, as the edges of a graph do, change with them; run once for all calls."""

@@ -12,6 +12,8 @@ import torch
 from ann2neo.verification.comparison import KEPT_INPUTS
 
 N_SHUFFLES, FEW = 32, 5
+# Of inputs, for places to tell exchanged rows from rows that depend on others.
+FEWEST = 7
 
 
 def halves(n_inputs: int) -> tuple[list[int], list[int]]:
@@ -38,7 +40,7 @@ def places_within(n_inputs: int) -> list[int]:
     """
     if n_inputs > 12:
         return [n_inputs // 2 - 2 + place for place in (0, 1, 4, 6)]
-    if n_inputs < 7:
+    if n_inputs < FEWEST:
         return []
     usual = usual_permutations(n_inputs)
     triples = combinations(range(1, n_inputs - 1), 3)

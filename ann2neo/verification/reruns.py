@@ -99,6 +99,7 @@ class Reruns:
             self.preferred = 2 if max((leaf.ndim for _, leaf in self.movable), default=0) > 2 else 1
         self.n_left = MOST_RERUNS
         self.unverified: list[str] = []
+        self.compared: list[Comparison] = []
 
     def rerun(self, inputs: Sequence[int], in_order: Sequence[int]) -> tuple[Comparison, Comparison]:
         """Run some inputs again, shuffled; where the model refuses that, in their original order; then with only the first tensor moved.
@@ -116,6 +117,7 @@ class Reruns:
             except Exception as error:
                 failed = failed if isinstance(error, NotVerifiable) else error
                 continue
+            self.compared.append(same)
             return same, unmoved
         raise NotVerifiable(
             f"that row k is input k could not be verified: a rerun failed with {type(failed).__name__}: {first_line(failed)}"
@@ -133,6 +135,11 @@ class Reruns:
         """Whether a call gave the same again, within rounding."""
         return is_close(self.reference, outcome, call)
 
+    def are_others(self, call: Call, arrangement: Arrangement) -> bool:
+        """Whether rows were exchanged in some rerun, and nothing was in those that differ that was not in others."""
+        found = (one.outcomes.get(call, {}).get(arrangement) for one in self.compared)
+        return any(one is not None and one.are_others for one in found)
+
     def following(self, comparison: Comparison, call: Call) -> list[Arrangement]:
         """Arrangements in which the values of a call follow their inputs."""
         found = comparison.outcomes.get(call, {})
@@ -146,7 +153,16 @@ class Reruns:
         order = list(range(self.n))
         for place, other in zip(middle, [*middle[1:], middle[0]]):
             order[place] = other
-        influence = Influence(self.reference, middle)
+        return self._influence(order, middle)
+
+    def replaced(self, place: int, other: int) -> Influence | None:
+        """Replace one input of the batch by another one of it, while all others stay where they are; None where that cannot be done."""
+        order = list(range(self.n))
+        order[place] = other
+        return self._influence(order, [place])
+
+    def _influence(self, order: Sequence[int], places: Sequence[int]) -> Influence | None:
+        influence = Influence(self.reference, places)
         try:
             self.run_once(self.taken(order, first_only=self.first_only), influence, self.n)
         except Exception:

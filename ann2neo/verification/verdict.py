@@ -13,6 +13,7 @@ from ann2neo.probe.outputs import Arrangement
 
 DIFFERS = "it differs from run to run: the same batch, run again, gave other values (dropout as a function, noise, or a state kept from the last call)"
 NOT_ROWS = "row k is not input k: when inputs change places, its values do not follow (it is sorted, turned, flattened, routed or a table)"
+UNCLEAR = "row k is not input k, or it depends on the other inputs and their order: when inputs change places, its values do not follow, and a batch of {n} inputs does not show why"
 CONSTANT = "it is the same whatever the inputs are"
 NOT_CALLED = "not every batch of these inputs calls it"
 NOT_FIRST = "its shape {shape} has no axis of {n} inputs"
