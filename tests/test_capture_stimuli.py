@@ -138,6 +138,17 @@ def test_inputs_that_are_no_longer_those_of_the_data_set_are_counted(collate, fo
     assert sorted(recording.trials["label"]) == [10 * i for i in range(N)]
 
 
+def test_labels_that_a_collating_function_exchanges_are_not_called_right():
+    """Nothing shows which input a label belongs to where inputs and labels of a batch are those of no item."""
+
+    def exchanged(items):
+        x, y = padded(items)
+        return x, y.roll(1)
+
+    with pytest.warns(Ann2NeoWarning, match="nothing shows whether they are those of these inputs"):
+        record(DataLoader(DATA, batch_size=8, collate_fn=exchanged))
+
+
 def test_one_batch_that_cannot_be_traced_makes_all_ids_counts(tmp_path):
     """Ids of two kinds in one column would name two inputs alike."""
 

@@ -9,7 +9,8 @@ from capture_sources import names
 from verified_models import Net
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, ModelError
+from ann2neo.capture.job import Job
+from ann2neo.errors import Ann2NeoWarning, DeviceError, ModelError
 
 X = torch.randn(30, 5, generator=torch.Generator().manual_seed(5))
 LATER = "run once more after the last, gave other values"
@@ -202,3 +203,39 @@ def test_the_same_call_again_does_not_complete_what_was_refused(tmp_path):
     model.n = -100
     with pytest.raises(ModelError, match=r"not complete, because of what an earlier call found(?s:.*)overwrite=True"):
         record(model, store=tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("form", ["memory", "store"])
+def test_a_device_that_is_lost_by_then_is_told_as_such(form, tmp_path):
+    """It is not a batch that could not be run once more: nothing that was read of the device since can be trusted."""
+
+    def losing(self, x):
+        self.n += 1
+        if self.n > 6:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return self.act(self.fc(x))
+
+    options = {} if form == "memory" else {"store": tmp_path / "a.zarr"}
+    with pytest.raises(DeviceError, match="a device failed"):
+        record(late(losing), **options)
+
+
+@pytest.mark.parametrize("when", [3, 5, 100])
+def test_what_is_kept_of_the_first_batch_is_freed_whatever_happens(when):
+    """An error keeps the frames in which it came about, and with them whatever these hold."""
+
+    def failing(self, x):
+        self.n += 1
+        if self.n > when:
+            raise ValueError("stop")
+        return self.act(self.fc(x) + (self.n > 6))
+
+    with pytest.raises((ValueError, ModelError)) as caught:
+        record(late(failing))
+    frames, trace = [], caught.value.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    jobs = [one for frame in frames for one in frame.f_locals.values() if isinstance(one, Job)]
+    assert jobs
+    assert all(job.checks.first is None and job.checks.differing is None for job in jobs)

@@ -1,16 +1,18 @@
 """The reason that is told is the right one, also in small batches and for few units, and each cure that is named works."""
 
 import contextlib
+import re
 import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
+from capture_sources import names
 from torch import nn
 from verified_models import Net
 
 import ann2neo
-from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError, ModelError
 
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(8))
 # These two are active, whatever others are.
@@ -132,3 +134,56 @@ def test_there_are_at_most_six_reruns():
                 warnings.simplefilter("ignore")
                 ann2neo.record(model, [X[:n]], progress=False)
             assert len(calls) <= 7
+
+
+class Parts(nn.Module):
+    """Gives several things by name."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, h):
+        return {name: part(h) for name, part in self.parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("parts", "cure", "recorded"),
+    [
+        ({"a": torch.relu, "b": torch.tanh}, r"layers='(o\.a)'", ["o.a"]),
+        ({"n": torch.Tensor.argmax, "b": torch.tanh, "c": torch.tanh}, r"layers='(o\.b)'", ["o.b"]),
+        ({"n": torch.Tensor.argmax, "k": lambda h: h.argmax(1)}, r"layers='(!o)'", ["act"]),
+        ({"h": lambda h: {"deep": h}}, r"layers='(!o)'", ["act"]),
+    ],
+)
+def test_the_layer_that_a_cure_names_can_be_recorded(parts, cure, recorded):
+    """A part by its name where there is one, else all but the module."""
+    model = Net(lambda self, x: (self.o(self.fc(x)), self.act(self.fc(x)))[1], o=Parts(parts))
+    batch = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ActivationError) as caught:
+        ann2neo.record(model, [batch], layers="o", progress=False)
+    named = re.search(cure, str(caught.value))
+    assert named is not None, str(caught.value)
+    options = {} if named[1] == "!o" else {"threshold": 0.0}
+    assert names(ann2neo.record(model, [batch], layers=named[1], progress=False, **options)) == recorded
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
+@pytest.mark.parametrize("kind", ["vmap", "jvp", "grad"])
+def test_transforms_of_functions_are_told_by_their_name(kind):
+    """And what is transformed can be recorded by itself, as the message says."""
+
+    def forward(self, x):
+        if kind == "vmap":
+            return torch.func.vmap(self.net)(x)
+        if kind == "jvp":
+            return torch.func.jvp(self.net, (x,), (torch.ones_like(x),))[1]
+        return torch.func.grad(lambda x: self.net(x).sum())(x)
+
+    model = Net(forward, net=nn.Sequential(nn.Linear(4, 8), nn.ReLU()))
+    with pytest.raises(
+        InputsError, match=rf"(?s)a transform of torch.func \(.*{kind}.*lambda model, x: model.net\(x\)"
+    ):
+        ann2neo.record(model, X, progress=False)
+    recording = ann2neo.record(model, ann2neo.Inputs(X, forward=lambda model, x: model.net(x)), progress=False)
+    assert (recording.raster("net.1") == (model.net(X) > 0).numpy().T).all()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import FirstBatch
+from ann2neo.device.failures import is_lost
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import GROSS, Call, Comparison, Outcome, Reference, distances
 from ann2neo.verification.dependence import by_number
@@ -76,6 +77,8 @@ def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherS
         found = _judged(first, reruns, order)
     # Whatever a model raises where it is given what it was not made for.
     except Exception as error:
+        if is_lost(error):
+            raise
         why = f"batches of {m} inputs could not be verified ({type(error).__name__}: {first_line(error)})"
         return OtherSize(unverified=() if verdict.unverified else (why,))
     if differing is None:

@@ -215,9 +215,9 @@ def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs
         ) from error
     if any(text in str(error) for text in WITHIN_VMAP):
         raise InputsError(
-            f"{type(module).__name__} runs within torch.func.vmap, where activations hold no numbers that could be read.",
+            f"{type(module).__name__} runs within a transform of torch.func (vmap, jvp, grad), where activations hold no numbers that could be read.",
             "Nothing can be recorded there.",
-            "Call the model on the whole batch, Inputs(x, forward=lambda model, x: model(x)); of an ensemble, load the weights of one member after another "
+            "Call what is transformed itself, Inputs(x, forward=lambda model, x: model.net(x)), with the name of that module; of an ensemble, load the weights of one member after another "
             "into a model of its own (load_state_dict), and record each.",
         ) from error
 

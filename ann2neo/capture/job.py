@@ -57,6 +57,10 @@ class Checks:
     n_repeated: int = 0
     gives_classes: bool = False
 
+    def close(self) -> None:
+        """Free what is kept of batches until after the last one: values that may lie on a device."""
+        self.first = self.differing = None
+
     @property
     def pending(self) -> tuple[str, ...]:
         """Parts of the batch that were alike for all inputs so far; see `Verdict`."""

@@ -11,6 +11,7 @@ from ann2neo.capture.batch_sizes import other_sizes, verify_size
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import FirstBatch, without_noise
+from ann2neo.device.failures import is_lost
 from ann2neo.errors import Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept
 from ann2neo.probe.state import draw_next, has_drawn, random_states, random_states_kept, set_random_states
@@ -96,6 +97,8 @@ def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
                 draw_next(place)
                 wrong |= _differing(job, first)
     except Exception as error:
+        if is_lost(error):
+            raise
         why = f"the first batch could not be run once more after the last ({type(error).__name__}: {first_line(error)})"
         _add(job, verdict, why)
         return {}

@@ -263,7 +263,7 @@ def _record_module(
     verify = options.get("verify", True)
     waiting = job_of(module, wrapped, empty, layers=layers, steps=steps, passes=passes, verify=verify)
     weights = weights_sha256(module)
-    with _changes_noted(module, weights):
+    with _changes_noted(module, weights), closing(waiting.checks):
         calibration = None
         if store is not None:
             calibration = recall(

@@ -182,7 +182,9 @@ def _only_part(name: str, kind: str, parts: Mapping[str, Any]) -> torch.Tensor:
         raise ActivationError(
             f"layer {name!r} gives a {kind} of {', '.join(map(repr, parts)) or 'nothing'}.",
             "It is unclear which of them is its activation.",
-            f"Name one (layers='{name}.{next(iter(floating), 'part')}').",
+            f"Name one (layers='{name}.{next(iter(floating))}')."
+            if floating
+            else f"None of them is: leave it out (layers='!{name}'), or name a module within it.",
         )
     return comparable(floating[chosen])
 

@@ -74,9 +74,17 @@ def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
 
 
 def random_states() -> tuple[Any, ...]:
-    """Read the random states of torch, NumPy and Python."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    return torch.get_rng_state(), np.random.get_state(), random.getstate(), cuda  # noqa: NPY002
+    """Read the random states of torch, on the host and on devices that are in use, of NumPy and of Python."""
+    devices = {kind: kind.get_rng_state_all() for kind in _devices_in_use()}
+    if torch.backends.mps.is_available():
+        devices[torch.mps] = torch.mps.get_rng_state()
+    return torch.get_rng_state(), np.random.get_state(), random.getstate(), devices  # noqa: NPY002
+
+
+def _devices_in_use() -> list[Any]:
+    """List the parts of torch that keep random states for each device, CUDA and XPU, as far as they have begun."""
+    kinds = (getattr(torch, name, None) for name in ("cuda", "xpu"))
+    return [kind for kind in kinds if kind is not None and kind.is_initialized()]
 
 
 def has_drawn(since: tuple[Any, ...]) -> bool:
@@ -89,9 +97,13 @@ def has_drawn(since: tuple[Any, ...]) -> bool:
     (False, 1, True)
     """
     now = random_states()
-    pairs = [(now[0], since[0]), *zip(now[3] or (), since[3] or ())]
+    pairs = [(now[0], since[0])]
+    for kind, states in since[3].items():
+        pairs += [(now[3][kind], states)] if kind is torch.mps else zip(now[3][kind], states)
+    # A device that was not in use before, and is now, may have drawn.
     return (
         now[2] != since[2]
+        or now[3].keys() != since[3].keys()
         or not np.array_equal(now[1][1], since[1][1])
         or now[1][2:] != since[1][2:]
         or any(not torch.equal(a, b) for a, b in pairs)
@@ -103,10 +115,9 @@ def set_random_states(states: tuple[Any, ...]) -> None:
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
-    if states[3] is None:
-        return
     try:
-        torch.cuda.set_rng_state_all(states[3])
+        for kind, state in states[3].items():
+            kind.set_rng_state(state) if kind is torch.mps else kind.set_rng_state_all(state)
     except RuntimeError as error:
         # A device that is lost has no random state; what lost it is told.
         if not is_lost(error):

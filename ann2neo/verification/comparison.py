@@ -44,6 +44,12 @@ class Kept:
     places: Int[torch.Tensor, " unit"]
     columns: torch.Tensor
 
+    def on(self, device: torch.device | str) -> Kept:
+        """Return the same on a device, or itself if it lies there."""
+        if self.rows.device == torch.device(device):
+            return self
+        return Kept(rows=self.rows.to(device), places=self.places.to(device), columns=self.columns.to(device))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -129,7 +135,8 @@ class Reference:
                 one = wanted if wanted in found else next(iter(found))
                 kept[call] = one, found[one]
         self.kept = {
-            call: {arrangement: replace(one, rows=one.rows[:KEPT_TO_THE_END].clone())}
+            # Until then a device needs its memory for other things.
+            call: {arrangement: replace(one, rows=one.rows[:KEPT_TO_THE_END].clone()).on("cpu")}
             for call, (arrangement, one) in kept.items()
         }
 
@@ -204,7 +211,7 @@ class Comparison:
         n_places = len(self._inputs)
         if activation.layout != torch.strided or not arrangement.fits(activation, n_places):
             return Outcome(fits=False)
-        view = arrangement.inputs_first(activation, n_places)
+        view, kept = arrangement.inputs_first(activation, n_places), kept.on(activation.device)
         if view.ndim != kept.rows.ndim:
             return Outcome(fits=False)
         largest = self._reference.largest[call] or 1.0
@@ -238,69 +245,6 @@ class Comparison:
             return 0.0, 0.0
         by_row = distances(here, every[own]).amax(1) / largest
         return float(by_row.max()), float((by_row > GROSS).double().mean())
-
-
-class Influence:
-    """Sees which rows change when some inputs change places among themselves and all others stay where they are.
-
-    Parameters
-    ----------
-    reference
-        What was kept of the batch as it was.
-    places
-        Places of the inputs that changed places.
-    """
-
-    def __init__(self, reference: Reference, places: Sequence[int]) -> None:
-        self._reference, self._places = reference, list(places)
-        self._changes: dict[Call, torch.Tensor] = {}
-        self._calls: Counter[str] = Counter()
-
-    def take(self, layer: str, watched: Watched, activation: torch.Tensor) -> None:
-        """Measure by how much the row at each place changes, as a share of the layer's largest value."""
-        self.see(layer, activation)
-
-    def see(self, layer: str, activation: torch.Tensor) -> None:
-        """Measure what came out."""
-        call = (layer, self._calls[layer])
-        self._calls[layer] += 1
-        n = self._reference.n_inputs
-        plain = next((one for one in self._reference.kept.get(call, {}) if one.is_plain), None)
-        if plain is None or activation.layout != torch.strided or not plain.fits(activation, n):
-            return
-        kept, flat = self._reference.kept[call][plain], activation.detach().reshape(n, -1)
-        if int(kept.places.max()) < flat.shape[1]:
-            change = distances(flat.index_select(1, kept.places), kept.columns).amax(1)
-            self._changes[call] = change.cpu() / (self._reference.largest[call] or 1.0)
-
-    def take_again(self, layer: str, output: Any) -> bool:
-        """Return False: every value is to be seen."""
-        return False
-
-    def refuse(self, layer: str, error: Ann2NeoError) -> None:
-        """Ignore it: it was told of the first batch."""
-
-    def changed(self, call: Call) -> list[bool]:
-        """Whether the row at each place changes; empty if that is not known."""
-        change = self._changes.get(call)
-        return [] if change is None else (change > GROSS).tolist()
-
-    def is_own(self, call: Call) -> bool:
-        """Whether rows are those of the inputs that lie at their places, even if they depend on others as well.
-
-        The rows of most inputs that changed places have to change. And either no row before them does (recurrence along the batch), or none after them, or the others,
-        which can only by way of the batch, change less: by the median. What is sorted does not change at all, and what is turned or shifted changes elsewhere.
-        """
-        change = self._changes.get(call)
-        if change is None:
-            return False
-        changed, own = change > GROSS, torch.zeros(len(change), dtype=torch.bool)
-        own[self._places] = True
-        if 2 * int(changed[own].sum()) <= len(self._places):
-            return False
-        before, after = changed[: self._places[0]], changed[self._places[-1] + 1 :]
-        alone = any(len(part) > 0 and not bool(part.any()) for part in (before, after))
-        return alone or float(change[own].median()) > float(change[~own].median())
 
 
 def is_close(reference: Reference, outcome: Outcome | None, call: Call) -> bool:

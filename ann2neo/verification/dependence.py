@@ -96,26 +96,6 @@ def by_number(reruns: Reruns, rounding: Mapping[str, float]) -> list[str]:
     return [layer for layer in nearly_all if layer in shares and shares[layer] < rounding[layer] / 2]
 
 
-def is_along(last: Sequence[bool], first: Sequence[bool]) -> bool:
-    """Whether rows are those of their inputs and depend on others along the batch, as running sums, recurrence and convolution do.
-
-    What is sorted, even by each unit by itself, changes all but one row, or those within the batch; what is turned or shifted changes rows at the other end.
-
-    Parameters
-    ----------
-    last, first
-        Whether each row changes when the last input is replaced by the first one, and when the first is by the last.
-
-    Examples
-    --------
-    >>> is_along([False, False, True], [True, True, True]), is_along([False, True, True], [True, True, False]), is_along([True, False, False], [False, False, True])
-    (True, False, False)
-    """
-    n, n_last, n_first = len(last), sum(last), sum(first)
-    at_ends = n_last > 0 < n_first and all(last[n - n_last :]) and all(first[:n_first])
-    return at_ends and n_last + n_first > 2 and (min(n_last, n_first) < n - 1 or (n == 2 and n_last != n_first))
-
-
 def of_kept(
     reruns: Reruns,
     reset: Callable[[], None] | None,

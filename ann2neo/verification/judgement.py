@@ -19,8 +19,9 @@ import torch
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement
-from ann2neo.verification.comparison import Call, Comparison, Influence, Reference
-from ann2neo.verification.dependence import independent, is_along, of_kept, warn_of_constant_entries, with_fewer
+from ann2neo.verification.comparison import Call, Comparison, Reference
+from ann2neo.verification.dependence import independent, of_kept, warn_of_constant_entries, with_fewer
+from ann2neo.verification.influence import Influence, is_along
 from ann2neo.verification.orders import halves, mixed, shuffled
 from ann2neo.verification.places import LISTED, are_entries, has_entries, main_part, relabelled
 from ann2neo.verification.reruns import (
@@ -227,7 +228,8 @@ class Verification:
         left_out: dict[str, str] = {}
         dependent: dict[str, str] = {}
         # So that the batch as it was is run after an odd number of others: a state that comes back after every second call shows.
-        last = self._reruns.replaced(self._reruns.n - 1, 0) if self._reruns.n_left == MOST_RERUNS - 2 else None
+        has_left = self._reruns.n_left == MOST_RERUNS - 2 and not self._asks
+        last = self._reruns.replaced(self._reruns.n - 1, 0) if has_left else None
         influence = self._reruns.influence()
         # In a small batch no places tell everything apart; but what depends on others whatever their order follows its inputs.
         permuted = self._reruns.permuted() if influence is None and self._reruns.n_left > 1 else None
@@ -277,9 +279,7 @@ class Verification:
 
     def _is_along(self, call: Call, last: Influence | None) -> bool:
         """Whether values depend on the others along the batch, as its ends show; the first one is replaced once for all calls."""
-        changed = [] if last is None else last.changed(call)
-        # Without the row at the end it is settled.
-        if not changed or not changed[-1]:
+        if last is None or not (changed := last.changed(call)) or not changed[-1]:
             return False
         if self._first is None and self._reruns.n_left:
             self._first = self._reruns.replaced(0, self._reruns.n - 1)

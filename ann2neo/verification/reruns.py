@@ -11,7 +11,8 @@ import torch
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning, InputsError
 from ann2neo.probe.nested import arrays
 from ann2neo.probe.outputs import Arrangement, Watched
-from ann2neo.verification.comparison import Call, Comparison, Influence, Outcome, Reference, is_close
+from ann2neo.verification.comparison import Call, Comparison, Outcome, Reference, is_close
+from ann2neo.verification.influence import Influence
 from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
 from ann2neo.verification.places import LISTED, has_steps, is_square, movable, preferred_axis, taken
 

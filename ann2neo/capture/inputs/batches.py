@@ -289,7 +289,7 @@ def _check_size(batch: Batch, number: int, source: Presentation) -> None:
 def _warn_of_unknown_stimuli(number: int) -> bool:
     text = (
         f"batch {number}, as the loader's collate_fn made it, holds inputs that are not those of the data set one by one: which is which is not known.\n"
-        "stimulus_id counts the inputs as they came, and the order says 'presented'; labels that come with the batches are right.\n"
+        "stimulus_id counts the inputs as they came, and the order says 'presented'; labels are taken as the batches hold them, and nothing shows whether they are those of these inputs.\n"
         "Change inputs in the data set rather than in the collate_fn, which should only join them."
     )
     warnings.warn(Ann2NeoWarning(text), stacklevel=3)
