@@ -38,7 +38,7 @@ def outline_of(recording: Recording) -> dict[str, Any]:
     [{'name': 'relu', 'shape': [2], 'dtype': 'bool', 'n_units': 2, 'units_dtype': 'int64',
       'thresholds_dtype': 'float64'}]
     """
-    _check_columns(recording.trials)
+    check_columns(recording.trials)
     columns = [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.trials.dtypes.items()]
     known = outline_before_trials(
         recording.layers,
@@ -48,7 +48,7 @@ def outline_of(recording: Recording) -> dict[str, Any]:
     )
     if recording.bins is None:
         return known | {"trial_columns": columns}
-    _check_columns(recording.bins)
+    check_columns(recording.bins)
     of_bins = [{"name": str(name), "dtype": str(dtype)} for name, dtype in recording.bins.dtypes.items()]
     return known | {"trial_columns": columns, "bin_columns": of_bins}
 
@@ -200,7 +200,7 @@ def check_provenance(provenance: Mapping[str, Any]) -> None:
 
 
 def _check_key(key: Any) -> None:
-    if not isinstance(key, str) or not key or "/" in key or key in RESERVED_KEYS:
+    if not isinstance(key, str) or key in ("", ".") or "/" in key or key in RESERVED_KEYS:
         raise AnnotationError(
             f"{key!r} cannot be a key of the provenance.",
             "neo or NIX reserve it for another meaning, or cannot store it.",
@@ -240,14 +240,32 @@ def _check_text(text: str, what: str) -> None:
         )
 
 
-def _check_columns(trials: pd.DataFrame) -> None:
+def check_columns(trials: pd.DataFrame) -> None:
+    """Check that all file formats can keep the columns of the trials, or of the bins.
+
+    Raises
+    ------
+    RecordingError, AnnotationError
+        If one cannot; the message names the column and the cure.
+
+    Examples
+    --------
+    >>> check_columns(pd.DataFrame({"a/b": [1]}))
+    Traceback (most recent call last):
+        ...
+    ann2neo.errors.RecordingError: the trials have a column 'a/b'.
+    NWB does not allow this name.
+    Use a name without '/' and ':' that is not '.', and neither begins with '_' nor ends in '_index'.
+    """
     for name, column in trials.items():
-        if not isinstance(name, str) or "/" in name or name.endswith("_index") or name.startswith("_") or not name:
+        forbidden = not isinstance(name, str) or name in ("", ".") or set(name) & set("/:")
+        if forbidden or name.endswith("_index") or name.startswith("_"):
             raise RecordingError(
                 f"the trials have a column {name!r}.",
                 "NWB does not allow this name.",
-                "Use a name without '/' that neither begins with '_' nor ends in '_index'.",
+                "Use a name without '/' and ':' that is not '.', and neither begins with '_' nor ends in '_index'.",
             )
+        _check_text(name, "the name of a column of the trials")
         values = column.to_numpy()
         if values.dtype.kind not in "biuf" and not _all_text(values.tolist(), name):
             raise AnnotationError(

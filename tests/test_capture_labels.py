@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, InputsError
+from ann2neo.errors import Ann2NeoWarning, AnnotationError, InputsError, RecordingError
 
 N = len(X)
 Y = torch.arange(N) % 3
@@ -317,3 +317,26 @@ def test_outputs_for_classes_that_no_input_has_are_told():
     model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 10))
     with pytest.warns(Ann2NeoWarning, match=r"10 numbers per input[\s\S]*predict="):
         record(model, ann2neo.Inputs(X, labels=np.arange(N) % 9))
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", ".", "_a", "a_index", "a\0b"])
+def test_columns_that_no_file_keeps_are_refused_before_the_model_runs(tmp_path, name):
+    """A store ended in this error after its last batch, and could never be finished; in memory any name will do."""
+    calls = []
+
+    class Counted(torch.nn.ReLU):
+        def forward(self, x):
+            calls.append(1)
+            return super().forward(x)
+
+    labels = {"label": np.arange(6) % 2, name: np.arange(6)}
+    inputs = ann2neo.Inputs(torch.randn(6, 3), labels=labels, batch_size=2)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), Counted())
+    for path in ("a.zarr", "a.nwb"):
+        with pytest.raises((RecordingError, AnnotationError), match=r"Use (a name without|another text)"):
+            ann2neo.export(model, inputs, tmp_path / path, progress=False)
+    with pytest.raises((RecordingError, AnnotationError)):
+        ann2neo.record(model, inputs, store=tmp_path / "a.zarr", progress=False)
+    assert not calls
+    assert not list(tmp_path.iterdir())
+    assert name in ann2neo.record(model, inputs, progress=False).trials

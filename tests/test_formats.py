@@ -275,10 +275,54 @@ def test_what_a_file_would_lose_is_refused_before_writing(suffix, tmp_path):
     bad_name = replace(recording, layers=(replace(recording.layers[0], name="a\0b"),))
     bad_column = replace(recording, trials=recording.trials.assign(my_index=1))
     bad_value = replace(recording, trials=recording.trials.assign(label_name=[None] * len(recording.trials)))
-    for bad, kind in [(bad_name, AnnotationError), (bad_column, RecordingError), (bad_value, AnnotationError)]:
+    names = [replace(recording, trials=recording.trials.assign(**{name: 1})) for name in ("a/b", "a:b", ".", "_a")]
+    bad_null = replace(recording, trials=recording.trials.assign(**{"a\0b": 1}))
+    bad_key = replace(recording, provenance={**recording.provenance, ".": "x"})
+    refused = [(bad_name, AnnotationError), (bad_value, AnnotationError), (bad_null, AnnotationError)]
+    refused += [(bad_key, AnnotationError), *((bad, RecordingError) for bad in (bad_column, *names))]
+    for bad, kind in refused:
         with pytest.raises(kind):
             ann2neo.save(bad, tmp_path / f"a{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+ODD = [
+    "a\r\nb",
+    "\t=1+1",
+    "..",
+    "<script>'\"",
+    "\u202eabc",
+    "e\u0301",
+    "\u00e9",
+    " ",
+    "a\\",
+    "a\u2028\x1b[31m",
+    "NaN",
+    "x" * 3000,
+]
+
+
+@pytest.mark.parametrize(
+    "suffix", [".nwb", ".zarr", ".mat", pytest.param(".nix", marks=pytest.mark.slow("many properties in NIX"))]
+)
+def test_odd_texts_come_back(suffix, tmp_path):
+    """As names of layers and columns, as values, and as keys and values of the provenance."""
+    recording = small()
+    columns = {name: number for number, name in enumerate(ODD)}
+    texts = np.resize(ODD, len(recording.trials)).tolist()
+    odd = replace(
+        recording,
+        layers=tuple(replace(recording.layers[0], name=name) for name in [*ODD, "a/b", "/a", "."]),
+        trials=recording.trials.assign(**columns, text=texts),
+        provenance={**{name: name for name in ODD}, "list": [*ODD, "a/b"]},
+    )
+    ann2neo.save(odd, tmp_path / f"a{suffix}")
+    found = ann2neo.load(tmp_path / f"a{suffix}")
+    assert found.identical(odd)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in odd.layers]
+    assert found.trials["text"].tolist() == texts
+    assert list(found.trials) == list(odd.trials)
+    assert dict(found.provenance) == dict(odd.provenance)
 
 
 SAVE_UNDER_LIMIT = """

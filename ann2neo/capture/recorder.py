@@ -17,11 +17,7 @@ from ann2neo.capture.agreement import agreed_inputs
 from ann2neo.capture.calibration import calibrate, recall
 from ann2neo.capture.distributed import Processes, check_processes, joined, world
 from ann2neo.capture.fingerprints import UNKNOWN, weights_sha256
-from ann2neo.capture.inputs import (
-    as_inputs,
-    check_steps_are_recorded,
-    warn_of_odd_labels,
-)
+from ann2neo.capture.inputs import as_inputs, check_kept, check_steps_are_recorded, warn_of_odd_labels
 from ann2neo.capture.job import check_kinds, job_of
 from ann2neo.capture.memory import record_into_memory
 from ann2neo.capture.passes import Passes
@@ -211,6 +207,7 @@ def export(
     ann2neo.record, ann2neo.save, ann2neo.share
     """
     check_takes_images(path, images)
+    check_kept(inputs)
     if path_of(path).suffix == STORE_SUFFIX:
         return _record(model, inputs, options | {"store": path}, overwrite=overwrite)
     if options.get("store") is None and options.get("processes") is None and world()[1] > 1:
@@ -255,6 +252,7 @@ def _record_module(
     _ = PseudoTime(n_bins=1, bin_size_ms=bin_size_ms)
     steps, layers = options.get("steps"), options.get("layers")
     _warn_of_shared_numbers(passes)
+    check_kept(None if store is None else wrapped)
     check_steps_are_recorded(wrapped.labels, in_steps=steps is not None)
     lengths = None if steps is None else steps.lengths
     listed = wrapped.labels is not None or not (lengths is None or callable(lengths) or isinstance(lengths, str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,13 +89,16 @@ def _rows(path: Path) -> tuple[list[str], list[list[float]]]:
             continue
         words = [word for word in re.split(r"[\s,;]+", line) if word]
         try:
-            rows.append([float(word) for word in words])
+            rows.append(numbers := [float(word) for word in words])
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(line)
         except ValueError as error:
-            if rows or header:
+            # A line with a number in it is not a header, whose unit or spike would be lost.
+            if rows or header or any(map(_is_number, words)):
                 raise FormatError(
-                    f"line {number} of {path} holds something else than numbers: {line[:60]!r}.",
+                    f"line {number} of {path} holds something else than finite numbers: {line[:60]!r}.",
                     "Its spike times cannot be read.",
-                    "Use a text file of numbers; lines that begin with # are ignored.",
+                    "Use a text file of finite numbers; lines that begin with # are ignored.",
                 ) from error
             header = [word.lower() for word in re.split(r"[\t,;]+|\s+", line) if word]
     if not any(rows):
@@ -102,6 +106,14 @@ def _rows(path: Path) -> tuple[list[str], list[list[float]]]:
             f"{path} holds no numbers.", "There are no spike trains in it.", "Use a text file of spike times."
         )
     return header, rows
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _layout(

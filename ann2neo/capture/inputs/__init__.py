@@ -2,7 +2,7 @@
 
 from ann2neo.capture.inputs.batches import read_batches, split_batch
 from ann2neo.capture.inputs.excerpts import comes_out_again, read_some, spread
-from ann2neo.capture.inputs.forms import Inputs, as_inputs, lies_in_memory
+from ann2neo.capture.inputs.forms import Inputs, as_inputs, check_kept, lies_in_memory
 from ann2neo.capture.inputs.labels import (
     check_steps_are_recorded,
     given_steps,
@@ -37,6 +37,7 @@ __all__ = [
     "lies_in_memory",
     "read_some",
     "spread",
+    "check_kept",
     "check_listed_lengths",
     "draws_at_random",
     "in_batches",

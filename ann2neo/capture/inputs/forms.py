@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, StackDataset, Subset, TensorDataset, default_collate
 
@@ -14,6 +15,7 @@ from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
 from ann2neo.cards import card
 from ann2neo.errors import InputsError, kind_of
+from ann2neo.outline import check_columns
 from ann2neo.probe.nested import arrays
 
 BATCH_SIZE = 64
@@ -107,6 +109,18 @@ class Inputs:
             if getattr(self, name) is not None:
                 check_text(getattr(self, name), name, such_as="digits", error=InputsError)
         given_columns(self.labels)
+
+
+def check_kept(inputs: Any) -> None:
+    """Check, before a model runs, that files can keep the columns that are given with the inputs.
+
+    Raises
+    ------
+    RecordingError, AnnotationError
+        If they cannot.
+    """
+    for name, values in given_columns(inputs.labels if isinstance(inputs, Inputs) else None).items():
+        check_columns(pd.DataFrame({name: values if values.ndim == 1 else []}))
 
 
 def _facts(inputs: Inputs) -> dict[str, Any]:
