@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import socket
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from ann2neo.ownership import SIGNATURE, Marker, files_of
 # On a full disk HDF5 raises a RuntimeError with these words.
 HDF5_FAILED = "write failed"
 OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
+AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
 MANY_FILES = 200
 
 
@@ -73,7 +74,10 @@ def complete_or_absent(
             marker.sign(part)
         _take_over_mode(final, part)
         _sync(part)
-        _put(part, final)
+        if overwrite:
+            _put(part, final)
+        else:
+            _put_new(part, final)
         _sync_folder(final.parent)
         _keep_strangers(part, final, marker)
     except (OSError, RuntimeError) as error:
@@ -82,6 +86,29 @@ def complete_or_absent(
         raise _refused(path, part, error) from error
     finally:
         remove(part)
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for other calls that write several files into a folder which belong together, where its disk can lock it.
+
+    The operating system releases the lock however the process ends.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with one_at_a_time(Path(tempfile.mkdtemp())):
+    ...     pass
+    """
+    with ExitStack() as held:
+        # A disk that cannot lock folders leaves things as they are: two files may then be those of two calls, which reading refuses.
+        with suppress(OSError):
+            opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            # Not left to closing: a process that is forked meanwhile has the folder open, too.
+            held.callback(fcntl.flock, opened, fcntl.LOCK_UN)
+        yield
 
 
 def reserve(part: Path, n_bytes: int) -> None:
@@ -209,13 +236,48 @@ def _put(part: Path, path: Path) -> None:
     os.replace(aside, part)
 
 
+def _put_new(part: Path, path: Path) -> None:
+    """Rename ``part`` to a name that is free, also where another call takes it at this moment."""
+    try:
+        _rename_new(part, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):
+            raise
+        raise OutputExists(
+            f"{path} already exists: it was written while this call was at work.",
+            "It is unchanged, and nothing was written here.",
+            "Choose another name, or allow overwriting it.",
+        ) from error
+
+
+def _rename_new(part: Path, path: Path) -> None:
+    failed = _renamed(part, path, RENAME_NOREPLACE)
+    if failed == errno.EEXIST:
+        raise FileExistsError(failed, os.strerror(failed), os.fspath(path))
+    if failed and part.is_dir():
+        os.rename(part, path)  # fails if a folder is there that holds something
+    elif failed:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links
+            os.replace(part, path)
+
+
 def _exchange(one: Path, other: Path) -> bool:
     """Exchange two names atomically, if the operating system and the disk can."""
+    return _renamed(one, other, RENAME_EXCHANGE) == 0
+
+
+def _renamed(one: Path, other: Path, how: int) -> int:
+    """Rename in a way that Linux offers; return 0, or the number of the error."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
-        return False
-    return rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+        return errno.ENOSYS
+    done = rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), how)
+    return 0 if done == 0 else ctypes.get_errno() or errno.EINVAL
 
 
 def _keep_strangers(old: Path, path: Path, marker: Marker | None) -> None:

@@ -14,6 +14,7 @@ import importlib
 import io
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from ann2neo.arguments import check_flag
-from ann2neo.atomic import complete_or_absent
+from ann2neo.atomic import check_target, complete_or_absent, one_at_a_time
 from ann2neo.errors import Ann2NeoError, AnnotationError, FormatError
 from ann2neo.extras import require
 from ann2neo.files import check_readable, read_content
@@ -151,14 +152,17 @@ def is_ours(path: Path) -> bool:
 
 def _write_csv(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     beside = sidecar(path)
-    # A call that was killed between the two writes may have left a description without its CSV.
-    alone = beside.exists() and not path.exists() and _is_description(beside)
-    with complete_or_absent(path, overwrite=overwrite) as part:
+    # Both files get their names before another call may name one.
+    with ExitStack() as held, complete_or_absent(path, overwrite=overwrite) as part:
         table.to_csv(
             part, index=False, na_rep="NaN", encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
         )
         described = _csvw(table, path.name) | {SHA256: hashlib.sha256(part.read_bytes()).hexdigest()}
         text = json.dumps(described | {SEAL: json_crc32(described)}, indent=1, ensure_ascii=False)
+        held.enter_context(one_at_a_time(path.parent))
+        check_target(path, overwrite)
+        # A call that was killed between the two writes may have left a description without its CSV.
+        alone = beside.exists() and not path.exists() and _is_description(beside)
         with complete_or_absent(beside, overwrite=overwrite or alone) as part_beside:
             # Half of a surrogate pair, as in file names that are not UTF-8, is written as its code, which JSON reads back.
             part_beside.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -228,7 +232,14 @@ def _typed(column: pd.Series, dtype: str) -> pd.Series:
 
 def _write_parquet(table: pd.DataFrame, attrs: str, path: Path, overwrite: bool) -> None:
     arrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
-    content = arrow.Table.from_pandas(table.reset_index(drop=True), preserve_index=False)
+    try:
+        content = arrow.Table.from_pandas(table.reset_index(drop=True), preserve_index=False)
+    except (arrow.ArrowException, NotImplementedError) as error:
+        raise AnnotationError(
+            f"Parquet cannot hold the table ({' '.join(str(error).split())[:120]}).",
+            "Nothing was written.",
+            "Write a .csv, or convert the column, for instance to float64.",
+        ) from error
     units: Mapping[str, str] = table.attrs.get("units", {})
     fields = [f.with_metadata({"unit": units[f.name]}) if f.name in units else f for f in content.schema]
     known = {**(content.schema.metadata or {}), PANDAS_ATTRS: attrs.encode()}
@@ -242,6 +253,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = content.to_pandas()
     known = content.schema.metadata or {}
     table.attrs = json.loads(known.get(PANDAS_ATTRS, b"{}"))
+    of_fields = {
+        field.name: field.metadata[b"unit"].decode() for field in content.schema if b"unit" in (field.metadata or {})
+    }
+    # pandas keeps the attributes when it writes a table again, but neither units of fields nor the check sum.
+    if of_fields != {name: unit for name, unit in table.attrs.get("units", {}).items() if name in table}:
+        raise damaged(path, ["the units of its columns are not those in its attributes"])
     if PARQUET_CRC32 not in known:
         warn_of_none(path)
     elif known[PARQUET_CRC32] != str(_table_crc32(table)).encode():
@@ -251,8 +268,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _table_crc32(table: pd.DataFrame) -> int:
     """Compute the CRC-32 of names, types, values and attributes."""
-    columns = {str(name): [str(table[name].dtype), values_crc32(table[name])] for name in table.columns}
+    columns = {str(name): [str(table[name].dtype), values_crc32(_one_nan(table[name]))] for name in table.columns}
     return json_crc32([list(columns), columns, table.attrs])
+
+
+def _one_nan(column: pd.Series) -> pd.Series:
+    """Give every NaN the same bits: of 0 / 0 they have a sign, which Parquet does not keep."""
+    return column.where(column.notna(), np.nan) if column.dtype.kind == "f" else column
 
 
 def _pyarrow(name: str) -> ModuleType:

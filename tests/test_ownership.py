@@ -1,5 +1,6 @@
 """Overwriting takes only what ann2neo wrote, in one step, and hands on links and permissions."""
 
+import errno
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import ann2neo
 from ann2neo import atomic
 from ann2neo.atomic import complete_or_absent
 from ann2neo.errors import AnalysisError, Ann2NeoWarning, FormatError, OutputExists
-from ann2neo.ownership import SIGNATURE, results
+from ann2neo.ownership import SIGNATURE, Marker, results
 from ann2neo.results import analyze_files, compare_files
 
 MINE = results("a test")
@@ -260,6 +261,32 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path):
         both()
     assert path.read_text() == "first"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("can", [True, False], ids=["renamed if new", "as the disk can"])
+def test_a_name_that_is_taken_at_the_last_moment_is_not_replaced(kind, can, tmp_path, monkeypatch):
+    """Between the last look and the renaming another call may end: what it wrote stays, and the second call is told."""
+    if not can:
+        monkeypatch.setattr(atomic, "_renamed", lambda *_: errno.ENOSYS)
+
+    def make(path, text):
+        if kind == "folder":
+            path.mkdir()
+            path /= "a.txt"
+        path.write_text(text)
+
+    path = tmp_path / "out"
+    late = Marker(kind="a test", strangers=lambda _: [], sign=lambda _: make(path, "theirs"))
+
+    def write():
+        with complete_or_absent(path, marker=late) as part:
+            make(part, "ours")
+
+    with pytest.raises(OutputExists, match="written while this call was at work"):
+        write()
+    assert (path / "a.txt" if kind == "folder" else path).read_text() == "theirs"
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_comes_into_a_folder_at_the_last_moment_is_kept(tmp_path, monkeypatch):

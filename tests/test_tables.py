@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -120,6 +122,74 @@ def test_what_would_be_lost_is_refused(table, attrs, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_nan_of_any_bits_is_nan(name, tmp_path):
+    """0 / 0 has a sign, which Parquet does not keep; that is not damage."""
+    for bits in (0xFFF8000000000000, 0x7FF8000000000001, 0x7FF8000000000000):
+        table = pd.DataFrame({"x": np.array([bits], np.uint64).view(np.float64).repeat(2)})
+        table["y"] = table["x"].astype(np.float32)
+        write_table(table, tmp_path / name, overwrite=True)
+        assert_frame_equal(read_table(tmp_path / name), table, check_exact=True)
+
+
+@needs_pyarrow
+def test_what_others_made_of_a_parquet_table_is_noticed(tmp_path):
+    """Other values, rows or names than those that were written are refused; another compression is the same table."""
+    from pyarrow import parquet
+
+    path, table = tmp_path / "a.parquet", pd.DataFrame({"unit": [0, 1, 2], "isi": [0.5, np.nan, 1.0]})
+    table.attrs = {"units": {"isi": "ms"}, "order": "presented"}
+    write_table(table, path)
+    written = parquet.read_table(path)
+    parquet.write_table(written, path, compression="gzip")
+    assert_frame_equal(read_table(path), table)
+    attrs = {**written.schema.metadata, b"PANDAS_ATTRS": b'{"units": {"isi": "ms"}, "order": "shuffled"}'}
+    in_seconds = written.schema.field("isi").with_metadata({"unit": "s"})
+    for changed in (
+        written.slice(1),
+        written.take([1, 0, 2]),
+        written.select(["isi", "unit"]),
+        written.rename_columns(["unit", "cv"]),
+        written.set_column(0, "unit", [[0, 1, 3]]),
+        written.set_column(1, in_seconds, written["isi"]),
+        written.replace_schema_metadata(attrs),
+        pd.read_parquet(path).assign(unit=7),
+    ):
+        parquet.write_table(changed, path) if not isinstance(changed, pd.DataFrame) else changed.to_parquet(path)
+        with pytest.raises(FormatError, match="damaged, or was changed"):
+            read_table(path)
+
+
+@needs_pyarrow
+def test_numbers_that_parquet_does_not_know_are_refused(tmp_path):
+    with pytest.raises(AnnotationError, match="Parquet cannot hold the table"):
+        write_table(pd.DataFrame({"x": np.ones(2, np.longdouble)}), tmp_path / "a.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_two_calls_that_write_one_name_leave_the_table_of_one(overwrite, tmp_path):
+    """A CSV never gets the description of another; without `overwrite` one of two calls is refused."""
+    tables = [pd.DataFrame({"x": np.random.default_rng(seed).random(50)}) for seed in (0, 1)]
+    both = threading.Barrier(2)
+
+    def write(table, path):
+        both.wait()
+        try:
+            write_table(table, path, overwrite=overwrite)
+        except OutputExists:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(40):
+            path = tmp_path / f"{number}.csv"
+            done = list(threads.map(write, tables, [path, path]))
+            assert sum(done) == (2 if overwrite else 1)
+            found = read_table(path)["x"].tolist()
+            assert found in [table["x"].tolist() for table, was in zip(tables, done) if was]
+
+
 def test_files_that_are_not_ours(tmp_path):
     """A missing file, a CSV without its description, other columns, and an unknown suffix are clear errors; nothing is overwritten unasked."""
     with pytest.raises(FormatError, match="there is no file"):
@@ -148,6 +218,8 @@ def test_texts_that_are_no_utf8(tmp_path):
     read = ann2neo.read_table(path)
     pd.testing.assert_frame_equal(read, table)
     assert read.attrs == table.attrs
-    for broken in (pd.DataFrame({"layer": ["a\udcff"]}), pd.DataFrame({"a\ud800": [1]})):
+    # pandas itself refuses them where pyarrow is installed, unless they are objects.
+    name = pd.Index(["a\ud800"], dtype=object)
+    for broken in (pd.DataFrame({"layer": ["a\udcff"]}, dtype=object), pd.DataFrame([[1]], columns=name)):
         with pytest.raises(AnnotationError, match="half of a surrogate pair"):
             ann2neo.write_table(broken, tmp_path / "b.csv")
