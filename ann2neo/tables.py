@@ -273,7 +273,7 @@ def _table_crc32(table: pd.DataFrame) -> int:
 
 
 def _one_nan(column: pd.Series) -> pd.Series:
-    """Give every NaN the same bits: of 0 / 0 they have a sign, which Parquet does not keep."""
+    """Return the column with the same bits in every NaN: of 0 / 0 they have a sign, which Parquet does not keep."""
     return column.where(column.notna(), np.nan) if column.dtype.kind == "f" else column
 
 

@@ -14,7 +14,7 @@ from store_sources import Batches, data, inputs, model, record, record_slowly, s
 
 import ann2neo
 from ann2neo.errors import StoreError
-from ann2neo.store import check, layout
+from ann2neo.store import check, layout, lock
 from ann2neo.store.lock import lock_path, locked
 
 torch.set_num_threads(1)
@@ -105,6 +105,29 @@ def test_threads_exclude_one_another_too(tmp_path):
     with locked(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [
+        ('{"pid": 7, "host": "far", "since": 1e99}', "process 7 on far, for 0 s"),
+        ('{"pid": 7, "host": "far", "since": -Infinity}', "another process"),
+        ('{"pid": 1e999, "host": "far", "since": 1}', "another process"),
+        ("[" * 4000, "another process"),
+        ("", "another process"),
+    ],
+)
+def test_whatever_a_lock_says_of_its_holder_it_holds(tmp_path, text, owner):
+    """A clock that was set back, another host and damage change the message at most."""
+    path = tmp_path / "a.zarr"
+    with locked(path):
+        descriptor = os.open(lock_path(path), os.O_RDWR)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+        assert lock._owner(descriptor) == owner
+        os.close(descriptor)
+    with locked(path):
+        assert json.loads(lock_path(path).read_text())["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("replaced", [True, False])

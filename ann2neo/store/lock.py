@@ -128,7 +128,7 @@ def _owner(descriptor: int) -> str:
         found = json.loads(os.pread(descriptor, 1 << 12, 0))
         age = max(0, round(time.time() - found["since"]))
         return f"process {int(found['pid'])} on {found['host']}, for {age} s"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "another process"
 
 
