@@ -106,6 +106,8 @@ def test_a_cell_has_its_own_stream_and_tables_of_files_are_as_good(tmp_path):
     fitted.to_csv(tmp_path / "fitted.csv", index=False)
     again = rescaled(block, pd.read_csv(tmp_path / "fitted.csv"), "label", seed=3, by="side")
     np.testing.assert_allclose(again["ks_p"], table["ks_p"])
+    with pytest.raises(AnalysisError, match="no column 'label_hz"):
+        rescaled(block, pd.read_csv(tmp_path / "fitted.csv"), "rate")
     few = fit(block).drop(columns="label_hz[2.0]")
     for wrong, options, words in (
         (few, {"model": "label"}, r"no column 'label_hz\[2.0\]'"),

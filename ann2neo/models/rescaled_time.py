@@ -32,7 +32,9 @@ def check_cells(fitted: pd.DataFrame, model: Any, by: str | None) -> str | None:
     AnalysisError
         If it was not.
     """
-    known = fitted.attrs.get("by", by or ("label" if model == "label" else None))
+    # A table that lost its attributes has rates of conditions if it was fitted with them: its one rate is then that of trials.
+    of_trials = model == "label" or any(str(name).startswith("label_hz[") for name in fitted)
+    known = fitted.attrs.get("by", by or ("label" if of_trials else None))
     if by not in (None, known) or model not in (IN_TIME if known is None else ("rate", "label")):
         raise AnalysisError(
             f"model={model!r} with by={by or known!r} was asked for, and the table of cells was fitted with by={known!r}.",

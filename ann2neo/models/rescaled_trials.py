@@ -59,8 +59,11 @@ def rescaled_trials(
 
 
 def _rates(fitted: pd.DataFrame, model: str, conditions: tuple[Any, ...]) -> Float[np.ndarray, "unit condition"]:
-    names = ["rate_hz"] if model == "rate" else [f"label_hz[{name}]" for name in conditions]
-    missing = [name for name in names if name not in fitted]
+    each = [f"label_hz[{name}]" for name in conditions]
+    names = ["rate_hz"] if model == "rate" else each
+    # One rate of other trials would be tested if conditions were read from another column.
+    of_conditions = any(str(name).startswith("label_hz[") for name in fitted)
+    missing = [name for name in (*names, *(each if of_conditions else ())) if name not in fitted]
     if missing:
         raise AnalysisError(
             f"The table has no column {missing[0]!r}.",
