@@ -1,5 +1,6 @@
 """Outputs of many forms: named parts, tuples, hidden states of recurrent modules, packed sequences."""
 
+import re
 import warnings
 from collections import namedtuple
 from dataclasses import dataclass
@@ -37,12 +38,12 @@ def test_named_parts_of_outputs(kind):
     assert (recording.raster("inner.scores") == bits(X - 1, 0.25)).all()
     assert (recording.raster("inner.hidden") == bits(X * 2, 0.25)).all()
     assert (record(model, layers="hidden", threshold=0.25).raster("hidden") == bits(X * 2, 0.25)).all()
-    with pytest.raises(LayerNotFound, match="'hidden'"):
+    with pytest.raises(LayerNotFound, match=r"'inner\.hidden'"):
         record(model, layers="inner.hiden", threshold=0.0)
     if kind is Named:
         assert (record(model, layers="inner", threshold=0.0).raster("inner") == bits(X)).all()
     else:
-        with pytest.raises(ActivationError, match=r"layers='inner.hidden'"):
+        with pytest.raises(ActivationError, match=r"layers=: 'inner\.hidden'"):
             record(model, layers="inner", threshold=0.0)
 
 
@@ -136,3 +137,65 @@ def test_sparse_activations_are_recorded_with_their_zeros(function):
     layer = sparse.layers[0].name
     assert (sparse.raster(layer) == dense.raster(layer)).all()
     assert sparse.raster(layer).any()
+
+
+@dataclass
+class Nested:
+    states: list
+    more: dict
+
+
+def _told(model):
+    """Record every part of a model's modules, follow the names that messages tell, and return those that are recorded with their rasters."""
+    found, pending = {}, ["inner", "Model"]
+    while pending:
+        layer = pending.pop()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                found[layer] = record(model, layers=layer, threshold=0.25)
+            except ActivationError as error:
+                text = str(error)
+                assert "Name one of its activations" in text, text
+                pending += re.findall(r"'([^']*)'", text.rpartition("in layers=: ")[2])
+        for one in caught:
+            pending += re.findall(r"'([^']*)'", str(one.message).rpartition("Name the entry to record: ")[2])
+    return {layer: recording.raster(layer) for layer, recording in found.items()}
+
+
+NESTED = {
+    "dict of lists": (lambda x: {"a": [x, x - 1], "b": x * 2, "c": x}, {"a.0": X, "a.1": X - 1, "b": X * 2}),
+    "list of dicts": (lambda x: [{"a": x}, {"a": x - 1}], {"0.a": X, "1.a": X - 1}),
+    "tuple of lists": (lambda x: ([x, x - 1], None), {"0.0": X, "0.1": X - 1}),
+    "dataclass": (lambda x: Nested([x, x - 1], {"k": (x * 2,)}), {"states.0": X, "states.1": X - 1, "more.k.0": X * 2}),
+    "keys with dots": (lambda x: {"a.b": x, "a": {"c": x - 1}, "d": x}, {"a.b": X, "a.c": X - 1}),
+    "numbers as keys": (lambda x: {3: x, 7: x - 1}, {"3": X, "7": X - 1}),
+    "names of functions": (lambda x: {"relu": x, "input": x - 1}, {"relu": X, "input": X - 1}),
+    "names of modules": (lambda x: [x, x - 1], {"0": X, "1": X - 1}),
+}
+
+
+@pytest.mark.parametrize("form", NESTED)
+def test_every_entry_that_a_message_names_can_be_recorded(form):
+    """What messages tell of nested outputs is accepted in layers=, and stands for the entry at that place, also where a module, an input or a function has that name."""
+    change, entries = NESTED[form]
+    inner = make(lambda self, x: change(x), **({"0": nn.ReLU()} if form == "names of modules" else {}))
+    model = make(lambda self, x: self.inner(x), inner=inner)
+    told = _told(model)
+    assert set(told) - {"inner", "Model"}
+    for name, raster in told.items():
+        entry = name.partition(".")[2].removeprefix("output.")
+        if entry in entries:
+            assert (raster == bits(entries[entry], 0.25)).all(), name
+    for entry, expected in entries.items():
+        name = f"inner.output.{entry}" if form.startswith("names") else f"inner.{entry}"
+        assert (record(model, layers=name, threshold=0.25).raster(name) == bits(expected, 0.25)).all(), name
+
+
+def test_entries_of_a_second_call_are_named():
+    """A module that is called twice has its entries by the number of the call, and the message of a wrong name lists them."""
+    inner = make(lambda self, x: {"a": [x, x - 1]})
+    model = make(lambda self, x: self.inner(self.inner(x)["a"][1]), inner=inner)
+    assert (record(model, layers="inner.a.1:1", threshold=0.25).raster("inner.a.1:1") == bits(X - 2, 0.25)).all()
+    with pytest.raises(LayerNotFound, match=r"entries of outputs.*'inner\.a\.0', 'inner\.a\.1'"):
+        record(model, layers="inner.b.0", threshold=0.25)

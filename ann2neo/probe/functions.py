@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -23,6 +23,7 @@ from ann2neo.probe.activations import (
     of_no_input,
     operator_names,
 )
+from ann2neo.probe.entries import entry_names
 from ann2neo.probe.modules import is_of_torch
 
 # Modules of torch's own that call no activation function: of these exact classes it need not be known when they are called.
@@ -230,15 +231,14 @@ def beside_inputs(
     return (name, FED_BY_PARAMETER) if in_parametrization else None
 
 
-def warn_of_several(layer: str, module: nn.Module, output: Any) -> None:
+def warn_of_several(layer: str, module: nn.Module, output: Any, modules: Collection[str]) -> None:
     """Warn if a module of others gives several activations, of which the first one is taken."""
     # A tuple is a result beside a state or a weight, by the custom of recurrent, attention and spiking modules.
     if not isinstance(output, list) or is_of_torch(module):
         return
-    floating = [k for k, one in enumerate(output) if isinstance(one, torch.Tensor) and one.is_floating_point()]
-    if len(floating) > 1:
-        text = (
-            f"layer {layer!r} gives {kind_of(output)} with {len(floating)} activations, of which the first is recorded.\n"
-            f"Name the entry to record: {', '.join(repr(f'{layer}.{k}') for k in floating[:5])}."
-        )
+    n_floating = sum(isinstance(one, torch.Tensor) and one.is_floating_point() for one in output)
+    if n_floating > 1:
+        text = f"layer {layer!r} gives {kind_of(output)} with {n_floating} activations, of which the first is recorded."
+        names = entry_names(layer, output, modules)
+        text += f"\nName the entry to record: {', '.join(map(repr, names[:5]))}." if names else ""
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ann2neo.errors import LayerNeverRan, LayerNotFound, ModelError, suggestion
-from ann2neo.probe.activations import FUNCTION_NAMES
+from ann2neo.probe.entries import INPUT, UNNAMED, base_name, may_be_function, module_and_path
 from ann2neo.recording import matches
 
 
@@ -25,17 +25,6 @@ def split_patterns(layers: str | Sequence[str] | None) -> tuple[tuple[str, ...] 
     excluded = tuple(pattern[1:] for pattern in given if pattern.startswith("!"))
     wanted = tuple(pattern for pattern in given if not pattern.startswith("!"))
     return wanted or None, excluded
-
-
-def base_name(pattern: str, modules: Iterable[str]) -> str:
-    """Leave the number of the call out of a pattern.
-
-    Examples
-    --------
-    >>> base_name("act:1", ["act"]), base_name("act", ["act"]), base_name("act::1", ["act", "act:1"])
-    ('act', 'act', 'act')
-    """
-    return pattern if pattern in modules else pattern.rpartition(":")[0].removesuffix(":") or pattern
 
 
 LISTED = 20
@@ -82,11 +71,18 @@ def check_all_ran(
             raise _missing(pattern, model, modules, active, list(dict.fromkeys([*seen, *called])))
 
 
-def not_found(pattern: str, model: nn.Module, modules: Mapping[str, nn.Module], known: Sequence[str]) -> LayerNotFound:
-    """Make the error for a name that nothing goes by, with the names that there are."""
+def not_found(
+    pattern: str,
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    known: Sequence[str],
+    *,
+    kinds: str = "activation functions",
+) -> LayerNotFound:
+    """Make the error for a name that nothing goes by, with the names that there are, and what these are."""
     near = suggestion(pattern, known) or _by_kind(pattern, modules, known) or suggestion(pattern, modules)
     return LayerNotFound(
-        f"no layer matches {pattern!r} in {type(model).__name__} (activation functions: {_listed(known)}).{near}",
+        f"no layer matches {pattern!r} in {type(model).__name__} ({kinds}: {_listed(known)}).{near}",
         "Nothing would be recorded.",
         "Use one of these names, the name of any other module, or a pattern such as 'features.*'; `ann2neo.plan` lists them all.",
     )
@@ -139,9 +135,6 @@ def _listed(names: Sequence[str]) -> str:
     return (", ".join(map(repr, names[:LISTED])) or "none") + (", ..." if len(names) > LISTED else "")
 
 
-INPUT = ".input"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What was asked for of a model, as far as it can be told before the model runs.
@@ -157,7 +150,7 @@ class Selection:
     undecided
         Modules, none of them an activation function, that are layers only if the model calls no activation function that fits the pattern, by pattern.
     parts
-        Parts of outputs that were asked for, by the module's name.
+        Entries of outputs that were asked for, by the module's name: the path of each, by the name of its layer.
     inputs
         Names of the modules of which the input is a layer.
     functions
@@ -168,7 +161,7 @@ class Selection:
     excluded: tuple[str, ...]
     modules: frozenset[str]
     undecided: Mapping[str, frozenset[str]]
-    parts: Mapping[str, tuple[str, ...]]
+    parts: Mapping[str, Mapping[str, str]]
     inputs: frozenset[str]
     functions: bool
 
@@ -217,8 +210,8 @@ def select(
 
     Without a choice these are all activation functions, modules and functions alike. The name of a module stands for it, whatever it is. A pattern stands for
     the activation functions that it fits, or, where the model calls none of these, for all modules that it fits. ``name.input`` stands for what enters a module;
-    ``name.part`` for a part of a module's output, if that is a mapping, a dataclass or a named tuple, and ``name.1`` for an entry of a tuple or list. What begins
-    with ``!`` is left out.
+    ``name.part`` for a part of a module's output, if that is a mapping, a dataclass or a named tuple, ``name.1`` for an entry of a tuple or list, and ``name.part.1``
+    for an entry of a part; ``name.output.1`` where a module or function has that name. What begins with ``!`` is left out.
 
     Parameters
     ----------
@@ -267,7 +260,7 @@ class _Found:
         self._model, self._known, self._active, self._composed = model, modules, active, composed
         self.modules: set[str] = set()
         self.undecided: dict[str, frozenset[str]] = {}
-        self.parts: dict[str, tuple[str, ...]] = {}
+        self.parts: dict[str, dict[str, str]] = {}
         self.inputs: set[str] = set()
         self.functions = False
 
@@ -281,7 +274,7 @@ class _Found:
         if fitting & self._active:
             self.modules |= fitting & (self._active | self._composed)
             self.functions = True
-        elif self._may_be_function(base):
+        elif may_be_function(base, self._known):
             self.functions = True
             self.modules |= fitting & self._composed
             self.undecided |= {pattern: frozenset(fitting)} if fitting else {}
@@ -293,21 +286,16 @@ class _Found:
         elif before != base and (entered := {before} & set(self._known) or self._fitting(before)):
             self.inputs |= entered
         else:
-            module, part = self._part_of_module(pattern, base)
-            self.parts[module] = (*self.parts.get(module, ()), part)
+            module, path = self._part_of_module(pattern, base)
+            self.parts.setdefault(module, {})[base] = path
 
     def _fitting(self, pattern: str) -> set[str]:
         """Names that a pattern fits; the model itself is meant only where it is an activation function."""
         root = next(iter(self._known))
         return {name for name in self._known if (name != root or name in self._active) and matches(name, pattern)}
 
-    def _may_be_function(self, pattern: str) -> bool:
-        root = next(iter(self._known))
-        callers = ["" if name == root else f"{name}." for name in self._known]
-        return any(matches(f"{caller}{name}", pattern) for name in FUNCTION_NAMES for caller in callers)
-
     def _part_of_module(self, pattern: str, base: str) -> tuple[str, str]:
-        """Read a name as a module and a part of its output."""
+        """Read a name as a module and the path of an entry of its output."""
         same = {id(module): name for name, module in self._known.items()}
         every = self._model.named_modules(remove_duplicate=False)
         alias = next((module for name, module in every if name == base), None)
@@ -318,10 +306,8 @@ class _Found:
                 "Its calls are counted under the first name.",
                 f"Use {first!r}, or one of its calls, such as '{first}:1'.",
             )
-        caller, _, part = base.rpartition(".")
-        caller = caller or next(iter(self._known))
-        if caller in self._known and (part.isidentifier() or part.isdigit()):
-            return caller, part
+        if not UNNAMED.search(base):
+            return module_and_path(base, self._known)
         raise not_found(pattern, self._model, self._known, list(self._active))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ann2neo.errors import ActivationError, Ann2NeoError, kind_of
+from ann2neo.probe.entries import entry_names, is_activation, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,19 @@ def possible(activation: torch.Tensor, n_inputs: int) -> Iterator[Arrangement]:
 
 # What transformer libraries call the hidden states in an output of several parts.
 MAIN_PART = "last_hidden_state"
+# Entries that a message names.
+LISTED = 5
 
 
-def activation_of(name: str, output: Any, *, step_first: bool = False) -> torch.Tensor:
+def activation_of(
+    name: str, output: Any, *, step_first: bool = False, modules: Collection[str] = ("model",)
+) -> torch.Tensor:
     """Pick the tensor that is a layer's activation.
 
     A tensor is taken as it is. Of a tuple or list the first floating-point tensor is taken (the outputs of an attention module, the hidden states of
     all steps of a recurrent one). Of a mapping or dataclass its only floating-point tensor is taken, or its ``last_hidden_state``. A packed
     sequence is padded with NaN, which `ann2neo.Steps` leaves out if it is given the lengths; like other outputs it has steps before inputs if the module that
-    gives it does (``step_first``).
+    gives it does (``step_first``). Errors list what else can be named; ``modules`` are the names of all modules, the model's first.
 
     Raises
     ------
@@ -112,45 +116,16 @@ def activation_of(name: str, output: Any, *, step_first: bool = False) -> torch.
     tensor([1., 1.])
     """
     if isinstance(output, torch.Tensor):
-        return comparable(output) if _is_activation(output) else _refuse(name, output)
+        return comparable(output) if is_activation(output) else _refuse(name, output, modules)
     if isinstance(output, PackedSequence):
         # NaN, so that padding which no lengths leave out is refused instead of being silent. What has no units is not turned afterwards.
         batch_first = not step_first or output.data.ndim < 2
         return pad_packed_sequence(output, batch_first=batch_first, padding_value=math.nan)[0]
     if isinstance(output, (tuple, list)):
-        first = next((value for value in output if _is_activation(value) or isinstance(value, PackedSequence)), None)
-        return _refuse(name, output) if first is None else activation_of(name, first, step_first=step_first)
+        first = next((value for value in output if is_activation(value) or isinstance(value, PackedSequence)), None)
+        return _refuse(name, output, modules) if first is None else activation_of(name, first, step_first=step_first)
     parts = parts_of(output)
-    return _refuse(name, output) if parts is None else _only_part(name, type(output).__name__, parts)
-
-
-def parts_of(output: Any) -> dict[str, Any] | None:
-    """Return the named parts of an output: of a mapping, a dataclass, a named tuple; None if it is none of these.
-
-    Examples
-    --------
-    >>> parts_of({"logits": 1, "loss": 2}), parts_of((1, 2))
-    ({'logits': 1, 'loss': 2}, None)
-    """
-    if isinstance(output, Mapping):
-        return {str(key): value for key, value in output.items()}
-    if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        return {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
-    if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return dict(zip(getattr(output, "_fields"), output))  # noqa: B009
-    return None
-
-
-def entries_of(output: Any) -> dict[str, Any]:
-    """Return the entries of a tuple or list by their number, and the named parts of an output.
-
-    Examples
-    --------
-    >>> entries_of([4, 5]), entries_of({"logits": 1}), entries_of(3)
-    ({'0': 4, '1': 5}, {'logits': 1}, {})
-    """
-    entries = output if isinstance(output, (list, tuple)) else ()
-    return {str(number): entry for number, entry in enumerate(entries)} | (parts_of(output) or {})
+    return _refuse(name, output, modules) if parts is None else _only_part(name, output, parts, modules)
 
 
 def step_comes_first(module: nn.Module) -> bool | None:
@@ -175,16 +150,14 @@ def inputs_first(activation: torch.Tensor) -> torch.Tensor:
     return activation.transpose(0, 1) if activation.ndim > 2 else activation
 
 
-def _only_part(name: str, kind: str, parts: Mapping[str, Any]) -> torch.Tensor:
-    floating = {key: value for key, value in parts.items() if _is_activation(value)}
+def _only_part(name: str, output: Any, parts: Mapping[str, Any], modules: Collection[str]) -> torch.Tensor:
+    floating = {key: value for key, value in parts.items() if is_activation(value)}
     chosen = next(iter(floating)) if len(floating) == 1 else MAIN_PART
     if chosen not in floating:
         raise ActivationError(
-            f"layer {name!r} gives a {kind} of {', '.join(map(repr, parts)) or 'nothing'}.",
+            f"layer {name!r} gives {kind_of(output)} of {', '.join(map(repr, parts)) or 'nothing'}.",
             "It is unclear which of them is its activation.",
-            f"Name one (layers='{name}.{next(iter(floating))}')."
-            if floating
-            else f"None of them is: leave it out (layers='!{name}'), or name a module within it.",
+            _cure(name, output, modules),
         )
     return comparable(floating[chosen])
 
@@ -196,17 +169,21 @@ def comparable(activation: torch.Tensor) -> torch.Tensor:
     return activation.float() if activation.element_size() == 1 else activation
 
 
-def _is_activation(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 0
+def _cure(name: str, output: Any, modules: Collection[str]) -> str:
+    """List the activations in an output by the names under which they can be recorded."""
+    names = entry_names(name, output, modules)
+    if not names:
+        return f"None of these is one: leave it out (layers='!{name}'), or name a module within it."
+    return f"Name one of its activations in layers=: {', '.join(map(repr, names[:LISTED]))}{', ...' if len(names) > LISTED else ''}."
 
 
-def _refuse(name: str, output: Any) -> NoReturn:
+def _refuse(name: str, output: Any, modules: Collection[str]) -> NoReturn:
     if isinstance(output, torch.Tensor):
         _refuse_tensor(name, output)
     raise ActivationError(
         f"layer {name!r} gives {kind_of(output)}.",
         "It is unclear what its activation is.",
-        "Record an activation function inside it, or another layer.",
+        _cure(name, output, modules),
     )
 
 

@@ -14,6 +14,7 @@ from ann2neo.device.failures import check_not_captured
 from ann2neo.errors import Ann2NeoError
 from ann2neo.probe.activations import COMPETING, RECURRENT, equivalent_module, is_of_table
 from ann2neo.probe.custom import Frame, Frames, acts_as_one, judge, shown_modules
+from ann2neo.probe.entries import INPUT, entry_names, found_at
 from ann2neo.probe.functions import (
     PARAMETRIZATIONS,
     Callers,
@@ -24,7 +25,7 @@ from ann2neo.probe.functions import (
     warn_of_scripted_functions,
     warn_of_several,
 )
-from ann2neo.probe.layers import INPUT, not_found, select
+from ann2neo.probe.layers import not_found, select
 from ann2neo.probe.modules import (
     activation_names,
     beside_names,
@@ -33,10 +34,11 @@ from ann2neo.probe.modules import (
     named_modules,
     step_first_names,
 )
-from ann2neo.probe.outputs import Arrangement, Sink, Watched, activation_of, entries_of, inputs_first
+from ann2neo.probe.outputs import Arrangement, Sink, Watched, activation_of, inputs_first
 from ann2neo.probe.state import as_written
 
 Output = TypeVar("Output")
+ENTRIES = "entries of outputs, and activation functions"
 # Batches, counted from 1, in which functions are watched though the first one called none.
 LOOKS = frozenset(4**power for power in range(20))
 
@@ -234,10 +236,10 @@ class Probe:
 
         def show(module: nn.Module, args: Any, kwargs: Any) -> None:
             entering = [*args, *(kwargs[key] for key in [*order, *kwargs] if key in kwargs)]
-            if entering and not (not turned and self._shown_again(f"{name}{INPUT}", entering[0])):
-                layer = self._next_call(f"{name}{INPUT}")
-                if layer is not None:
-                    self._show(layer, turned, module, False, entering[0])
+            if not entering or (not turned and self._shown_again(f"{name}{INPUT}", entering[0])):
+                return
+            if (layer := self._next_call(f"{name}{INPUT}")) is not None:
+                self._show(layer, turned, module, False, entering[0])
 
         return show
 
@@ -250,18 +252,16 @@ class Probe:
         self._calls[name] = call + 1
         return True
 
-    def _after_parts(self, name: str, parts: tuple[str, ...]) -> Callable[[nn.Module, Any, Any], None]:
+    def _after_parts(self, name: str, parts: Mapping[str, str]) -> Callable[[nn.Module, Any, Any], None]:
         turned = name in self._step_first
 
         def show(module: nn.Module, _args: Any, output: Any) -> None:
-            known = entries_of(output)
-            for part in parts:
-                full_name = part if name == self.root and not part.isdigit() else f"{name}.{part}"
-                if part not in known:
-                    raise not_found(full_name, self.model, self.modules, [*sorted(self.active), *known])
-                layer = self._next_call(full_name)
-                if layer is not None:
-                    self._show(layer, turned, module, False, known[part])
+            for full_name, path in parts.items():
+                if not (found := list(found_at(output, path))):
+                    known = [*entry_names(name, output, self.modules), *sorted(self.active)]
+                    raise not_found(full_name, self.model, self.modules, known, kinds=ENTRIES)
+                if (layer := self._next_call(full_name)) is not None:
+                    self._show(layer, turned, module, False, found[0])
 
         return show
 
@@ -322,7 +322,7 @@ class Probe:
             return
         check_not_captured(output)
         try:
-            activation = activation_of(layer, output, step_first=turned)
+            activation = activation_of(layer, output, step_first=turned, modules=self.modules)
         except Ann2NeoError as error:
             self._sink.refuse(layer, error)
             return
@@ -331,7 +331,7 @@ class Probe:
             activation = self.arranged[layer].inputs_first(activation, self._n_inputs)
         if layer not in self._watched:
             self._watched[layer] = Watched(module, is_activation)
-            warn_of_several(layer, module, output)
+            warn_of_several(layer, module, output, self.modules)
         self._frames.see(layer, activation)
         self._busy = True
         try:
