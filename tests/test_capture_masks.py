@@ -191,3 +191,48 @@ def test_steps_that_a_collating_function_pads_are_told_once(steps_first, stream)
         expected = torch.cat([model(one) for one in items]) > 0
     assert (exact.raster("1") == expected.numpy().T).all()
     ann2neo.record(model, loader_of([one[:2] for one in items]), steps=ann2neo.Steps(1), progress=False)
+
+
+class StepsFirst(nn.Module):
+    """A recurrent network whose batches have shape (step, input, unit), as do their masks."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.act = nn.GRU(4, 3), nn.ReLU()
+
+    def forward(self, x, mask):
+        return self.act(self.rnn(x)[0])
+
+
+@pytest.mark.parametrize("lengths", [[6, 4, 2], [3, 1, 2], [1, 3]], ids=["6 x 3", "3 x 3", "3 x 2"])
+@pytest.mark.parametrize("said", ["n_inputs", "collate_fn"])
+def test_a_mask_with_steps_first_is_read_as_such(lengths, said):
+    """Each input has the bins of its own positions, also where there are as many steps as inputs."""
+    items = [torch.randn(n, 4, generator=torch.Generator().manual_seed(n)) for n in lengths]
+
+    def joined(some):
+        mask = torch.arange(max(map(len, some)))[:, None] < torch.tensor([len(one) for one in some])
+        return {"x": pad(some), "mask": mask}
+
+    data = [joined(items)] if said == "n_inputs" else DataLoader(items, batch_size=len(items), collate_fn=joined)
+    inputs = ann2neo.Inputs(data, n_inputs=(lambda batch: batch["x"].shape[1]) if said == "n_inputs" else None)
+    model = StepsFirst()
+    found = ann2neo.record(model, inputs, steps=ann2neo.Steps(1, lengths="mask"), progress=False)
+    with torch.no_grad():
+        expected = torch.cat([model(one[:, None], None)[:, 0] for one in items]) > 0
+    assert found.raster("act").tolist() == expected.T.tolist()
+    if len(lengths) != max(lengths):
+        with pytest.warns(Ann2NeoWarning, match="'mask' is 0 at"):
+            ann2neo.record(model, inputs, steps=ann2neo.Steps(1), progress=False)
+
+
+def test_a_square_mask_with_steps_first_that_fits_neither_way_is_asked_for():
+    """Where nothing tells rows from columns the user says which are inputs, and the cure of the message is taken."""
+    # What is not at one end of any input fits neither way.
+    batch = {"x": torch.randn(3, 3, 4), "mask": torch.tensor([[1, 0, 1], [1, 1, 0], [0, 1, 1]])}
+    inputs = ann2neo.Inputs([batch], n_inputs=lambda batch: batch["x"].shape[1])
+    with pytest.raises(InputsError, match=r"\.T\.bool\(\) if steps come first"):
+        ann2neo.record(StepsFirst(), inputs, steps=ann2neo.Steps(1, lengths="mask"), progress=False)
+    steps = ann2neo.Steps(1, lengths=lambda batch: batch["mask"].T.bool())
+    assert ann2neo.record(StepsFirst(), inputs, steps=steps, progress=False).n_bins == 6

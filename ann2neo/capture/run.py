@@ -30,7 +30,7 @@ from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import Deferred, predictions
 from ann2neo.capture.spikes.bins import labels_of_steps
 from ann2neo.capture.spikes.bits import Bits
-from ann2neo.capture.steps import masked_positions, positions_of_batch, warn_of_padded_steps, warn_of_unused_mask
+from ann2neo.capture.steps import padded_positions, positions_of_batch, warn_of_padded_steps, warn_of_unused_mask
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
 
@@ -159,7 +159,7 @@ def run_pass(
             warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
         if number == 0:
-            if batch.padded and not padded and not masked_positions(batch.x, batch.n_inputs):
+            if batch.padded and not padded and not padded_positions(batch.x, batch.n_inputs):
                 padded = True
                 warn_of_padded_steps(job.steps)
             repeated.see(batch)
@@ -201,7 +201,11 @@ def show_batch(
 
     Returns the spikes by layer, and the positions that count: lengths, or truth values of shape (input, position).
     """
-    positions = None if job.steps is None else positions_of_batch(job.steps, batch.x, n_before, batch.n_inputs)
+    positions = (
+        None
+        if job.steps is None
+        else positions_of_batch(job.steps, batch.x, n_before, batch.n_inputs, axis=batch.known_axis)
+    )
     job.sink.begin(batch.n_inputs, positions)
     job.checks.count(batch.n_inputs)
     if not job.probe.settled or differ_now(job, batch):

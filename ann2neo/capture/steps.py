@@ -33,7 +33,7 @@ class Steps:
         and transformer modules of torch without ``batch_first``, are turned into (batch, position, unit) before the axis is counted. Layers that have their positions
         elsewhere, after channels or heads, are turned too where verification shows it and positions of the inputs lie along this axis.
     lengths
-        Which positions count; None for all. The name of a mask in the batch, ``"attention_mask"``, whose ones say which they are, wherever the padding is; an array of
+        Which positions count; None for all. The name of a mask in the batch, ``"attention_mask"``, whose ones say which they are, wherever the padding is, of shape (input, position) or, as batches with steps first have it, (position, input); an array of
         numbers of positions, in the order in which inputs are presented; or a function that gives those of a batch, or truth values of shape (input, position). Packed
         sequences are padded again, and need their lengths here.
 
@@ -83,8 +83,10 @@ class Steps:
             )
 
 
-def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> Positions:
+def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int, *, axis: int | None = None) -> Positions:
     """Find the positions of each input of a batch that count: how many they are from the first one on, or which they are; None if all do.
+
+    ``axis`` is the axis of the batch along which inputs lie, None if it is not known.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> P
     if steps.lengths is None:
         return None
     if isinstance(steps.lengths, str):
-        return _masked(batch, steps.lengths, n_inputs)
+        return _masked(batch, steps.lengths, n_inputs, axis)
     given = steps.lengths(batch) if callable(steps.lengths) else steps.lengths[first : first + n_inputs]
     lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
     if lengths.ndim == 2 and lengths.dtype == bool and len(lengths) == n_inputs and lengths.any(axis=1).all():
@@ -108,8 +110,10 @@ def positions_of_batch(steps: Steps, batch: Any, first: int, n_inputs: int) -> P
     return lengths.astype(np.int64)
 
 
-def _masked(batch: Any, key: str, n_inputs: int) -> Bool[np.ndarray, "input position"]:
+def _masked(batch: Any, key: str, n_inputs: int, axis: int | None) -> Bool[np.ndarray, "input position"]:
     mask = batch_mask(batch, key)
+    if mask is not None and mask.shape[1] == n_inputs:
+        mask = _inputs_first(batch, key, mask, axis)
     if mask is None or len(mask) != n_inputs or not mask.any(axis=1).all():
         found = (
             "there is none in a batch"
@@ -119,9 +123,39 @@ def _masked(batch: Any, key: str, n_inputs: int) -> Bool[np.ndarray, "input posi
         raise InputsError(
             f"lengths={key!r} names a mask, but {found}.",
             "It is unclear how many bins each input has.",
-            "Give batches that are mappings with that key, of shape (input, position), or Steps(..., lengths=function).",
+            "Give batches that are mappings with that key, of shape (input, position) or, where steps come first, (position, input); or Steps(..., lengths=function).",
         )
     return mask
+
+
+def _inputs_first(
+    batch: Any, key: str, mask: Bool[np.ndarray, "row column"], axis: int | None
+) -> Bool[np.ndarray, "input position"]:
+    """Turn a mask of shape (position, input), as the batch has where steps come before inputs.
+
+    Raises
+    ------
+    InputsError
+        If there are as many steps as inputs, and both ways of reading the mask make sense, or none.
+    """
+    if mask.shape[0] != mask.shape[1]:
+        return mask.T if _has_shape(batch, mask.shape) else mask
+    if axis != 1 or np.array_equal(mask, mask.T):
+        return mask
+    # Padding is at one end of each input.
+    fitting = [one for one in (mask, mask.T) if _is_at_one_end(torch.as_tensor(~one))]
+    if len(fitting) != 1:
+        raise InputsError(
+            f"{key!r} has shape {mask.shape}, for as many steps as inputs, and steps come first in the batch.",
+            "It is unclear whether its first axis is that of steps or of inputs.",
+            f"Say it: lengths=lambda batch: batch[{key!r}].T.bool() if steps come first in the mask too, else without .T.",
+        )
+    return fitting[0]
+
+
+def _has_shape(batch: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a batch holds something with these first two axes that is no mask."""
+    return any(tuple(one.shape[:2]) == shape and "mask" not in path.lower() for path, one in arrays(batch))
 
 
 def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int, positions: Positions) -> None:
@@ -129,7 +163,7 @@ def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int, positions: Posi
     if steps.lengths is not None:
         _warn_of_other_positions(steps, batch, n_inputs, positions)
         return
-    found = masked_positions(batch, n_inputs)
+    found = padded_positions(batch, n_inputs)
     if found:
         listed = ", ".join(f"{name!r} {said}" for name, said in found.items())
         text = (
@@ -139,6 +173,21 @@ def warn_of_unused_mask(steps: Steps, batch: Any, n_inputs: int, positions: Posi
             "or truth values of shape (input, position): lengths=lambda batch: batch['mask'] == 0 where ones are padding."
         )
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
+
+
+def padded_positions(batch: Any, n_inputs: int) -> dict[str, str]:
+    """Find what `masked_positions` does, and masks of shape (position, input) beside what has its steps first."""
+    return masked_positions(batch, n_inputs) or masked_positions(_masks_turned(batch, n_inputs), n_inputs)
+
+
+def _masks_turned(batch: Any, n_inputs: int) -> dict[str, Any]:
+    """Masks of shape (position, input) beside what has its steps first, turned."""
+    masks = {path.rsplit("/", 1)[-1]: one for path, one in arrays(batch) if one.ndim == 2 and one.shape[1] == n_inputs}
+    return {
+        name: one.T
+        for name, one in masks.items()
+        if "mask" in name.lower() and one.shape[0] != n_inputs and _has_shape(batch, tuple(one.shape))
+    }
 
 
 def warn_of_padded_steps(steps: Steps) -> None:
