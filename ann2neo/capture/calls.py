@@ -15,7 +15,7 @@ from torch import nn
 from ann2neo.capture.inputs import Batch, Inputs
 from ann2neo.capture.predictions import n_outputs
 from ann2neo.device.failures import is_lost, is_out_of_memory
-from ann2neo.errors import InputsError
+from ann2neo.errors import InputsError, kind_of
 from ann2neo.probe.nested import Copies, Place, arrays, place_of, to_place
 
 Run = Callable[[Callable[[], Any]], Any]
@@ -183,6 +183,24 @@ def _first_module(module: nn.Module) -> tuple[str, int, int, str]:
 
 def _first_with_weights(module: nn.Module) -> nn.Module | None:
     return next((m for m in module.modules() if any(True for _ in m.parameters(recurse=False))), None)
+
+
+def explain_pair(module: nn.Module, batch: Batch, error: Exception, *, inputs: Inputs) -> None:
+    """Explain that a batch of two parts was read as (x, y), if the model failed on the first of them and the second is not a label.
+
+    Raises
+    ------
+    InputsError
+        If it was.
+    """
+    second = batch.target
+    if inputs.forward is None and second is not None and batch.labels is None and batch.step_labels is None:
+        what = tuple(getattr(second, "shape", ())) or kind_of(second)
+        raise InputsError(
+            f"{type(module).__name__} failed on the first part of a batch of two, which was read as inputs and what comes beside them ({what}, left out): {error}",
+            "If the model takes both parts, as one list or side by side, it lacks one.",
+            "Say so with Inputs(data, forward=lambda model, batch: model(batch)), or model(*batch) if it takes two arguments.",
+        ) from error
 
 
 def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> None:

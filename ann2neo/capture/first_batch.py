@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ann2neo.capture.calls import explain_pair
 from ann2neo.capture.inputs import Batch
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import keep_first, kept_of
@@ -56,7 +57,11 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
             _look(job, batch)(output, n, shown.see)
 
     probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
-    output = job.caller(batch.x)
+    try:
+        output = job.caller(batch.x)
+    except (IndexError, KeyError, ValueError) as error:
+        explain_pair(job.module, batch, error, inputs=job.inputs)
+        raise
     look(output)
     if beside is not None:
         _look(job, batch)(output, n, beside.see)

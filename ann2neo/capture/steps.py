@@ -154,7 +154,7 @@ def _inputs_first(
 
 
 def _has_shape(batch: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a batch holds something with these first two axes that is no mask."""
+    """Whether a batch holds something with these first two axes beside masks."""
     return any(tuple(one.shape[:2]) == shape and "mask" not in path.lower() for path, one in arrays(batch))
 
 

@@ -116,7 +116,7 @@ def activation_of(
     tensor([1., 1.])
     """
     if isinstance(output, torch.Tensor):
-        return comparable(output) if is_activation(output) else _refuse(name, output, modules)
+        return comparable(output) if is_activation(output) and not output.is_meta else _refuse(name, output, modules)
     if isinstance(output, PackedSequence):
         # NaN, so that padding which no lengths leave out is refused instead of being silent. What has no units is not turned afterwards.
         batch_first = not step_first or output.data.ndim < 2
@@ -163,7 +163,9 @@ def _only_part(name: str, output: Any, parts: Mapping[str, Any], modules: Collec
 
 
 def comparable(activation: torch.Tensor) -> torch.Tensor:
-    """Write numbers of 8 bits, which torch does not compare, as the same numbers of 32 bits, and sparse ones with all their zeros."""
+    """Write numbers of 8 bits, which torch does not compare, as the same numbers of 32 bits, and sparse ones with all their zeros; nested ones are padded with NaN, as packed sequences are."""
+    if activation.is_nested:
+        return torch.nested.to_padded_tensor(activation, math.nan)
     if activation.layout not in (torch.strided, torch.jagged):
         activation = activation.to_dense()
     return activation.float() if activation.element_size() == 1 else activation
@@ -194,6 +196,10 @@ def _refuse_tensor(name: str, output: torch.Tensor) -> NoReturn:
             fact,
             "Activations of quantised models are not supported.",
             "Record the floating-point model that it was made from.",
+        )
+    if output.is_meta:
+        raise ActivationError(
+            fact, "It lies on the meta device: it has a shape but no numbers.", f"Leave it out (layers='!{name}')."
         )
     if output.is_floating_point():
         raise ActivationError(

@@ -202,7 +202,7 @@ class Reruns:
 def see_output(output: Any, _n_inputs: int, see: See) -> None:
     """See what a model returns as if it were layers: where nothing but sizes says which axis is that of inputs, it may tell."""
     for path, part in arrays(output):
-        if not isinstance(part, torch.Tensor) or part.layout != torch.strided:
+        if not isinstance(part, torch.Tensor) or part.layout != torch.strided or part.is_nested or part.is_meta:
             continue
         if part.is_floating_point() and part.ndim and part.numel() < MOST_OF_OUTPUT:
             see(OUTPUT + path, part)

@@ -30,6 +30,7 @@ from ann2neo.capture.inputs.labels import (
     number_of,
     step_labels,
 )
+from ann2neo.capture.inputs.loaders import batches_told
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
 from ann2neo.probe.nested import arrays, parts
@@ -54,7 +55,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
     given = given_columns(inputs.labels) if first == 0 else {}
     at_random = bool(given) and draws_at_random(source)
     streams, sizes = Streams(source.n_streams), Sizes(declared_size(source, inputs))
-    for number, raw in enumerate(source.batches(first), first):
+    for number, raw in enumerate(batches_told(source.batches(first), inputs.data), first):
         found = raw if source.traced or source.counted else Collated(raw, 0)
         raw, n_drawn, places, second, listed = found.batch, found.n_items, found.places, found.second, found.listed
         said = inputs.n_inputs
@@ -175,7 +176,7 @@ def _as_drawn(n_inputs: int, _raw: Any) -> int:
 
 
 def refuse_nested(x: Any) -> None:
-    """Refuse nested tensors, whose activations have no axes that could be recorded.
+    """Refuse nested tensors, whose activations have no axes that could be recorded, and those without numbers.
 
     Raises
     ------
@@ -188,6 +189,13 @@ def refuse_nested(x: Any) -> None:
             f"the inputs are a nested tensor of {nested.size(0)} inputs of several lengths.",
             "Its activations are nested too, and have no axis of steps of one length.",
             "Pad it, x.to_padded_tensor(0.0), and record with steps=Steps(1, lengths=[len(one) for one in x.unbind()]).",
+        )
+    empty = next((leaf for _, leaf in arrays(x) if isinstance(leaf, torch.Tensor) and leaf.is_meta), None)
+    if empty is not None:
+        raise InputsError(
+            f"the inputs of shape {tuple(empty.shape)} are on the meta device.",
+            "They have a shape but no numbers: nothing can be computed.",
+            "Give inputs on the CPU, such as torch.zeros(x.shape); they are moved to where the model is.",
         )
 
 

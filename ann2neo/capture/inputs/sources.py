@@ -19,12 +19,15 @@ from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
+from ann2neo.capture.inputs.loaders import warn_of_endless
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
 from ann2neo.errors import InputsError
 from ann2neo.probe.state import Borrowed, borrowed_of, copy_of, random_states_kept, read_borrowed
 
 # So many inputs show whether a data set keeps their order.
 MOST_ITEMS = 8
+# A sampler is compared with its length each time after this number of draws.
+LOOK = 1024
 
 
 def loader_presentation(
@@ -47,7 +50,7 @@ def loader_presentation(
         axis = 0 if collates and not own else None
         return replace(streams, n_streams=max(1, loader.num_workers), axis=axis, counted=counted)
     sampler: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None)
+    draw = _draw(sampler, borrowed, in_batches=loader.batch_sampler is not None, dataset=loader.dataset)
     own = reads_in_its_own_way(loader)
     found = _as_it_reads(loader, borrowed, draw) if own else _map_style(loader, borrowed, draw, any_form, n_inputs)
     return found if found.draw is None else replace(found, comes_again=lambda: _comes_again(loader, sampler))
@@ -98,14 +101,17 @@ def _as_it_reads(loader: DataLoader, borrowed: Borrowed, draw: Callable[[], Draw
     return Presentation(batches=lambda first: read_borrowed(loader, borrowed, first), draw=draw, readings=Readings())
 
 
-def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool) -> Callable[[], Drawn]:
-    """Return a function that draws the batches; those without inputs are left out."""
+def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool, dataset: Any = None) -> Callable[[], Drawn]:
+    """Return a function that draws the batches; those without inputs are left out, and a sampler that may never end is told."""
 
     def draw() -> Drawn:
+        found: Drawn = []
+        told = dataset is None
         with borrowed.used():
-            if not in_batches:
-                return [[index] for index in sampler]
-            return [batch for batch in map(list, sampler) if batch]
+            for index in sampler:
+                found.append(list(index) if in_batches else [index])
+                told = told or (len(found) % LOOK == 0 and warn_of_endless(sampler, dataset, len(found)))
+        return [batch for batch in found if batch]
 
     return draw
 

@@ -335,5 +335,10 @@ def refuse_infinite(layer: ObservedLayer, n_invalid: int, positions: Positions) 
     raise ActivationError(
         f"layer {layer.name!r} has {n_invalid} activations in a batch that are NaN or infinite.",
         "They are neither above nor below a threshold.",
-        f"{hint if padded else 'Check'} the inputs and the weights; the layers before it show where it begins.",
+        f"{hint if padded else 'Check'} the inputs and the weights; the layers before it show where it begins."
+        + (
+            ""
+            if padded or positions is not None
+            else " In nested tensors it is the padding after the shorter inputs: give Steps(1, lengths=...)."
+        ),
     )
