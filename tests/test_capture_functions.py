@@ -27,6 +27,9 @@ WAYS = {
     "clamp min": (lambda x: x.clamp(min=0), "clamp", 0.0),
     "clamp_min": (lambda x: torch.clamp_min(x, 0.0), "clamp", 0.0),
     "clip": (lambda x: x.clip(0, 1.5), "clamp", 0.0),
+    "clamp min tensor": (lambda x: x.clamp(min=torch.zeros(1, 6)), "clamp", 0.0),
+    "maximum": (lambda x: torch.maximum(x, torch.zeros_like(x)), "clamp", 0.0),
+    "maximum number": (lambda x: x.maximum(other=torch.tensor(0.0)), "clamp", 0.0),
     "gelu": (F.gelu, "gelu", 0.0),
     "gelu tanh": (lambda x: F.gelu(x, approximate="tanh"), "gelu", 0.0),
     "leaky": (lambda x: F.leaky_relu(x, 0.3), "leaky_relu", 0.0),
@@ -102,6 +105,7 @@ def test_what_is_no_activation_of_a_unit_is_left_out():
     def forward(self, x):
         scale = F.softplus(self.scale.weight) + torch.sigmoid(torch.tensor(0.0))
         lengths = torch.tensor([3, -1]).clamp(min=0)
+        x = torch.maximum(x, x.mean(1, keepdim=True)).clamp(min=torch.arange(6) - 9.0)
         return torch.relu(x / x.norm(dim=1, keepdim=True).clamp(min=1e-6)) * scale.sum() * lengths.sum()
 
     assert names(record(make(forward, scale=nn.Linear(1, 1)))) == ["relu"]

@@ -112,8 +112,9 @@ BESIDE: Mapping[type[nn.Module], str] = {
 }
 COMPETING_FUNCTIONS = ("softmax", "log_softmax", "softmin", "gumbel_softmax")
 
-# clamp and its like are activation functions where they cut at 0 from below.
+# clamp and its like are activation functions where they cut at 0 from below; so is maximum, which no scripted function is suspected for.
 CLAMPS = ("clamp", "clip", "clamp_min")
+MAXIMUM = {"maximum": "clamp"}
 FED_BY_PARAMETER = "it squashes a parameter, which is the same for every input"
 FED_BY_NUMBER = "it squashes one number, which has no axis of inputs"
 FUNCTION_NAMES = (*MODULE_OF_FUNCTION, "clamp")
@@ -202,13 +203,15 @@ def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     """Whether a call of one of the functions is one of an activation function: of floating-point numbers, and not a clamp at other limits.
 
     A clamp is one if its lower limit is the number 0 and its upper one, if any, a positive number. NumPy's numbers, and tensors without axes that are not on
-    another device, are numbers.
+    another device, are numbers; a lower limit of zeros alone is 0.
 
     Examples
     --------
     >>> x = torch.zeros(2)
     >>> [is_activation_call("clamp", (x,), limits) for limits in ({"min": 0}, {"min": 1e-6}, {"min": 0, "max": 6}, {"max": 1})]
     [True, False, True, False]
+    >>> is_activation_call("clamp", (x, torch.zeros(2)), {}), is_activation_call("clamp", (x, torch.tensor([0.0, 1.0])), {})
+    (True, False)
     >>> is_activation_call("softplus", (torch.zeros(2, dtype=torch.long),), {})
     False
     """
@@ -218,7 +221,7 @@ def is_activation_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     if name != "clamp":
         return True
     lower, upper = limits(args, kwargs)
-    if _number(lower) != 0:
+    if not _is_zero(lower, given):
         return False
     highest = _number(upper)
     return upper is None or (highest is not None and highest > 0)
@@ -246,8 +249,8 @@ def _operand(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
 
 
 def limits(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Lower and upper limit of a call of clamp."""
-    lower = args[1] if len(args) > 1 else kwargs.get("min")
+    """Lower and upper limit of a call of clamp, or of maximum."""
+    lower = args[1] if len(args) > 1 else kwargs.get("min", kwargs.get("other"))
     upper = args[2] if len(args) > 2 else kwargs.get("max")
     return lower, upper
 
@@ -262,7 +265,7 @@ def known_functions() -> dict[Callable[..., Any], str]:
     >>> known[torch.relu], known[torch.Tensor.relu_], known[nn.functional.log_softmax] if nn.functional.log_softmax in known else None
     ('relu', 'relu', None)
     """
-    names = {name: name for name in MODULE_OF_FUNCTION} | _OTHER_NAMES
+    names = {name: name for name in MODULE_OF_FUNCTION} | _OTHER_NAMES | MAXIMUM
     found: dict[Callable[..., Any], str] = {}
     for variant, name in [(name + end, short) for name, short in names.items() for end in ("", "_")]:
         for function in (getattr(place, variant, None) for place in _PLACES):
@@ -318,6 +321,14 @@ def _elu_module(alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> n
     if isinstance(scale, bool) or (scale == 1 and input_scale == 1):
         return nn.ELU(alpha)
     return ScaledELU(alpha, scale, input_scale)
+
+
+def _is_zero(limit: Any, given: torch.Tensor) -> bool:
+    """Whether a limit is 0, or a tensor of zeros that gives the result no other shape."""
+    if not isinstance(limit, torch.Tensor) or limit.ndim == 0:
+        return _number(limit) == 0
+    fits = limit.ndim <= given.ndim and all(n in (1, m) for n, m in zip(limit.shape[::-1], given.shape[::-1]))
+    return fits and not limit.is_meta and limit.layout == torch.strided and not bool(limit.any())
 
 
 def _number(value: Any) -> float | None:
