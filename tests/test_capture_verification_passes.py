@@ -61,6 +61,27 @@ NORMS = {
     "of other code": lambda: OwnNorm(8),
     "a mean": Mean,
 }
+
+
+class Small(nn.Module):
+    """Does something in training mode where a batch is small."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(x) if self.training and len(x) < 10 else x
+
+
+def flipped(x):
+    return x.flip(0)
+
+
+def minus_mean(x):
+    return x - x.mean(0)
+
+
 DROPS = {"dropout": lambda: nn.Dropout(0.3), "alpha": lambda: nn.AlphaDropout(0.3), "paths": DropPath}
 
 
@@ -110,6 +131,48 @@ def test_rows_that_are_no_inputs_are_refused_in_passes_too():
     )
     with pytest.raises(ActivationError, match="row k is not input k"):
         record(model, passes=ann2neo.Passes(2, active=["norm", "drop"]))
+
+
+@pytest.mark.parametrize("form", ["memory", "named", "thresholds", "store"])
+def test_what_modules_in_training_mode_do_in_a_smaller_batch_is_verified(form, tmp_path):
+    """Rows that lie elsewhere in the rest at the end are refused, a mean of it is told, and dropout beside them hides neither."""
+    options = {"named": {"layers": "act"}, "thresholds": {"threshold": ann2neo.Quantile(0.5, on=X)}}.get(form, {})
+    for change, drop in [(flipped, nn.Dropout(0.3)), (minus_mean, nn.Dropout(0.3)), (flipped, nn.Identity())]:
+        model, passes = Net(dropping, norm=Small(change), drop=drop), ann2neo.Passes(1, active=["norm", "drop"])
+        inputs = ann2neo.Inputs(X[:17], batch_size=10)
+        store = (
+            {"store": tmp_path / f"{change.__name__}{len(list(tmp_path.iterdir()))}.zarr"} if form == "store" else {}
+        )
+        if change is flipped:
+            with pytest.raises(ModelError, match="in batches of 7 inputs, where the first one held 10, row k is not"):
+                ann2neo.record(model, inputs, passes=passes, progress=False, **options, **store)
+        else:
+            with pytest.warns(Ann2NeoWarning, match="depends on the other inputs of its batch: 'act'"):
+                recording = ann2neo.record(model, inputs, passes=passes, progress=False, **options, **store)
+            assert dependent(recording) == ["act"]
+
+
+def test_what_modules_do_in_training_mode_is_verified_after_thresholds_were_calibrated_without():
+    """The first batch that is recorded shows it; dropout alone takes no further run."""
+
+    class Turned(nn.Module):
+        def forward(self, x):
+            return x.flip(0) if self.training else x
+
+    def model(norm):
+        return Net(dropping, norm=norm, drop=nn.Dropout(0.3))
+
+    options = {"threshold": ann2neo.Quantile(0.5, on=X), "passes": ann2neo.Passes(1, active=["norm", "drop"])}
+    with pytest.raises(ActivationError, match="or in eval mode, could not:\n  act: row k is not input k"):
+        record(model(Turned()), **options)
+    with pytest.warns(Ann2NeoWarning, match="depends on the other inputs of its batch: 'act'"):
+        record(model(Mean()), **options)
+    rows = []
+    dropped = model(nn.Identity())
+    dropped.register_forward_pre_hook(lambda _module, args: rows.append(len(args[0])))
+    assert record(dropped, **options | {"passes": ann2neo.Passes(1)}).provenance["verified"] == ALL_IS_WELL
+    # Calibrating, verifying, the first batch once more, and the same after recording.
+    assert sum(rows) == 20 + 10 + 5 + 10 + 20 + 10
 
 
 def test_running_statistics_that_passes_change_are_told_as_such():

@@ -16,7 +16,7 @@ from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import drawn, kept_inputs
 from ann2neo.verification.places import LISTED, are_alike, are_entries, has_entries, movable
 from ann2neo.verification.reruns import Reruns, first_line
-from ann2neo.verification.verdict import CONSTANT, NOT_ROWS, PREDICTIONS, SIZE, Verdict
+from ann2neo.verification.verdict import CONSTANT, DIFFERS, NOT_ROWS, PREDICTIONS, SIZE, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherS
     order = drawn(n, m)
     reruns = _reruns(job, first, verdict)
     try:
-        differing = None if first.states is not None else _differing(reruns, order)
+        differing = None if job.passes is not None else _differing(reruns, order)
         if differing == {}:
             return OtherSize()
         found = _judged(first, reruns, order)
@@ -83,7 +83,7 @@ def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherS
         return OtherSize(unverified=() if verdict.unverified else (why,))
     if differing is None:
         # The noise of passes would hide what differs from the first batch.
-        return OtherSize(wrong=found.left_out)
+        return _told_alone(verdict, found, m)
     return _told(reruns, verdict, found, differing)
 
 
@@ -141,6 +141,16 @@ def _is_same(reference: Reference, call: Call) -> bool:
     if columns is None or not reference.largest[call]:
         return False
     return float(distances(columns, columns[:1]).max()) <= GROSS * reference.largest[call]
+
+
+def _told_alone(verdict: Verdict, found: Verdict, m: int) -> OtherSize:
+    """Tell what a batch shows by itself; what draws although it was switched off hides the rows."""
+    noisy = DIFFERS in found.left_out.values() and not verdict.unverified
+    return OtherSize(
+        wrong={layer: why for layer, why in found.left_out.items() if why != DIFFERS},
+        dependent={layer: why for layer, why in found.dependent.items() if layer not in verdict.dependent},
+        unverified=(f"batches of {m} inputs could not be verified, as they differ from run to run",) if noisy else (),
+    )
 
 
 def _told(reruns: Reruns, verdict: Verdict, found: Verdict, differing: Mapping[Call, Outcome]) -> OtherSize:

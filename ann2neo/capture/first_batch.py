@@ -291,7 +291,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> 
     if wrong:
         listed = "\n".join(f"  {layer}: {why}" for layer, why in list(wrong.items())[:20])
         raise ActivationError(
-            f"a batch shows what those before, of one input, of inputs that were alike or as long as each other, could not:\n{listed}",
+            f"a batch shows what those before, of one input, of inputs that were alike or as long as each other, or in eval mode, could not:\n{listed}",
             "A bin would stand for something else than one input.",
             "Leave them out (layers='!name'), give one input a batch (batch_size=1), or record them unverified (verify=False).",
         )
@@ -301,11 +301,14 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> 
         if (layer in job.sink.layers or layer == PREDICTIONS) and layer not in known.dependent
     }
     tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
+    settled = bool(known.pending and not pending)
+    unverified = () if settled else known.unverified
+    others = verdict.unverified if settled or job.passes is not None else ()
     job.checks.verdict = replace(
         known,
         dependent={**known.dependent, **dependent},
         predictions=known.predictions or verdict.predictions,
-        unverified=verdict.unverified if known.pending and not pending else known.unverified,
+        unverified=tuple(dict.fromkeys((*unverified, *others))),
         pending=pending,
     )
     job.checks.differing = kept_of(
@@ -317,6 +320,18 @@ def check_layers_ran(job: Job) -> None:
     """Refuse layers that were asked for and that the batch did not call."""
     probe = job.probe
     check_all_ran(job.module, probe.modules, sorted(probe.active), job.layers, _shown(job), probe.called)
+
+
+def trains_anew(job: Job, n_inputs: int) -> bool:
+    """Whether this is the first batch of passes that keep modules in training mode that do more there than to draw, where thresholds were calibrated, and rows verified, in eval mode."""
+    is_first = job.checks.verdict is None
+    if job.passes is None or not job.checks.wanted or job.checks.in_training or (n_inputs < 2 and not is_first):
+        return False
+    job.checks.in_training = True
+    if is_first:
+        return False
+    with noise_off(job.module):
+        return any(one.training for one in job.module.modules())
 
 
 def differ_now(job: Job, batch: Batch) -> bool:

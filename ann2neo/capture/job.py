@@ -38,6 +38,8 @@ class Checks:
         The same of the last batch in which something differed that was alike in those before.
     padding
         By how many positions the padding of inputs differed in the batches that were verified.
+    in_training
+        Whether a batch was looked at while passes keep modules in training mode.
     sizes, verified_sizes
         How many inputs batches held, each number once, that of the last batch last; and in batches of which sizes rows were verified.
     n_repeated
@@ -51,6 +53,7 @@ class Checks:
     differing: Any = None
     n_batches: int = 0
     padding: int = 0
+    in_training: bool = False
     sizes: list[int] = field(default_factory=list)
     verified_sizes: set[int] = field(default_factory=set)
     verdict: Verdict | None = None
@@ -80,6 +83,7 @@ class Checks:
     def forget(self) -> None:
         """Begin again with other inputs or another store."""
         self.verdict = self.first = self.differing = None
+        self.in_training = False
         self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, 0, [], set()
 
     def facts(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ann2neo.capture.batch_sizes import other_sizes, verify_size
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import FirstBatch, without_noise
+from ann2neo.capture.passes import noise_off
 from ann2neo.device.failures import is_lost
 from ann2neo.errors import Ann2NeoWarning, ModelError
 from ann2neo.probe.attributes import Attributes, attributes_kept
@@ -121,8 +122,12 @@ def _differing(job: Job, first: FirstBatch) -> dict[str, str]:
 def _check_size(job: Job, first: FirstBatch, size: int, *, in_memory: bool) -> None:
     """Verify the rows of batches of another size."""
     verdict = job.checks.verdict or Verdict()
-    with random_states_kept(), attributes_kept(job.module), without_noise(job.module):
+    # As the first batch: what trains and does not draw may treat this size otherwise.
+    with random_states_kept(), attributes_kept(job.module), noise_off(job.module) as others_off:
+        before = random_states()
         found = verify_size(job, first, verdict, size)
+        if has_drawn(before) and others_off():
+            found = verify_size(job, first, verdict, size)
     job.checks.verified_sizes.add(size)
     shown = {*job.sink.layers, *([PREDICTIONS] if job.checks.predicts else [])}
     dependent = {layer: why for layer, why in found.dependent.items() if layer in shown}

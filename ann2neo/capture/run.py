@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from ann2neo.bits import Held, Planes
 from ann2neo.capture.calls import check_decoder
-from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify
+from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify, trains_anew
 from ann2neo.capture.inputs import (
     Batch,
     Presentation,
@@ -208,7 +208,7 @@ def show_batch(
     )
     job.sink.begin(batch.n_inputs, positions)
     job.checks.count(batch.n_inputs)
-    if not job.probe.settled or differ_now(job, batch):
+    if trains_anew(job, batch.n_inputs) or not job.probe.settled or differ_now(job, batch):
         if job.steps is not None:
             warn_of_unused_mask(job.steps, batch.x, batch.n_inputs, positions)
         if job.inputs.forward is None:
