@@ -42,7 +42,13 @@ def _models(architecture):
 
 @pytest.mark.parametrize(
     ("architecture", "optimizer"),
-    [("mlp", "adam"), ("cnn", "sgd"), ("resnet", "adam"), ("resnet18", "adam"), ("vit", "sgd")],
+    [
+        ("mlp", "adam"),
+        ("cnn", "sgd"),
+        ("resnet", "adam"),
+        pytest.param("resnet18", "adam", marks=pytest.mark.slow("a larger resnet")),
+        ("vit", "sgd"),
+    ],
 )
 def test_a_network_of_a_group_is_the_one_trained_alone(architecture, optimizer):
     """Also when others leave the group before: weights, statistics of batch normalization, loss and accuracy, up to rounding."""

@@ -170,7 +170,7 @@ def test_overlapping_trials_have_no_trend_to_test():
     assert over["stationarity_p"].isna().all()
 
 
-@pytest.mark.parametrize("n_labels", [2, 4])
+@pytest.mark.parametrize("n_labels", [2, pytest.param(4, marks=pytest.mark.slow("more labels of the same"))])
 def test_untuned_cells_whose_gain_fluctuates_are_not_called_tuned(n_labels):
     """Trials of unequal gain and duration, labels at random: the test over labels deals trials, and keeps its level."""
     rng = np.random.default_rng(3)

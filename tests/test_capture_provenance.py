@@ -128,6 +128,7 @@ print(*said())
 """
 
 
+@pytest.mark.slow("a script is run twice by a process of its own")
 def test_the_script_tells_where_a_sequential_was_built(repository, tmp_path):
     """A script that git tracks gives its commit, wherever the process works; one that is not tracked marks the commit."""
     (repository / "run.py").write_text(SCRIPT)

@@ -68,6 +68,7 @@ def test_interrupted_anywhere_and_resumed(tmp_path_factory, source, n_passes, dr
     assert last[0].n_calls == calls + 1
 
 
+@pytest.mark.slow("stores of many lengths, interrupted and resumed")
 @given(
     st.lists(st.integers(1, 30), min_size=3, max_size=12),
     st.sampled_from(["array", "function", "all", "calls"]),

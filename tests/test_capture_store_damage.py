@@ -85,6 +85,7 @@ def slowly(path, known, seconds):
     ann2neo.record(model(seconds=seconds), x, store=path, passes=ann2neo.Passes(2), verify=False, progress=False)
 
 
+@pytest.mark.slow("a process of torch is started, and killed after a while")
 @pytest.mark.parametrize("known", [True, False])
 def test_no_more_is_lost_than_the_work_of_a_while(tmp_path, monkeypatch, known):
     """Columns of 1,024 bins never fill with 300 inputs; killed again and again, the recording still comes to its end, and is the same."""

@@ -38,6 +38,7 @@ def processes():
     return context
 
 
+@pytest.mark.slow("processes are started, killed and started again")
 def test_killed_at_any_moment(tmp_path, processes):
     """Processes killed without warning, again and again, between writes and within, leave a store that is resumed to the same recording."""
     moments, n_killed = random.Random(0), 0

@@ -109,6 +109,7 @@ print(weights_sha256(model))
 """
 
 
+@pytest.mark.slow("processes of torch are started")
 def test_the_hash_is_the_same_in_another_process():
     """Nothing of it depends on places in memory or on the hashes of texts."""
     found = {

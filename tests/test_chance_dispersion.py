@@ -149,7 +149,15 @@ def excess(p_values, n_units):
 SHAPES = [(W, p, lattice) for W in (2, 3, 4, 5, 6, 10, 100) for p in (0.02, 0.5) for lattice in (True, False)]
 
 
-@pytest.mark.parametrize(("n_windows", "rate", "lattice"), SHAPES)
+@pytest.mark.parametrize(
+    ("n_windows", "rate", "lattice"),
+    [
+        pytest.param(
+            *shape, marks=[pytest.mark.slow("numbers of windows between the others")] * (shape[0] in (3, 4, 6))
+        )
+        for shape in SHAPES
+    ],
+)
 def test_type_one_error_down_to_one_in_ten_thousand(n_windows, rate, lattice, slow):
     """Whatever the number of windows, equal or not, on bins or in time, no level is exceeded beyond sampling error."""
     n_units = 400_000 if slow else 40_000

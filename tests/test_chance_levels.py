@@ -11,7 +11,6 @@ SOME = [
     "100 windows of bins, p 0.8",
     "2 windows of time",
     "passes, 2 labels",
-    "ragged steps, 10 labels",
     "unequal durations, 2 labels",
 ]
 
