@@ -258,8 +258,13 @@ def check_columns(trials: pd.DataFrame) -> None:
     Use a name without '/' and ':' that is not '.', and neither begins with '_' nor ends in '_index'.
     """
     for name, column in trials.items():
-        forbidden = not isinstance(name, str) or name in ("", ".") or set(name) & set("/:")
-        if forbidden or name.endswith("_index") or name.startswith("_"):
+        if (
+            not isinstance(name, str)
+            or name in ("", ".")
+            or set(name) & set("/:")
+            or name.endswith("_index")
+            or name.startswith("_")
+        ):
             raise RecordingError(
                 f"the trials have a column {name!r}.",
                 "NWB does not allow this name.",

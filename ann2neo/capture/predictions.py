@@ -135,7 +135,7 @@ def warn_of_wrong_predictions(trials: pd.DataFrame, n_outputs: int | None, verdi
     verdict
         What was found of the predictions.
     """
-    if verdict is None or n_outputs not in (None, n_classes({name: trials[name].to_numpy() for name in trials})):
+    if verdict is None or n_outputs not in (None, n_classes({str(name): trials[name].to_numpy() for name in trials})):
         return
     if verdict.predictions:
         text = (

@@ -159,7 +159,7 @@ def run_pass(
             warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
             warn_of_unknown_order(source)
         if number == 0:
-            if batch.padded and not padded and not padded_positions(batch.x, batch.n_inputs):
+            if job.steps is not None and batch.padded and not padded and not padded_positions(batch.x, batch.n_inputs):
                 padded = True
                 warn_of_padded_steps(job.steps)
             repeated.see(batch)

@@ -146,7 +146,7 @@ def split_batch(
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form and "" not in listed:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
     refuse_nested(x)
-    n_entries = number_of_entries(x, len(y) if type(y) in (list, tuple) else number_of(y))
+    n_entries = number_of_entries(x, len(y) if isinstance(y, (list, tuple)) else number_of(y))
     number = (n_entries or _n_inputs(x)) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
         raise _of_no_form(raw)

@@ -36,7 +36,7 @@ def batches_told(batches: Iterable[Any], data: Any) -> Iterator[Any]:
     most = declared_batches(data)
     try:
         for number, batch in enumerate(batches):
-            if number == most:
+            if most is not None and number == most:
                 _warn_of_more(data, most)
             yield batch
     except (TypeError, AttributeError, RuntimeError) as error:
