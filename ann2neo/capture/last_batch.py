@@ -88,8 +88,9 @@ def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
     try:
         quiet = without_noise(job.module) if first.states is None else nullcontext()
         with random_states_kept(), attributes_kept(job.module), quiet:
+            held = None
             for _ in range(MOST_RUNS):
-                held = Attributes(job.module)
+                held = Attributes(job.module, held)
                 wrong = _differing(job, first)
                 draws = first.states is None and has_drawn(states)
                 if wrong or not held.moved():

@@ -2,60 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import IOBase
+from operator import is_
+from types import MemberDescriptorType
 from typing import Any
 
 import numpy as np
 import torch
 
+from ann2neo.probe.state import GENERATORS, set_state, state_of
+
 # Of a tensor that is copied to be put back.
 MOST_BYTES = 1 << 26
 # Also the flag of its mode, which is put back by itself.
 OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+CONTAINERS = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
+# What holds nothing, and another one is bound where it changes.
+PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
+# Objects of these packages are left alone: files, threads and locks do not take back what they held.
+OF_NO_STATE = frozenset((*sys.stdlib_module_names, "torch", "numpy")) - {"types", "argparse"}
+# Objects that are looked into, and how many others they may lie within.
+MOST_OBJECTS, MOST_WITHIN = 1000, 4
+# Of containers within each other that are compared.
+MOST_NESTED = 20
 
 
 class Attributes:
-    """Buffers and attributes of all modules at one moment, also what lists and dictionaries among them hold: the potentials of a spiking network, say, or a cache.
+    """Buffers and attributes of all modules at one moment, also what containers, plain objects and generators of random numbers among them hold: the potentials of a spiking network, say, or a cache.
 
     Parameters
     ----------
     model
         Whose modules they are.
+    since
+        The same at an earlier moment, of which is kept what did not change.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, since: Attributes | None = None) -> None:
         # A script keeps its buffers where Python does not reach them.
         written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
         self._bound = [(module, dict(module._buffers), _own(module)) for module in written]
-        containers = (value for _, _, own in self._bound for value in own.values() if type(value) in (dict, list))
-        self._held = [(value, value.copy()) for value in containers]
-        held = (one for _, buffers, own in self._bound for one in _held({**buffers, **own}))
-        tensors = {id(one): one for one in held if isinstance(one, torch.Tensor) and _counts(one)}
+        tensors: list[torch.Tensor] = []
+        reached: list[Any] = []
+        for value in _reached(written):
+            (tensors if isinstance(value, torch.Tensor) else reached).append(value)
+        earlier = {} if since is None else {id(value): before for value, before in since._held}
+        containers = [value for value in reached if type(value) in CONTAINERS]
+        self._held = [(value, _copied(value, earlier.get(id(value)))) for value in containers]
+        self._objects = [(value, _fields(value)) for value in reached if _is_object(value)]
+        self._states = [(value, state_of(value)) for value in reached if isinstance(value, GENERATORS)]
+        self._iterates = any(_is_iterator(value) for value in reached)
+        known = {} if since is None else {id(one): (n, before) for one, n, before in since._contents}
+        self._contents = []
         with torch._C.DisableTorchFunction():
-            self._contents = [(one, one._version, one.detach().clone()) for one in tensors.values()]
+            for one in filter(_counts, tensors):
+                n, before = known.get(id(one), (None, None))
+                is_known = before is not None and n == one._version
+                self._contents.append((one, one._version, before if is_known else one.detach().clone()))
 
     def changed(self) -> bool:
-        """Whether something is bound, or held, that was not then, or a tensor was written to; of arrays, and of tensors of more than 64 MiB, that is not noticed."""
+        """Whether something is bound, or held, that was not then, a tensor was written to, or a generator drew; of arrays, and of tensors of more than 64 MiB, that is not noticed."""
         return (
             any(_differ(buffers, module._buffers) or _differ(own, _own(module)) for module, buffers, own in self._bound)
             or any(_differ(before, value) for value, before in self._held)
+            or any(_differ(before, _fields(value)) for value, before in self._objects)
+            or any(not _equal(before, state_of(value)) for value, before in self._states)
             or any(one._version != n for one, n, _ in self._contents)
         )
 
     def moved(self) -> bool:
-        """Whether something has another value than it had then; what is bound to an equal number, tensor or array has not."""
+        """Whether something has another value than it had then; what is bound to an equal number, tensor or array has not. An iterator does not show where it is, and is taken to have moved."""
+        pairs = [(before, value) for value, before in self._held]
+        for module, buffers, own in self._bound:
+            pairs += [(buffers, dict(module._buffers)), (own, _own(module))]
+        pairs += [(before, _fields(value)) for value, before in self._objects]
         return (
-            any(
-                not _equal(buffers, module._buffers) or not _equal(own, _own(module))
-                for module, buffers, own in self._bound
-            )
-            or any(not _equal(before, value) for value, before in self._held)
+            self._iterates
+            or any(_differ(*pair) and not _equal(*pair) for pair in pairs)
+            or any(not _equal(before, state_of(value)) for value, before in self._states)
             or any(one._version != n and not _equal(before, one.detach()) for one, n, before in self._contents)
         )
 
     def put_back(self) -> None:
-        """Bind all as it was then, and write back what tensors held."""
+        """Bind all as it was then, write back what tensors held, and set the states of generators."""
         for module, buffers, own in self._bound:
             for name in module._buffers.keys() - buffers.keys():
                 del module._buffers[name]
@@ -63,14 +97,95 @@ class Attributes:
             for name in _own(module).keys() - own.keys():
                 del vars(module)[name]
             vars(module).update(own)
+        for value, before in self._objects:
+            _put_fields(value, before)
         for value, before in self._held:
-            value.clear()
-            value.update(before) if isinstance(value, dict) else value.extend(before)
+            if _differ(before, value):
+                value.clear()
+                value.update(before) if hasattr(value, "update") else value.extend(before)
+        for value, before in self._states:
+            set_state(value, before)
         with torch._C.DisableTorchFunction(), torch.no_grad():
             for place, (one, n, before) in enumerate(self._contents):
                 if one._version != n:
                     one.detach().copy_(before)
                     self._contents[place] = one, one._version, before
+
+
+def _reached(modules: Sequence[torch.nn.Module]) -> Iterator[Any]:
+    """Yield what is bound to buffers and attributes of modules, and what containers and plain objects among it hold, each once; of objects a thousand at most, and those within four others at most."""
+    # What the modules themselves are made of.
+    seen = {id(vars(module)) for module in modules}
+    seen |= {id(one) for module in modules for name, one in vars(module).items() if name in OF_EVERY_MODULE}
+    waiting = [(one, 0) for module in modules for one in (*module._buffers.values(), *_own(module).values())]
+    waiting.reverse()
+    n_objects = 0
+    while waiting:
+        value, depth = waiting.pop()
+        if type(value) in PLAIN or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            yield value
+        elif type(value) in CONTAINERS or isinstance(value, tuple):
+            yield value
+            held = value.values() if isinstance(value, dict) else value
+            waiting += [(one, depth) for one in held if type(one) not in PLAIN]
+        elif _is_object(value):
+            if depth < MOST_WITHIN and n_objects < MOST_OBJECTS:
+                n_objects += 1
+                yield value
+                waiting += [(one, depth + 1) for one in _fields(value).values()]
+        else:
+            yield value
+
+
+def _is_iterator(value: Any) -> bool:
+    """Whether a value is an iterator and no file, which nothing but its next element shows the place of."""
+    return isinstance(value, Iterator) and not isinstance(value, IOBase)
+
+
+def _is_object(value: Any) -> bool:
+    """Whether a value is of a class of other code than Python's and torch's, and no module."""
+    return _holds(type(value)) and (hasattr(value, "__dict__") or bool(getattr(type(value), "__slots__", ())))
+
+
+@lru_cache(1024)
+def _holds(kind: type) -> bool:
+    known = (torch.nn.Module, torch.Tensor, np.ndarray, type, Iterator, *GENERATORS)
+    return str(kind.__module__).partition(".")[0] not in OF_NO_STATE and not issubclass(kind, known)
+
+
+def _slots(value: Any) -> dict[str, Any]:
+    """Find the slots of an object that are filled, by their name within its class."""
+    found = {}
+    for kind in type(value).__mro__:
+        for name, slot in vars(kind).items():
+            if isinstance(slot, MemberDescriptorType):
+                with suppress(AttributeError):
+                    found[name] = slot.__get__(value)
+    return found
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Find what an object holds, whatever its properties would make of it."""
+    return {**_slots(value), **getattr(value, "__dict__", {})}
+
+
+def _put_fields(value: Any, before: dict[str, Any]) -> None:
+    now = _fields(value)
+    if not _differ(before, now):
+        return
+    for name in now.keys() - before.keys():
+        object.__delattr__(value, name)
+    for name, one in before.items():
+        if now.get(name, value) is not one:
+            object.__setattr__(value, name, one)
+
+
+def _copied(value: Any, before: Any) -> Any:
+    """Copy a container, unless an earlier copy holds the same."""
+    return value.copy() if before is None or _differ(before, value) else before
 
 
 def _counts(value: Any) -> bool:
@@ -85,29 +200,36 @@ def _own(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def _differ(before: Any, now: Any) -> bool:
+    """Whether two containers hold other things; of dictionaries the order counts as well."""
     if len(before) != len(now):
         return True
     if isinstance(before, dict):
-        return any(name not in now or now[name] is not value for name, value in before.items())
-    return any(one is not other for one, other in zip(before, now))
+        return not (all(map(is_, before, now)) and all(map(is_, before.values(), now.values()))) and any(
+            name not in now or now[name] is not value for name, value in before.items()
+        )
+    if isinstance(before, set):
+        return before != now
+    return not all(map(is_, before, now))
 
 
-def _equal(before: Any, now: Any) -> bool:
-    """Whether two values are the same, number by number; of things of other kinds, whether they are one and the same."""
+def _equal(before: Any, now: Any, depth: int = 0) -> bool:
+    """Whether two values are the same, number by number; of things of other kinds, and what lies deeper than that, whether they are one and the same."""
     if before is now:
         return True
-    if type(before) is not type(now):
+    if type(before) is not type(now) or depth > MOST_NESTED:
         return False
     if isinstance(before, dict):
-        return before.keys() == now.keys() and all(_equal(one, now[name]) for name, one in before.items())
-    if isinstance(before, (list, tuple)):
-        return len(before) == len(now) and all(_equal(*pair) for pair in zip(before, now))
+        return before.keys() == now.keys() and all(_equal(one, now[name], depth + 1) for name, one in before.items())
+    if isinstance(before, (list, tuple, deque)):
+        return len(before) == len(now) and all(_equal(*pair, depth + 1) for pair in zip(before, now))
     if type(before) is torch.Tensor:
         is_plain = before.layout == now.layout == torch.strided and before.dtype == now.dtype
         return is_plain and before.device == now.device and torch.equal(before, now)
     if isinstance(before, np.ndarray):
         return np.array_equal(before, now)
-    return isinstance(before, (bool, int, float, complex, str, bytes)) and before == now
+    if _is_object(before):
+        return _equal(_fields(before), _fields(now), depth + 1)
+    return isinstance(before, (bool, int, float, complex, str, bytes, set)) and before == now
 
 
 @contextmanager
@@ -124,7 +246,7 @@ def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
 def contents_kept(model: torch.nn.Module) -> Iterator[None]:
     """Write back what parameters, buffers and attributes of modules hold, also in lists, tuples and dictionaries, where tensors or arrays are changed in place meanwhile."""
     written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-    held = [one for module in written for one in _held({**module._buffers, **_own(module)})]
+    held: list[Any] = [one for one in _reached(written) if isinstance(one, (torch.Tensor, np.ndarray))]
     # Parameters of other kinds, such as shards, may not be read one by one.
     held += [one for one in model.parameters() if type(one) is torch.nn.Parameter]
     # A mode of the user's is not asked about it.
@@ -141,12 +263,3 @@ def contents_kept(model: torch.nn.Module) -> Iterator[None]:
                     one.detach().copy_(torch.as_tensor(value))
                 elif one.flags.writeable:
                     one[...] = value
-
-
-def _held(value: Any) -> Iterator[torch.Tensor | np.ndarray]:
-    """Yield the tensors and arrays that plain containers hold; objects of other kinds are not looked into."""
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        yield value
-    elif type(value) in (dict, list, tuple):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _held(one)
