@@ -1,8 +1,9 @@
-"""What is counted and moved as the inputs of a batch: arrays that come before them, texts, and what enters a module by name."""
+"""What is counted and moved as the inputs of a batch: arrays that come before them, texts, arrays that torch cannot read, and what enters a module by name."""
 
 import contextlib
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -133,3 +134,56 @@ def test_lengths_of_one_sequence_are_those_of_one_input():
     assert _n_inputs({"input_ids": torch.zeros(1, 20), "pixel_values": torch.zeros(5, 3, 4, 4)}) == 1
     assert _n_inputs({"scale": torch.ones(1), "x": torch.zeros(9, 4, 2)}) == 9
     assert _n_inputs({"row": torch.zeros(1, 4), "x": torch.zeros(9, 4, 2)}) == 9
+
+
+class Scaled(nn.Module):
+    """Takes images or vectors, in one piece or one by one, and a part that it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x, weights=None):
+        return self.act(torch.stack(list(x)).to(torch.float32))
+
+
+FIRST = np.random.default_rng(0).standard_normal((20, 7)).astype(np.float32)
+FOREIGN = {
+    "channels turned": lambda x: x[:, ::-1],
+    "turned": lambda x: x[::-1],
+    "other byte order": lambda x: x.astype(">f4"),
+    "both": lambda x: x.astype(">f8")[..., ::-1],
+    "one of two fields": lambda x: np.rec.fromarrays([x, x.astype("i1")]).f0,
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+def test_arrays_that_torch_cannot_read_as_they_lie_are_copied(change):
+    """Alone, in batches, as a part, and as entries of a list."""
+    x = change(FIRST)
+    batches = [x[:12], x[12:]]
+    for data in (
+        x,
+        batches,
+        [{"x": torch.as_tensor(one.astype("f4").copy()), "weights": one} for one in batches],
+        ann2neo.Inputs([list(one) for one in batches], n_inputs=len),
+    ):
+        raster = ann2neo.record(Scaled(), data, progress=False).raster("act")
+        np.testing.assert_array_equal(raster, (x > 0).T)
+
+
+def test_numbers_of_more_digits_than_torch_knows_are_refused():
+    """Rather than rounded."""
+    for x in (FIRST.astype(np.longdouble), [{"x": FIRST, "weights": FIRST.astype(np.clongdouble)}]):
+        if np.longdouble(0).itemsize > 8:
+            with pytest.raises(InputsError, match=r"(?s)type (float|complex).*astype\('(float64|complex128)'\)"):
+                ann2neo.record(Scaled(), x, progress=False)
+
+
+def test_tensors_that_are_views_with_another_sign_are_read():
+    """Negated and conjugate ones."""
+    x = torch.as_tensor(FIRST)
+    raster = ann2neo.record(Scaled(), torch._neg_view(x), progress=False).raster("act")
+    np.testing.assert_array_equal(raster, (FIRST < 0).T)
+    mirrored = torch.complex(x, x).conj().imag
+    np.testing.assert_array_equal(ann2neo.record(Scaled(), mirrored, progress=False).raster("act"), raster)

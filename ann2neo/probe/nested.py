@@ -95,6 +95,45 @@ def arrays(x: Any) -> Iterator[tuple[str, torch.Tensor | np.ndarray]]:
     return ((path, leaf) for path, leaf in leaves(x) if isinstance(leaf, (torch.Tensor, np.ndarray)))
 
 
+def native(x: Any) -> Any:
+    """Copy those arrays of a batch that torch cannot read as they lie: with negative steps (images whose channels were turned), or in the byte order of other machines.
+
+    A batch without such arrays is returned as it is.
+
+    Raises
+    ------
+    InputsError
+        If numbers are of more digits than torch has (``numpy.longdouble``).
+
+    Examples
+    --------
+    >>> native({"x": np.arange(3, dtype=">f4")[::-1]})["x"].dtype == np.float32
+    True
+    """
+    if isinstance(x, torch.Tensor) or all(_is_native(one) for _, one in arrays(x)):
+        return x
+    return _native(x)
+
+
+def _native(x: Any) -> Any:
+    if not isinstance(x, np.ndarray):
+        return with_parts(x, _native)
+    return x if _is_native(x) else x.astype(x.dtype.newbyteorder("="), order="C")
+
+
+def _is_native(x: torch.Tensor | np.ndarray) -> bool:
+    """Whether torch can read an array as it lies; of what holds no numbers something else is told."""
+    if isinstance(x, torch.Tensor) or x.dtype.kind not in "biufc":
+        return True
+    if x.dtype.char in "gG":
+        raise InputsError(
+            f"the inputs hold an array of type {x.dtype}.",
+            "torch has no numbers of this precision.",
+            f"Round them first: x.astype({'complex128' if x.dtype.kind == 'c' else 'float64'!r}).",
+        )
+    return x.dtype.isnative and all(step >= 0 and step % x.itemsize == 0 for step in x.strides)
+
+
 def _keyed(x: Any) -> dict[Any, Any]:
     return {key: x[key] for key in (x.keys() if callable(x.keys) else x.keys)}  # pyright: ignore[reportGeneralTypeIssues]
 

@@ -33,7 +33,7 @@ from ann2neo.capture.inputs.labels import (
 from ann2neo.capture.inputs.loaders import batches_told
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
-from ann2neo.probe.nested import arrays, parts
+from ann2neo.probe.nested import arrays, native, parts
 from ann2neo.verification.places import LISTED, are_entries, is_square
 
 # How other libraries say how many things lie in a batch.
@@ -131,7 +131,7 @@ def split_batch(
     Raises
     ------
     InputsError
-        If the batch has no known form, or labels, lengths or a mask are as many as its second axis is long.
+        If the batch has no known form, holds numbers of more digits than torch knows, or labels, lengths or a mask are as many as its second axis is long.
 
     Examples
     --------
@@ -146,6 +146,7 @@ def split_batch(
     elif isinstance(raw, (tuple, list)) and len(raw) in (1, 2) and not any_form and "" not in listed:
         x, y = raw[0], raw[1] if len(raw) == 2 else None
     refuse_nested(x)
+    x = native(x)
     n_entries = number_of_entries(x, len(y) if isinstance(y, (list, tuple)) else number_of(y))
     number = (n_entries or _n_inputs(x)) if n_inputs is None else _said(n_inputs, raw)
     if number is None:
