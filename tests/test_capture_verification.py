@@ -257,7 +257,7 @@ def test_inputs_that_are_alike_verify_nothing_until_they_differ():
     assert "is the same for all inputs of the first batch" in recording.provenance["verified"]
     with pytest.raises(
         ActivationError,
-        match="a batch shows what those before, of one input, of inputs that were alike or as long as each other, could not",
+        match="a batch shows what those before, of one input, of inputs that were alike or as long as each other, or in eval mode, could not",
     ):
         ann2neo.record(Net(sorts), [alike, alike, X], progress=False)
     assert names(ann2neo.record(Net(lambda self, x: self.act(self.fc(x))), [alike, X], progress=False)) == ["act"]

@@ -10,11 +10,12 @@ from torch import nn
 
 import ann2neo
 from ann2neo.errors import ActivationError
-from ann2neo.verification.padding import padding_differs
+from ann2neo.verification.padding import Padding
 
 LENGTHS = [2, 6, 3, 4, 6, 1, 5, 2]
 GENERATOR = torch.Generator().manual_seed(0)
-IDS = torch.randint(1, 30, (24, 6), generator=GENERATOR)
+# Without a word that comes twice at an end.
+IDS = torch.stack([1 + torch.randperm(29, generator=GENERATOR)[:6] for _ in range(24)])
 VECTORS = torch.randn(24, 6, 5, generator=GENERATOR)
 
 
@@ -88,17 +89,72 @@ def test_a_word_twice_is_no_padding():
 @pytest.mark.parametrize(
     ("x", "expected"),
     [
-        (torch.tensor([[1, 2, 3, 4], [1, 0, 0, 0]]), 2),
-        (torch.tensor([[1, 2, 3, 4], [0, 0, 0, 4]]), 2),
-        (torch.tensor([[1, 2, 0, 0], [3, 4, 0, 0]]), 0),
-        ({"x": torch.ones(2, 3), "ids": np.array([[7, 8, 9], [7, 9, 9]])}, 1),
-        (torch.tensor([[1, 2, 3, 4]]), 0),
-        (torch.zeros(2, 0), 0),
-        (torch.zeros(2, 3).to_sparse(), 0),
-        (["a", "b"], 0),
+        (torch.tensor([[1, 2, 3, 4], [1, 0, 0, 0]]), [3]),
+        (torch.tensor([[1, 2, 3, 4], [1, 2, 3, 0]]), [1]),
+        (torch.tensor([[1, 2, 3, 4], [0, 0, 0, 4]]), [3]),
+        (torch.tensor([[1, 2, 3, 4], [9, 9, 9, 4]]), [3]),
+        (torch.tensor([[1, 2, 0, 0], [3, 4, 0, 0]]), []),
+        (torch.tensor([[[1, 0, 0]], [[1, 2, 3]]]), [2]),
+        (torch.tensor([[[[1, 4, 0], [2, 3, 0]]], [[[1, 2, 3], [1, 4, 3]]]]), [1]),
+        ({"x": torch.ones(2, 1), "ids": np.array([[7, 8, 9], [7, 9, 9]])}, [1]),
+        (torch.tensor([[1, 2, 3, 4]]), []),
+        (torch.zeros(2, 0), []),
+        (torch.zeros(2, 3).to_sparse(), []),
+        (["a", "b"], []),
     ],
 )
 def test_padding_is_measured_at_either_end(x, expected):
     """In positions, by which the inputs of a batch differ; of one input, and of what has no positions, there is none."""
-    n = 1 if isinstance(x, torch.Tensor) and len(x) == 1 else 2
-    assert padding_differs(x, n) == expected
+    padding = Padding()
+    padding.see(x, 1 if isinstance(x, torch.Tensor) and len(x) == 1 else 2)
+    assert list(padding.known.values()) == expected
+
+
+class Along(nn.Module):
+    """Sorts inputs by how many positions along an axis are not 0."""
+
+    def __init__(self, axis, inputs=0):
+        super().__init__()
+        self.axis, self.inputs, self.act = axis, inputs, nn.ReLU()
+
+    def forward(self, x):
+        lengths = (x != 0).movedim((self.inputs, self.axis), (0, 1)).flatten(2).any(2).sum(1)
+        x = x.index_select(self.inputs, lengths.argsort(descending=True, stable=True))
+        return self.act(x.movedim(self.inputs, 0).flatten(1))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((24, 3, 6), 2), ((24, 1, 6, 5), 2), ((24, 1, 5, 6), 3), ((24, 1, 6), 2)])
+def test_padding_along_any_axis_is_seen(shape, axis):
+    """Of sequences whose channels come first, and of images."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    for row, length in zip(x[8:16].movedim(axis, 1), LENGTHS):
+        row[length:] = 0
+    with pytest.raises(ActivationError, match="row k is not input k"):
+        ann2neo.record(Along(axis), ann2neo.Inputs(x, batch_size=8), progress=False)
+
+
+def test_padding_of_steps_that_come_before_inputs_is_seen():
+    """In batches that are tensors."""
+    batches = [one.swapaxes(0, 1).contiguous() for one in padded(VECTORS)]
+    data = ann2neo.Inputs(batches, n_inputs=lambda batch: batch.shape[1])
+    with pytest.raises(ActivationError, match=r"as long as each other(?s:.*)row k is not input k"):
+        ann2neo.record(Along(0, inputs=1), data, progress=False)
+
+
+def test_padding_of_one_position_is_seen_after_words_that_come_twice():
+    """By the number that is there."""
+    batches = padded(IDS, [5, 6, 5, 5, 6, 6, 6, 6])
+    batches[0][3, -3:] = 7
+    with pytest.raises(ActivationError, match="row k is not input k"):
+        ann2neo.record(Reader(sorts=True), batches, progress=False)
+
+
+def test_few_batches_are_verified_where_words_come_twice_by_chance():
+    """However many do."""
+    padding, n = Padding(), 0
+    for k in range(1, 40):
+        x = IDS.clone()
+        x[k % 24, -2:] = 30 + k
+        n += padding.differs(x, 24)
+        padding.see(x, 24)
+    assert 0 < n < 10

@@ -29,7 +29,6 @@ from ann2neo.probe.state import (
 from ann2neo.verification.comparison import Reference
 from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import FEWEST, kept_inputs
-from ann2neo.verification.padding import TIMES, padding_differs
 from ann2neo.verification.places import are_alike, has_steps, is_square
 from ann2neo.verification.reruns import Look, See, Verify, see_output
 from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, SHIFTED, Verdict, tell
@@ -86,7 +85,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
             _confirm(job, batch, verdict, reference)
-    checks.padding = max(checks.padding, padding_differs(batch.x, n))
+    checks.padding.see(batch.x, n, batch.known_axis)
     if beside is not None and checks.first is None:
         keep_first(job, batch, beside, _look(job, batch), before)
 
@@ -341,4 +340,4 @@ def differ_now(job: Job, batch: Batch) -> bool:
         return False
     if checks.pending and len(are_alike(batch.x, n, checks.pending)) < len(checks.pending):
         return True
-    return padding_differs(batch.x, n) > TIMES * checks.padding
+    return checks.padding.differs(batch.x, n, batch.known_axis)

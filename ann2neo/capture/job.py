@@ -19,6 +19,7 @@ from ann2neo.capture.steps import Steps
 from ann2neo.device.failures import check_graphs
 from ann2neo.errors import InputsError, LayerNotFound
 from ann2neo.probe.probe import Probe
+from ann2neo.verification.padding import Padding
 from ann2neo.verification.verdict import Verdict
 
 
@@ -37,7 +38,7 @@ class Checks:
     differing
         The same of the last batch in which something differed that was alike in those before.
     padding
-        By how many positions the padding of inputs differed in the batches that were verified.
+        By how many positions the padding of inputs differed in the batches that were verified; see `Padding`.
     in_training
         Whether a batch was looked at while passes keep modules in training mode.
     sizes, verified_sizes
@@ -52,7 +53,7 @@ class Checks:
     first: Any = None
     differing: Any = None
     n_batches: int = 0
-    padding: int = 0
+    padding: Padding = field(default_factory=Padding)
     in_training: bool = False
     sizes: list[int] = field(default_factory=list)
     verified_sizes: set[int] = field(default_factory=set)
@@ -84,7 +85,7 @@ class Checks:
         """Begin again with other inputs or another store."""
         self.verdict = self.first = self.differing = None
         self.in_training = False
-        self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, 0, [], set()
+        self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, Padding(), [], set()
 
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""
