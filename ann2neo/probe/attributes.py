@@ -129,7 +129,7 @@ def _reached(modules: Sequence[torch.nn.Module]) -> Iterator[Any]:
             yield value
         elif type(value) in CONTAINERS or isinstance(value, tuple):
             yield value
-            held = value.values() if isinstance(value, dict) else value
+            held: Any = value.values() if isinstance(value, dict) else value
             waiting += [(one, depth) for one in held if type(one) not in PLAIN]
         elif _is_object(value):
             if depth < MOST_WITHIN and n_objects < MOST_OBJECTS:

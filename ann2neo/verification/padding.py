@@ -99,11 +99,12 @@ def _parts(x: Any, n_inputs: int, axis: int | None) -> Iterator[tuple[str, np.nd
         found = None if isinstance(leaf, torch.Tensor) and leaf.is_nested else axis_of_inputs(leaf, n_inputs, preferred)
         if found is None or leaf.ndim < 2 or is_sparse(leaf) or 0 in leaf.shape:
             continue
-        part = leaf
         if isinstance(leaf, torch.Tensor):
             if type(leaf) is not torch.Tensor or leaf.device.type != "cpu":
                 continue
             part = _array(leaf.detach().resolve_conj().resolve_neg())
+        else:
+            part = np.asarray(leaf)
         if part.dtype.kind in "biufc":
             yield path, np.moveaxis(part, found, 0) if found else part
 
