@@ -56,13 +56,13 @@ def test_upper_ends_are_numbers_as_well(upper):
     [
         lambda x: x.clamp(min=torch.tensor(1e-6)),
         lambda x: x.clamp(min=np.float32(-1)),
-        lambda x: x.clamp(min=torch.zeros(6)),
+        lambda x: x.clamp(min=torch.tensor([0.0] * 5 + [1e-6])),
         lambda x: x.clamp(torch.tensor(0.0), torch.tensor(-1.0)),
         lambda x: x.clamp(max=torch.tensor(0.0)),
     ],
 )
 def test_other_clamps_are_no_layers(clamp):
-    """Other ends, an end for each unit, or none below."""
+    """Other ends, another one for each unit, or none below."""
     assert names(record(make(lambda self, x: torch.tanh(clamp(x))), X)) == ["tanh"]
 
 

@@ -54,7 +54,7 @@ class Counting(TorchFunctionMode):
 
 
 def test_a_layer_more_is_few_calls_more():
-    """Of each activation that is added a mode sees what the model calls and what little is asked of its module, not what is compared."""
+    """Of each activation that is added a mode sees what the model calls and what little is asked of its module, and nothing of what is compared but whether the rows of a layer are all the same."""
     x, calls = torch.randn(8, 8, generator=torch.Generator().manual_seed(0)), []
     for n in (5, 10):
         torch.manual_seed(0)
@@ -62,4 +62,4 @@ def test_a_layer_more_is_few_calls_more():
         with Counting() as counting:
             ann2neo.record(model, x, progress=False)
         calls.append(counting.n)
-    assert calls[1] - calls[0] <= 5 * 100
+    assert calls[1] - calls[0] <= 5 * 110

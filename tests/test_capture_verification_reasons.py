@@ -150,10 +150,10 @@ class Parts(nn.Module):
 @pytest.mark.parametrize(
     ("parts", "cure", "recorded"),
     [
-        ({"a": torch.relu, "b": torch.tanh}, r"layers='(o\.a)'", ["o.a"]),
-        ({"n": torch.Tensor.argmax, "b": torch.tanh, "c": torch.tanh}, r"layers='(o\.b)'", ["o.b"]),
+        ({"a": torch.relu, "b": torch.tanh}, r"layers=: '(o\.a)', 'o\.b'", ["o.a"]),
+        ({"n": torch.Tensor.argmax, "b": torch.tanh, "c": torch.tanh}, r"layers=: '(o\.b)', 'o\.c'", ["o.b"]),
         ({"n": torch.Tensor.argmax, "k": lambda h: h.argmax(1)}, r"layers='(!o)'", ["act"]),
-        ({"h": lambda h: {"deep": h}}, r"layers='(!o)'", ["act"]),
+        ({"h": lambda h: {"deep": h}}, r"layers=: '(o\.h\.deep)'", ["o.h.deep"]),
     ],
 )
 def test_the_layer_that_a_cure_names_can_be_recorded(parts, cure, recorded):

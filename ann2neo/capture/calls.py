@@ -235,7 +235,7 @@ def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs
         raise InputsError(
             f"{type(module).__name__} runs within a transform of torch.func (vmap, jvp, grad), where activations hold no numbers that could be read.",
             "Nothing can be recorded there.",
-            "Call what is transformed by itself: Inputs(x, forward=lambda model, x: model(x)), or model.net(x) of a module that is called net; of an ensemble, load the weights of one member after another "
+            "Call what is transformed by itself: Inputs(x, forward=lambda model, x: model(x)), or lambda model, x: model.net(x) with the name of a module; of an ensemble, load the weights of one member after another "
             "into a model of its own (load_state_dict), and record each.",
         ) from error
 
