@@ -10,6 +10,7 @@ import tokenize
 from pathlib import Path
 
 import pytest
+from conftest import dear
 
 import ann2neo
 from ann2neo.errors import kind_of
@@ -253,3 +254,12 @@ def test_every_public_name_names_its_neighbours(name, thing):
         for part in full.split(".")[1:]:
             found = getattr(found, part)
         assert found is not thing, full
+
+
+def test_dear_tests_are_there():
+    """The list of tests that are slow for their processor time names functions of this tree."""
+    for name in dear():
+        file, _, function = name.partition("::")
+        assert f"def {function.rpartition('::')[2].partition('[')[0]}(" in (ROOT / file).read_text(encoding="utf-8"), (
+            name
+        )

@@ -44,9 +44,9 @@ N_DAMAGES = 30
 
 
 @pytest.fixture(scope="module")
-def damages(request):
+def damages(slow):
     """Do damage to files of all kinds, in a process of its own, and tell what reading said."""
-    n = N_DAMAGES * (20 if request.config.getoption("--slow") else 1)
+    n = N_DAMAGES * (20 if slow else 1)
     done = subprocess.run(
         [sys.executable, str(HERE / "damage.py"), "0", str(n), *KINDS], capture_output=True, text=True, check=False
     )
