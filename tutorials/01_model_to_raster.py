@@ -28,8 +28,13 @@ print(f"{train.name}: {len(train)} spikes in {train.t_stop}, the first at {train
 # %%
 # Analyze it: the numbers are Elephant's, each with its expectation by chance for the same number of spikes in random order.
 table = ann2neo.analyze(recording, windows="label")
-print(table[["unit", "firing_rate", "cv", "cv_expected", "fano", "fano_expected", "quality"]].head())
-print(ann2neo.summarize(table)[["layer", "population", "firing_rate_mean", "fano_mean", "fano_expected_mean"]])
+print(
+    table[["unit", "firing_rate", "cv", "cv_expected", "fano", "fano_expected", "quality"]]
+    .head()
+    .round(2)
+    .to_string(index=False)
+)
+print(ann2neo.summarize(table)[["layer", "population", "firing_rate_mean", "fano_mean", "fano_expected_mean"]].round(2))
 
 # %%
 # Each point is a unit. Spike counts in windows of one digit vary more than chance predicts: units distinguish digits, even in a network that has learned nothing.
