@@ -43,6 +43,7 @@ def test_two_processes_record_what_one_does(tmp_path):
 def test_two_processes_record_other_forms_as_one_does(tmp_path):
     """Passes, steps, shuffled and plain inputs, one after another; what is wrong is wrong in all processes."""
     checks = [
+        "check_identical",
         "check_steps",
         "check_shuffled",
         "check_errors",
