@@ -1,4 +1,4 @@
-"""What is kept of the first batch until after the last one, and how it is run without noise."""
+"""What is kept of the first batch until after the last one, and how it is run as it was."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def kept_of(job: Job, batch: Batch, reference: Reference, look: Look, states: An
 
 
 @contextmanager
-def without_noise(module: nn.Module) -> Iterator[None]:
-    """Put modules that are kept stochastic in eval mode for as long as the context lasts."""
-    noisy = [one for one in module.modules() if one.training]
-    for one in noisy:
+def in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put all modules in eval mode for as long as the context lasts, as they were when thresholds were calibrated before passes began."""
+    training = [one for one in module.modules() if one.training]
+    for one in training:
         one.training = False
     try:
         yield
     finally:
-        for one in noisy:
+        for one in training:
             one.training = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ann2neo.capture.batch_sizes import other_sizes, verify_size
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.job import Job
-from ann2neo.capture.kept_batch import FirstBatch, without_noise
+from ann2neo.capture.kept_batch import FirstBatch, in_eval_mode
 from ann2neo.capture.passes import noise_off
 from ann2neo.device.failures import is_lost
 from ann2neo.errors import Ann2NeoWarning, ModelError
@@ -86,7 +86,7 @@ def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
     wrong: dict[str, str] = {}
     draws, states = False, random_states()
     try:
-        quiet = without_noise(job.module) if first.states is None else nullcontext()
+        quiet = in_eval_mode(job.module) if first.states is None else nullcontext()
         with random_states_kept(), attributes_kept(job.module), quiet:
             held = None
             for _ in range(MOST_RUNS):

@@ -69,14 +69,8 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             second=second,
             listed=listed,
         )
-        if batch.counted is not None:
-            pass
-        elif inputs.n_inputs is not None and batch.axis is None:
-            batch = replace(batch, counted=axis_that_is_counted(inputs.n_inputs, raw, batch.n_inputs))
-        elif batch.axis is None and not are_entries(batch.x, batch.n_inputs, LISTED):
-            is_known = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
-            is_known = is_known or inputs_are_first(batch.x, batch.target, batch.n_inputs)
-            batch = replace(batch, counted=0 if is_known else None)
+        if batch.counted is None and batch.axis is None:
+            batch = replace(batch, counted=_counted(batch, raw, inputs, n_drawn))
         batch = replace(batch, padded=any(not path.startswith(labelled_path(raw)) for path in found.padded))
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
@@ -165,6 +159,16 @@ def split_batch(
         axis=1 if second else axis,
         counted=LISTED if is_listed and not second else None,
     )
+
+
+def _counted(batch: Batch, raw: Any, inputs: Inputs, n_drawn: int) -> int | None:
+    """Find the axis of inputs of a batch where nothing but their number, or what lies beside them, says it; see `Batch`."""
+    if inputs.n_inputs is not None:
+        return axis_that_is_counted(inputs.n_inputs, raw, batch.n_inputs)
+    if are_entries(batch.x, batch.n_inputs, LISTED):
+        return None
+    is_drawn = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
+    return 0 if is_drawn or inputs_are_first(batch.x, batch.target, batch.n_inputs) else None
 
 
 def labelled_path(raw: Any) -> str:

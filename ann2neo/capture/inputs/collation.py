@@ -131,12 +131,7 @@ def _padded(whole: Named, items: Sequence[Any], collate: Callable[[Any], Named])
 def _lists(x: Any, path: str = "") -> Iterator[tuple[str, list[Any] | tuple[Any, ...]]]:
     """Yield lists in a batch, the outermost ones first, that hold tensors."""
     inner = parts(x) if isinstance(x, (Mapping, list, tuple)) else {}
-    if (
-        isinstance(x, (list, tuple))
-        and type(x) in (list, tuple)
-        and x
-        and all(any(True for _ in arrays(one)) for one in x)
-    ):
+    if (type(x) is list or type(x) is tuple) and x and all(any(True for _ in arrays(one)) for one in x):
         yield path, x
     for key, value in inner.items():
         yield from _lists(value, f"{path}/{key}")
