@@ -17,6 +17,7 @@ from ann2neo import figures
 from ann2neo.errors import FormatError, InputsError, OutputExists
 from ann2neo.report import MAX_ROWS, Fact, Picture, Section, Table, write_report
 from ann2neo.results import Result, drawings, zoom, zoomable
+from ann2neo.results.pages import population_of
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -267,6 +268,18 @@ def test_intervals_of_few_spikes_are_drawn_where_no_unit_is_good():
         (drawn, words) for name, drawn, words, _ in drawings(Result(name="a", table=table)) if name == "cv"
     ]
     assert drawn.ax.get_title() == "all units"
-    assert "No unit with a CV is of good quality" in words
+    assert "No unit of good quality has it" in words
     assert not [text for text in drawn.ax.texts if "none of" in text.get_text()]
     assert ann2neo.figures.cv_against_expected(table).ax.get_title() == "units of good quality"
+
+
+def test_fits_of_few_spikes_are_drawn_where_no_unit_is_good(tmp_path):
+    """Both figures show all units, and by themselves say that none is good and not that there are none."""
+    spikes = ann2neo.from_array(np.random.default_rng(0).random((12, 6)) < 0.5, labels=np.arange(12) % 3)
+    fitted = ann2neo.models.fit(spikes, progress=False)
+    assert (fitted["quality"] == "too_few").all()
+    for draw in (figures.best_models, figures.bits_per_spike):
+        assert [text.get_text() for text in draw(fitted).ax.texts] == ["no unit is of good quality"]
+        assert not draw(fitted, population="all").ax.texts
+    assert population_of(fitted, "best_bic")[0] == "all"
+    assert population_of(fitted.assign(quality="good"), "best_bic") == ("good", "")

@@ -83,11 +83,7 @@ def best_models(
         model: np.array([int((best[of_layer] == model).sum()) for of_layer in layers.values()]) for model in models
     }
     if not known.any():
-        said = (
-            f"no unit of which all models have a {CRITERIA[criterion]}"
-            if len(best)
-            else "no unit of which a model is defined"
-        )
+        said = f"no unit of which all models have a {CRITERIA[criterion]}" if len(best) else _of_no_unit(fitted)
         return Drawing(axes=(say(ax, said),))
     total = np.sum(list(counts.values()), axis=0)
     left = np.zeros(len(layers))
@@ -141,7 +137,8 @@ def bits_per_spike(
     suffix = "_bits_per_spike" + ("_cv" if cross_validated else "")
     models = [name for name in _models(fitted) if name != "rate" and f"{name}{suffix}" in table]
     if not models or table[[f"{name}{suffix}" for name in models]].isna().all(axis=None):
-        return Drawing(axes=(say(ax, "no unit of which a model beyond one rate is defined"),))
+        said = _of_no_unit(fitted) if table.empty else "no unit of which a model beyond one rate is defined"
+        return Drawing(axes=(say(ax, said),))
     places = np.linspace(-0.2, 0.2, len(models)) if len(models) > 1 else np.zeros(1)
     for place, model, marker in zip(places, models, MARKERS):
         by_layer = [table[f"{model}{suffix}"][of_layer].dropna().to_numpy() for of_layer in layers.values()]
@@ -224,6 +221,11 @@ def _by_layer(
     names = dict.fromkeys(map(str, fitted["layer"]))
     layers = {name: table["layer"].astype(str) == name for name in names}
     return table, layers, tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
+
+
+def _of_no_unit(fitted: pd.DataFrame) -> str:
+    """Say why no unit is drawn."""
+    return "there are no units" if fitted.empty else "no unit is of good quality"
 
 
 def _fitted(table: Any) -> pd.DataFrame:

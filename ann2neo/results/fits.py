@@ -31,7 +31,7 @@ from ann2neo.results.fit_page import (
     one_layer_once,
 )
 from ann2neo.results.opening import provenance_of
-from ann2neo.results.pages import REPORT, Result, printed, save_picture
+from ann2neo.results.pages import REPORT, Result, population_of, printed, save_picture
 from ann2neo.summary import summarize
 from ann2neo.tables import read_table, write_table
 
@@ -133,16 +133,18 @@ def fit_file(
             save(without_spikes(spikes), part / TRIALS)
             caption = "Activation probabilities over units: silent, saturated, and the beta law of the others."
             tables.append(_table(populations.drop(columns=["loglik", "k", "aic", "bic", "quality"]), caption))
+        population, of_all = population_of(fitted, "best_bic")
+        of_units = "good units" if population == "good" else "units"
         pictures = [
             save_picture(
-                figures.best_models(fitted),
+                figures.best_models(fitted, population=population),
                 part / f"best.{figure_format}",
-                "Which model describes good units best, by layer: the smallest BIC, so that a parameter must earn its place.",
+                f"Which model describes {of_units} best, by layer: the smallest BIC, so that a parameter must earn its place.{of_all}",
             ),
             save_picture(
-                figures.bits_per_spike(fitted, cross_validated=left_out),
+                figures.bits_per_spike(fitted, cross_validated=left_out, population=population),
                 part / f"bits.{figure_format}",
-                f"Bits per spike that each model adds to one rate{of_left_out}: medians over good units, with quartiles. Left of the line a model predicts worse than one rate.",
+                f"Bits per spike that each model adds to one rate{of_left_out}: medians over {of_units}, with quartiles. Left of the line a model predicts worse than one rate.{of_all}",
             ),
         ]
         write_report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -163,10 +163,18 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
     return Table(frame=frame, caption=caption, definitions=definitions(known))
 
 
+def population_of(table: pd.DataFrame, column: str) -> tuple[Literal["all", "good"], str]:
+    """Choose the units of which a figure shows a column: those of good quality, or all if it is NaN in all of these; and what the caption says of that."""
+    good = table["quality"] == "good"
+    if column not in table or bool(table.loc[good, column].notna().any()):
+        return "good", ""
+    return "all", " No unit of good quality has it, so that all units are shown: with few spikes it scatters widely."
+
+
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
     """Draw the figures of one file: a name, a drawing, a caption, and an alternative text. Measures that no unit has, such as a Fano factor over one window, are left out."""
     table, part = result.table, _part(result)
-    has_good = bool(table.loc[table["quality"] == "good", "cv"].notna().any()) if "cv" in table else True
+    population, of_all = population_of(table, "cv")
     drawn = [
         (
             "rates",
@@ -188,13 +196,9 @@ def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
         ),
         (
             "cv",
-            figures.cv_against_expected(table, population="good" if has_good else "all"),
+            figures.cv_against_expected(table, population=population),
             "Coefficient of variation of the intervals against what chance predicts for as many spikes; above the line intervals are more irregular."
-            + (
-                ""
-                if has_good
-                else " No unit with a CV is of good quality, so that all are shown: with few spikes it scatters widely."
-            ),
+            + of_all,
             _ranges(table, "cv", "coefficients of variation"),
         ),
     ]
