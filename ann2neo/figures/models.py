@@ -224,7 +224,7 @@ def _by_layer(
 
 
 def _of_no_unit(fitted: pd.DataFrame) -> str:
-    """Say why no unit is drawn."""
+    """Return why no unit is drawn."""
     return "there are no units" if fitted.empty else "no unit is of good quality"
 
 

@@ -164,7 +164,7 @@ def _table(result: Result, summary: pd.DataFrame, columns: Sequence[str], captio
 
 
 def population_of(table: pd.DataFrame, column: str) -> tuple[Literal["all", "good"], str]:
-    """Choose the units of which a figure shows a column: those of good quality, or all if it is NaN in all of these; and what the caption says of that."""
+    """Return the units of which a figure shows a column, those of good quality, or all if it is NaN in all of these; and what the caption says of that."""
     good = table["quality"] == "good"
     if column not in table or bool(table.loc[good, column].notna().any()):
         return "good", ""
