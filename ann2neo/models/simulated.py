@@ -72,7 +72,7 @@ def simulate(
     ``simulated_correlations_moved_rms`` and ``_max`` tell. Units with no latent correlation have the bits that they have without ``together``.
 
     Correlations of a recording are those of its single bins, and contain chance: of independent units they vary by about 1 / sqrt(L - C) in L bins of C conditions, which the simulation takes for true and adds to once more. Correlations of counts in trials of several bins are reproduced as far as
-    they come from within bins. Layers may have 2,000 units, and 50 million pairs x conditions: 50 s for 2,000 units and 10 conditions, and some 5 s for each of about ten steps of the repair. Memory: a byte per bin of a layer, and some matrices of 8 bytes per pair of units, or pair and condition in parts.
+    they come from within bins. Layers may have 2,000 units, and 50 million pairs x conditions: in 10 conditions, 300 units take some 2 s and 1,000 some 15 s, which grows with the pairs, and where the latent matrix is repaired with the cube of the units. Memory: a byte per bin of a layer, and some matrices of 8 bytes per pair of units, or pair and condition in parts.
 
     Parameters
     ----------
