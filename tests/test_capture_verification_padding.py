@@ -158,3 +158,41 @@ def test_few_batches_are_verified_where_words_come_twice_by_chance():
         n += padding.differs(x, 24)
         padding.see(x, 24)
     assert 0 < n < 10
+
+
+def of_zeros(x, axis, end):
+    """Lengths of the runs of zeros at an end of an axis of each input, one after another."""
+    found = []
+    for row in np.moveaxis(x, axis, 1):
+        row = row if end == "end" else row[::-1]
+        n = 0
+        while n < len(row) and not np.any(row[-1 - n]):
+            n += 1
+        found.append(n)
+    return found
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (6, 7, 3), (5, 2, 6, 4)])
+def test_zeros_are_measured_as_by_a_loop_over_rows(shape):
+    """At either end of every axis, batch after batch: where they differ by more than twice as much as in those before."""
+    rng, answers = np.random.default_rng(0), []
+    for k in range(60):
+        padding, known = (padding, known) if k % 6 else (Padding(), {})
+        # No number comes twice.
+        x = 1 + rng.permutation(np.prod(shape)).reshape(shape)
+        for row in rng.integers(0, shape[0], rng.integers(0, 4)):
+            axis = rng.integers(1, len(shape))
+            n, part = rng.integers(0, shape[axis] // 2), np.moveaxis(x[row], axis - 1, 0)
+            part[slice(len(part) - n, None) if rng.random() < 0.5 else slice(0, n)] = 0
+        more = {}
+        for axis in range(1, len(shape)):
+            for end in ("start", "end"):
+                runs = of_zeros(x, axis, end)
+                if max(runs) - min(runs) > 2 * known.get((axis, end), 0):
+                    more[axis, end] = max(runs) - min(runs)
+        answers.append(bool(more))
+        assert padding.differs(x, shape[0]) is bool(more)
+        if rng.random() < 0.3:
+            padding.see(x, shape[0])
+            known |= more
+    assert 10 < sum(answers) < 50

@@ -52,37 +52,49 @@ class Padding:
             for place in range(1, part.ndim):
                 if part.shape[place] > 1:
                     ends = part if place == 1 else part.swapaxes(1, place)
-                    yield from self._more_at((path, place, "end"), ends)
-                    yield from self._more_at((path, place, "start"), ends[:, ::-1])
+                    # Of most batches one number of each input and position tells.
+                    line = (
+                        ends if ends.ndim < 3 else ends[(slice(None), slice(None), *(n // 2 for n in ends.shape[2:]))]
+                    )
+                    for end, step in (("end", 1), ("start", -1)):
+                        last = line[:, -1 if step > 0 else 0]
+                        empty, again = last == 0, last == line[:, -2 if step > 0 else 1]
+                        # Asked of every batch: all else only where a number is 0 or comes twice.
+                        if np.count_nonzero(empty) or np.count_nonzero(again):
+                            yield from self._more_at((path, place, end), ends[:, ::step], line[:, ::step], empty, again)
 
-    def _more_at(self, where: Key, every: np.ndarray) -> Iterator[tuple[Key, int]]:
-        # Of most batches one number of each input and position tells.
-        line = every if every.ndim < 3 else every[(slice(None), slice(None), *(size // 2 for size in every.shape[2:]))]
-        last = line[:, -1]
-        empty = last == 0
-        if empty.any():
-            yield from self._beyond((*where, 0), every, line, np.flatnonzero(empty), self.known.get((*where, 0), 0))
-        again = (last == line[:, -2]) & ~empty
-        if again.any():
-            rows = np.flatnonzero(again)
-            row = rows[_runs(line[rows] == line[rows, -1:]).argmax()]
-            key = (*where, line[row, -1].item())
+    def _more_at(
+        self, where: Key, every: np.ndarray, line: np.ndarray, empty: np.ndarray, again: np.ndarray
+    ) -> Iterator[tuple[Key, int]]:
+        """Measure padding at the end of all rows, of which these end in 0, and these in a number that comes twice."""
+        if np.count_nonzero(empty):
+            yield from self._beyond((*where, 0), every, line, empty, self.known.get((*where, 0), 0))
+        rows, last = np.flatnonzero(again & ~empty), line[:, -1]
+        if rows.size:
+            number = last[rows[0]]
+            if np.count_nonzero(last[rows] != number):
+                number = last[rows[_runs(line[rows] == line[rows, -1:]).argmax()]]
+            key = (*where, number.item())
             others = [n for other, n in self.known.items() if other[:-1] == where and other[-1] != 0]
             known = self.known.get(key, max(others) if len(others) >= MOST_VALUES else 0)
-            yield from self._beyond(key, every, line, np.flatnonzero(last == line[row, -1]), known)
+            yield from self._beyond(key, every, line, last == number, known)
 
     def _beyond(
-        self, key: Key, every: np.ndarray, line: np.ndarray, rows: np.ndarray, known: int
+        self, key: Key, every: np.ndarray, line: np.ndarray, here: np.ndarray, known: int
     ) -> Iterator[tuple[Key, int]]:
-        """Measure by how much this number at the end of some rows differs, if it does so by more than was known."""
-        least = known * TIMES + 1
+        """Measure by how much this number, at the end of these rows, differs, if it does so by more than was known."""
+        number, least = key[-1], known * TIMES + 1
         if least > line.shape[1]:
             return
-        pad = every[rows[:1], -1:]
-        rows = rows[(line[rows, -least:] == line[rows[:1], -1:]).all(1)]
-        if key[-1] == 0:
-            pad = np.zeros_like(pad)
-        if rows.size and (every.ndim < 3 or _are(every[rows, -least:], pad).all(1).any()):
+        # Of what has units too the first of these rows shows what padding is in all of them.
+        pad: Any = number if every.ndim < 3 or number == 0 else every[here.argmax(), -1]
+        # The number that lies furthest within decides for most rows, which need not be read whole.
+        here = here & (line[:, -least] == number)
+        if every.ndim > 2 and np.count_nonzero(here):
+            here &= _are(every[:, -least, None], pad)[:, 0]
+        rows = np.flatnonzero(here)
+        rows = rows[_are(every[rows, -least:], pad).all(1)] if rows.size else rows
+        if rows.size:
             runs = _runs(_are(every, pad))
             if runs.max() - runs.min() >= least:
                 yield key, int(runs.max() - runs.min())
@@ -102,17 +114,18 @@ def _parts(x: Any, n_inputs: int, axis: int | None) -> Iterator[tuple[str, np.nd
         if isinstance(leaf, torch.Tensor):
             if type(leaf) is not torch.Tensor or leaf.device.type != "cpu":
                 continue
-            part = _array(leaf.detach().resolve_conj().resolve_neg())
+            leaf = leaf.detach()
+            part = _array(leaf.resolve_conj().resolve_neg() if leaf.is_conj() or leaf.is_neg() else leaf)
         else:
             part = np.asarray(leaf)
         if part.dtype.kind in "biufc":
             yield path, np.moveaxis(part, found, 0) if found else part
 
 
-def _are(every: np.ndarray, pad: np.ndarray) -> np.ndarray:
+def _are(every: np.ndarray, pad: Any) -> np.ndarray:
     """Tell which positions of which inputs hold nothing but padding."""
     same = every == pad
-    return same.all(tuple(range(2, same.ndim)))
+    return same if same.ndim < 3 else same.all(tuple(range(2, same.ndim)))
 
 
 def _runs(same: np.ndarray) -> np.ndarray:
