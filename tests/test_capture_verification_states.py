@@ -291,3 +291,57 @@ def test_what_did_not_change_is_not_copied_again():
     first.put_back()
     assert not hasattr(model, "n")
     assert not any(one.any() for one in model.tensors)
+
+
+def held_by(model):
+    """Bind a bit of everything."""
+    model.n, model.tensors = 0, [torch.zeros(2) for _ in range(3)]
+    model.held = {"a": [torch.zeros(1), 1], "b": (torch.zeros(1), deque([1, 2]))}
+    model.object, model.generator = SimpleNamespace(n=0, inner=SimpleNamespace(x=torch.zeros(1))), random.Random(0)
+
+
+CHANGES = {
+    "count": lambda model, rng: setattr(model, "n", rng.random()),
+    "within": lambda model, rng: setattr(model.object, "n", rng.random()),
+    "write": lambda model, rng: rng.choice(model.tensors).add_(rng.random()),
+    "write deep": lambda model, rng: model.object.inner.x.add_(1),
+    "append": lambda model, rng: model.tensors.append(torch.full((2,), rng.random())),
+    "replace": lambda model, rng: model.held["a"].__setitem__(0, torch.full((1,), rng.random())),
+    "number": lambda model, rng: model.held["a"].__setitem__(1, rng.random()),
+    "rotate": lambda model, rng: model.held["b"][1].rotate(1),
+    "bind": lambda model, rng: setattr(model, f"new{rng.random()}", [torch.zeros(1)]),
+    "bind within": lambda model, rng: setattr(model.object, "inner", SimpleNamespace(x=torch.full((1,), rng.random()))),
+    "draw": lambda model, rng: model.generator.random(),
+    "nothing": lambda model, rng: None,
+}
+
+
+@pytest.mark.parametrize("last", CHANGES)
+def test_what_is_seen_since_an_earlier_moment_is_what_is_seen_anew(last):
+    """After any changes one notices the same, and puts the same back."""
+    for seed in range(20):
+        rng, model = random.Random(seed), Net(lambda self, x: x)
+        held_by(model)
+        later = Attributes(model)
+        for _ in range(rng.randrange(4)):
+            rng.choice(list(CHANGES.values()))(model, rng)
+            later = Attributes(model, later)
+        anew = Attributes(model)
+        assert not later.moved()
+        CHANGES[last](model, rng)
+        assert later.moved() == anew.moved() == (last != "nothing")
+        assert later.changed() == anew.changed() == (last != "nothing")
+        later.put_back()
+        assert not anew.moved()
+
+
+def test_many_tensors_beside_a_count_are_looked_for_once():
+    """What is kept of them is the very same, not to be found and copied in every run."""
+    model = Net(lambda self, x: x)
+    model.n, model.tensors = 0, [torch.zeros(2) for _ in range(1000)]
+    first = Attributes(model)
+    model.n += 1
+    second = Attributes(model, first)
+    assert all(a is b for a, b in zip(first._contents, second._contents))
+    assert first.moved()
+    assert not second.moved()

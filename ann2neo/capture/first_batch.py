@@ -78,9 +78,8 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         if checks.pending and differ_now(job, batch):
             _confirm(job, batch, *_judge(job, batch, positions, None, None))
     elif verifying:
-        changed = attributes is not None and attributes.changed()
         judged = beside if job.passes is None else None
-        verdict, reference = _judge(job, batch, positions, judged, attributes if changed else None)
+        verdict, reference = _judge(job, batch, positions, judged, attributes)
         if is_first:
             _adopt(job, _settled(job, batch, verdict), once_more, n)
         else:
@@ -97,15 +96,16 @@ def _judge(
     reference: Reference | None,
     attributes: Attributes | None,
 ) -> tuple[Verdict, Reference]:
-    """Run the inputs of a batch again, without noise, and judge every layer, also by what was kept; attributes are those before the batch, if it changed them."""
+    """Run the inputs of a batch again, without noise, and judge every layer, also by what was kept; attributes are those before the batch."""
 
     def run(x: Any, sink: Any, n_inputs: int) -> Any:
         job.probe.show_to(sink, n_inputs, arrange=False)
         return job.caller(x)
 
     asks = _is_unsaid(job, batch)
+    reset = None if attributes is None or not attributes.changed() else attributes.put_back
     unseen: list[str] = []
-    with random_states_kept(), attributes_kept(job.module), noise_off(job.module) as others_off:
+    with random_states_kept(), attributes_kept(job.module, attributes), noise_off(job.module) as others_off:
         if reference is None:
             before, reference = random_states(), _referred(job, batch, run)
             if has_drawn(before) and (unseen := others_off()):
@@ -121,7 +121,7 @@ def _judge(
             look=_look(job, batch),
             steps=None if job.steps is None else job.steps.axis,
             positions=positions,
-            reset=None if attributes is None else attributes.put_back,
+            reset=reset,
             kept=lambda: contents_kept(job.module),
         ).verdict()
     if job.passes is None:

@@ -66,7 +66,9 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     if batch_checksum(first.batch.x) != first.checksum:
         _add(job, verdict, "the first batch was written over, so that it could not be run once more after the last")
         return
-    wrong = _run_again(job, first, verdict)
+    # Put back after each of what follows.
+    attributes = Attributes(job.module)
+    wrong = _run_again(job, first, verdict, attributes)
     if wrong:
         first.reference.drop(list(wrong))
         _leave_out(job, STATE, wrong, in_memory=in_memory)
@@ -74,10 +76,10 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     if batch_checksum(shown.batch.x) != shown.checksum:
         return
     for size in other_sizes(job, shown):
-        _check_size(job, shown, size, in_memory=in_memory)
+        _check_size(job, shown, size, attributes, in_memory=in_memory)
 
 
-def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
+def _run_again(job: Job, first: FirstBatch, verdict: Verdict, attributes: Attributes) -> dict[str, str]:
     """Run the first batch once more, and find the layers that do not come out the same.
 
     While a run leaves other values in the attributes of the model, it is run again, so that a state that returns to its old value shows in one of its phases. Where the model draws,
@@ -87,10 +89,9 @@ def _run_again(job: Job, first: FirstBatch, verdict: Verdict) -> dict[str, str]:
     draws, states = False, random_states()
     try:
         quiet = in_eval_mode(job.module) if first.states is None else nullcontext()
-        with random_states_kept(), attributes_kept(job.module), quiet:
-            held = None
-            for _ in range(MOST_RUNS):
-                held = Attributes(job.module, held)
+        with random_states_kept(), attributes_kept(job.module, attributes) as held, quiet:
+            for number in range(MOST_RUNS):
+                held = Attributes(job.module, held) if number else held
                 wrong = _differing(job, first)
                 draws = first.states is None and has_drawn(states)
                 if wrong or not held.moved():
@@ -120,11 +121,11 @@ def _differing(job: Job, first: FirstBatch) -> dict[str, str]:
     return {call[0]: LATER for call in calls if not _is_same(first.reference, again, call)}
 
 
-def _check_size(job: Job, first: FirstBatch, size: int, *, in_memory: bool) -> None:
+def _check_size(job: Job, first: FirstBatch, size: int, attributes: Attributes, *, in_memory: bool) -> None:
     """Verify the rows of batches of another size."""
     verdict = job.checks.verdict or Verdict()
     # As the first batch: what trains and does not draw may treat this size otherwise.
-    with random_states_kept(), attributes_kept(job.module), noise_off(job.module) as others_off:
+    with random_states_kept(), attributes_kept(job.module, attributes), noise_off(job.module) as others_off:
         before = random_states()
         found = verify_size(job, first, verdict, size)
         if has_drawn(before) and others_off():

@@ -47,23 +47,35 @@ class Attributes:
         # A script keeps its buffers where Python does not reach them.
         written = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
         self._bound = [(module, dict(module._buffers), _own(module)) for module in written]
-        tensors: list[torch.Tensor] = []
-        reached: list[Any] = []
-        for value in _reached(written):
-            (tensors if isinstance(value, torch.Tensor) else reached).append(value)
+        if since is not None and since._reaches_the_same(self._bound):
+            reached = [value for value, _ in (*since._held, *since._objects, *since._states)]
+            tensors, self._iterates = [one for one, _, _ in since._contents], since._iterates
+        else:
+            tensors, reached = [], []
+            for value in _reached(written):
+                (tensors if isinstance(value, torch.Tensor) else reached).append(value)
+            tensors = list(filter(_counts, tensors))
+            self._iterates = any(map(_is_iterator, reached))
         earlier = {} if since is None else {id(value): before for value, before in since._held}
         containers = [value for value in reached if type(value) in CONTAINERS]
         self._held = [(value, _copied(value, earlier.get(id(value)))) for value in containers]
         self._objects = [(value, _fields(value)) for value in reached if _is_object(value)]
         self._states = [(value, state_of(value)) for value in reached if isinstance(value, GENERATORS)]
-        self._iterates = any(_is_iterator(value) for value in reached)
-        known = {} if since is None else {id(one): (n, before) for one, n, before in since._contents}
-        self._contents = []
+        known = {} if since is None or not tensors else {id(one[0]): one for one in since._contents}
         with torch._C.DisableTorchFunction():
-            for one in filter(_counts, tensors):
-                n, before = known.get(id(one), (None, None))
-                is_known = before is not None and n == one._version
-                self._contents.append((one, one._version, before if is_known else one.detach().clone()))
+            self._contents = [_content(one, known.get(id(one))) for one in tensors]
+
+    def _reaches_the_same(self, bound: Sequence[tuple[torch.nn.Module, dict[str, Any], dict[str, Any]]]) -> bool:
+        """Whether nothing but numbers and texts was bound or put elsewhere since then: the same is reached, which need not be looked for once more, as after most calls."""
+        return (
+            len(bound) == len(self._bound)
+            and all(
+                one[0] is other[0] and _same_but_plain(one[1], other[1]) and _same_but_plain(one[2], other[2])
+                for one, other in zip(self._bound, bound)
+            )
+            and all(_same_but_plain(before, value) for value, before in self._held)
+            and all(_same_but_plain(before, _fields(value)) for value, before in self._objects)
+        )
 
     def changed(self) -> bool:
         """Whether something is bound, or held, that was not then, a tensor was written to, or a generator drew; of arrays, and of tensors of more than 64 MiB, that is not noticed."""
@@ -114,10 +126,13 @@ class Attributes:
 
 def _reached(modules: Sequence[torch.nn.Module]) -> Iterator[Any]:
     """Yield what is bound to buffers and attributes of modules, and what containers and plain objects among it hold, each once; of objects a thousand at most, and those within four others at most."""
+    bound = (one for module in modules for one in (*module._buffers.values(), *_own(module).values()))
+    waiting = [(one, 0) for one in bound if type(one) not in PLAIN]
+    if not waiting:
+        return
     # What the modules themselves are made of.
     seen = {id(vars(module)) for module in modules}
     seen |= {id(one) for module in modules for name, one in vars(module).items() if name in OF_EVERY_MODULE}
-    waiting = [(one, 0) for module in modules for one in (*module._buffers.values(), *_own(module).values())]
     waiting.reverse()
     n_objects = 0
     while waiting:
@@ -188,6 +203,11 @@ def _copied(value: Any, before: Any) -> Any:
     return value.copy() if before is None or _differ(before, value) else before
 
 
+def _content(one: torch.Tensor, known: tuple[torch.Tensor, int, torch.Tensor] | None) -> tuple[torch.Tensor, int, Any]:
+    """Copy what a tensor holds, unless an earlier copy holds the same."""
+    return known if known is not None and known[1] == one._version else (one, one._version, one.detach().clone())
+
+
 def _counts(value: Any) -> bool:
     """Whether a value is a tensor that counts how often it was written to, and is small enough to be copied."""
     is_plain = type(value) is torch.Tensor and value.layout == torch.strided and not value.is_inference()
@@ -212,6 +232,21 @@ def _differ(before: Any, now: Any) -> bool:
     return not all(map(is_, before, now))
 
 
+def _same_but_plain(before: Any, now: Any) -> bool:
+    """Whether two containers hold the same, but for what holds nothing itself."""
+    if not _differ(before, now):
+        return True
+    if len(before) != len(now) or isinstance(before, set):
+        return False
+    if isinstance(before, dict):
+        if before.keys() != now.keys():
+            return False
+        pairs: Any = ((value, now[name]) for name, value in before.items())
+    else:
+        pairs = zip(before, now)
+    return all(one is other or (type(one) in PLAIN and type(other) in PLAIN) for one, other in pairs)
+
+
 def _equal(before: Any, now: Any, depth: int = 0) -> bool:
     """Whether two values are the same, number by number; of things of other kinds, and what lies deeper than that, whether they are one and the same."""
     if before is now:
@@ -233,11 +268,11 @@ def _equal(before: Any, now: Any, depth: int = 0) -> bool:
 
 
 @contextmanager
-def attributes_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Put back the buffers and attributes that modules bind to something else meanwhile, and what tensors of at most 64 MiB among them hold."""
-    before = Attributes(model)
+def attributes_kept(model: torch.nn.Module, since: Attributes | None = None) -> Iterator[Attributes]:
+    """Put back the buffers and attributes that modules bind to something else meanwhile, and what tensors of at most 64 MiB among them hold; with the same of an earlier moment, what did not change since then is not copied."""
+    before = Attributes(model, since)
     try:
-        yield
+        yield before
     finally:
         before.put_back()
 
