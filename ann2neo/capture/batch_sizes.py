@@ -20,8 +20,8 @@ from ann2neo.verification.verdict import CONSTANT, DIFFERS, NOT_ROWS, PREDICTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtherSize:
-    """What a batch of another size shows.
+class OtherBatch:
+    """What a batch of another size, or of inputs of another shape, shows.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def other_sizes(job: Job, first: FirstBatch) -> list[int]:
     return [m for m in dict.fromkeys((*seen[-1:], *ascending[:2], *ascending[-1:])) if m not in verified]
 
 
-def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherSize:
+def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherBatch:
     """Run inputs of the first batch in a batch of another size; to be called where random states and attributes are kept.
 
     If all is well, once. If something differs, further runs of this size tell rows that are not inputs from values that depend on the size, and these from rounding.
@@ -64,23 +64,23 @@ def verify_size(job: Job, first: FirstBatch, verdict: Verdict, m: int) -> OtherS
     parts = movable(x, n)
     # Of inputs that are alike no row is told from another.
     if not (parts or has_entries(x, n)) or (parts and len(are_alike(x, n)) == len(parts)):
-        return OtherSize()
+        return OtherBatch()
     # Side by side, or one input each: the first batch alone told.
     if first.batch.known_axis is None and parts and are_entries(x, n, LISTED):
-        return OtherSize()
+        return OtherBatch()
     order = drawn(n, m)
     reruns = _reruns(job, first, verdict)
     try:
         differing = None if job.passes is not None else _differing(reruns, order)
         if differing == {}:
-            return OtherSize()
+            return OtherBatch()
         found = _judged(first, reruns, order)
     # Whatever a model raises where it is given what it was not made for.
     except Exception as error:
         if is_lost(error):
             raise
         why = f"batches of {m} inputs could not be verified ({type(error).__name__}: {first_line(error)})"
-        return OtherSize(unverified=() if verdict.unverified else (why,))
+        return OtherBatch(unverified=() if verdict.unverified else (why,))
     if differing is None:
         # The noise of passes would hide what differs from the first batch.
         return _told_alone(verdict, found, m)
@@ -143,22 +143,22 @@ def _is_same(reference: Reference, call: Call) -> bool:
     return float(distances(columns, columns[:1]).max()) <= GROSS * reference.largest[call]
 
 
-def _told_alone(verdict: Verdict, found: Verdict, m: int) -> OtherSize:
+def _told_alone(verdict: Verdict, found: Verdict, m: int) -> OtherBatch:
     """Tell what a batch shows by itself; what draws although it was switched off hides the rows."""
     noisy = DIFFERS in found.left_out.values() and not verdict.unverified
-    return OtherSize(
+    return OtherBatch(
         wrong={layer: why for layer, why in found.left_out.items() if why != DIFFERS},
         dependent={layer: why for layer, why in found.dependent.items() if layer not in verdict.dependent},
         unverified=(f"batches of {m} inputs could not be verified, as they differ from run to run",) if noisy else (),
     )
 
 
-def _told(reruns: Reruns, verdict: Verdict, found: Verdict, differing: Mapping[Call, Outcome]) -> OtherSize:
+def _told(reruns: Reruns, verdict: Verdict, found: Verdict, differing: Mapping[Call, Outcome]) -> OtherBatch:
     """Tell why calls differ from the first batch."""
     layers = list(dict.fromkeys(layer for layer, _ in differing))
     wrong = {layer: why for layer, why in found.left_out.items() if layer in layers}
     for (layer, _), outcome in differing.items():
-        if outcome.are_others or found.arranged.get(layer) != _place(verdict, layer):
+        if outcome.are_others or found.arranged.get(layer) != place_of_inputs(verdict, layer):
             wrong.setdefault(layer, NOT_ROWS)
     known = {*wrong, *verdict.dependent, *verdict.rounding}
     dependent = {layer: why for layer, why in found.dependent.items() if layer in layers and layer not in known}
@@ -168,14 +168,14 @@ def _told(reruns: Reruns, verdict: Verdict, found: Verdict, differing: Mapping[C
         if layer not in known and layer not in dependent
     }
     sized = by_number(reruns, shares)
-    return OtherSize(
+    return OtherBatch(
         wrong=wrong,
         dependent=dependent | dict.fromkeys(sized, SIZE),
         rounding={layer: share for layer, share in shares.items() if layer not in sized},
     )
 
 
-def _place(verdict: Verdict, layer: str) -> Arrangement | None:
+def place_of_inputs(verdict: Verdict, layer: str) -> Arrangement | None:
     """Where inputs lie in a layer, whatever was found of its steps; None along the first axis."""
     found = verdict.arranged.get(layer)
     found = None if found is None else replace(found, moved=None)

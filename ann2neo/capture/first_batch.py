@@ -53,7 +53,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         output = job.caller(batch.x)
         look(output)
         if shown is not None:
-            _look(job, batch)(output, n, shown.see)
+            look_of(job, batch)(output, n, shown.see)
 
     probe.show_to(sink if beside is None else beside, n, arrange=beside is None)
     try:
@@ -63,7 +63,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
         raise
     look(output)
     if beside is not None:
-        _look(job, batch)(output, n, beside.see)
+        look_of(job, batch)(output, n, beside.see)
     if is_first:
         dropped, missing = probe.settle(probing=checks.wanted)
         sink.drop(dropped)
@@ -86,7 +86,7 @@ def run_and_verify(job: Job, batch: Batch, positions: np.ndarray | None, look: C
             _confirm(job, batch, verdict, reference)
     checks.padding.see(batch.x, n, batch.known_axis)
     if beside is not None and checks.first is None:
-        keep_first(job, batch, beside, _look(job, batch), before)
+        keep_first(job, batch, beside, look_of(job, batch), before)
 
 
 def _judge(
@@ -118,7 +118,7 @@ def _judge(
             axis=batch.known_axis,
             asks=asks,
             tells=asks and (job.inputs.n_inputs is not None or job.steps is None or job.steps.axis == "calls"),
-            look=_look(job, batch),
+            look=look_of(job, batch),
             steps=None if job.steps is None else job.steps.axis,
             positions=positions,
             reset=reset,
@@ -146,11 +146,11 @@ def _judge(
 def _referred(job: Job, batch: Batch, run: Verify) -> Reference:
     """Run a batch, and keep what is compared."""
     reference = Reference(None, batch.n_inputs, kept_inputs(batch.n_inputs))
-    _look(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
+    look_of(job, batch)(run(batch.x, reference, batch.n_inputs), batch.n_inputs, reference.see)
     return reference
 
 
-def _look(job: Job, batch: Batch) -> Look:
+def look_of(job: Job, batch: Batch) -> Look:
     """Make what shows the scores of the model's predictions as if they were a layer, and all that it returns where that may tell which axis is that of inputs."""
     is_unsaid = _is_unsaid(job, batch)
 
@@ -311,7 +311,7 @@ def _confirm(job: Job, batch: Batch, verdict: Verdict, reference: Reference) -> 
         pending=pending,
     )
     job.checks.differing = kept_of(
-        job, batch, reference, _look(job, batch), None if job.passes is None else random_states()
+        job, batch, reference, look_of(job, batch), None if job.passes is None else random_states()
     )
 
 

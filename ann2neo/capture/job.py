@@ -20,6 +20,7 @@ from ann2neo.device.failures import check_graphs
 from ann2neo.errors import InputsError, LayerNotFound
 from ann2neo.probe.probe import Probe
 from ann2neo.verification.padding import Padding
+from ann2neo.verification.shapes import OtherShapes
 from ann2neo.verification.verdict import Verdict
 
 
@@ -43,6 +44,8 @@ class Checks:
         Whether a batch was looked at while passes keep modules in training mode.
     sizes, verified_sizes
         How many inputs batches held, each number once, that of the last batch last; and in batches of which sizes rows were verified.
+    shapes
+        Which shapes inputs had, and batches of other shapes than the first one's, kept until after the last one.
     n_repeated
         Inputs of the first batch that hold the same as an earlier one.
     gives_classes
@@ -57,6 +60,7 @@ class Checks:
     in_training: bool = False
     sizes: list[int] = field(default_factory=list)
     verified_sizes: set[int] = field(default_factory=set)
+    shapes: OtherShapes[Any] = field(default_factory=OtherShapes)
     verdict: Verdict | None = None
     n_repeated: int = 0
     gives_classes: bool = False
@@ -64,6 +68,7 @@ class Checks:
     def close(self) -> None:
         """Free what is kept of batches until after the last one: values that may lie on a device."""
         self.first = self.differing = None
+        self.shapes.forget()
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -86,6 +91,7 @@ class Checks:
         self.verdict = self.first = self.differing = None
         self.in_training = False
         self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, Padding(), [], set()
+        self.shapes = OtherShapes()
 
     def facts(self) -> dict[str, Any]:
         """Write down what was verified, flat, for the provenance and the identity of a store."""

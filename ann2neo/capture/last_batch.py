@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ann2neo.capture.batch_sizes import other_sizes, verify_size
+from ann2neo.capture.batch_shapes import verify_shape
+from ann2neo.capture.batch_sizes import OtherBatch, other_sizes, verify_size
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import FirstBatch, in_eval_mode
@@ -18,6 +20,7 @@ from ann2neo.probe.attributes import Attributes, attributes_kept
 from ann2neo.probe.state import draw_next, has_drawn, random_states, random_states_kept, set_random_states
 from ann2neo.verification.comparison import Comparison, Reference, is_close
 from ann2neo.verification.reruns import first_line
+from ann2neo.verification.shapes import MOST_BYTES
 from ann2neo.verification.verdict import DIFFERS, PREDICTIONS, Verdict, tell
 
 LATER = "the first batch, run once more after the last, gave other values (a count, cache or state that is kept from call to call, or noise that begins later)"
@@ -43,6 +46,11 @@ ROWS = Shown(
     consequence="A bin would stand for something else than one input.",
     cure="Give batches of one size (drop_last=True, or a batch_size that divides the number of inputs), or let the model treat all sizes alike",
 )
+SHAPES = Shown(
+    consequence=ROWS.consequence,
+    cure="Give inputs of one shape, or one input a batch (batch_size=1), or let the model treat all shapes alike",
+)
+TOO_LARGE = f"batches of inputs of other shapes than those of the first one hold more than {MOST_BYTES >> 20} MiB, and were not verified"
 
 
 def check_last(job: Job, *, in_memory: bool) -> None:
@@ -73,10 +81,9 @@ def check_last(job: Job, *, in_memory: bool) -> None:
         first.reference.drop(list(wrong))
         _leave_out(job, STATE, wrong, in_memory=in_memory)
     shown = job.checks.differing or first
-    if batch_checksum(shown.batch.x) != shown.checksum:
-        return
-    for size in other_sizes(job, shown):
+    for size in other_sizes(job, shown) if batch_checksum(shown.batch.x) == shown.checksum else ():
         _check_size(job, shown, size, attributes, in_memory=in_memory)
+    _check_shapes(job, first, attributes, in_memory=in_memory)
 
 
 def _run_again(job: Job, first: FirstBatch, verdict: Verdict, attributes: Attributes) -> dict[str, str]:
@@ -123,33 +130,59 @@ def _differing(job: Job, first: FirstBatch) -> dict[str, str]:
 
 def _check_size(job: Job, first: FirstBatch, size: int, attributes: Attributes, *, in_memory: bool) -> None:
     """Verify the rows of batches of another size."""
-    verdict = job.checks.verdict or Verdict()
-    # As the first batch: what trains and does not draw may treat this size otherwise.
+    found = _found_without_noise(
+        job, partial(verify_size, job, first, job.checks.verdict or Verdict(), size), attributes
+    )
+    job.checks.verified_sizes.add(size)
+    where = f"{IN_OTHERS}{size} inputs, where the first one held {first.batch.n_inputs}"
+    _follow(job, found, first, ROWS, where, in_memory=in_memory)
+
+
+def _check_shapes(job: Job, first: FirstBatch, attributes: Attributes, *, in_memory: bool) -> None:
+    """Verify the rows of batches of inputs of other shapes, and say in which of them."""
+    shapes = job.checks.shapes
+    first_text = shapes.known[0].text if shapes.known else ""
+    before = f", where those of the first one had {first_text}" if shapes.known else ""
+    # One that was verified by an earlier call has the shape of all.
+    for shape, kept in shapes.kept if shapes.n_seen > 1 else ():
+        verify = partial(verify_shape, job, kept, job.checks.verdict or Verdict(), shape.text)
+        found = _found_without_noise(job, verify, attributes)
+        _follow(job, found, first, SHAPES, f"{IN_OTHERS}inputs of shape {shape.text}{before}", in_memory=in_memory)
+        if not found.unverified:
+            shapes.confirm(shape)
+    if shapes.n_seen > 1:
+        others = dict.fromkeys(one.text for one in shapes.known if one.text != first_text)
+        job.checks.verdict = replace(job.checks.verdict or Verdict(), shapes=tuple(others), n_shapes=shapes.n_seen)
+    if shapes.too_large:
+        _add(job, job.checks.verdict or Verdict(), TOO_LARGE)
+    shapes.forget()
+
+
+def _found_without_noise(job: Job, verify: Callable[[], OtherBatch], attributes: Attributes) -> OtherBatch:
+    """Verify something, as the first batch was: what trains and does not draw may treat this otherwise."""
     with random_states_kept(), attributes_kept(job.module, attributes), noise_off(job.module) as others_off:
         before = random_states()
-        found = verify_size(job, first, verdict, size)
-        if has_drawn(before) and others_off():
-            found = verify_size(job, first, verdict, size)
-    job.checks.verified_sizes.add(size)
+        found = verify()
+        return verify() if has_drawn(before) and others_off() else found
+
+
+def _follow(job: Job, found: OtherBatch, first: FirstBatch, kind: Shown, where: str, *, in_memory: bool) -> None:
+    """Draw the consequences of what a batch of another size or shape shows."""
+    verdict = job.checks.verdict or Verdict()
     shown = {*job.sink.layers, *([PREDICTIONS] if job.checks.predicts else [])}
     dependent = {layer: why for layer, why in found.dependent.items() if layer in shown}
     tell(Verdict(dependent=dependent), left_out={}, n_recorded=len(job.sink.layers))
-    verdict = replace(
+    job.checks.verdict = replace(
         verdict,
         dependent={**verdict.dependent, **dependent},
         rounding={**verdict.rounding, **{layer: one for layer, one in found.rounding.items() if layer in shown}},
     )
-    job.checks.verdict = verdict
     for why in found.unverified:
-        _add(job, verdict, why)
-    wrong = {
-        layer: f"{IN_OTHERS}{size} inputs, where the first one held {first.batch.n_inputs}, {why}"
-        for layer, why in found.wrong.items()
-        if layer in shown
-    }
+        _add(job, job.checks.verdict, why)
+    wrong = {layer: f"{where}, {why}" for layer, why in found.wrong.items() if layer in shown}
     if wrong:
         first.reference.drop(list(wrong))
-        _leave_out(job, ROWS, wrong, in_memory=in_memory)
+        _leave_out(job, kind, wrong, in_memory=in_memory)
 
 
 def check_not_refused(job: Job, name: str) -> None:

@@ -92,7 +92,7 @@ def record_into_memory(job: Job, known: Mapping[str, Any], *, bin_size_ms: float
                 for batch in run_pass(job, source, number, progress=progress):
                     memory.add(batch)
             check_last(job, in_memory=True)
-            job.checks.first = job.checks.differing = None
+            job.checks.close()
     lengths = memory.lengths()
     ids, known_as = _stimulus_ids(source, memory)
     known_of_inputs = _known(job, memory)

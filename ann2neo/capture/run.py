@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ann2neo.bits import Held, Planes
+from ann2neo.capture.batch_shapes import see_shape
 from ann2neo.capture.calls import check_decoder
 from ann2neo.capture.first_batch import check_layers_ran, differ_now, run_and_verify, trains_anew
 from ann2neo.capture.inputs import (
@@ -208,13 +209,16 @@ def show_batch(
     )
     job.sink.begin(batch.n_inputs, positions)
     job.checks.count(batch.n_inputs)
+    adopted = not job.probe.settled and job.checks.verdict is not None
     if trains_anew(job, batch.n_inputs) or not job.probe.settled or differ_now(job, batch):
         if job.steps is not None:
             warn_of_unused_mask(job.steps, batch.x, batch.n_inputs, positions)
         if job.inputs.forward is None:
             check_decoder(job.module, batch)
         run_and_verify(job, batch, positions, look)
+        see_shape(job, batch, verified=not adopted)
     else:
+        see_shape(job, batch)
         job.probe.show_to(job.sink, batch.n_inputs)
         look(job.caller(batch.x))
         if is_first:

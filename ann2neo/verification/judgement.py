@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from ann2neo.errors import Ann2NeoWarning
-from ann2neo.probe.nested import leaves
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
 from ann2neo.verification.dependence import independent, of_kept, warn_of_constant_entries, with_fewer
@@ -77,6 +76,8 @@ class Verification:
         Gives the model the attributes that it had before the batch; None if the batch changed none.
     kept
         Makes a context after which buffers and attributes of the model hold what they held before, for a rerun of inputs that are not numbers.
+    entries
+        Whether rows of an input that do not depend on it are looked for where inputs have no steps.
     """
 
     def __init__(
@@ -94,13 +95,16 @@ class Verification:
         positions: np.ndarray | None = None,
         reset: Callable[[], None] | None = None,
         kept: Callable[[], AbstractContextManager[None]] = nullcontext,
+        entries: bool = True,
     ) -> None:
         self._reruns = Reruns(run, x, n_inputs, reference, axis=axis, look=look)
         self._asks, self._tells = asks, tells
         self._steps: Axis | None = steps
+        self._entries = entries and steps is None
         self._positions, self._reset, self._kept = positions, reset, kept
         self._relabelled: Comparison | None = None
         self._first: Influence | None = None
+        self.following: dict[Call, list[Arrangement]] = {}
 
     def verdict(self) -> Verdict:
         """Run the inputs again and judge every layer, and what predictions follow from."""
@@ -126,7 +130,7 @@ class Verification:
             tell_of_either_axis(self._reruns, order, in_order, following)
         objecting_output = [call for call in calls if call[0].startswith(OUTPUT) and not following[call]]
         calls = [call for call in calls if not call[0].startswith(OUTPUT)]
-        following = {call: following[call] for call in calls}
+        following = self.following = {call: following[call] for call in calls}
         objecting, rounding, of_size = with_fewer(self._reruns, calls, following, first)
         wrong = [call for call in calls if not following[call] or (call in objecting and call[0] not in rounding)]
         reasons, dependent = self._reasons(wrong, unmoved)
@@ -134,7 +138,7 @@ class Verification:
         reasons |= {
             layer: CONSTANT for layer in independent(self._reruns, following, self._kept) if layer not in reasons
         }
-        if self._steps is None:
+        if self._entries:
             warn_of_constant_entries(
                 self._reruns, {call: one for call, one in following.items() if call[0] not in reasons}, self._kept
             )
@@ -248,10 +252,12 @@ class Verification:
             elif not repeats:
                 left_out[layer] = DIFFERS
             elif plain is None:
-                is_constant = any(self._is_constant(call, one, unmoved) for one in kept) and not self._has_others()
+                is_constant = (
+                    any(self._is_constant(call, one, unmoved) for one in kept) and not self._reruns.has_others()
+                )
                 left_out[layer] = CONSTANT if is_constant else NOT_ROWS
             elif self._is_constant(call, plain, unmoved):
-                if self._has_others():
+                if self._reruns.has_others():
                     self._reruns.unverified.append(
                         f"layer {layer!r} does not depend on the tensors that have an axis of inputs"
                     )
@@ -340,11 +346,4 @@ class Verification:
             and (
                 self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
             )
-        )
-
-    def _has_others(self) -> bool:
-        """Whether the batch holds tensors without an axis of inputs, which may be what the model works on."""
-        known = {path for path, _ in self._reruns.movable}
-        return any(
-            isinstance(leaf, (torch.Tensor, np.ndarray)) and path not in known for path, leaf in leaves(self._reruns.x)
         )

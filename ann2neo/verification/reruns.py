@@ -128,6 +128,11 @@ class Reruns:
         """Make a batch of some of the inputs, in some order."""
         return taken(self.x, order, self.n, first_only=first_only, preferred=self.preferred)
 
+    def has_others(self) -> bool:
+        """Whether the batch holds tensors without an axis of inputs, which may be what the model works on."""
+        known = {path for path, _ in self.movable}
+        return any(path not in known for path, _ in arrays(self.x))
+
     def plain(self, call: Call) -> Arrangement | None:
         """Arrangement in which the inputs lie along the first axis; None if the call has no such."""
         return next((one for one in self.reference.kept[call] if one.is_plain), None)

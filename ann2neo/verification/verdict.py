@@ -14,6 +14,7 @@ from ann2neo.probe.outputs import Arrangement
 DIFFERS = "it differs from run to run: the same batch, run again, gave other values (dropout as a function, noise, or a state kept from the last call)"
 NOT_ROWS = "row k is not input k: when inputs change places, its values do not follow (it is sorted, turned, flattened, routed or a table)"
 UNCLEAR = "row k is not input k, or it depends on the other inputs and their order: when inputs change places, its values do not follow, and a batch of {n} inputs does not show why"
+UNCLEAR_ROWS = UNCLEAR.partition(":")[0]
 CONSTANT = "it is the same whatever the inputs are"
 NOT_CALLED = "not every batch of these inputs calls it"
 NOT_FIRST = "its shape {shape} has no axis of {n} inputs"
@@ -26,6 +27,7 @@ ALIKE = "{paths} is the same for all inputs of the first batch, so that nothing 
 DEPENDS = "it depends on the other inputs of its batch (batch statistics, quantization of the whole batch, a graph, recurrence along the batch)"
 # Judged like a layer; no layer has such a name.
 PREDICTIONS = "the model's predictions"
+SHAPES = "inputs had {n} shapes, and rows were verified in {which}"
 ALL_IS_WELL = "rows follow their inputs, and come out the same again"
 
 
@@ -55,6 +57,8 @@ class Verdict:
         Layers whose entries are those of the step before or after, as in a decoder.
     n_steps
         Steps that a layer should have where each input has some; None where that is not known.
+    shapes, n_shapes
+        Other shapes of inputs than those of the first batch in which rows were verified after the last one, and how many there were with the first; 0 where there is one.
     """
 
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +71,8 @@ class Verdict:
     predictions: str = ""
     shifted: tuple[str, ...] = ()
     n_steps: int | None = None
+    shapes: tuple[str, ...] = ()
+    n_shapes: int = 0
 
     def facts(self) -> dict[str, str]:
         """Write the verdict down, flat, for the provenance and the identity of a store."""
@@ -80,9 +86,11 @@ class Verdict:
             "predictions": self.predictions,
             "shifted": list(self.shifted),
             "n_steps": self.n_steps,
+            "shapes": list(self.shapes),
+            "n_shapes": self.n_shapes,
         }
         known = {key: value for key, value in known.items() if value}
-        said = "; ".join(self.unverified or _of_alike(self.pending)) or ALL_IS_WELL
+        said = "; ".join((*(self.unverified or _of_alike(self.pending) or [ALL_IS_WELL]), *self._of_shapes()))
         return {"verified": said, **({"verified_json": json.dumps(known, sort_keys=True)} if known else {})}
 
     @staticmethod
@@ -93,18 +101,26 @@ class Verdict:
         known = json.loads(str(facts.get("verified_json", "{}")))
         pending = tuple(known.get("pending", ()))
         said = str(facts["verified"]).split("; ")
-        return Verdict(
+        found = Verdict(
             left_out=known.get("left_out", {}),
             arranged={name: _arrangement(*one) for name, one in known.get("arranged", {}).items()},
             dependent=known.get("dependent", {}),
             rounding=known.get("rounding", {}),
-            unverified=tuple(one for one in said if one not in (ALL_IS_WELL, *_of_alike(pending))),
             pending=pending,
             turned=known.get("turned", False),
             predictions=known.get("predictions", ""),
             shifted=tuple(known.get("shifted", ())),
             n_steps=known.get("n_steps"),
+            shapes=tuple(known.get("shapes", ())),
+            n_shapes=known.get("n_shapes", 0),
         )
+        others = (ALL_IS_WELL, *_of_alike(pending), *found._of_shapes())
+        return replace(found, unverified=tuple(one for one in said if one not in others))
+
+    def _of_shapes(self) -> list[str]:
+        if not self.n_shapes or (self.unverified and not self.shapes):
+            return []
+        return [SHAPES.format(n=self.n_shapes, which=", ".join(("that of the first batch", *self.shapes)))]
 
 
 def _arrangement(kind: Any, axis: int, *moved: int) -> Arrangement:
@@ -128,6 +144,8 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
         predictions=next((one.predictions for one in verdicts if one.predictions), ""),
         dependent={layer: why for one in verdicts for layer, why in one.dependent.items()},
         unverified=tuple(dict.fromkeys(why for one in known for why in one.unverified)),
+        shapes=tuple(dict.fromkeys(shape for one in verdicts for shape in one.shapes)),
+        n_shapes=max(one.n_shapes for one in verdicts),
     )
 
 

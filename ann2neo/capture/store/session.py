@@ -179,7 +179,7 @@ class Session:
             raise
         self._join_verdicts()
         check_not_refused(self._job, growing.path.name)
-        self._job.checks.first = self._job.checks.differing = None
+        self._job.checks.close()
 
     def _keep_verdict(self, growing: Growing) -> None:
         """Write down what later batches showed of the layers; a recording that is resumed keeps to it."""
