@@ -244,6 +244,8 @@ def _moments(values: np.ndarray) -> tuple[float, float, int]:
     known = values[~np.isnan(values)]
     if not known.size:
         return float("nan"), float("nan"), 0
+    if known.min() == known.max():  # rounding of the mean would make a variance of what does not vary
+        return float(known[0]), 0.0, known.size
     return float(np.mean(known)), float(np.var(known)), known.size
 
 

@@ -279,7 +279,9 @@ def test_fits_of_few_spikes_are_drawn_where_no_unit_is_good(tmp_path):
     fitted = ann2neo.models.fit(spikes, progress=False)
     assert (fitted["quality"] == "too_few").all()
     for draw in (figures.best_models, figures.bits_per_spike):
-        assert [text.get_text() for text in draw(fitted).ax.texts] == ["no unit is of good quality"]
+        assert [text.get_text() for text in draw(fitted).ax.texts] == [
+            "no unit is of good quality: all are of too few spikes"
+        ]
         assert not draw(fitted, population="all").ax.texts
     assert population_of(fitted, "best_bic")[0] == "all"
     assert population_of(fitted.assign(quality="good"), "best_bic") == ("good", "")

@@ -98,12 +98,15 @@ def commands(context: click.Context) -> None:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Write a warning of ours as its message, without the line of the program that raised it."""
+    """Write a warning of ours as its message, once, without the line of the program that raised it."""
     usual = warnings.showwarning
+    told: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, Ann2NeoWarning):
-            say(f"{category.__name__}: {message}", err=True)
+            if str(message) not in told:
+                say(f"{category.__name__}: {message}", err=True)
+            told.add(str(message))
         else:
             usual(message, category, *place, **more)
 

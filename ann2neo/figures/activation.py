@@ -16,7 +16,8 @@ from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import CYCLE, GREY, MARKERS, Population, canvas, legend_outside, pick, say, tidy
 from ann2neo.figures.drawing import Drawing, styled
-from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.reasons import no_unit
+from ann2neo.figures.rows import height_of, name_rows, width_of
 from ann2neo.measures.indicators import RARE
 from ann2neo.summary import NETWORK
 
@@ -75,7 +76,7 @@ def p_spike(
         dict.fromkeys(str(layer) for each in tables.values() for table in each for layer in table["layer"].unique())
     )
     layers += [NETWORK] if len(layers) > 1 else []
-    ax = tidy(canvas(ax, 6.8, height_of(len(layers), frame=1.9)))
+    ax = tidy(canvas(ax, width_of(layers, 6.8), height_of(len(layers), frame=1.9)))
     known = {name: _by_layer(each, population) for name, each in tables.items()}
     values = [{name: of_group.get(layer, []) for name, of_group in known.items()} for layer in layers]
     edges = np.linspace(0, 1, 1 + _n_bins(tables))
@@ -85,7 +86,7 @@ def p_spike(
     name_rows(ax, layers, beside)
     _axis(ax)
     if not any(beside):
-        say(ax, "no unit has a number of spikes per bin", keep="y")
+        say(ax, _nothing(tables, population), keep="y")
     _legend(ax, tables)
     return Drawing(axes=(ax,))
 
@@ -115,6 +116,13 @@ def _by_layer(tables: Sequence[pd.DataFrame], population: Population) -> dict[st
             if len(values):
                 found.setdefault(layer, []).append(values.to_numpy(float))
     return found
+
+
+def _nothing(tables: Tables, population: Population) -> str:
+    """Return why no unit is drawn."""
+    return no_unit(
+        pd.concat([table for each in tables.values() for table in each]), population, "number of spikes per bin"
+    )
 
 
 def _n_bins(tables: Tables) -> int:

@@ -28,7 +28,8 @@ from ann2neo.figures.canvas import (
 )
 from ann2neo.figures.drawing import Drawing, styled
 from ann2neo.figures.given import unit_table
-from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.reasons import no_unit
+from ann2neo.figures.rows import height_of, name_rows, width_of
 
 # Bins of a histogram: fewer for layers of a few hundred units, where fine ones would look like a comb.
 # Multiples of it, modulo 1, fill an interval evenly in scattered order.
@@ -63,16 +64,18 @@ def firing_rate(table: pd.DataFrame, ax: Axes | None = None, *, population: Popu
     'firing rate (Hz, in pseudo-time)'
     """
     table = unit_table(table, "firing_rate", "p_spike")
-    names = list(dict.fromkeys(table["layer"]))
-    ax = tidy(canvas(ax, 6.8, height_of(len(names), frame=1.9)))
+    names = list(dict.fromkeys(map(str, table["layer"])))
+    ax = tidy(canvas(ax, width_of(names, 6.8), height_of(len(names), frame=1.9)))
     chosen = {name: pick(table, name, population) for name in names}
     values = {name: _finite(units["firing_rate"]) for name, units in chosen.items()}
-    top = max((v.max() for v in values.values() if v.size), default=0.0) or 1.0
-    _bodies(ax, values, np.linspace(0, top, _n_bins(values) + 1))
-    ax.set_xlim(-0.02 * top, 1.05 * top)
     ax.set_xlabel("firing rate (Hz, in pseudo-time)" if _has_bins(table) else "firing rate (Hz)")
     beside = [_counts(units, values[name].size) for name, units in chosen.items()]
-    name_rows(ax, list(map(str, names)), beside, what=_rows_are(table))
+    name_rows(ax, names, beside, what=_rows_are(table))
+    if not any(v.size for v in values.values()):
+        return Drawing(axes=(say(ax, no_unit(table, population, "firing rate"), keep="y"),))
+    top = max(v.max() for v in values.values() if v.size) or 1.0
+    _bodies(ax, values, np.linspace(0, top, _n_bins(values) + 1))
+    ax.set_xlim(-0.02 * top, 1.05 * top)
     per_bin = _bins_per_spike_rate(table)
     if np.isfinite(per_bin):
         upper = ax.secondary_xaxis("top", functions=(partial(np.multiply, per_bin), partial(np.multiply, 1 / per_bin)))
@@ -109,8 +112,8 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     'Fano factor\\n(windows: 5 bins)'
     """
     table = unit_table(table, "fano", "fano_expected")
-    names = list(dict.fromkeys(table["layer"]))
-    ax = tidy(canvas(ax, 6.8, height_of(len(names), frame=1.7)))
+    names = list(dict.fromkeys(map(str, table["layer"])))
+    ax = tidy(canvas(ax, width_of(names, 6.8), height_of(len(names), frame=1.7)))
     chosen = {name: pick(table, name, population) for name in names}
     values = {name: _finite(units["fano"]) for name, units in chosen.items()}
     shown = {name: v[v > 0] for name, v in values.items()}
@@ -118,9 +121,9 @@ def fano(table: pd.DataFrame, ax: Axes | None = None, *, population: Population 
     every = np.concatenate([*shown.values(), np.array([c for c in chance if c > 0])]) if shown else np.zeros(0)
     ax.set_xlabel(with_words("Fano factor", window_words(table.attrs)))
     beside = [_counts(units, shown[name].size) for name, units in chosen.items()]
-    name_rows(ax, list(map(str, names)), beside, what=_rows_are(table))
+    name_rows(ax, names, beside, what=_rows_are(table))
     if every.size == 0:
-        return Drawing(axes=(say(ax, "no unit has a Fano factor", keep="y"),))
+        return Drawing(axes=(say(ax, no_unit(table, population, "Fano factor"), keep="y"),))
     low, high = every.min() / 1.15, every.max() * 1.15
     ax.set_xscale("log")
     means = [v.mean() if v.size else np.nan for v in values.values()]

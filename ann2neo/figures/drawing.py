@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from ann2neo.arguments import check_number
 from ann2neo.errors import AnalysisError, kind_of
+from ann2neo.figures.fonts import letters_told, other_fonts
 
 STYLE = Path(__file__).with_name("ann2neo.mplstyle")
 # Dots per inch of an image; a page and a notebook show it at half its size, so that it is sharp on fine screens.
@@ -31,7 +32,8 @@ PNG_SIZE = slice(16, 24)
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw in the style of the package; the user's settings are the same afterwards."""
-    with matplotlib.rc_context(_style()):
+    fonts = {"font.family": [*matplotlib.rcParams["font.family"], *other_fonts()]}
+    with matplotlib.rc_context(_style() | fonts):
         yield
 
 
@@ -84,7 +86,7 @@ class Drawing:
         options
             Options of `matplotlib.figure.Figure.savefig`.
         """
-        with styled():
+        with styled(), letters_told():
             self.figure.savefig(path, **options)
 
     def __repr__(self) -> str:
@@ -119,7 +121,7 @@ def rendered(drawn: Drawing | Axes | Figure | Sequence[Axes], kind: str, *, dpi:
     """
     check_number(dpi, "dpi", low=LEAST_DPI, below=MOST_DPI, such_as=DPI)
     buffer = io.BytesIO()
-    with styled():
+    with styled(), letters_told():
         _figure(drawn).savefig(buffer, format=kind, dpi=dpi)
     return buffer.getvalue()
 

@@ -68,7 +68,7 @@ def by_similarity(rates: Float[np.ndarray, "unit column"]) -> Int[np.ndarray, " 
     ----------
     .. [1] Bar-Joseph, Gifford & Jaakkola, Fast optimal leaf ordering for hierarchical clustering, Bioinformatics 2001, doi:10.1093/bioinformatics/17.suppl_1.S22.
     """
-    changing = np.ptp(rates, axis=1) > 0
+    changing = np.ptp(rates, axis=1) > 0 if rates.shape[1] else np.zeros(len(rates), bool)
     some, rest = np.flatnonzero(changing), np.flatnonzero(~changing)
     if some.size < 3:
         return np.concatenate([some, rest])

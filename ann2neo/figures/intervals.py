@@ -87,7 +87,7 @@ def isi_law(recording: Recording, layer: str, ax: Axes | None = None, *, unit: i
         label="exponential (continuous time)",
     )
     ax.set_yscale("log")
-    ax.set_ylim(max(0.3 / total, 0.3 * observed[observed > 0].min()), 2 * max(observed.max(), 0.5))
+    ax.set_ylim(max(0.3 / total, 0.3 * observed[observed > 0].min()), min(2 * max(observed.max(), 0.5), 1.2))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.set_xlim(0.5, max(shown, LEAST_SHOWN) + 0.5)
     plain_log(ax.yaxis)

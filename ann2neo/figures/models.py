@@ -15,7 +15,8 @@ from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import CHANCE, CYCLE, GREY, MARKERS, Population, canvas, legend_outside, pick, say, tidy
 from ann2neo.figures.drawing import Drawing, styled
-from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.reasons import no_unit
+from ann2neo.figures.rows import height_of, name_rows, width_of
 
 FITTED = "the table that `ann2neo.models.fit` gave"
 # Chance has one colour in every figure: one rate is what the other models are compared with.
@@ -82,10 +83,13 @@ def best_models(
     counts = {
         model: np.array([int((best[of_layer] == model).sum()) for of_layer in layers.values()]) for model in models
     }
-    if not known.any():
-        said = f"no unit of which all models have a {CRITERIA[criterion]}" if len(best) else _of_no_unit(fitted)
-        return Drawing(axes=(say(ax, said),))
     total = np.sum(list(counts.values()), axis=0)
+    of = "good units" if population == "good" else "units"
+    name_rows(ax, list(layers), [f"{n:,}" for n in total])
+    ax.set_xlabel(f"share of {of} that a model describes best ({CRITERIA[criterion]})")
+    if not known.any():
+        said = f"no unit of which all models have a {CRITERIA[criterion]}" if len(best) else no_unit(fitted, population)
+        return Drawing(axes=(say(ax, said, keep="y"),))
     left = np.zeros(len(layers))
     for model in models:
         share = counts[model] / np.maximum(total, 1)
@@ -93,9 +97,6 @@ def best_models(
         left += share
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    of = "good units" if population == "good" else "units"
-    name_rows(ax, list(layers), [f"{n:,}" for n in total])
-    ax.set_xlabel(f"share of {of} that a model describes best ({CRITERIA[criterion]})")
     legend_outside(ax, [Patch(color=COLOURS.get(model, GREY), label=model) for model in models], n_columns=len(models))
     return Drawing(axes=(ax,))
 
@@ -136,9 +137,11 @@ def bits_per_spike(
     table, layers, ax = _by_layer(fitted, population, ax)
     suffix = "_bits_per_spike" + ("_cv" if cross_validated else "")
     models = [name for name in _models(fitted) if name != "rate" and f"{name}{suffix}" in table]
+    name_rows(ax, list(layers))
+    ax.set_xlabel("bits per spike beyond one rate" + (", of inputs that were left out" if cross_validated else ""))
     if not models or table[[f"{name}{suffix}" for name in models]].isna().all(axis=None):
-        said = _of_no_unit(fitted) if table.empty else "no unit of which a model beyond one rate is defined"
-        return Drawing(axes=(say(ax, said),))
+        said = no_unit(fitted, population) if table.empty else "no unit of which a model beyond one rate is defined"
+        return Drawing(axes=(say(ax, said, keep="y"),))
     places = np.linspace(-0.2, 0.2, len(models)) if len(models) > 1 else np.zeros(1)
     for place, model, marker in zip(places, models, MARKERS):
         by_layer = [table[f"{model}{suffix}"][of_layer].dropna().to_numpy() for of_layer in layers.values()]
@@ -147,8 +150,6 @@ def bits_per_spike(
         ax.hlines(rows, low, high, color=colour, lw=2)
         ax.plot(middle, rows, marker, color=colour, ms=6, label=model)
     ax.axvline(0, color=CHANCE, lw=1.2, zorder=0)
-    name_rows(ax, list(layers))
-    ax.set_xlabel("bits per spike beyond one rate" + (", of inputs that were left out" if cross_validated else ""))
     legend_outside(ax, n_columns=len(models))
     return Drawing(axes=(ax,))
 
@@ -220,12 +221,7 @@ def _by_layer(
     table = pick(_fitted(fitted), None, population)
     names = dict.fromkeys(map(str, fitted["layer"]))
     layers = {name: table["layer"].astype(str) == name for name in names}
-    return table, layers, tidy(canvas(ax, 6.4, height_of(len(layers), frame=1.9)))
-
-
-def _of_no_unit(fitted: pd.DataFrame) -> str:
-    """Return why no unit is drawn."""
-    return "there are no units" if fitted.empty else "no unit is of good quality"
+    return table, layers, tidy(canvas(ax, width_of(list(layers), 6.4), height_of(len(layers), frame=1.9)))
 
 
 def _fitted(table: Any) -> pd.DataFrame:

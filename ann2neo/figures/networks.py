@@ -34,7 +34,7 @@ from ann2neo.figures.canvas import (
 )
 from ann2neo.figures.distributions import chance_handle
 from ann2neo.figures.drawing import Drawing, figure_of, styled
-from ann2neo.figures.rows import height_of, name_rows, short_names
+from ann2neo.figures.rows import height_of, name_rows, short_names, width_of
 from ann2neo.measures.indicators import INDICATORS, PAPER
 
 COLUMNS = (
@@ -226,7 +226,8 @@ def layer_table(
     columns = [c for c in shown if c in rows and rows[c].notna().any()]
     values = rows[columns].to_numpy(float)
     pitch = 0.36 if len(rows) <= 20 else 0.24
-    ax = canvas(ax, max(4.6, 2.2 + 0.95 * len(columns)), 1.5 + pitch * max(len(rows), 1))
+    width = width_of(list(map(str, rows.index)), max(4.6, 2.2 + 0.95 * len(columns)))
+    ax = canvas(ax, width, 1.5 + pitch * max(len(rows), 1))
     scaled = _scaled(values, np.array([layer != "network" for layer in rows.index], bool))
     scaled[:, [c == "n_units" for c in columns]] = np.nan
     ax.imshow(np.ma.masked_invalid(scaled), aspect="auto", cmap=COUNTS, vmin=0, vmax=1)

@@ -16,7 +16,7 @@ from ann2neo.errors import AnalysisError
 from ann2neo.figures import given
 from ann2neo.figures.canvas import BLACK, FEW_UNITS, GREY, canvas, name_units, say, tidy
 from ann2neo.figures.drawing import Drawing, figure_of, styled
-from ann2neo.figures.rows import short_names, spread
+from ann2neo.figures.rows import short_names, spread, width_of
 from ann2neo.population import Correlations
 
 # More trials than this are drawn as the mean of their label alone.
@@ -67,7 +67,7 @@ def correlation_matrix(found: Correlations, ax: Axes | None = None) -> Drawing:
             "There is no diagonal.",
             "Draw what `correlations` gave, or a block on the diagonal.",
         )
-    ax = canvas(ax, 5.6, 5.0)
+    ax = canvas(ax, width_of(list(dict.fromkeys(found.rows.get("layer", []))), 5.6), 5.0)
     below = np.tril(np.ones(found.signal.shape, bool), k=-1)
     two = len(found.labels) == 2
     values = np.where(below, np.nan if two else found.signal, found.noise)

@@ -18,7 +18,7 @@ from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, name_units, whole_
 from ann2neo.figures.cells import draw_cells
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.halves import by_similarity, by_tuning, sample, sorting_half
-from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.rows import height_of, name_rows, width_of
 from ann2neo.figures.tuning import labels_of, rates_by_label
 from ann2neo.population.ensemble import cells_or_recording
 from ann2neo.population.observed import ObservedUnits
@@ -103,7 +103,8 @@ def raster(
     columns = drawn.n_bins if inputs is not None or drawn.n_bins < SLIGHTLY_MORE * MAX_COLUMNS else MAX_COLUMNS
     bands = [_band(recording, each, drawn, sort, at_most, columns) for each in layers]
     alone = len(layers) == 1
-    ax = canvas(ax, 7.4, 4.4 if alone else max(4.0, height_of(len(layers), frame=1.6)))
+    width = 7.4 if alone else width_of([each.name for each in layers], 7.4)
+    ax = canvas(ax, width, 4.4 if alone else max(4.0, height_of(len(layers), frame=1.6)))
     single = all(band.image.shape[1] == drawn.n_bins for band in bands)
     top = max((float(band.image.max()) for band in bands if band.image.size), default=0.0)
     image = _stack(ax, bands, drawn.n_bins, 1.0 if single else top or 1.0)

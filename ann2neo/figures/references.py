@@ -33,10 +33,13 @@ from ann2neo.figures.canvas import (
 )
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.given import unit_table
+from ann2neo.figures.reasons import no_unit
 
 MAX_POINTS = 400
 # Units that are drawn one by one, and the smallest p that is told apart.
 MANY_UNITS, LEAST_P = 500, 1e-16
+# Room beyond the largest rate, so that the mark of a saturated unit is whole.
+ROOM = 0.03
 
 
 @styled()
@@ -73,15 +76,15 @@ def fano_against_rate(
     table = unit_table(table, "p_spike", "firing_rate", "fano", "fano_expected")
     ax = tidy(canvas(ax, 6.4, 4.8))
     units = pick(table, layer, population)
-    rate = "p_spike" if units["p_spike"].notna().any() else "firing_rate"
+    rate = "p_spike" if table["p_spike"].notna().any() else "firing_rate"
     units = units[np.isfinite(units["fano"]) & (units["fano"] > 0) & np.isfinite(units[rate])].sort_values(rate)
     ax.set_xlabel("spikes per bin, p" if rate == "p_spike" else "firing rate (Hz)")
     ax.set_ylabel(with_words("Fano factor", window_words(table.attrs)))
-    ax.set_title(layer or "all units")
+    ax.set_title(_whose(layer, population))
     if units.empty:
-        return Drawing(axes=(say(ax, "no unit has a Fano factor"),))
+        return Drawing(axes=(say(ax, no_unit(pick(table, layer, "all"), population, "Fano factor")),))
     x, y = units[rate].to_numpy(float), units["fano"].to_numpy(float)
-    right = 1.0 if rate == "p_spike" else x.max() * 1.05
+    right = (1.0 if rate == "p_spike" else x.max()) * (1 + ROOM)
     expected = units[np.isfinite(units["fano_expected"]) & (units["fano_expected"] > 0)]
     least = min(expected["fano_expected"].min(), 1.0) if len(expected) else 1.0
     low, high = min(y.min(), least) / 1.2, max(y.max(), 1.0) * 1.2
@@ -146,10 +149,9 @@ def cv_against_expected(
     units = units[np.isfinite(units["cv"]) & np.isfinite(units["cv_expected"])]
     ax.set_xlabel("CV expected by chance, given the spike count")
     ax.set_ylabel("CV of ISIs")
-    which = "units of good quality" if population == "good" else "all units"
-    ax.set_title(which if layer is None else f"{layer}, {which}")
+    ax.set_title(_whose(layer, population))
     if units.empty:
-        return Drawing(axes=(say(ax, f"none of {which} has a CV" if len(table) else "there are no units"),))
+        return Drawing(axes=(say(ax, no_unit(pick(table, layer, "all"), population, "CV")),))
     x, y = units["cv_expected"].to_numpy(float), units["cv"].to_numpy(float)
     across, upright = _span(x), _span(np.concatenate([x, y]))
     _counts(ax, x, y, across, upright, log_y=False)
@@ -196,7 +198,7 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     ax.set_title(layer or "all units")
     if not tests:
         measured = any(test in table for test in TESTS)
-        words = "no unit has a p value" if measured else "no p values:\nanalyze(..., tests=True) adds them"
+        words = no_unit(units, "all", "p value") if measured else "no p values:\nanalyze(..., tests=True) adds them"
         return Drawing(axes=(say(ax, words),))
     # Windows are classes where they are labels, or the label share is that of the column which makes them.
     windows = table.attrs.get("windows")
@@ -229,6 +231,12 @@ def p_values(table: pd.DataFrame, ax: Axes | None = None, *, layer: str | None =
     ax.set_ylim(0, None)
     legend_outside(ax)
     return Drawing(axes=(ax,))
+
+
+def _whose(layer: str | None, population: Population) -> str:
+    """Name the units that are drawn, for the title."""
+    which = "units of good quality" if population == "good" else "all units"
+    return which if layer is None else f"{layer}, {which}"
 
 
 def _minus_log(p: Any) -> Any:

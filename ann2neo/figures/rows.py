@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ FRAME_INCHES, MOST_INCHES = 1.5, 300.0
 MANY_ROWS, MAX_LETTERS = 20, 26
 # Width of a letter of an axis label, and what of the height of a figure it must not take.
 LETTER_INCHES, LABEL_INCHES = 0.1, 0.8
+# Letters of a name for which every figure has room, and the width of each further one.
+ROOM_LETTERS, NAME_INCHES = 8, 0.085
 
 
 def height_of(n_rows: int, *, frame: float = FRAME_INCHES) -> float:
@@ -27,6 +30,23 @@ def height_of(n_rows: int, *, frame: float = FRAME_INCHES) -> float:
     """
     inches = next(inches for at_most, inches in ROW_INCHES if n_rows <= at_most)
     return min(frame + inches * max(n_rows, 2), MOST_INCHES)
+
+
+def width_of(names: Sequence[str], inches: float) -> float:
+    """Compute the width in inches of a figure whose rows have these names: long ones do not take from the axes.
+
+    Examples
+    --------
+    >>> [round(width_of([name], 6.0), 1) for name in ("fc1", "module.with_a_long_name", "一二三四五六七八九十")]
+    [6.0, 7.3, 7.0]
+    """
+    longest = max((_n_cells(name) for name in short_names(names)[1]), default=0)
+    return inches + NAME_INCHES * max(0, longest - ROOM_LETTERS)
+
+
+def _n_cells(name: str) -> int:
+    """Count the letters of a name; those of East Asian scripts and emoji are two letters wide."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
@@ -79,6 +99,7 @@ def shortened(names: Sequence[str], letters: int = MAX_LETTERS) -> list[str]:
     >>> shortened(["class number 1, a digit", "class number 2, a digit"], 10)
     ['…ber 1, a…', '…ber 2, a…']
     """
+    names = [_on_one_line(name) for name in names]
     wanted = len(set(names))
     ends = [_ends(name, letters) for name in names]
     alike: dict[str, set[str]] = {}
@@ -92,6 +113,11 @@ def shortened(names: Sequence[str], letters: int = MAX_LETTERS) -> list[str]:
         return around
     number = {name: i + 1 for i, name in enumerate(dict.fromkeys(names))}
     return [short if len(name) <= letters else f"{number[name]}: {short}" for name, short in zip(names, ends)]
+
+
+def _on_one_line(name: str) -> str:
+    """Show line breaks as signs, so that a name takes one line and differs from others as before."""
+    return name.replace("\r\n", "↵").replace("\n", "↵").replace("\r", "↵").replace("\t", "⇥")
 
 
 def _ends(name: str, letters: int) -> str:

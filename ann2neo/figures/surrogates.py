@@ -23,7 +23,7 @@ from ann2neo.figures.canvas import (
     with_words,
 )
 from ann2neo.figures.drawing import Drawing, styled
-from ann2neo.figures.rows import height_of, name_rows
+from ann2neo.figures.rows import height_of, name_rows, width_of
 
 
 @styled()
@@ -69,7 +69,7 @@ def null_band(
             "There is nothing to draw.",
             "Name it in `null_bands(..., indicators=...)`.",
         )
-    ax = tidy(canvas(ax, 6.8, height_of(len(rows), frame=1.9)))
+    ax = tidy(canvas(ax, width_of(rows["layer"].astype(str).tolist(), 6.8), height_of(len(rows), frame=1.9)))
     ax.set_xlabel(with_words(NAMES.get(indicator, indicator), window_words(bands.attrs)))
     ax.set_title(f"beside inputs in random order, {population} units")
     name_rows(ax, rows["layer"].astype(str).tolist())

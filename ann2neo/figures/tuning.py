@@ -11,6 +11,7 @@ from ann2neo.figures import given
 from ann2neo.figures.canvas import COUNTS, FEW_UNITS, canvas, whole_ticks
 from ann2neo.figures.drawing import Drawing, figure_of, styled
 from ann2neo.figures.halves import by_tuning, sorting_half
+from ann2neo.figures.rows import shortened, width_of
 from ann2neo.raster import Raster
 from ann2neo.recording import Recording
 from ann2neo.windows import column_of, sums_by_code
@@ -62,7 +63,8 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None, *, min
     order = by_tuning(rates_by_label(raster, np.where(sorts, codes, -1), len(names)), known)
     rates = rates_by_label(raster, np.where(sorts, -1, codes), len(names))
     height = min(max(LOWEST, 1.4 + LABEL_INCHES * len(names)), HIGHEST)
-    ax = canvas(ax, 7.2, height)
+    short = shortened(names)
+    ax = canvas(ax, width_of(names, 7.2), height)
     edges = np.linspace(0, order.size, min(order.size, MAX_COLUMNS) + 1).astype(np.int64)
     shown = rates - rates.mean(axis=0) if minus_mean else rates
     image = np.add.reduceat(shown[:, order], edges[:-1], axis=1) / np.diff(edges)
@@ -72,14 +74,14 @@ def label_rates(recording: Recording, layer: str, ax: Axes | None = None, *, min
         extent=(0, order.size, len(names), 0),
     )  # fmt: skip
     step = max(1, -(-len(names) // int((height - 1.0) / NAME_INCHES)))
-    ax.set_yticks(np.arange(0, len(names), step) + 0.5, names[::step])
+    ax.set_yticks(np.arange(0, len(names), step) + 0.5, short[::step])
     whole_ticks(ax.xaxis)
     if order.size <= FEW_UNITS:
         ax.set_xticks(np.arange(order.size) + 0.5, [str(unit) for unit in order])
     ax.set_xlabel(_unit_words(order.size, bool(known.sum() > 1), edges.size - 1))
     ax.set_ylabel("label")
     ax.set_title(layer)
-    words = "spikes per bin" + (", minus the unit's mean" if minus_mean else "")
+    words = "spikes per bin" + (",\nminus the unit's mean" if minus_mean else "")
     figure_of(ax).colorbar(drawn, ax=ax, label=words, pad=0.02)
     return Drawing(axes=(ax,))
 
