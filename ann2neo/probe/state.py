@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ann2neo.device.failures import is_lost
 from ann2neo.errors import ModelError
+from ann2neo.probe.generators import numpy_state
 
 
 @contextmanager
@@ -60,14 +61,14 @@ def evaluation_mode(model: torch.nn.Module, stochastic: Sequence[torch.nn.Module
 
 
 @contextmanager
-def random_states_kept(*, seeded: bool = False) -> Iterator[None]:
+def random_states_kept(*, seeded: bool = False) -> Iterator[tuple[Any, ...]]:
     """Run code that may draw, and restore the random states of torch, NumPy and Python afterwards.
 
     Beside the main thread they are restored only where they are ``seeded`` within: what the main thread draws meanwhile, in training say, would be drawn again.
     """
     states = random_states()
     try:
-        yield
+        yield states
     finally:
         if seeded or threading.current_thread() is threading.main_thread():
             set_random_states(states)
@@ -78,7 +79,7 @@ def random_states() -> tuple[Any, ...]:
     devices = {kind: kind.get_rng_state_all() for kind in _devices_in_use()}
     if torch.backends.mps.is_available():
         devices[torch.mps] = torch.mps.get_rng_state()
-    return torch.get_rng_state(), np.random.get_state(), random.getstate(), devices  # noqa: NPY002
+    return torch.get_rng_state(), numpy_state(), random.getstate(), devices
 
 
 def _devices_in_use() -> list[Any]:
@@ -96,24 +97,20 @@ def has_drawn(since: tuple[Any, ...]) -> bool:
     >>> has_drawn(before), torch.rand(1).numel(), has_drawn(before)
     (False, 1, True)
     """
+    if not since[1].is_current():
+        return True
     now = random_states()
     pairs = [(now[0], since[0])]
     for kind, states in since[3].items():
         pairs += [(now[3][kind], states)] if kind is torch.mps else zip(now[3][kind], states)
     # A device that was not in use before, and is now, may have drawn.
-    return (
-        now[2] != since[2]
-        or now[3].keys() != since[3].keys()
-        or not np.array_equal(now[1][1], since[1][1])
-        or now[1][2:] != since[1][2:]
-        or any(not torch.equal(a, b) for a, b in pairs)
-    )
+    return now[2] != since[2] or now[3].keys() != since[3].keys() or any(not torch.equal(a, b) for a, b in pairs)
 
 
 def set_random_states(states: tuple[Any, ...]) -> None:
     """Set the random states to those that were read."""
     torch.set_rng_state(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
+    states[1].put_back()
     random.setstate(states[2])
     try:
         for kind, state in states[3].items():
