@@ -12,7 +12,7 @@ import sysconfig
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def _commit(module: nn.Module) -> dict[str, str]:
         of_files = {file: _repository(file) for file in files}
         for top in dict.fromkeys([*of_files.values(), here]):
             own = [file.relative_to(top).as_posix() for file in files if of_files[file] == top] if top else []
-            tracked = _tracked(top, own) if top and own else []
+            tracked = _tracked(top, tuple(own), _index_of(top)) if top and own else []
             if top is not None and (tracked or top == here):
                 found = _checked_out(top, own_is_missing=len(tracked) < len(own))
                 return {"git_commit": found, "git_commit_of": [*tracked, "working directory"][0]} if found else {}
@@ -163,18 +163,18 @@ def _own_files(module: nn.Module) -> list[Path]:
     """List the files of the classes of a model and its parts, and the script that is run; none of installed packages, of torch, of ours."""
     names = [type(part).__module__ for part in module.modules()]
     found = [getattr(sys.modules.get(name), "__file__", None) for name in dict.fromkeys([*names, "__main__"])]
-    files = [Path(file).resolve() for file in found if file is not None and not _is_of_others(file)]
+    files = [path for file in found if file is not None and (path := _own_file(file)) is not None]
     return list(dict.fromkeys(files))
 
 
 @cache
-def _is_of_others(file: str) -> bool:
-    """Whether a file is of an installed package, of Python, of torch or of ours."""
+def _own_file(file: str) -> Path | None:
+    """Find a file beneath symbolic links; None if it is of an installed package, of Python, of torch or of ours."""
     path = Path(file).resolve()
     others = [Path(torch.__file__).parent, Path(__file__).parents[1]]
     others += [Path(sysconfig.get_path(name)) for name in ("stdlib", "scripts")]
     installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return bool(installed) or any(path.is_relative_to(folder) for folder in others)
+    return None if installed or any(path.is_relative_to(folder) for folder in others) else path
 
 
 def _repository(place: Path) -> Path | None:
@@ -183,8 +183,22 @@ def _repository(place: Path) -> Path | None:
     return next((folder for folder in folders if os.path.exists(f"{folder}{os.sep}.git")), None)
 
 
-def _tracked(top: Path, files: Sequence[str]) -> list[str]:
-    """Return those files of a repository that git tracks."""
+def _index_of(top: Path) -> tuple[int, ...]:
+    """Tell versions of a repository's index apart, which git replaces by another file whenever it changes what is tracked."""
+    folder = top / ".git"
+    if folder.is_file():
+        # Of a worktree, or a submodule.
+        folder = top / folder.read_text().removeprefix("gitdir:").strip()
+    try:
+        found = os.stat(folder / "index")
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(64)
+def _tracked(top: Path, files: Sequence[str], index: tuple[int, ...]) -> list[str]:
+    """Return those files of a repository that git tracks, as long as its index is the same; whether they were edited is asked each time."""
     known = _git(top, "--literal-pathspecs", "ls-files", "-z", "--", *files).split("\0")
     return [file for file in files if file in known]
 
