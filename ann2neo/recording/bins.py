@@ -72,7 +72,7 @@ def join_bins(passes: Sequence[Mapping[str, Any]], lengths: Int[np.ndarray, " in
     return pd.DataFrame({name: np.concatenate(list(values)) for name, values in columns.items()})
 
 
-def check_bins(bins: pd.DataFrame | None, trials: pd.DataFrame, n_bins: int) -> None:
+def check_bins(bins: pd.DataFrame, trials: pd.DataFrame, n_bins: int) -> None:
     """Check that a table has one row for each bin of a pass, and at least one column, none of which the trials have too.
 
     Raises
@@ -80,8 +80,6 @@ def check_bins(bins: pd.DataFrame | None, trials: pd.DataFrame, n_bins: int) -> 
     RecordingError
         If it does not.
     """
-    if bins is None:
-        return
     twice = [name for name in bins.columns if name in trials.columns]
     if len(bins) != n_bins or twice or not len(bins.columns):
         raise RecordingError(

@@ -76,9 +76,11 @@ class Recording:
         _check_facts(self.provenance)
         object.__setattr__(self, "bin_size_ms", milliseconds(self.bin_size_ms))
         check_trials(self.trials)
-        _check_layers(self.layers, int(self.trials["stop_bin"].iloc[-1]))
-        check_bins(self.bins, self.trials, self.n_bins // self.n_passes)
-        _ = self.pseudotime
+        n_bins = self.n_bins
+        _check_layers(self.layers, n_bins)
+        if self.bins is not None:
+            check_bins(self.bins, self.trials, n_bins // self.n_passes)
+        _ = PseudoTime(n_bins=n_bins, bin_size_ms=self.bin_size_ms)
 
     def __repr__(self) -> str:
         layers = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
@@ -114,12 +116,12 @@ class Recording:
     @property
     def n_bins(self) -> int:
         """Number of bins over all passes."""
-        return int(self.trials["stop_bin"].iloc[-1])
+        return int(self.trials["stop_bin"].to_numpy()[-1])
 
     @property
     def n_passes(self) -> int:
         """Number of passes."""
-        return int(self.trials["pass"].iloc[-1]) + 1
+        return int(self.trials["pass"].to_numpy()[-1]) + 1
 
     @property
     def stretches(self) -> Int[np.ndarray, " edge"]:

@@ -186,7 +186,9 @@ def warn_of_other_steps() -> None:
 
 def warn_of_odd_labels(labels: Any, trials: pd.DataFrame) -> None:
     """Warn if the labels of a recording are most likely not what its user takes them for: those found in batches occur once each, or negative ones are classes."""
-    label = trials.loc[trials["pass"] == 0, "label"].to_numpy() if "label" in trials else np.zeros(0, np.int64)
+    if "label" not in trials:
+        return
+    label = trials.loc[trials["pass"] == 0, "label"].to_numpy()
     known, below = np.unique(label[label >= 0]), np.unique(label[label < 0])
     if labels is None and label.size >= MANY and known.size == label.size:
         text = (
