@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 
@@ -170,11 +171,7 @@ class Comparison:
     """
 
     def __init__(self, reference: Reference, inputs: Sequence[int]) -> None:
-        self._reference, self._inputs = reference, torch.as_tensor(list(inputs))
-        number = {k: i for i, k in enumerate(reference.kept_inputs)}
-        pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
-        self._places = torch.as_tensor([place for place, _ in pairs])
-        self._own = torch.as_tensor([k for _, k in pairs])
+        self._reference, self._inputs = reference, torch.from_numpy(np.asarray(inputs, np.int64))
         self.outcomes: dict[Call, dict[Arrangement, Outcome]] = {}
         self.last_differs = False
         self._calls: Counter[str] = Counter()
@@ -235,11 +232,13 @@ class Comparison:
 
     def _of_rows(self, view: torch.Tensor, kept: Kept, largest: float) -> tuple[float, float]:
         """Compare all values of the kept inputs: largest difference, and share of those beyond rounding."""
-        if not len(self._places):
+        number = {k: i for i, k in enumerate(self._reference.kept_inputs)}
+        pairs = [(place, number[i]) for place, i in enumerate(self._inputs.tolist()) if i in number]
+        if not pairs:
             return 0.0, 0.0
+        places, own = torch.tensor(pairs, device=view.device).unbind(1)
         common = tuple(slice(0, min(sizes)) for sizes in zip(view.shape[1:], kept.rows.shape[1:]))
-        own = self._own.to(view.device)
-        here = view[self._places.to(view.device)][(slice(None), *common)].flatten(1)
+        here = view[places][(slice(None), *common)].flatten(1)
         every = kept.rows[(slice(None), *common)].flatten(1)
         if not here.shape[1] or torch.equal(here, every[own]):
             return 0.0, 0.0

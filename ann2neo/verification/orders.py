@@ -24,8 +24,8 @@ def halves(n_inputs: int) -> tuple[list[int], list[int]]:
     >>> [sorted(half) for half in halves(5)]
     [[0, 4], [1, 2, 3]]
     """
-    order = torch.randperm(n_inputs, generator=torch.Generator().manual_seed(0)).tolist()
-    return order[: n_inputs // 2], order[n_inputs // 2 :]
+    order = _permutation(n_inputs, 0)
+    return list(order[: n_inputs // 2]), list(order[n_inputs // 2 :])
 
 
 def places_within(n_inputs: int) -> list[int]:
@@ -153,7 +153,11 @@ def _n_shown(order: Sequence[int], usual: Sequence[np.ndarray]) -> int:
 
 def shuffled(items: Sequence[int], *, seed: int = 1) -> list[int]:
     """Shuffle, the same way every time, so that it is another order if that is possible."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(items), generator=generator).tolist()
-    found = [items[k] for k in order]
+    found = [items[k] for k in _permutation(len(items), seed)]
     return found if found != list(items) else found[::-1]
+
+
+@lru_cache(64)
+def _permutation(n: int, seed: int) -> tuple[int, ...]:
+    """Draw a permutation of this many places, once for batches of a size."""
+    return tuple(torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist())
