@@ -34,13 +34,17 @@ class ShapedBatch:
 def see_shape(job: Job, batch: Batch, *, verified: bool = False) -> None:
     """Note the shape of the inputs of a batch; unless the batch was verified, keep it until after the last one if they are to be.
 
-    Where what was found of the layers comes from a store, or from another process, no batch was verified that is known.
+    Where what was found of the layers comes from a store, or from another process, no batch was verified that is known. Parts that no batch had before, and that are the same for all
+    inputs of this one, are verified in the first batch in which they are not.
     """
     shapes = job.checks.shapes
     if verified:
         shapes.verified(batch.x, batch.n_inputs, batch.known_axis)
     elif job.checks.wanted:
-        shapes.see(batch.x, batch.n_inputs, batch.known_axis, keep=lambda: _kept(job, batch))
+        new = shapes.see(batch.x, batch.n_inputs, batch.known_axis, keep=lambda: _kept(job, batch))
+        verdict = job.checks.verdict
+        if new and verdict is not None and (alike := are_alike(batch.x, batch.n_inputs, new)):
+            job.checks.verdict = replace(verdict, pending=tuple(dict.fromkeys((*verdict.pending, *alike))))
 
 
 def _kept(job: Job, batch: Batch) -> ShapedBatch:

@@ -16,8 +16,8 @@ from ann2neo.verification.places import are_entries, axis_of_inputs, has_entries
 # Of a batch that is kept, in bytes.
 MOST_BYTES = 2**28
 MOST_KEPT = 3
-# How much it tells where a size is the number of inputs, so that two axes may be exchanged; is one; is odd where it was even, or the other way round; is smaller.
-WEIGHTS = {"square": 3, "one": 3, "odd": 2, "smaller": 1}
+# How much it tells where a batch has other parts; where a size is the number of inputs, so that two axes may be exchanged; is one; is odd where it was even, or the other way round; is smaller.
+WEIGHTS = {"form": 9, "square": 3, "one": 3, "odd": 2, "smaller": 1}
 
 Kept = TypeVar("Kept")
 
@@ -66,19 +66,19 @@ def shape_of(x: Any, n_inputs: int, axis: int | None = None) -> Shape:
     """
     preferred = 1 if axis == 1 else preferred_axis(x, n_inputs)
     every = list(_described(x, n_inputs, preferred))
-    texts = [(path.strip("/"), text) for path, _, _, text in every if text]
+    texts = [(path.strip("/"), text) for path, _, _, text in every if text is not None]
     return Shape(
         form=tuple((path, kind) for path, kind, _, _ in every),
         sizes=tuple(size for _, _, sizes, _ in every for size in sizes),
         n_inputs=n_inputs,
-        text=", ".join((f"no {path}" if text == "None" else f"{path} {text}").strip() for path, text in texts),
+        text=", ".join(f"no {path}" if text == "None" else f"{path} {text}".strip() for path, text in texts) or "()",
     )
 
 
 def _described(
     x: Any, n_inputs: int, preferred: int, path: str = ""
-) -> Iterator[tuple[str, Hashable, tuple[int, ...], str]]:
-    """Yield path, kind, sizes and text of each part of a batch."""
+) -> Iterator[tuple[str, Hashable, tuple[int, ...], str | None]]:
+    """Yield path, kind, sizes and text of each part of a batch; no text for what is not an array."""
     inner = parts(x)
     if are_entries(x, n_inputs, preferred):
         shapes = [tuple(one.shape) for _, one in arrays(x)]
@@ -88,16 +88,16 @@ def _described(
     elif isinstance(x, (torch.Tensor, np.ndarray)):
         axis = axis_of_inputs(x, n_inputs, preferred)
         sizes = () if axis is None else (*x.shape[:axis], *x.shape[axis + 1 :])
-        yield path, (x.dtype, x.ndim, axis is None), sizes, _written(sizes) if sizes else ""
+        yield path, (x.dtype, x.ndim, axis is None), sizes, _written(sizes)
     elif not inner or _are_numbers(x):
-        yield path, type(x), (), "None" if x is None else ""
+        yield path, type(x), (), "None" if x is None else None
     else:
         for key, part in inner.items():
             yield from _described(part, n_inputs, preferred, f"{path}/{key}")
 
 
 def _written(sizes: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, sizes))})"
+    return f"({', '.join(map(str, sizes))})" if sizes else ""
 
 
 def _are_numbers(x: Any) -> bool:
@@ -116,7 +116,7 @@ class OtherShapes(Generic[Kept]):
     >>> shapes = OtherShapes()
     >>> shapes.verified(torch.zeros(4, 6), 4)
     >>> for n_steps in (6, 10, 4, 8, 12, 5, 2):
-    ...     shapes.see(torch.zeros(4, n_steps), 4, keep=lambda: n_steps)
+    ...     _ = shapes.see(torch.zeros(4, n_steps), 4, keep=lambda: n_steps)
     >>> [(shape.text, kept) for shape, kept in shapes.kept]
     [('(12)', 12), ('(4)', 4), ('(5)', 5)]
     """
@@ -126,6 +126,7 @@ class OtherShapes(Generic[Kept]):
     too_large: bool = False
     _seen: dict[Hashable, set[tuple[bool, ...]]] = field(default_factory=dict)
     _last: Hashable = None
+    _paths: set[str] = field(default_factory=set)
 
     @property
     def n_seen(self) -> int:
@@ -137,28 +138,34 @@ class OtherShapes(Generic[Kept]):
         if n_inputs > 1 and _can_be_verified(x, n_inputs):
             self._last, shape = _outline(x, n_inputs), shape_of(x, n_inputs, axis)
             self._note(shape)
+            self._paths |= _paths_of(x, n_inputs)
             self.confirm(shape)
 
     def confirm(self, shape: Shape) -> None:
         """Take in that a batch of such inputs was verified."""
         self.known.append(shape)
 
-    def see(self, x: Any, n_inputs: int, axis: int | None = None, *, keep: Callable[[], Kept]) -> None:
-        """Take in another batch, and keep what this function makes of it if it is to be verified. Most have the outline of the one before."""
+    def see(self, x: Any, n_inputs: int, axis: int | None = None, *, keep: Callable[[], Kept]) -> list[str]:
+        """Take in another batch, and keep what this function makes of it if it is to be verified. Most have the outline of the one before.
+
+        Returns the paths of parts that no batch had before.
+        """
         outline = _outline(x, n_inputs)
         if outline == self._last or n_inputs < 2:
-            return
+            return []
         self._last = outline
         if not _can_be_verified(x, n_inputs) or not self._note(shape := shape_of(x, n_inputs, axis)):
-            return
+            return []
         chosen = self._chosen([*(shape for shape, _ in self.kept), shape])
-        if not any(one is shape for one in chosen):
-            return
-        if _n_bytes(x) > MOST_BYTES:
-            self.too_large = True
-            return
-        kept = [*self.kept, (shape, keep())]
-        self.kept = [one for this in chosen for one in kept if one[0] is this]
+        if any(one is shape for one in chosen):
+            if _n_bytes(x) > MOST_BYTES:
+                self.too_large = True
+            else:
+                kept = [*self.kept, (shape, keep())]
+                self.kept = [one for this in chosen for one in kept if one[0] is this]
+        new = _paths_of(x, n_inputs) - self._paths
+        self._paths |= new
+        return sorted(new)
 
     def forget(self) -> None:
         """Free what was kept."""
@@ -184,10 +191,10 @@ class OtherShapes(Generic[Kept]):
             chosen.append(best[0])
         return chosen
 
-    def _shown(self, shape: Shape) -> set[tuple[str, int]]:
+    def _shown(self, shape: Shape) -> set[tuple[str, Hashable]]:
         """Find what inputs of this shape show, and along which axis, that those of the shapes which were verified do not."""
         known = [one for one in self.known if one.form == shape.form]
-        found: set[tuple[str, int]] = set()
+        found: set[tuple[str, Hashable]] = set() if known else {("form", shape.form)}
         for k, size in enumerate(shape.sizes):
             before = [one.sizes[k] for one in known]
             is_so = {
@@ -196,13 +203,18 @@ class OtherShapes(Generic[Kept]):
                 "odd": all((size - one) % 2 for one in before),
                 "smaller": size < min(before, default=0),
             }
-            found |= {(what, k) for what in WEIGHTS if is_so[what]}
+            found |= {(what, k) for what, is_it in is_so.items() if is_it}
         return found
 
 
 def _can_be_verified(x: Any, n_inputs: int) -> bool:
     """Whether anything in a batch can change places."""
     return bool(movable(x, n_inputs)) or has_entries(x, n_inputs)
+
+
+def _paths_of(x: Any, n_inputs: int) -> set[str]:
+    """Find the paths of what has one entry for each input."""
+    return {path for path, _ in movable(x, n_inputs)}
 
 
 def _outline(x: Any, n_inputs: int) -> Hashable:
