@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from ann2neo.errors import Ann2NeoError, Ann2NeoWarning
 from ann2neo.formats import SUFFIXES, load
+from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.pseudotime import POSITION_IN_BIN
 from ann2neo.recording import Recording
 from ann2neo.trains import from_block
@@ -244,8 +245,11 @@ def _with_passes(recording: Recording, passes: list[int]) -> Recording:
 
 def times_ms(train: Any) -> Float[np.ndarray, " spike"]:
     """Return the spike times of a train in milliseconds."""
-    same = train.dimensionality.string == "ms"
-    return np.asarray(train.magnitude if same else train.rescale("ms").magnitude, np.float64)
+    unit = train.dimensionality.string
+    if unit == "ms" or train.dtype != np.float64:
+        return np.asarray(train.magnitude if unit == "ms" else train.rescale("ms").magnitude, np.float64)
+    # The same product as that of `rescale`, which first makes four more objects.
+    return milliseconds_per(unit) * np.asarray(train.magnitude)
 
 
 def lattice_of(trains: Sequence[Any]) -> float | None:

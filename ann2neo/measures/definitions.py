@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from ann2neo.windows import Repeats
 Over = Literal["windows", "passes"]
 
 
+# quantities parses the name of a unit at every look-up, which took half the time of an analysis.
+@lru_cache(maxsize=16)
 def milliseconds_per(time_unit: str) -> float:
     """Return the number of milliseconds in a unit of time, according to `quantities`.
 

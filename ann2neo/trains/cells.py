@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,6 @@ from ann2neo.measures.definitions import milliseconds_per
 from ann2neo.trains.matching import Matched, identify_units, match_units
 from ann2neo.trains.observed import check_spikes, observed_of
 from ann2neo.trains.segment import ExternalSegment
-
-# quantities parses the name of a unit at every look-up, which took half the time of an analysis.
-_milliseconds_per = lru_cache(maxsize=16)(milliseconds_per)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,7 @@ class Pieces:
     @property
     def ms(self) -> float:
         """Duration of the unit of time in milliseconds."""
-        return _milliseconds_per(self.time_unit)
+        return milliseconds_per(self.time_unit)
 
     def borders_ms(self, segment: int) -> Float[np.ndarray, "piece two"]:
         """Return begin and end of the pieces in a segment, in milliseconds."""
@@ -88,7 +85,7 @@ class Cells:
         """Return the observed time of a unit, in the unit of time of its first train."""
         own = [(number, row[unit]) for number, row in enumerate(self.trains) if row[unit] is not None]
         time_unit = own[0][1].dimensionality.string
-        _milliseconds_per(time_unit)
+        milliseconds_per(time_unit)
         found = [(number, a, b) for number, train in own for a, b in observed_of(train, time_unit).tolist()]
         segment, start, stop = zip(*found)
         return Pieces(time_unit=time_unit, segment=segment, start=start, stop=stop)
