@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 import ann2neo
-from ann2neo.capture.steps import batch_mask
+from ann2neo.capture.masks import batch_mask
 from ann2neo.errors import Ann2NeoWarning, InputsError
 
 LENGTHS = [3, 1, 5, 4]
@@ -143,17 +143,105 @@ def test_lengths_that_count_padding_at_the_beginning_are_told():
         assert not record({"attention_mask": mask}, ann2neo.Steps(1, lengths=lengths))[2]
 
 
+SHORT = torch.as_tensor(np.arange(5) < np.array([3, 1, 2, 4])[:, None])
+BLANK = torch.where(SHORT[..., None], X, 0.0)
+
+
+def recorded(batch, lengths, x=BLANK):
+    torch.manual_seed(0)
+    steps = ann2neo.Steps(1, lengths=lengths)
+    return ann2neo.record(Tokens(), [{"x": x, **batch}], steps=steps, progress=False).raster("act")
+
+
+def of_data(x=BLANK):
+    torch.manual_seed(0)
+    return (Tokens()(x)[SHORT] > 0).T.numpy()
+
+
+@pytest.mark.parametrize("name", ["pad_mask", "is_pad", "padding", "encoder_key_padding_mask"])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_mask_of_padding_keeps_data(name, flipped):
+    """Its ones are padding, on either side: the batch holds the same there."""
+    mask, x = (~SHORT.flip(1), BLANK.flip(1)) if flipped else (~SHORT, BLANK)
+    torch.manual_seed(0)
+    expected = (Tokens()(x)[~mask] > 0).T.numpy()
+    assert (recorded({name: mask}, name, x) == expected).all()
+
+
+@pytest.mark.parametrize("x", [X, BLANK], ids=["other numbers at padding", "zeros at padding"])
+def test_names_and_whole_inputs_tell_what_ones_of_a_mask_are(x):
+    """Where padding holds numbers as data do a name tells, or an input that is padded nowhere or would hold no data; what a batch told holds for the next."""
+    assert (recorded({"is_pad": (~SHORT).long()}, "is_pad", x) == of_data(x)).all()
+    for name in ("padding_mask", "pad") if x is BLANK else ():
+        assert (recorded({name: SHORT}, name, x) == of_data(x)).all()
+    whole = SHORT | (torch.arange(4) == 3)[:, None]
+    for mask in (whole, ~whole):
+        assert recorded({"padding_mask": mask}, "padding_mask", x).shape[1] == int(whole.sum())
+    torch.manual_seed(0)
+    batches = [{"x": BLANK, "pad_mask": ~SHORT}, {"x": X, "pad_mask": ~SHORT}]
+    found = ann2neo.record(Tokens(), batches, steps=ann2neo.Steps(1, lengths="pad_mask"), progress=False)
+    assert found.raster("act").shape[1] == 2 * int(SHORT.sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [("padding_mask", ~SHORT), ("non_pad", SHORT), ("is_pad", SHORT | (torch.arange(4) == 3)[:, None])],
+)
+def test_a_mask_that_may_mean_either_is_asked_about(name, mask):
+    """Nothing tells, or an input would have no data by the mask's name; the cures are taken."""
+    with pytest.raises(InputsError, match="may be data or padding") as failure:
+        recorded({name: mask}, name, X)
+    cures = [f"lambda batch: batch[{name!r}] == {n}" for n in (0, 1)]
+    assert all(cure.removeprefix("lambda batch: ") in str(failure.value) for cure in cures)
+    data = SHORT if name == "padding_mask" else mask
+    right = cures[int(data is mask)]
+    torch.manual_seed(0)
+    expected = (Tokens()(X)[data] > 0).T.numpy()
+    assert (recorded({name: mask}, eval(right), X) == expected).all()
+
+
 def test_a_mask_whose_ones_are_padding_is_told():
-    """What it keeps is all the same, and what it leaves out is not."""
-    short = np.arange(5) >= np.array([3, 1, 2, 4])[:, None]
-    x = torch.where(torch.as_tensor(short)[..., None], 0.0, X)
-    for mask, n_told in ((short, 1), (~short, 0)):
-        torch.manual_seed(0)
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            batch = {"x": x, "pad_mask": torch.as_tensor(mask)}
-            ann2neo.record(Tokens(), [batch], steps=ann2neo.Steps(1, lengths="pad_mask"), progress=False)
-        assert ["look like padding" in str(one.message) for one in told] == [True] * n_told
+    """What it keeps is all the same, and what it leaves out is not, though its name says nothing of padding."""
+    with pytest.warns(Ann2NeoWarning, match="look like padding"):
+        recorded({"frames": ~SHORT}, "frames")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (recorded({"frames": SHORT}, "frames") == of_data()).all()
+
+
+UNUSED = {
+    "pad": ~SHORT,
+    "padding": SHORT,
+    "valid": SHORT.float(),
+    "is_pad": (~SHORT).long(),
+    "valid_tokens": SHORT.numpy(),
+    "att": SHORT.long(),
+    "present": SHORT,
+    "gone": (~SHORT).to(torch.uint8),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_zeros_and_ones_at_constant_positions_are_told_whatever_their_name(name):
+    """The argument that the warning gives leaves padding out."""
+    with pytest.warns(Ann2NeoWarning, match=f"'{name}' is [01] at 10 of 20") as said:
+        assert recorded({name: UNUSED[name]}, None).shape[1] == 20
+    cure = str(said[0].message).split("Steps(1, lengths=")[1].split("): the name")[0]
+    assert (recorded({name: UNUSED[name]}, eval(cure)) == of_data()).all()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"token_type_ids": torch.arange(5) >= torch.tensor([3, 1, 2, 4])[:, None]},
+        {"is_first": torch.arange(5)[None].repeat(4, 1) == 0},
+        {"spikes": torch.arange(10).reshape(2, 5)[[0, 1, 0, 1]] % 2},
+    ],
+    ids=lambda beside: next(iter(beside)),
+)
+def test_other_zeros_and_ones_of_steps_are_not_told(beside):
+    """Second segments, first steps, trains of spikes."""
+    assert not record(beside, ann2neo.Steps(1))[2]
 
 
 def test_truth_values_of_a_function_need_one_of_each_input():

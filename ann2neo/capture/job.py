@@ -40,6 +40,8 @@ class Checks:
         The same of the last batch in which something differed that was alike in those before.
     padding
         By how many positions the padding of inputs differed in the batches that were verified; see `Padding`.
+    ones_are_padding
+        Whether ones of a mask are padding, by its name.
     in_training
         Whether a batch was looked at while passes keep modules in training mode.
     sizes, verified_sizes
@@ -57,6 +59,7 @@ class Checks:
     differing: Any = None
     n_batches: int = 0
     padding: Padding = field(default_factory=Padding)
+    ones_are_padding: dict[str, bool] = field(default_factory=dict)
     in_training: bool = False
     sizes: list[int] = field(default_factory=list)
     verified_sizes: set[int] = field(default_factory=set)
@@ -89,7 +92,7 @@ class Checks:
     def forget(self) -> None:
         """Begin again with other inputs or another store."""
         self.verdict = self.first = self.differing = None
-        self.in_training = False
+        self.in_training, self.ones_are_padding = False, {}
         self.n_batches, self.padding, self.sizes, self.verified_sizes = 0, Padding(), [], set()
         self.shapes = OtherShapes()
 

@@ -27,11 +27,12 @@ from ann2neo.capture.inputs import (
     warn_of_unread_labels,
 )
 from ann2neo.capture.job import Job
+from ann2neo.capture.masks import padded_positions
 from ann2neo.capture.passes import seed_batch
 from ann2neo.capture.predictions import Deferred, predictions
 from ann2neo.capture.spikes.bins import labels_of_steps
 from ann2neo.capture.spikes.bits import Bits
-from ann2neo.capture.steps import padded_positions, positions_of_batch, warn_of_padded_steps, warn_of_unused_mask
+from ann2neo.capture.steps import positions_of_batch, warn_of_padded_steps, warn_of_unused_mask
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
 
@@ -205,7 +206,9 @@ def show_batch(
     positions = (
         None
         if job.steps is None
-        else positions_of_batch(job.steps, batch.x, n_before, batch.n_inputs, axis=batch.known_axis)
+        else positions_of_batch(
+            job.steps, batch.x, n_before, batch.n_inputs, axis=batch.known_axis, known=job.checks.ones_are_padding
+        )
     )
     job.sink.begin(batch.n_inputs, positions)
     job.checks.count(batch.n_inputs)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from ann2neo.capture.inputs.forms import BATCH_SIZE, Inputs
 from ann2neo.capture.inputs.labels import number_of
 from ann2neo.capture.inputs.presentation import Batch, Presentation
-from ann2neo.capture.steps import MASK, masked_positions
+from ann2neo.capture.masks import MASK, masked_positions
 from ann2neo.errors import InputsError
 from ann2neo.probe.nested import arrays, with_parts
 from ann2neo.verification.places import has_steps, is_square
@@ -55,7 +55,7 @@ def inputs_are_first(x: Any, y: Any, n_inputs: int) -> bool:
     """
     if is_square(x, n_inputs):
         return False
-    if number_of(y) == n_inputs or masked_positions(x, n_inputs):
+    if number_of(y) == n_inputs or masked_positions(x, n_inputs, ("mask",)):
         return True
     main = max((one for _, one in arrays(x) if has_steps(one, n_inputs)), key=lambda one: one.ndim, default=None)
     n_steps = -1 if main is None else int(main.shape[1])
