@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 import ann2neo
 from ann2neo.errors import LayerNotFound, ModelError, ThresholdError
-from ann2neo.probe.modules import named_modules
+from ann2neo.probe.modules import inner_module, named_modules
 from ann2neo.probe.probe import Probe
 
 
@@ -177,3 +177,28 @@ def test_the_probe_alone_shows_activations(inner):
     assert [(name, kind) for name, kind, _ in shown.all] == [("act", nn.Sigmoid), ("relu", nn.ReLU)]
     assert torch.equal(shown.all[1][2], inner(X))
     assert probe.called == ["act", "relu"]
+
+
+class Forwarding(nn.Module):
+    """Gives the attributes of a module within as its own."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+    def forward(self, x):
+        return torch.relu(self.inner(x))
+
+
+def test_a_module_that_gives_attributes_of_another_is_no_wrapper():
+    """It is called itself; before, what a compiled module within wraps was recorded in its place."""
+    inner = nn.Sequential(nn.Linear(3, 4))
+    inner.add_module("_orig_mod", nn.Identity())
+    assert inner_module(inner) is inner.get_submodule("_orig_mod")
+    assert inner_module(Forwarding(inner)) is None

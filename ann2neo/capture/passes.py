@@ -173,7 +173,8 @@ def noise_off(model: nn.Module) -> Iterator[Callable[[], list[str]]]:
 
     The function that is yielded does the same with all modules of other code but batch normalization, for where something still draws, and names those that look at their mode.
     """
-    training = {name: one for name, one in named_modules(model).items() if one.training}
+    named = named_modules(model) if any(one.training for one in model.modules()) else {}
+    training = {name: one for name, one in named.items() if one.training}
 
     def others_off() -> list[str]:
         others = {name: one for name, one in training.items() if not (is_of_torch(one) or isinstance(one, _NormBase))}

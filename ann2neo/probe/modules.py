@@ -261,7 +261,12 @@ def inner_module(model: Any) -> torch.nn.Module | None:
     """
     parallel = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
     wrapped = ["_orig_mod", "_fsdp_wrapped_module", *(["module"] if isinstance(model, parallel) else [])]
-    found = (getattr(model, name, None) for name in wrapped)
+    # What has none of these is not asked for them: a module looks everywhere first, and words an error.
+    held = vars(model) if isinstance(model, torch.nn.Module) else None
+    has = [
+        one for one in wrapped if held is None or one in held["_modules"] or one in held or hasattr(type(model), one)
+    ]
+    found = (getattr(model, name, None) for name in has)
     return next((module for module in found if isinstance(module, torch.nn.Module)), None)
 
 

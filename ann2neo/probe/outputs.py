@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
@@ -126,6 +127,11 @@ def activation_of(
         return _refuse(name, output, modules) if first is None else activation_of(name, first, step_first=step_first)
     parts = parts_of(output)
     return _refuse(name, output, modules) if parts is None else _only_part(name, output, parts, modules)
+
+
+def without_modes(shown: Any) -> AbstractContextManager[None]:
+    """Leave modes unasked, which takes long: what is asked of a tensor that is shown, and what sinks compute, belongs to no layer. Subclasses may mean something else by their calls."""
+    return torch._C.DisableTorchFunction() if type(shown) is torch.Tensor else nullcontext()
 
 
 def step_comes_first(module: nn.Module) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -34,7 +34,7 @@ from ann2neo.probe.modules import (
     named_modules,
     step_first_names,
 )
-from ann2neo.probe.outputs import Arrangement, Sink, Watched, activation_of, inputs_first
+from ann2neo.probe.outputs import Arrangement, Sink, Watched, activation_of, inputs_first, without_modes
 from ann2neo.probe.state import as_written
 
 Output = TypeVar("Output")
@@ -320,26 +320,26 @@ class Probe:
     def _show(self, layer: str, turned: bool, module: nn.Module, is_activation: bool, output: Any) -> None:
         if self._sink is None:
             return
-        check_not_captured(output)
-        try:
-            activation = activation_of(layer, output, step_first=turned, modules=self.modules)
-        except Ann2NeoError as error:
-            self._sink.refuse(layer, error)
-            return
-        activation = inputs_first(activation) if turned else activation
-        if self._arrange and layer in self.arranged:
-            activation = self.arranged[layer].inputs_first(activation, self._n_inputs)
-        if layer not in self._watched:
-            self._watched[layer] = Watched(module, is_activation)
-            warn_of_several(layer, module, output, self.modules)
-        self._frames.see(layer, activation)
-        self._busy = True
-        try:
-            # What a sink computes belongs to no layer, and asking modes about it takes long; but subclasses may mean something else by their calls.
-            with torch._C.DisableTorchFunction() if type(activation) is torch.Tensor else nullcontext():
-                self._sink.take(layer, self._watched[layer], activation)
-        finally:
-            self._busy = False
+        with without_modes(output):
+            check_not_captured(output)
+            try:
+                activation = activation_of(layer, output, step_first=turned, modules=self.modules)
+            except Ann2NeoError as error:
+                self._sink.refuse(layer, error)
+                return
+            activation = inputs_first(activation) if turned else activation
+            if self._arrange and layer in self.arranged:
+                activation = self.arranged[layer].inputs_first(activation, self._n_inputs)
+            if layer not in self._watched:
+                self._watched[layer] = Watched(module, is_activation)
+                warn_of_several(layer, module, output, self.modules)
+            self._frames.see(layer, activation)
+            self._busy = True
+            try:
+                with without_modes(activation):
+                    self._sink.take(layer, self._watched[layer], activation)
+            finally:
+                self._busy = False
 
     def _is_wanted(self, layer: str) -> bool:
         """Compare a layer with the patterns once, not in every batch."""
