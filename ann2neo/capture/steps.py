@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from ann2neo.arguments import shown
 from ann2neo.capture.masks import MASK, how_to_leave_out, is_mask, padded_positions, positions_of_mask
 from ann2neo.errors import Ann2NeoWarning, InputsError
-from ann2neo.probe.nested import arrays
+from ann2neo.probe.nested import arrays, as_given
 
 # Which positions of each input count: how many from the first one on, which of them, or all.
 Positions = Int[np.ndarray, " input"] | Bool[np.ndarray, "input position"] | None
@@ -106,7 +106,7 @@ def positions_of_batch(
         return None
     if isinstance(steps.lengths, str):
         return positions_of_mask(batch, steps.lengths, n_inputs, axis, {} if known is None else known)
-    given = steps.lengths(batch) if callable(steps.lengths) else steps.lengths[first : first + n_inputs]
+    given = steps.lengths(as_given(batch)) if callable(steps.lengths) else steps.lengths[first : first + n_inputs]
     lengths = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
     if lengths.ndim == 2 and lengths.dtype == bool and len(lengths) == n_inputs and lengths.any(axis=1).all():
         return lengths

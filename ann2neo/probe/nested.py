@@ -15,6 +15,8 @@ from ann2neo.errors import InputsError
 
 # Of a tensor in memory, in bytes.
 ALIGNMENT = 64
+# Inputs, of which a list of as many numbers may be a shape.
+FEW = 4
 
 
 def parts(x: Any) -> dict[Any, Any]:
@@ -95,6 +97,52 @@ def arrays(x: Any) -> Iterator[tuple[str, torch.Tensor | np.ndarray]]:
     return ((path, leaf) for path, leaf in leaves(x) if isinstance(leaf, (torch.Tensor, np.ndarray)))
 
 
+class Listed(np.ndarray):
+    """Numbers of the inputs that a batch holds as a list or tuple; as an array they change places with their inputs. A model is given the list."""
+
+    kind: type = list
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.kind = getattr(other, "kind", list)
+
+
+def listed_as_arrays(x: Any, n_inputs: int, path: str = "") -> Any:
+    """Make arrays of lists of numbers, one for each input; where there are few inputs only of what is called a length, as a list may be the size of an image.
+
+    Examples
+    --------
+    >>> listed_as_arrays({"x": torch.zeros(2, 9), "lengths": [9, 4], "size": (3, 3)}, 2)["lengths"]
+    Listed([9, 4])
+    >>> as_given(_), as_given(listed_as_arrays((torch.ones(1), [1.5] * 5), 5))[1]
+    ([9, 4], [1.5, 1.5, 1.5, 1.5, 1.5])
+    """
+    if type(x) not in (list, tuple) and not isinstance(x, Mapping):
+        return x
+    if type(x) in (list, tuple) and len(x) == n_inputs and len(types := set(map(type, x))) == 1:
+        are_lengths = "len" in path.rsplit("/", 1)[-1].lower()
+        if (
+            types <= {int, float, bool}
+            and (are_lengths or n_inputs > FEW)
+            and (array := np.array(x)).dtype.kind in "bif"
+        ):
+            found = array.view(Listed)
+            found.kind = type(x)
+            return found
+    inner = parts(x)
+    changed = {key: listed_as_arrays(value, n_inputs, f"{path}/{key}") for key, value in inner.items()}
+    if all(changed[key] is value for key, value in inner.items()):
+        return x
+    values = iter(changed.values())
+    return with_parts(x, lambda _: next(values))
+
+
+def as_given(x: Any) -> Any:
+    """Make lists again of what were lists in a batch."""
+    if isinstance(x, Listed):
+        return x.kind(x.tolist())
+    return x if isinstance(x, (torch.Tensor, np.ndarray)) else with_parts(x, as_given)
+
+
 def native(x: Any) -> Any:
     """Copy those arrays of a batch that torch cannot read as they lie: with negative steps (images whose channels were turned), or in the byte order of other machines.
 
@@ -170,6 +218,8 @@ def place_of(model: torch.nn.Module) -> Place:
 
 def to_place(x: Any, place: Place) -> Any:
     """Move tensors to a place; NumPy arrays of floating-point numbers also get its type (NumPy's default is twice as wide as torch's)."""
+    if isinstance(x, Listed):
+        return as_given(x)
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biufc":
             raise InputsError(

@@ -171,7 +171,7 @@ def _changed(
 
 
 def _as(part: torch.Tensor | np.ndarray, other: torch.Tensor) -> torch.Tensor | np.ndarray:
-    return other if isinstance(part, torch.Tensor) else other.numpy()
+    return other if isinstance(part, torch.Tensor) else other.numpy().view(type(part))
 
 
 def _is_mask(part: torch.Tensor) -> bool:

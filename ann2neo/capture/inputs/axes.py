@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from ann2neo.capture.inputs.labels import number_of
 from ann2neo.capture.inputs.presentation import Batch, Presentation
 from ann2neo.capture.masks import MASK, masked_positions
 from ann2neo.errors import InputsError
-from ann2neo.probe.nested import arrays, with_parts
-from ann2neo.verification.places import has_steps, is_square
+from ann2neo.probe.nested import arrays, parts, with_parts
+from ann2neo.verification.places import LISTED, are_entries, has_steps, is_square
 
 # Of an image, before its height and width.
 CHANNELS = {1, 3, 4}
@@ -171,7 +171,7 @@ def _is_floating(part: torch.Tensor | np.ndarray) -> bool:
 def axis_that_is_counted(n_inputs: Callable[[Any], Any], raw: Any, number: int) -> int | None:
     """Find which axis of a batch of as many steps as inputs ``n_inputs`` counts: the one along which it counts one more where there is one entry more.
 
-    None if the batch has two axes of different lengths there, or something else is counted.
+    -1 where it counts the entries of a list, each of which may have as many of its own. None if the batch has two axes of different lengths there, or something else is counted.
 
     Examples
     --------
@@ -179,12 +179,24 @@ def axis_that_is_counted(n_inputs: Callable[[Any], Any], raw: Any, number: int) 
     >>> axis_that_is_counted(lambda x: x.shape[1], x, 3), axis_that_is_counted(lambda x: 3, x, 3) is None
     (1, True)
     """
+    if any(_counted(n_inputs, one) == number + 1 for one in _with_one_entry_more(raw, number)):
+        return LISTED
     square = [one for _, one in arrays(raw) if tuple(one.shape[:2]) == (number,) * 2 and not _is_table(one)]
     main = max(square, key=lambda one: one.ndim, default=None)
     if main is None or (isinstance(main, torch.Tensor) and main.layout != torch.strided):
         return None
     found = [axis for axis in (0, 1) if _counted(n_inputs, _with_one_more(raw, main, axis)) == number + 1]
     return found[0] if len(found) == 1 else None
+
+
+def _with_one_entry_more(x: Any, number: int) -> Iterator[Any]:
+    """Make batches in each of which a list of arrays, one for each input, has its first entry twice."""
+    if are_entries(x, number, LISTED):
+        yield type(x)([*x, x[0]])
+    elif isinstance(x, (Mapping, list, tuple)):
+        for key, part in parts(x).items():
+            for longer in _with_one_entry_more(part, number):
+                yield {**x, key: longer} if isinstance(x, Mapping) else [*x[:key], longer, *x[key + 1 :]]
 
 
 def _with_one_more(x: Any, main: Any, axis: int) -> Any:

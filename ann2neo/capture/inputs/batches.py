@@ -33,7 +33,7 @@ from ann2neo.capture.inputs.labels import (
 from ann2neo.capture.inputs.loaders import batches_told
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
-from ann2neo.probe.nested import arrays, native, parts
+from ann2neo.probe.nested import arrays, listed_as_arrays, native, parts
 from ann2neo.verification.places import LISTED, are_entries, is_square
 
 # How other libraries say how many things lie in a batch.
@@ -151,7 +151,7 @@ def split_batch(
     if labelled in second and isinstance(y, (torch.Tensor, np.ndarray)):
         y = y.swapaxes(0, 1)
     return Batch(
-        x=x,
+        x=listed_as_arrays(x, number),
         n_inputs=number,
         labels=class_labels(y, number),
         step_labels=step_labels(y, number),
