@@ -28,7 +28,7 @@ def analyze(spikes, **options):
 def test_two_workers_give_the_same_bits(cluster, tmp_path, monkeypatch, engine):
     """From memory, from a store and from neo objects: the table of the cluster is the table of this process."""
     monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1000)
-    recording = small_recording(n_units=40, n_trials=200)
+    recording = small_recording(n_units=20, n_trials=100)
     ann2neo.save(recording, tmp_path / "rec.zarr")
     here = analyze(recording, engine=engine)
     for spikes in (recording, ann2neo.load(tmp_path / "rec.zarr"), ann2neo.to_block(recording)):
@@ -51,7 +51,7 @@ def test_two_workers_fit_the_same_models(cluster, tmp_path, monkeypatch):
 def test_a_worker_that_is_killed_changes_nothing_but_the_time(cluster, monkeypatch):
     """Its tasks are run again by another worker."""
     monkeypatch.setattr("ann2neo.raster.CHUNK_BYTES", 1)
-    recording = small_recording(n_units=200, n_trials=400)
+    recording = small_recording(n_units=60, n_trials=200)
     pids = [worker.pid for worker in cluster.workers.values()]
     killed = []
 
