@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 DECADES, MAX_DECIMALS = 1e4, 6
+# Below, a number is what rounding left, or a chance too small to matter.
+LEAST = 1e-15
 
 
 def format_number(value: object) -> str:
@@ -16,8 +18,8 @@ def format_number(value: object) -> str:
 
     Examples
     --------
-    >>> [format_number(x) for x in (1234, 0.123456, 12345.6, 2.5e-7, float("nan"), True, "fc1", 3.0)]
-    ['1,234', '0.123', '12,346', '2.50e-07', '–', 'yes', 'fc1', '3']
+    >>> [format_number(x) for x in (1234, 0.123456, 12345.6, 999.9, 2.5e-7, 2.5e-70, float("nan"), True, "fc1", 3.0)]
+    ['1,234', '0.123', '12,346', '1,000', '2.50e-07', '<1e-15', '–', 'yes', 'fc1', '3']
     """
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
@@ -39,14 +41,17 @@ def format_column(column: pd.Series) -> list[str]:
     (['2.00e-09', '0.500'], ['1,200', '3'])
     """
     values = column.tolist()
-    numbers = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
+    numbers = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and abs(v) >= LEAST]
     whole = all(v == int(v) for v in numbers)
     if not pd.api.types.is_float_dtype(column) or not numbers or whole:
         return [format_number(value) for value in values]
     decimals = max(2 - math.floor(math.log10(sorted(numbers)[len(numbers) // 2])), 0)
     if max(numbers) > DECADES * min(numbers) or decimals > MAX_DECIMALS:
         return [format_number(value) for value in values]
-    return [f"{value:,.{decimals}f}" if math.isfinite(value) else format_number(value) for value in values]
+    return [
+        f"{value:,.{decimals}f}" if math.isfinite(value) and not _is_tiny(value) else format_number(value)
+        for value in values
+    ]
 
 
 def _format_float(value: float) -> str:
@@ -54,9 +59,26 @@ def _format_float(value: float) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if abs(value) >= 1000 or (value == int(value) and abs(value) < 1e6):
+    if _is_tiny(value):
+        return f"<{LEAST:g}" if value > 0 else f">−{LEAST:g}"
+    if abs(value) >= 999.5 or (value == int(value) and abs(value) < 1e6):
         return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
     return f"{value:#.3g}".rstrip(".")
+
+
+def _is_tiny(value: float) -> bool:
+    return 0 < abs(value) < LEAST
+
+
+def counted(n: int, what: str) -> str:
+    """Write a number of things, one of which has no plural s.
+
+    Examples
+    --------
+    >>> counted(1, "input"), counted(1200, "input")
+    ('1 input', '1,200 inputs')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def unit_of(column: str, units: Mapping[str, str]) -> str:

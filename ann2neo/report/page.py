@@ -20,7 +20,7 @@ from ann2neo.report.parts import MAX_ROWS, Fact, Picture, Section, Table
 from ann2neo.report.template import SCRIPT, STYLE, TEMPLATE
 from ann2neo.versions import software
 
-PNG_WIDTH = slice(16, 20)
+PNG_WIDTH, PNG_HEIGHT = slice(16, 20), slice(20, 24)
 PERCENTAGE = re.compile(r"\d+(\.\d+)?%")
 
 
@@ -96,6 +96,7 @@ def write_report(
         script=SCRIPT,
         base64=lambda png: base64.b64encode(png).decode("ascii"),
         half_width=_half_width,
+        half_height=_half_height,
         heads=_heads,
         rows=_rows,
     )
@@ -161,6 +162,11 @@ def _is_number(column: pd.Series) -> bool:
 def _half_width(png: bytes) -> int:
     """Return half the width of an image in pixels, the size at which it is sharp on high-resolution screens."""
     return int.from_bytes(png[PNG_WIDTH], "big") // 2
+
+
+def _half_height(png: bytes) -> int:
+    """Return half the height of an image in pixels; a high one is scrolled in a frame of its own, and on paper fits a page."""
+    return int.from_bytes(png[PNG_HEIGHT], "big") // 2
 
 
 def _provenance(given: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ figcaption, caption { color: var(--soft); font-size: .9rem; text-align: left; ma
 figcaption { margin-top: .3rem; } caption { padding: .3rem 0; } caption span { display: block; max-width: min(46rem, 88vw); }
 .limits { border-left: 4px solid var(--link); background: var(--card); padding: .2rem 1rem .4rem; margin: 1rem 0; } .limits h2 { border: 0; margin: .2rem 0; padding: .3rem 0 0; font-size: 1.05rem; }
 .wide { overflow-x: auto; margin: .6rem 0; }
+.tall { max-height: min(44rem, 75vh); overflow: auto; border: 1px solid var(--line); border-radius: 4px; }
 .head { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0 1.6rem; align-items: start; } .head > * { min-width: 0; }
 @media (min-width: 64rem) { .head.two { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); } }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -38,8 +39,8 @@ dl.list { display: grid; grid-template-columns: minmax(8rem, max-content) minmax
 dl.list dt { color: var(--soft); } dl.list dd { margin: 0; overflow-wrap: anywhere; }
 footer { border-top: 1px solid var(--line); }
 @media (max-width: 36rem) { dl.list { display: block; } dl.list dt { margin-top: .4rem; } main, footer { padding-left: .8rem; padding-right: .8rem; } }
-@media (max-width: 46rem) { .across img { max-width: none; width: 46rem; } }
-@media print { .across img { max-width: 100%; } :root { --ink: #000; --soft: #444; --line: #bbb; --faint: #ddd; --paper: #fff; --card: #f5f5f5; --link: #000; color-scheme: light; }
+@media (max-width: 46rem) { .across img { max-width: none; width: 46rem; } .tall img { max-width: none; } }
+@media print { .across img { max-width: 100%; } .tall { max-height: none; overflow: visible; border: 0; } .tall img { max-width: 100%; max-height: 23cm; width: auto; } :root { --ink: #000; --soft: #444; --line: #bbb; --faint: #ddd; --paper: #fff; --card: #f5f5f5; --link: #000; color-scheme: light; }
   body { font-size: 9.5pt; } main, footer { max-width: none; padding: 0; } .wide { overflow: visible; } th:first-child, td:first-child { position: static; }
   .grid { grid-template-columns: repeat(2, 1fr); } .grid.one { grid-template-columns: 1fr; } .zoomable { display: none; } figure, tr, .facts, .limits { break-inside: avoid; } h2 { break-after: avoid; } caption { break-after: avoid; }
   table { font-size: 7.5pt; } table.many { font-size: 5pt; } td.long { min-width: 9rem; } th, td { padding: .15rem .3rem; white-space: normal; } table.many th, table.many td { padding: .1rem .12rem; } }
@@ -76,9 +77,10 @@ TEMPLATE = """<!DOCTYPE html>
 {% set number.figure = number.figure + 1 %}
 {% set across = half_width(picture.png) > 780 %}
 <figure{% if across %} class="across"{% endif %}>
-{% if across %}<div class="wide" role="region" tabindex="0" aria-label="Figure {{ number.figure }}">{% endif %}
+{% set tall = half_height(picture.png) > 1000 %}
+{% if across or tall %}<div class="{{ "tall" if tall else "wide" }}" role="region" tabindex="0" aria-label="Figure {{ number.figure }}">{% endif %}
 <img src="data:image/png;base64,{{ base64(picture.png) }}" alt="{{ picture.alt }}" width="{{ half_width(picture.png) }}">
-{% if across %}</div>{% endif %}
+{% if across or tall %}</div>{% endif %}
 <figcaption>{{ picture.caption|prose }}{% if picture.file %} <a href="{{ picture.file|urlencode }}">{{ picture.file }}</a>{% endif %}</figcaption>
 </figure>
 {% endmacro %}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from ann2neo.recording import Recording
 from ann2neo.report import Section, write_report
 from ann2neo.results.opening import facts, provenance_of, recorded
 from ann2neo.results.opening import found as measured
-from ann2neo.results.pages import REPORT, Result, describe, how_to_read, printed, save_picture, write_result
+from ann2neo.results.pages import (
+    REPORT,
+    Result,
+    describe,
+    first_sentence,
+    how_to_read,
+    printed,
+    save_picture,
+    write_result,
+)
 from ann2neo.results.sources import joined
 from ann2neo.summary import summarize
 from ann2neo.tables import write_table
@@ -106,6 +115,7 @@ def analyze_files(
             sections.insert(0, _together(found, part, figure_format))
         for result in found:
             say(f"\n{result.name}: {describe(result.table)}\n{printed(summarize(result.table))}")
+        captions = {picture.file: picture.caption for each in sections for picture in each.figures}
         write_report(
             part / REPORT,
             title="Spike trains of " + ", ".join(result.name for result in found),
@@ -117,7 +127,7 @@ def analyze_files(
             figure=sections[0].figures[0],
             limits=how_to_read(found),
             sections=[replace(sections[0], figures=sections[0].figures[1:]), *sections[1:]],
-            files={path.name: _words(path.name) for path in sorted(part.iterdir())},
+            files={path.name: _words(path.name, captions) for path in sorted(part.iterdir())},
             provenance=provenance_of(found, {name_of(path): path for path in files}),
         )
     say(f"\n{out / REPORT} shows it all.")
@@ -135,15 +145,15 @@ def name_of(path: Path) -> str:
     return path.stem.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _words(name: str) -> str:
-    """Describe a file of results."""
+def _words(name: str, captions: Mapping[str | None, str]) -> str:
+    """Describe a file of results; a figure by the first sentence of its caption."""
     if name.endswith("-metadata.json"):
         return "Definitions, order and windows of that table, which `ann2neo.read_table` reads with it."
     if name == f"{ALL}.csv":
         return "All units of all sources in one table."
     if name.endswith("-summary.csv"):
         return "A row for each layer, or group of units."
-    return "A row for each unit." if name.endswith(".csv") else "A figure."
+    return "A row for each unit." if name.endswith(".csv") else first_sentence(captions[name])
 
 
 def _check_names(files: Sequence[Path]) -> None:

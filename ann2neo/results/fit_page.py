@@ -9,6 +9,7 @@ import pandas as pd
 
 from ann2neo.recording import Recording
 from ann2neo.report import Fact
+from ann2neo.report.numbers import counted
 from ann2neo.results.opening import definitions
 from ann2neo.summary import NETWORK
 from ann2neo.windows import order_words
@@ -72,10 +73,10 @@ def fitted_words(name: str, fitted: pd.DataFrame, spikes: Any) -> str:
     layers = (
         f"{n_layers} layer{'s' * (n_layers != 1)}" if isinstance(spikes, Recording) or n_layers > 1 else "one group"
     )
-    where = f" over {attrs['n_inputs']:,} inputs" if "n_inputs" in attrs else ""
+    where = f" over {counted(attrs['n_inputs'], 'input')}" if "n_inputs" in attrs else ""
     order = f", in {order_words(spikes.trials, spikes.provenance)} order" if isinstance(spikes, Recording) else ""
     by = f" by {attrs['by']}" if attrs.get("by") else ""
-    return f"{name}: {len(fitted):,} units in {layers}{where}{order}; models {', '.join(attrs['models'])}{by}."
+    return f"{name}: {counted(len(fitted), 'unit')} in {layers}{where}{order}; models {', '.join(attrs['models'])}{by}."
 
 
 def found_words(summary: pd.DataFrame) -> str:

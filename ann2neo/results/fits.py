@@ -31,7 +31,7 @@ from ann2neo.results.fit_page import (
     one_layer_once,
 )
 from ann2neo.results.opening import provenance_of
-from ann2neo.results.pages import REPORT, Result, population_of, printed, save_picture
+from ann2neo.results.pages import MANY_ROWS, REPORT, Result, first_sentence, population_of, printed, save_picture
 from ann2neo.summary import summarize
 from ann2neo.tables import read_table, write_table
 
@@ -147,6 +147,8 @@ def fit_file(
                 f"Bits per spike that each model adds to one rate{of_left_out}: medians over {of_units}, with quartiles. Left of the line a model predicts worse than one rate.{of_all}",
             ),
         ]
+        captions = {str(each.file): first_sentence(each.caption) for each in pictures}
+        folded = f"Models by layer, {len(tables[0].frame)} rows" if len(tables[0].frame) > MANY_ROWS else None
         write_report(
             part / REPORT,
             title=f"Models of {name}",
@@ -159,9 +161,9 @@ def fit_file(
             facts=fit_facts(fitted, summary),
             figure=pictures[0],
             limits=fit_limits(spikes),
-            sections=[Section(heading="Models by layer", figures=pictures[1:], tables=tables)],
+            sections=[Section(heading="Models by layer", figures=pictures[1:], tables=tables, folded=folded)],
             files={
-                each.name: FILES.get(each.name, "A figure." if each.suffix != ".json" else "Definitions of that table.")
+                each.name: FILES.get(each.name) or captions.get(each.name, "Definitions of that table.")
                 for each in sorted(part.iterdir())
             },
             provenance=provenance_of(

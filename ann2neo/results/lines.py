@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ann2neo.report.numbers import LEAST
+
 
 def table_lines(frame: pd.DataFrame, *, by: Sequence[str] = (), width: int | None = None) -> str:
     """Write a table as lines. Columns that do not fit side by side follow below, next to the columns of text that name the rows.
@@ -76,6 +78,8 @@ def _column(values: pd.Series) -> list[str]:
 def _cell(value: object) -> str:
     if value is None or value is pd.NA or value != value:
         return "-"
+    if isinstance(value, float) and 0 < abs(value) < LEAST:
+        return f"<{LEAST:g}" if value > 0 else f">-{LEAST:g}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

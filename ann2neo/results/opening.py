@@ -10,11 +10,13 @@ import pandas as pd
 
 from ann2neo.analysis.columns import define
 from ann2neo.errors import AnalysisError
+from ann2neo.figures.reasons import no_unit
 from ann2neo.measures.indicators import INDICATORS, PAPER
 from ann2neo.measures.registry import shown_in
 from ann2neo.ownership import sha256
 from ann2neo.recording import Recording
 from ann2neo.report import Fact
+from ann2neo.report.numbers import counted, format_number
 from ann2neo.windows import order_words
 
 STATISTICS = {"_mean": "Mean over units: ", "_var": "Variance over units (ddof 0): "}
@@ -38,24 +40,21 @@ def recorded(name: str, table: pd.DataFrame, recording: Recording | None) -> str
         The recording, where ann2neo wrote the file.
     """
     n_layers = table["layer"].nunique()
-    layers = f"{n_layers} layer{'s' * (n_layers != 1)}"
+    layers, units = counted(n_layers, "layer"), counted(len(table), "unit")
     if recording is None:
-        return (
-            f"{name}: {len(table):,} units in {layers if n_layers > 1 else 'one group'}, from {table.attrs['source']}."
-        )
+        return f"{name}: {units} in {layers if n_layers > 1 else 'one group'}, from {table.attrs['source']}."
     n_inputs = len(recording.trials) // recording.n_passes
     model, data = recording.provenance.get("model_class"), recording.provenance.get("dataset")
     passes = f" in {recording.n_passes} passes" if recording.n_passes > 1 else ""
     return (
-        f"{name}: {len(table):,} units in {layers}{f' of {model}' if model else ''} over {n_inputs:,} inputs{f' of {data}' if data else ''}{passes}, "
+        f"{name}: {units} in {layers}{f' of {model}' if model else ''} over {counted(n_inputs, 'input')}{f' of {data}' if data else ''}{passes}, "
         f"in {order_words(recording.trials, recording.provenance)} order."
     )
 
 
 def found(table: pd.DataFrame) -> str:
-    """Describe in a sentence what the units do, compared with what chance predicts."""
-    silent = float((table["quality"] == "silent").mean()) if len(table) else 0.0
-    parts = [f"{silent:.0%} of the units are silent"]
+    """Describe in a sentence what the units do, compared with what chance predicts; where none has intervals or a Fano factor, why."""
+    parts, missing = [f"{_silent_share(table)} of the units are silent"], []
     for measure in shown_in("sentence"):
         column, words = measure.name, measure.words
         known = (
@@ -63,8 +62,19 @@ def found(table: pd.DataFrame) -> str:
         )
         if len(known):
             value, chance = known[column].mean(), known[f"{column}_expected"].mean()
-            parts.append(f"the mean {words} is {value:#.3g} where chance predicts {chance:#.3g}")
+            parts.append(f"the mean {words} is {format_number(value)} where chance predicts {format_number(chance)}")
+        elif measure.name in ("cv", "fano"):
+            missing.append(words)
+    if missing:
+        parts.append(no_unit(table, "all", " or a ".join(missing)))
     return f"{'; '.join(parts)}."
+
+
+def _silent_share(units: pd.DataFrame) -> str:
+    """Write the share of silent units in whole per cent; few are not none, and most are not all."""
+    share = float((units["quality"] == "silent").mean()) if len(units) else 0.0
+    written = f"{share:.0%}"
+    return {"0%": "<1%", "100%": ">99%"}.get(written, written) if 0 < share < 1 else written
 
 
 def facts(results: Sequence[Any]) -> list[Fact]:
@@ -80,10 +90,10 @@ def facts(results: Sequence[Any]) -> list[Fact]:
     if len(recordings) == len(results) == 1:
         made.append(Fact(value=f"{len(recordings[0].trials) // recordings[0].n_passes:,}", name="inputs"))
     if len(units):
-        made.append(Fact(value=f"{(units['quality'] == 'silent').mean():.0%}", name="silent units"))
+        made.append(Fact(value=_silent_share(units), name="silent units"))
     for column, name in columns:
         if units[column].notna().any():
-            made.append(Fact(value=f"{units[column].mean():#.3g}".rstrip("."), name=name))
+            made.append(Fact(value=format_number(float(units[column].mean())), name=name))
     return made
 
 

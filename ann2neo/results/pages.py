@@ -14,6 +14,7 @@ from ann2neo.errors import WindowError
 from ann2neo.measures.indicators import LEVELS, USUAL_BESIDE_CHANCE
 from ann2neo.recording import Recording
 from ann2neo.report import Picture, Section, Table, Zoomable
+from ann2neo.report.numbers import counted
 from ann2neo.results.lines import table_lines
 from ann2neo.results.opening import definitions
 from ann2neo.results.zoom import zoomable, zoomable_cells
@@ -25,6 +26,8 @@ SHOWN = ("layer", "population", "n_units", "n_silent", *USUAL_BESIDE_CHANCE)
 
 # Longer tables are folded and open at a click.
 MANY_ROWS = 24
+# Layers up to which each has rows in a terminal.
+MOST_PRINTED = 30
 OF_PROBABILITIES = (
     "layer", "population", "n_units", *(f"p_spike_q{level}" for level in LEVELS),
     "p_spike_rare_share", "p_spike_rare_share_expected", "p_spike_gini", "p_spike_gini_expected",
@@ -84,15 +87,21 @@ def describe(table: pd.DataFrame) -> str:
     unit = "bins" if "window_min_bins" in attrs else "ms"
     low, high = f"{attrs[f'window_min_{unit}']:g}", f"{attrs[f'window_max_{unit}']:g}"
     within = f" within {attrs['within']}" if "within" in attrs else ""
-    sizes = f"{low if low == high else f'{low} to {high}'} {unit}"
+    sizes = f"{low if low == high else f'{low} to {high}'} {unit.removesuffix('s') if high == '1' else unit}"
     return (
-        f"{len(table):,} units; order: {attrs['order']}; {attrs['n_windows']} windows by {attrs['windows']} ({sizes}){within}; "
+        f"{counted(len(table), 'unit')}; order: {attrs['order']}; {counted(attrs['n_windows'], 'window')} by {attrs['windows']} ({sizes}){within}; "
         f"reference: {attrs['reference']}; engine: {attrs['engine']}"
     )
 
 
 def printed(summary: pd.DataFrame, columns: Sequence[str] = SHOWN) -> str:
-    """Lay a summary out for a terminal."""
+    """Lay a summary out for a terminal; of very many layers only all of them together."""
+    layers = summary["layer"].nunique() - 1
+    if layers > MOST_PRINTED:
+        whole = summary[summary["layer"] == NETWORK]
+        return (
+            f"{printed(whole, columns)}\n\n{layers} layers are not printed one by one: the tables and --json have them."
+        )
     known = _known(summary, columns)
     text = table_lines(summary[known])
     if columns is SHOWN and has_probabilities(summary):
@@ -168,7 +177,8 @@ def population_of(table: pd.DataFrame, column: str) -> tuple[Literal["all", "goo
     good = table["quality"] == "good"
     if column not in table or bool(table.loc[good, column].notna().any()):
         return "good", ""
-    return "all", " No unit of good quality has it, so that all units are shown: with few spikes it scatters widely."
+    few = " With few spikes it scatters widely." if (table["quality"] == "too_few").any() else ""
+    return "all", f" No unit of good quality has it, so that all units are shown.{few}"
 
 
 def drawings(result: Result) -> list[tuple[str, Any, str, str]]:
@@ -235,12 +245,32 @@ def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str, str]
     if recording is None:
         return []
     by_label = "label" in recording.trials.columns
-    words = f"Spikes, a row for each unit and a column for each input; inputs {'sorted by label, which is named above' if by_label else 'in their order'}."
     share = sum(int(layer.raster.n_spikes().sum()) for layer in recording.layers) / (
         recording.n_units * recording.n_bins
     )
     alt = f"Raster of {recording.n_units:,} units and {recording.n_bins:,} bins, {share:.1%} of which hold a spike."
-    return [("raster", figures.raster(recording.arrange("label") if by_label else recording), words, alt)]
+    drawn = figures.raster(recording.arrange("label") if by_label else recording)
+    return [("raster", drawn, _of_raster(recording, drawn, by_label=by_label), alt)]
+
+
+def _of_raster(recording: Recording, drawn: figures.Drawing, *, by_label: bool) -> str:
+    """Describe what the rows and columns of a raster are: units or a sample of them, bins or the means of neighbours."""
+    n_rows = sum(image.get_array().shape[0] for image in drawn.ax.images)
+    n_columns = max(image.get_array().shape[1] for image in drawn.ax.images)
+    rows = (
+        "a row for each unit"
+        if n_rows == recording.n_units
+        else f"a row for each of {n_rows:,} units, taken evenly from all"
+    )
+    one_bin = (recording.trials["stop_bin"] - recording.trials["start_bin"] == 1).all()
+    of_bin = "input" if one_bin else "step of an input"
+    columns = (
+        f"a column for each {of_bin}"
+        if n_columns == recording.n_bins
+        else f"columns are means over neighbouring {'inputs' if one_bin else 'steps of inputs'}"
+    )
+    order = "sorted by label, which is named above" if by_label else "in their order"
+    return f"Spikes: {rows}, {columns}; inputs are {order}."
 
 
 def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
@@ -249,6 +279,17 @@ def _of_cells(result: Result) -> list[tuple[str, Any, str, str]]:
     words = "Spikes of every unit over time, as rates in short stretches; time in which a unit was not observed is light grey."
     alt = f"Rates of {len(result.table):,} units over time."
     return [("raster", figures.raster(result.cells), words, alt)]
+
+
+def first_sentence(caption: str) -> str:
+    """Return the first sentence of a caption, which says what the figure is.
+
+    Examples
+    --------
+    >>> first_sentence("Rates by layer. A wide place holds many units.")
+    'Rates by layer.'
+    """
+    return f"{caption.split('. ')[0].rstrip('.')}."
 
 
 def save_picture(drawn: Any, path: Path, caption: str, alt: str | None = None) -> Picture:
