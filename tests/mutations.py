@@ -1,8 +1,8 @@
 """Change one line at a time and see whether a test notices: python tests/mutations.py SEED N [FILE ...]; prints the survivors.
 
 A mutation swaps a comparison, an arithmetic or a logical operator, moves a number by one, or turns a condition round. It is made in a copy of the repository. Which
-tests call the function that was changed is observed first, in one run of them all; these run, the quickest first, until one fails. What survives is either equivalent
-to the original (`EQUIVALENT` in mutants.py has the reason), or a promise that no test keeps.
+tests run the line that is changed is observed first, in one run of them all (`callers.py`); these run, the quickest first, until one fails. What survives is either
+equivalent to the original (`EQUIVALENT` in mutants.py has the reason), or a promise that no test keeps.
 
 Tests are collected once, and run in forks, in which the function has the code of the mutant: importing and collecting take longer than most tests. What no function
 holds (constants, defaults, compiled functions) is tested in a process of its own.
@@ -15,52 +15,59 @@ import gc
 import importlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import types
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from callers import observe, tests_of
 from mutants import EQUIVALENT, mutate, places
+from numba.core.dispatcher import Dispatcher
 
 ROOT = Path(__file__).parent.parent
 STORE = (
-    "test_store.py",
-    "test_store_lock.py",
-    "test_capture_store.py",
-    "test_integrity.py",
-    "test_ownership.py",
-    "test_capture_resume.py",
-    "test_capture_store_*.py",
-    "test_store_writer.py",
-    "test_tables.py",
-    "test_formats_hostile.py",
+    "tests/test_store*.py",
+    "tests/test_capture_store*.py",
+    "tests/test_capture_resume.py",
+    "tests/test_capture_checksums.py",
+    "tests/test_integrity.py",
+    "tests/test_ownership.py",
+    "tests/test_files.py",
+    "tests/test_tables.py",
+    "tests/test_formats_hostile.py",
+    "tests/test_neoio.py",
+    "ann2neo/store/*.py",
+    "ann2neo/atomic.py",
+    "ann2neo/capture/store/*.py",
 )
 CHANCE = (
-    "test_chance_inputs.py",
-    "test_chance_expectations.py",
-    "test_chance_goodness.py",
-    "test_chance_dispersion.py",
-    "test_analysis_segments.py",
-    "test_population_size.py",
+    "tests/test_chance_*.py",
+    "tests/test_analysis_segments.py",
+    "tests/test_population_size.py",
+    "ann2neo/chance/*.py",
+    "ann2neo/exchange.py",
 )
-# Which tests may be about which files.
+CAPTURE = ("tests/test_capture*.py", "ann2neo/capture/*.py", "ann2neo/verification/*.py")
+# Which tests, examples of docstrings among them, may be about which files; the first ones are changed if none is named.
 TESTS = {
     "ann2neo/chance": CHANCE,
-    "ann2neo/windows.py": ("test_windows*.py", "test_recording.py", *CHANCE),
+    "ann2neo/windows.py": ("tests/test_windows*.py", "tests/test_recording.py", "ann2neo/windows.py", *CHANCE),
     "ann2neo/exchange.py": CHANCE,
-    "ann2neo/store": STORE,
-    "ann2neo/store/schedule.py": ("test_capture_distributed.py",),
+    "ann2neo/store": (*STORE, "tests/test_capture_distributed.py"),
     "ann2neo/atomic.py": STORE,
-    "ann2neo/capture/store": STORE,
+    "ann2neo/capture/store": (*STORE, "tests/test_capture_distributed.py"),
+    "ann2neo/capture": CAPTURE,
+    "ann2neo/verification": CAPTURE,
 }
+ROOMS = tuple(TESTS)[:6]
 HEAVY = (
     "torch",
     "neo",
@@ -76,46 +83,8 @@ HEAVY = (
     "psutil",
     "zarr",
 )
-# Tests that take longer are asked about nothing, a mutant for which one test does not end is noticed, and one that many tests let pass survives.
-SLOWEST_S, PATIENCE_S, ENOUGH_S = 20.0, 120.0, 90.0
-
-
-class Observer:
-    """Which test calls which function of the package, and how long each passing test takes."""
-
-    def __init__(self, root, file):
-        self.root, self.file, self.now, self.calls, self.seconds = f"{root}/ann2neo/", file, None, {}, {}
-        self.prepared = "", 0.0
-
-    def called(self, frame, event, argument):
-        """Note a call, for `sys.setprofile`."""
-        code = frame.f_code
-        if event == "call" and self.now and code.co_filename.startswith(self.root):
-            name = f"ann2neo/{code.co_filename.removeprefix(self.root)}"
-            self.calls.setdefault(f"{name}:{code.co_name}", set()).add(self.now)
-            self.calls.setdefault(f"{name}:", set()).add(self.now)
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item):
-        """Observe one test with its fixtures."""
-        self.now = item.nodeid
-        threading.setprofile(self.called)
-        sys.setprofile(self.called)
-        yield
-        sys.setprofile(None)
-        threading.setprofile(None)
-        self.now = None
-
-    def pytest_runtest_logreport(self, report):
-        """Keep the time of tests that pass, with what is prepared for them or for other cases of the same test: each fork prepares it again."""
-        function = report.nodeid.split("[")[0]
-        if report.when == "setup":
-            before = self.prepared[1] if self.prepared[0] == function else 0.0
-            self.prepared = function, max(report.duration, before)
-        if report.when == "call" and report.passed:
-            self.seconds[report.nodeid] = report.duration + self.prepared[1]
-            calls = {name: sorted(found) for name, found in self.calls.items()}
-            self.file.write_text(json.dumps({"calls": calls, "seconds": self.seconds}))
+# A mutant for which one test does not end, in that time and ten times its own, is noticed; one that many tests let pass survives.
+PATIENCE_S, ENOUGH_S = 30.0, 90.0
 
 
 class Collected:
@@ -131,7 +100,7 @@ class Collected:
         return True
 
 
-def first_failure(tests, change):
+def first_failure(tests, change, seconds):
     """Run tests one after another in a fork after a change, and return the first that fails or does not end; None if all pass."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -152,15 +121,14 @@ def first_failure(tests, change):
             os._exit(0)
     os.close(writing)
     # Only the time of one test tells whether it ends: how long all take depends on what else this computer does.
-    said = b""
-    while len(said) <= len(tests) and select.select([reading], [], [], PATIENCE_S)[0]:
-        said += (now := os.read(reading, 1))
-        if now not in (b"c", b"."):
+    n_passed = -1
+    for patience in [PATIENCE_S, *(PATIENCE_S + 10 * seconds[item.nodeid] for item in tests)]:
+        if not select.select([reading], [], [], patience)[0] or os.read(reading, 1) not in (b"c", b"."):
             break
-    n_passed = said.count(b".")
+        n_passed += 1
     os.close(reading)
     end(child)
-    return tests[n_passed] if n_passed < len(tests) else None
+    return tests[max(n_passed, 0)] if n_passed < len(tests) and tests else None
 
 
 def end(child):
@@ -171,42 +139,26 @@ def end(child):
 
 
 def exchange(path, tree):
-    """Give the functions of a file the code that they have in a changed tree; whether any differs."""
+    """Give the functions of a file the code that they have in a changed tree; whether any differs. Of compiled ones nothing but the machine code would run."""
     found = {}
     waiting = [compile(tree, path, "exec", dont_inherit=True)]
     while waiting:
         code = waiting.pop()
-        found.setdefault((code.co_qualname, code.co_firstlineno), code)
+        found.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         waiting += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+    every = gc.get_objects()
+    compiled = {id(each.py_func) for each in every if issubclass(type(each), Dispatcher)}
     differ = False
-    for function in gc.get_objects():
-        if isinstance(function, functools._lru_cache_wrapper):
+    for function in every:
+        if type(function) is functools._lru_cache_wrapper:
             function.cache_clear()
-        if not isinstance(function, types.FunctionType) or function.__code__.co_filename != path:
+        if type(function) is not types.FunctionType or function.__code__.co_filename != path:
             continue
-        code = found.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
-        if code is not None and code != function.__code__:
-            function.__code__ = code
+        codes = found.get((function.__code__.co_qualname, function.__code__.co_firstlineno), [])
+        if len(codes) == 1 and codes[0] != function.__code__ and id(function) not in compiled:
+            function.__code__ = codes[0]
             differ = True
     return differ
-
-
-def observe(copy, file, names):
-    """Run every test in a fork, and write which test calls what."""
-    child = os.fork()
-    if not child:
-        try:
-            pytest.main(["-q", "-p", "no:cacheprovider", *names], plugins=[Observer(copy, file)])
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-
-
-def tests_of(known, name, around):
-    """List the tests that call a function, or anything of its file where that is not seen (compiled code, module level), the quickest first."""
-    found = known["calls"].get(f"{name}:{around}") or known["calls"].get(f"{name}:", [])
-    seconds = known["seconds"]
-    return sorted((t for t in found if seconds.get(t, np.inf) < SLOWEST_S), key=lambda each: seconds[each])
 
 
 class Mutants:
@@ -222,7 +174,7 @@ class Mutants:
             source = (self.copy / file).read_text()
             tree, line, around, what = mutate(source, place)
             reason = EQUIVALENT.get((str(file), source.splitlines()[line - 1].strip(), what))
-            tests = [items[name] for name in tests_of(self.known, str(file), around) if name in items]
+            tests = [items[name] for name in tests_of(self.known, str(file), line, around) if name in items]
             killer = None if reason else self.killer(file, tree, tests)
             said = "alike" if reason else "killed" if killer else "SURVIVES"
             if said == "SURVIVES":
@@ -233,26 +185,36 @@ class Mutants:
 
     def killer(self, file, tree, tests):
         """Name a test that fails with a change, and passes without it."""
-        path, original = str(self.copy / file), (self.copy / file).read_text()
-        (self.copy / file).write_text(ast.unparse(tree))
+        path, original, time = (
+            str(self.copy / file),
+            (self.copy / file).read_text(),
+            os.stat(self.copy / file).st_mtime_ns,
+        )
+        reading, writing = os.pipe()
+        first_failure([], lambda: os.write(writing, b"1" if exchange(path, tree) else b"0"), {})
+        in_functions = os.read(reading, 1) == b"1"
+        os.close(reading)
+        os.close(writing)
+        tests = self.quick(tests)
         try:
-            reading, writing = os.pipe()
-            first_failure(tests[:0], lambda: os.write(writing, b"1" if exchange(path, tree) else b"0"))
-            in_functions = os.read(reading, 1) == b"1"
-            os.close(reading)
-            os.close(writing)
-            tests = self.quick(tests)
-            if not in_functions:
-                return self.in_process(tests)
-            while (failed := first_failure(tests, lambda: exchange(path, tree))) is not None:
-                (self.copy / file).write_text(original)
-                if self.right.setdefault(failed.nodeid, first_failure([failed], lambda: None) is None):
-                    return failed.nodeid
+            while tests:
                 (self.copy / file).write_text(ast.unparse(tree))
+                failed = self.failure(tests, lambda: exchange(path, tree)) if in_functions else self.in_process(tests)
+                (self.copy / file).write_text(original)
+                os.utime(path, ns=(time, time))
+                if failed is None:
+                    return None
+                if self.right.setdefault(failed.nodeid, self.failure([failed], lambda: None) is None):
+                    return failed.nodeid
                 tests = [item for item in tests if item is not failed]
             return None
         finally:
             (self.copy / file).write_text(original)
+            os.utime(path, ns=(time, time))
+
+    def failure(self, tests, change):
+        """Run tests in a fork after a change, and return the first that fails."""
+        return first_failure(tests, change, self.known["seconds"])
 
     def quick(self, tests):
         """Leave out what comes after many seconds of tests, the quickest first."""
@@ -260,43 +222,52 @@ class Mutants:
         return [item for item, end in zip(tests, until, strict=True) if end < ENOUGH_S]
 
     def in_process(self, tests):
-        """Run tests in a process that imports what is on the disk."""
+        """Run tests in a process that imports what is on the disk, and return the first that fails."""
         names = [item.nodeid for item in tests]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *names]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-rfE", "-p", "no:cacheprovider", *names]
         done = subprocess.run(command, cwd=self.copy, capture_output=True, text=True, check=False)
-        return "a process of its own" if names and done.returncode not in (0, 5) else None
+        if done.returncode in (0, 5):
+            return None
+        # Where nothing can be collected, every test fails.
+        failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+        return next((item for item in tests if item.nodeid in failed), tests[0])
 
 
-def main(seed, n, names, known_file, part):
-    rng = np.random.default_rng(seed)
-    files = [
-        file
-        for name in names or TESTS
-        for file in ([ROOT / name] if name.endswith("py") else sorted((ROOT / name).rglob("*.py")))
-    ]
-    every = [(file.relative_to(ROOT), i) for file in files for i in range(len(places(ast.parse(file.read_text()))))]
-    chosen = list(enumerate(every[i] for i in rng.permutation(len(every))[:n]))[part[0] :: part[1]]
-    about = {str(file) for _, (file, _) in chosen}
-    asked = [many for name, many in TESTS.items() if any(f"{file}/".startswith(f"{name}/") for file in about)]
+def sampled(seed, n, names):
+    """Draw mutants from files and folders."""
+    found = [each for name in names for each in sorted((ROOT / name).rglob("*.py")) or [ROOT / name]]
+    files = dict.fromkeys(file.relative_to(ROOT) for file in found)
+    every = [(file, i) for file in files for i in range(len(places(ast.parse((ROOT / file).read_text()))))]
+    return list(enumerate(every[i] for i in np.random.default_rng(seed).permutation(len(every))[:n]))
+
+
+def tests_about(files):
+    """List the files of tests that may be about some files."""
+    asked = [many for name, many in TESTS.items() if any(f"{file}/".startswith(f"{name}/") for file in files)]
     patterns = dict.fromkeys(pattern for many in asked for pattern in many)
-    tests = list(dict.fromkeys(f"tests/{file.name}" for p in patterns for file in sorted((ROOT / "tests").glob(p))))
+    return list(dict.fromkeys(str(file.relative_to(ROOT)) for each in patterns for file in sorted(ROOT.glob(each))))
+
+
+def main(chosen, asked, tests, known_file):
+    """Observe the tests, ask them about the mutants that are asked for, and print what became of them."""
     for name in HEAVY:
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(os.path.realpath(folder)) / "copy"
-        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".hypothesis"))
+        # Compiled functions that are cached stay valid: times of files are copied.
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "*.pyc", ".hypothesis"))
         known_file = Path(known_file or f"{folder}/calls.json").absolute()
         os.chdir(copy)
         sys.path[:0] = [str(copy), str(copy / "tests")]
         os.environ["PYTHONPATH"] = str(copy)
         if not known_file.exists():
             observe(copy, known_file, tests)
-        mutants = Mutants(copy, json.loads(known_file.read_text()), chosen)
+        mutants = Mutants(copy, json.loads(known_file.read_text()), [chosen[i] for i in asked])
         pytest.main(["-q", "-s", "-p", "no:cacheprovider", *tests], plugins=[Collected(mutants.ask)])
         os.chdir("/")
     survivors, alike = mutants.survivors, mutants.alike
     print(
-        f"{len(chosen) - len(survivors) - len(alike)} of {len(chosen)} killed, {len(alike)} are alike:",
+        f"{len(asked) - len(survivors) - len(alike)} of {len(asked)} killed, {len(alike)} are alike:",
         *alike,
         sep="\n",
     )
@@ -307,10 +278,14 @@ if __name__ == "__main__":
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("seed", type=int)
     given.add_argument("n", type=int)
-    given.add_argument("files", nargs="*")
+    given.add_argument("files", nargs="*", default=ROOMS)
     given.add_argument(
-        "--calls", help="where to keep which test calls what, and to read it from next time, for the same files"
+        "--calls", help="where to keep which test runs what, and to read it from next time, for the same files"
     )
     given.add_argument("--part", type=int, nargs=2, default=(0, 1), help="number of this process, and of all of them")
+    given.add_argument("--only", type=int, nargs="+", help="the numbers of these mutants, as they are printed")
+    given.add_argument("--tests", nargs="+", help="files of tests that are asked, instead of all that may be about it")
     options = given.parse_args()
-    main(options.seed, options.n, options.files, options.calls, options.part)
+    drawn = sampled(options.seed, options.n, options.files)
+    wanted = options.only or range(options.n)[options.part[0] :: options.part[1]]
+    main(drawn, wanted, options.tests or tests_about({str(file) for _, (file, _) in drawn}), options.calls)
