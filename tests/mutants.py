@@ -41,6 +41,76 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "@lru_cache(maxsize=1 << 17)",
         "17  ->  18",
     ): "what is computed does not depend on how many results are remembered",
+    (
+        "ann2neo/chance/count_laws.py",
+        'return np.searchsorted(ends, rng.random((draws, n)) * ends[-1], side="right").clip(max=w.size - 1)',
+        "w.size - 1  ->  w.size + 1",
+    ): "a random number below 1 times the end rounds to less than the end, so that nothing is clipped",
+    (
+        "ann2neo/chance/count_laws.py",
+        "@lru_cache(maxsize=1 << 14)",
+        "1  ->  2",
+    ): "what is computed does not depend on how many results are remembered",
+    (
+        "ann2neo/chance/count_laws.py",
+        "@lru_cache(maxsize=4)",
+        "4  ->  5",
+    ): "what is computed does not depend on how many results are remembered",
+    (
+        "ann2neo/chance/isi_law.py",
+        "nodes = _nodes(size if lattice else 1 << 31)",
+        "31  ->  32",
+    ): "up to a thousand million spikes the nodes are the same",
+    (
+        "ann2neo/chance/isi_law.py",
+        "whole = np.abs(size - np.round(size)) < 1e-9",
+        "np.abs(size - np.round(size)) < 1e-09  ->  np.abs(size - np.round(size)) <= 1e-09",
+    ): "doubles of at least 2 differ from whole numbers by multiples of 2^-51, and 1e-9 is none",
+    (
+        "ann2neo/chance/inputs.py",
+        "return ratio(between, np.where(whole > 1e-9 * np.maximum(spikes.sum(axis=1), 1e-300), whole, 0.0))",
+        "whole > 1e-09 * np.maximum(spikes.sum(axis=1), 1e-300)  ->  whole >= 1e-09 * np.maximum(spikes.sum(axis=1), 1e-300)",
+    ): "of a rounding error that is as large as the bound nobody knows on which side it lies; 0 lies below",
+    (
+        "ann2neo/chance/stationarity.py",
+        "_LONGEST_LAW = 1 << 18",
+        "18  ->  19",
+    ): "the exact law of more cases is as right, and slower",
+    (
+        "ann2neo/chance/input_dispersion.py",
+        "_DRAWN_NUMBERS = 1 << 25",
+        "1  ->  2",
+    ): "more draws are as right, and slower",
+    (
+        "ann2neo/chance/activation.py",
+        'n_bins = check_whole(n_bins, "n_bins", such_as=1000)',
+        "1000  ->  1001",
+    ): "any number of bins is as good an example in a message",
+    (
+        "ann2neo/chance/label_rates.py",
+        "equal = bool(sizes.max() - sizes.min() <= 1e-9 * sizes.max())",
+        "1e-09 * sizes.max()  ->  1e-09 // sizes.max()",
+    ): "durations that are equal but for rounding have the same deviation by the other way, which is slower",
+    (
+        "ann2neo/chance/inputs.py",
+        "if own.max() - own.min() <= 1e-9 * own.max():",
+        "own.max() - own.min()  ->  own.max() + own.min()",
+    ): "sizes that are equal but for rounding have the same expectation, to nine digits, by the other way, which is slower",
+    (
+        "ann2neo/chance/distance.py",
+        "cell_of, (upto, sorted_out) = np.empty(most, np.uint32), np.empty((2, most // _PER_CELL + 3), np.int32)",
+        "most // _PER_CELL  ->  most * _PER_CELL",
+    ): "memory that nothing is written into",
+    (
+        "ann2neo/chance/pairs.py",
+        "last = min(bins - n + 2, 2 + int(45 * bins / max(n - 2, 1)) + 1)",
+        "2  ->  3",
+    ): "a sum of two intervals that far out has a chance of less than 1e-15",
+    (
+        "ann2neo/chance/runs.py",
+        "place = np.clip(joined - start, 0, _WIDTH - 1)",
+        "1  ->  2",
+    ): "at the last two places, 12 standard deviations from the mean, p is the floor",
 }
 
 

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,7 +85,7 @@ HEAVY = (
     "zarr",
 )
 # A mutant for which one test does not end, in that time and ten times its own, is noticed; one that many tests let pass survives.
-PATIENCE_S, ENOUGH_S = 30.0, 90.0
+PATIENCE_S, ENOUGH_S = 30.0, 30.0
 
 
 class Collected:
@@ -138,27 +139,36 @@ def end(child):
     os.waitpid(child, 0)
 
 
-def exchange(path, tree):
-    """Give the functions of a file the code that they have in a changed tree; whether any differs. Of compiled ones nothing but the machine code would run."""
-    found = {}
-    waiting = [compile(tree, path, "exec", dont_inherit=True)]
-    while waiting:
-        code = waiting.pop()
-        found.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
-        waiting += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
-    every = gc.get_objects()
-    compiled = {id(each.py_func) for each in every if issubclass(type(each), Dispatcher)}
-    differ = False
-    for function in every:
-        if type(function) is functools._lru_cache_wrapper:
-            function.cache_clear()
-        if type(function) is not types.FunctionType or function.__code__.co_filename != path:
-            continue
-        codes = found.get((function.__code__.co_qualname, function.__code__.co_firstlineno), [])
-        if len(codes) == 1 and codes[0] != function.__code__ and id(function) not in compiled:
-            function.__code__ = codes[0]
-            differ = True
-    return differ
+class Functions:
+    """The functions of the package as they are imported, by file, and what they remember."""
+
+    def __init__(self, root):
+        every = gc.get_objects()
+        compiled = {id(each.py_func) for each in every if issubclass(type(each), Dispatcher)}
+        self.caches = [each for each in every if type(each) is functools._lru_cache_wrapper]
+        self.of_file = defaultdict(list)
+        # Of a compiled function nothing but the machine code would run.
+        for each in (one for one in every if type(one) is types.FunctionType and id(one) not in compiled):
+            if each.__code__.co_filename.startswith(root):
+                self.of_file[each.__code__.co_filename].append(each)
+
+    def exchanged(self, path, tree):
+        """List the functions of a file whose code differs in a changed tree, with that code."""
+        found = defaultdict(list)
+        waiting = [compile(tree, path, "exec", dont_inherit=True)]
+        while waiting:
+            code = waiting.pop()
+            found[code.co_qualname, code.co_firstlineno].append(code)
+            waiting += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+        pairs = [(one, found[one.__code__.co_qualname, one.__code__.co_firstlineno]) for one in self.of_file[path]]
+        return [(one, codes[0]) for one, codes in pairs if len(codes) == 1 and codes[0] != one.__code__]
+
+    def exchange(self, pairs):
+        """Give functions another code, and forget what was computed."""
+        for cache in self.caches:
+            cache.cache_clear()
+        for function, code in pairs:
+            function.__code__ = code
 
 
 class Mutants:
@@ -170,6 +180,8 @@ class Mutants:
 
     def ask(self, items):
         """Ask about all of them, and print what became of each."""
+        self.functions = Functions(str(self.copy))
+        gc.freeze()
         for number, (file, place) in self.chosen:
             source = (self.copy / file).read_text()
             tree, line, around, what = mutate(source, place)
@@ -190,16 +202,13 @@ class Mutants:
             (self.copy / file).read_text(),
             os.stat(self.copy / file).st_mtime_ns,
         )
-        reading, writing = os.pipe()
-        first_failure([], lambda: os.write(writing, b"1" if exchange(path, tree) else b"0"), {})
-        in_functions = os.read(reading, 1) == b"1"
-        os.close(reading)
-        os.close(writing)
+        pairs = self.functions.exchanged(path, tree)
+        change = functools.partial(self.functions.exchange, pairs)
         tests = self.quick(tests)
         try:
             while tests:
                 (self.copy / file).write_text(ast.unparse(tree))
-                failed = self.failure(tests, lambda: exchange(path, tree)) if in_functions else self.in_process(tests)
+                failed = self.failure(tests, change) if pairs else self.in_process(tests)
                 (self.copy / file).write_text(original)
                 os.utime(path, ns=(time, time))
                 if failed is None:

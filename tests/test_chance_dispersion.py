@@ -1,13 +1,14 @@
 """Dispersion over windows: its law against every arrangement, SciPy and simulation, with two windows and with many."""
 
 from itertools import combinations, product
+from math import comb
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from ann2neo import analyze, chance, from_array
-from ann2neo.chance.count_laws import _scale, _ways
+from ann2neo.chance.count_laws import _n_ways, _reach, _scale, _ways
 
 LEVELS = (0.05, 0.01, 1e-3, 1e-4)
 
@@ -69,6 +70,44 @@ def test_no_way_to_deal_spikes_is_left_out(sizes, lattice):
             ways = _ways(n, sizes, limit, lattice=lattice, bounded=False)
             found = sorted(map(tuple, ways[((ways - expected) ** 2 / sizes).sum(axis=1) <= limit].tolist()))
             assert found == [way for way, value in zip(every, spread) if value <= limit]
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(5, (10, 20, 30)), (400, (1000,) * 3), (30, (9, 10, 300, 50)), (1000, (2000, 10, 3000))]
+)
+@pytest.mark.parametrize("lattice", [True, False])
+def test_counts_beyond_the_reach_do_not_happen(n, sizes, lattice):
+    """By SciPy's laws of the count of one window they have a chance below 1e-15; the reach is not much wider than nine standard deviations."""
+    for reach, size in zip(_reach(n, np.array(sizes, float), lattice=lattice), sizes):
+        law = stats.hypergeom(sum(sizes), size, n) if lattice else stats.binom(n, size / sum(sizes))
+        counts = np.arange(n + 1)
+        assert law.pmf(counts[np.abs(counts - law.mean()) > reach]).sum() < 1e-15
+        assert reach < 9 * law.std() + 13
+
+
+@pytest.mark.parametrize("lattice", [True, False])
+def test_the_number_of_ways_to_deal_spikes_is_foreseen(lattice):
+    """A few spikes in long windows are a multiset of windows; of many no fewer ways are foreseen than are listed, and at most half as many again."""
+    for n, n_windows in product(range(1, 5), range(3, 6)):
+        assert _n_ways(n, (60,) * n_windows, lattice) == pytest.approx(comb(n + n_windows - 1, n), rel=1e-9)
+    for n, sizes in ((400, (1000, 1000, 1000)), (60, (30, 100, 500)), (30, (100, 200, 300, 50))):
+        listed = len(_ways(n, np.array(sizes), np.inf, lattice=lattice))
+        assert listed <= _n_ways(n, sizes, lattice) <= 1.5 * listed
+
+
+@pytest.mark.parametrize("lattice", [True, False])
+def test_windows_without_bins_change_nothing(lattice):
+    """A window in which nothing can happen tells nothing, wherever it lies; a unit that has its spikes in one window is left with two."""
+    counts, sizes = np.array([[25, 25, 34], [60, 25, 5], [9, 0, 0]]), np.array([100, 100, 120])
+    places = [0, 1, 1, 3]
+    with_empty, sizes_with_empty = np.insert(counts, places, 0, axis=1), np.insert(sizes, places, 0)
+    for test in (chance.dispersion_test, chance.overdispersion_test):
+        np.testing.assert_array_equal(
+            test(with_empty, sizes_with_empty, lattice=lattice), test(counts, sizes, lattice=lattice)
+        )
+    upper = np.array([stats.chisquare(one, one.sum() * sizes / sizes.sum()).pvalue for one in counts])
+    naive = chance.dispersion_test_naive(with_empty, sizes_with_empty)
+    np.testing.assert_allclose(naive, 2 * np.minimum(upper, 1 - upper), atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [7, 100, 1000])

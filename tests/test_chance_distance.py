@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ann2neo.chance.distance import SALT, lattice_distances
+from ann2neo.chance.distance import SALT, largest_distance, lattice_distances
 
 
 def numbers(key, count):
@@ -81,3 +81,12 @@ def test_threads_and_neighbours_change_nothing():
             own, np.array([0, own.size]), n[unit : unit + 1, None], np.array([90]), keys=np.array([unit])
         )
         np.testing.assert_array_equal(alone, whole[unit : unit + 1])
+
+
+@pytest.mark.parametrize("uniform", [[1.0], [0.0] * 3, [1.0] * 9, [0.0, 0.4, 0.5, 1.0, 1.0, 1.0]])
+def test_numbers_at_the_borders_are_counted(uniform):
+    """An interval that is mapped to 1, as rounding may do, or to 0 belongs to the last or first cell; SciPy counts it alike."""
+    count = len(uniform)
+    cell_of, (upto, sorted_out) = np.zeros(count, np.uint32), np.zeros((2, count + 3), np.int32)
+    found = largest_distance(np.array(uniform), count, cell_of, upto, sorted_out, np.zeros(count + 1))
+    assert found == stats.kstest(uniform, "uniform").statistic

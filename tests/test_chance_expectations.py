@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ann2neo import chance
+from ann2neo.chance.sampled_cv import few_intervals
 from ann2neo.errors import AnalysisError
 
 
@@ -297,6 +298,22 @@ def test_impossible_counts_are_refused():
         chance.expected_fano(np.array([1, 1]), np.array([2, 2]))
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (np.array([[3.5]]), "numbers of type float64"),
+        (np.array([[3j]]), "numbers of type complex128"),
+        ("three", "'three'"),
+        (None, "None"),
+    ],
+)
+def test_what_is_no_count_is_named(given, named):
+    """Numbers of another kind are told by their type, anything else as it was written: a type such as '<U5' helps nobody."""
+    with pytest.raises(AnalysisError) as told:
+        chance.expected_cv(given, np.array([5]))
+    assert str(told.value).splitlines()[0] == f"`n` must hold whole numbers, got {named}."
+
+
 SPARSE = [
     ((2, 2), (100, 1000)),
     ((2, 2), (28, 28)),
@@ -305,6 +322,14 @@ SPARSE = [
     ((3, 4, 2, 1, 4, 2, 0), (10, 50, 100, 90, 200, 400, 30)),
     ((20, 20, 20), (50, 100, 400)),
 ]
+
+
+def test_few_intervals_are_those_of_all_stretches():
+    """A stretch of n spikes has n - 1 intervals, an empty one none: the law is sampled up to 64 of them, not for 65."""
+    n = np.array([[33, 33, 1, 0], [34, 33, 1, 0], [2, 64, 0, 0], [3, 64, 0, 0], [17, 17, 17, 17], [17, 17, 17, 18]])
+    single, several = few_intervals(n)
+    assert not single.any()
+    assert several.tolist() == [True, False] * 3
 
 
 @pytest.mark.parametrize(("n", "bins"), SPARSE)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.polynomial import hermite_e
 from scipy import stats
 
 import ann2neo
 from ann2neo import analyze, chance
+from ann2neo.chance.p_values import normal_two_sided, sampled_tails
 from ann2neo.chance.runs import _folded_law
 from ann2neo.chance.stationarity import stationarity_test_of_inputs
 from ann2neo.errors import AnalysisError
@@ -91,12 +93,55 @@ def test_laplace_test_joins_its_two_branches():
         assert p[0] == pytest.approx(p[1], rel=0.03)
 
 
+def test_an_observation_is_one_more_draw():
+    """Whichever of 51 values is the observed one, ranks from either side are uniform: 1, 2, ... of 51, of which the upper one counts half; ties count half."""
+    values = np.random.default_rng(0).permutation(51) / 7.0
+    tails = np.array([np.ravel(sampled_tails(np.sort(np.delete(values, i)), values[i : i + 1])) for i in range(51)])
+    np.testing.assert_allclose(np.sort(tails[:, 0]), np.arange(1, 52) / 51)
+    np.testing.assert_allclose(np.sort(tails[:, 1]), (np.arange(51) + 0.5) / 51)
+    lower, upper = sampled_tails(np.array([1.0, 2.0, 2.0, 2.0, 5.0]), np.array([2.0]))
+    assert (lower[0], upper[0]) == ((4 + 1) / 6, (1 + 3 / 2 + 1 / 2) / 6)
+
+
+@pytest.mark.parametrize(("skewness", "excess"), [(0.4, 0.0), (0.0, -0.3), (0.5, 0.2)])
+def test_the_logarithm_of_a_tail_is_corrected_by_edgeworths_series(skewness, excess):
+    """The series has NumPy's Hermite polynomials, multiplied by the moments of the law; far out its first order is that of the tail."""
+    z = np.concatenate([np.linspace(-3, -0.8, 12), np.linspace(0.8, 3, 12)])
+    series = hermite_e.hermeval(z, [0, 0, skewness / 6, excess / 24, 0, skewness**2 / 72])
+    tail = stats.norm.sf(np.abs(z))
+    got = normal_two_sided(z, skewness=skewness, excess=excess)
+    np.testing.assert_allclose(np.log(got / (2 * tail)), np.sign(z) * stats.norm.pdf(z) * series / tail, rtol=1e-9)
+
+
+def test_sums_that_spikes_cannot_have_are_named():
+    """The first unit that is wrong is told with the largest sum that its spikes can have."""
+    with pytest.raises(AnalysisError, match="`bin_sums` has 30 where the spikes of a unit sum up to 27 at most"):
+        chance.stationarity_test(np.array([5, 30]), np.array([3, 3]), n_bins=10)
+    with pytest.raises(
+        AnalysisError, match=r"`time_sums` has -1\.0 where the spikes of a unit sum up to 20\.0 at most"
+    ):
+        chance.stationarity_test_poisson(np.array([-1.0]), np.array([2]), duration=10.0)
+
+
 def test_exponential_test_is_scipys():
     """The naive interval test is SciPy's exact Kolmogorov-Smirnov test with the mean taken from the data."""
     isis = np.random.default_rng(0).geometric(0.05, 80)
     truth = stats.kstest(isis, stats.expon(scale=isis.mean()).cdf, method="exact").pvalue
     got = chance.isi_law_test_exponential_naive(isis, np.array([0, 80]))[0]
     assert got == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize("n_intervals", [1, 2, 3, 5])
+def test_the_interval_between_two_poisson_spikes_has_kolmogorovs_law(n_intervals):
+    """The only interval of a stretch of duration T exceeds t with chance (1 - t / T)^2; silent stretches and single spikes add none."""
+    rng = np.random.default_rng(n_intervals)
+    n, durations = np.zeros((40, 3 * n_intervals), int), rng.uniform(1, 9, 3 * n_intervals)
+    n[:, 0::3], n[:, 1::3] = 2, 1
+    shares = rng.beta(1, 2, (40, n_intervals))
+    isis = (shares * durations[0::3]).ravel()
+    got = chance.isi_law_test_poisson(isis, np.arange(41) * n_intervals, n, durations)
+    truth = [stats.kstest((1 - own) ** 2, "uniform", method="exact").pvalue for own in shares]
+    np.testing.assert_allclose(got, truth, atol=0.03)
 
 
 def test_interval_law_is_that_of_all_arrangements():

@@ -221,6 +221,29 @@ def test_one_bin_inputs_keep_the_law_of_bins():
         assert table[name].isna().all(), name
 
 
+def test_counts_of_another_unit_have_the_same_p_values():
+    """Only how inputs differ tells about labels: with a spike more in each, or three for one, no p value changes, near equal rates neither."""
+    label, spikes = np.repeat([0, 1], 100), np.zeros((5, 200), np.int64)
+    for excess, row in enumerate(spikes):
+        row[:60], row[100:160], row[:20], row[100:120] = 1, 1, 2, 2
+        row[60 : 60 + excess] = 1
+    size = np.full(200, 8)
+    once = chance.input_dispersion_tests(spikes, size, label)
+    assert (once[0] < 1).all()
+    for times, more in ((1, 1), (2, 0), (2, 3), (3, 1), (3, 2)):
+        np.testing.assert_allclose(chance.input_dispersion_tests(times * spikes + more, size, label), once, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n_bins", "n_passes"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
+def test_bins_are_exchangeable_where_each_is_an_input(n_bins, n_passes):
+    """Two bins of an input, in one pass or in two, belong together."""
+    named = {"stimulus_id": np.arange(6), "label": np.arange(6) % 2}
+    trials = make_trials(6, n_passes=n_passes, lengths=np.full(6, n_bins), **named)
+    exchange = exchange_by_column(trials, "label", labels_are_windows=True)
+    np.testing.assert_array_equal(exchange.size, np.full(6, n_bins * n_passes))
+    assert exchange.one_bin == (n_bins * n_passes == 1)
+
+
 def test_equal_passes_are_one_pass():
     """A deterministic network run several times is no more evidence: p values are those of one pass."""
     spikes = np.random.default_rng(1).random((60, 20)) < 0.4
