@@ -21,6 +21,7 @@ from ann2neo.capture.inputs.presentation import (
     check_listed_lengths,
     draws_at_random,
     in_batches,
+    n_draws,
     order_comes_again,
     warn_of_unknown_order,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "draws_at_random",
     "in_batches",
     "knows_classes",
+    "n_draws",
     "open_source",
     "order_comes_again",
     "read_batches",

@@ -22,13 +22,19 @@ FEW = 8
 
 def draws_at_random(source: Presentation) -> bool:
     """Whether the order is another one each time that it is drawn. Random states are restored."""
-    if source.draw is None:
-        return False
+    return source.draw is not None and draws_differ(source.draw)
+
+
+def draws_differ(draw: Callable[[], Drawn]) -> bool:
+    """Whether orders that are drawn one after the other differ. Random states are restored."""
     with random_states_kept():
-        first = source.draw()
-        # Few inputs often come in the same order twice.
-        n_draws = MOST_DRAWS if sum(map(len, first)) <= FEW else 4
-        return any(source.draw() != first for _ in range(n_draws))
+        first = draw()
+        return any(draw() != first for _ in range(n_draws(sum(map(len, first)))))
+
+
+def n_draws(n_inputs: int) -> int:
+    """Return how many draws show what changes with a draw: few inputs often come in the same order twice."""
+    return MOST_DRAWS if n_inputs <= FEW else 4
 
 
 def order_comes_again(source: Presentation) -> bool:

@@ -15,12 +15,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ann2neo.capture.fingerprints import batch_checksum
+from ann2neo.capture.inputs.arrays import array_presentation
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
 from ann2neo.capture.inputs.loaders import warn_of_endless
-from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings
+from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings, draws_differ
 from ann2neo.errors import InputsError
 from ann2neo.probe.state import Borrowed, borrowed_of, copy_of, random_states_kept, read_borrowed
 
@@ -78,7 +79,8 @@ def _map_style(
         _check_items(loader.dataset, drawn[0])
         own = is_own(loader.collate_fn)
         return _drawn_source(again, drawn, draw, traced=own, axis=None if own else 0)
-    if [index for (index,) in drawn] == list(range(len(drawn))):
+    # Few batches often come in the data set's order, whatever draws them.
+    if [index for (index,) in drawn] == list(range(len(drawn))) and not draws_differ(draw):
         return _as_it_reads(loader, borrowed, None)
     return _batches_of_data_set(
         loader, again, drawn, draw, lambda raw: split_batch(raw, any_form=any_form, n_inputs=n_inputs).n_inputs
@@ -109,11 +111,17 @@ def _draw(sampler: Iterable[Any], borrowed: Borrowed, *, in_batches: bool, datas
         told = dataset is None
         with borrowed.used():
             for index in sampler:
-                found.append(list(index) if in_batches else [index])
+                found.append([_number(one) for one in index] if in_batches else [_number(index)])
                 told = told or (len(found) % LOOK == 0 and warn_of_endless(sampler, dataset, len(found)))
         return [batch for batch in found if batch]
 
     return draw
+
+
+def _number(index: Any) -> Any:
+    """Turn an index that is a tensor of one number, as of a sampler of a tensor's entries, into that number."""
+    is_number = isinstance(index, torch.Tensor) and not index.ndim and not index.is_floating_point()
+    return index.item() if is_number else index
 
 
 def _comes_again(loader: DataLoader, sampler: Iterable[Any]) -> bool:
@@ -247,9 +255,6 @@ def _of_places(
     )
 
 
-BATCHES_PER_CUT = 256
-
-
 def open_source(inputs: Inputs) -> Presentation:
     """Draw the order of the inputs and make them into batches.
 
@@ -270,7 +275,7 @@ def _open(inputs: Inputs) -> Presentation:
     if isinstance(data, torch.Tensor):
         refuse_nested(data)
     if isinstance(data, (torch.Tensor, np.ndarray)):
-        return _array_source(data, inputs.batch_size)
+        return array_presentation(data, inputs.batch_size)
     if isinstance(data, Dataset) or is_rows(data):
         data = DataLoader(data, batch_size=inputs.batch_size)
     if isinstance(data, DataLoader):
@@ -304,36 +309,6 @@ def _once(batches: Iterator[Any]) -> Callable[[], Iterator[Any]]:
         return fresh.pop()
 
     return begin
-
-
-def _array_source(data: torch.Tensor | np.ndarray, batch_size: int) -> Presentation:
-    if data.ndim == 0 or data.shape[0] == 0:
-        raise InputsError(
-            f"the inputs are empty (shape {tuple(data.shape)}).",
-            "There is nothing to record.",
-            "Give at least one input.",
-        )
-    n_inputs = data.shape[0]
-    starts = range(0, n_inputs, batch_size)
-    return Presentation(
-        batches=lambda first: _cut(data, batch_size, first),
-        n_batches=len(starts),
-        n_inputs=n_inputs,
-        stimulus_ids=np.arange(n_inputs),
-        batch_sizes=np.minimum(batch_size, n_inputs - np.asarray(starts)),
-        axis=0,
-    )
-
-
-def _cut(data: torch.Tensor | np.ndarray, batch_size: int, first: int) -> Iterator[torch.Tensor | np.ndarray]:
-    """Cut an array into batches, many at once: one cut within a model would cost more."""
-    many = BATCHES_PER_CUT * batch_size
-    for start in range(first * batch_size, data.shape[0], many):
-        some = data[start : start + many]
-        if isinstance(some, torch.Tensor):
-            yield from some.split(batch_size)
-        else:
-            yield from (some[i : i + batch_size] for i in range(0, len(some), batch_size))
 
 
 def _list_source(batches: list[Any], size_of: Callable[[Any], int]) -> Presentation:

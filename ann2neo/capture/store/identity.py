@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.utils.data import Dataset
 
 from ann2neo.capture.fingerprints import KIND, UNKNOWN
 from ann2neo.capture.inputs import Inputs, Presentation
 from ann2neo.capture.job import Job
+from ann2neo.capture.store.samplers import drawing_of
 from ann2neo.errors import StoreError
-from ann2neo.probe.state import borrowed_of
 from ann2neo.recording import order_sha256
 
 LONGEST = 200
@@ -48,7 +48,7 @@ class Identity:
     batch_size, number_of_inputs, sizes_of_batches, order
         How the inputs lie in batches; the batch size is None where they come in batches of their own.
     drawing
-        What drew an order that is not the data set's own, and with which seed.
+        What draws an order that is not the data set's own, with which seed and settings.
     check_sums
         How batches are recognized; None of stores made by 0.1.0.
     verified
@@ -178,43 +178,8 @@ def with_order(identity: Identity, source: Presentation, inputs: Inputs) -> Iden
         number_of_inputs=source.n_inputs,
         sizes_of_batches=None if sizes is None else fingerprint(sizes),
         order=None if ids is None else order_sha256(ids),
-        drawing=drawing_of(inputs.data, source),
+        drawing=drawing_of(inputs.data, source, fingerprint),
     )
-
-
-def drawing_of(data: Any, source: Presentation) -> str | None:
-    """Describe what draws the order of a loader, with the seeds of its own generators; None where the inputs come in the data set's order.
-
-    Examples
-    --------
-    >>> from torch.utils.data import DataLoader
-    >>> from ann2neo.capture.inputs import as_inputs, open_source
-    >>> def of(data):
-    ...     return drawing_of(data, open_source(as_inputs(data)))
-    >>> generator = torch.Generator().manual_seed(5)
-    >>> of(torch.zeros(9)), of(DataLoader(range(9), 3)), of(DataLoader(range(9), 3, shuffle=True, generator=generator))
-    (None, None, 'RandomSampler, seed 5')
-    """
-    if not isinstance(data, DataLoader) or source.stimulus_ids is None:
-        return None
-    drawn_by = data.sampler if type(data.batch_sampler) in (BatchSampler, type(None)) else data.batch_sampler
-    ids = source.stimulus_ids
-    # Of few inputs even a sampler that shuffles draws this order now and then.
-    if type(drawn_by) is not RandomSampler and np.array_equal(ids, np.arange(ids.size)):
-        return None
-    seeds = [f"seed {seed}" for seed in map(_seed_of, borrowed_of(data).generators) if seed is not None]
-    return ", ".join([type(drawn_by).__qualname__, *dict.fromkeys(seeds)])
-
-
-def _seed_of(generator: Any) -> Any:
-    """Find the seed with which a generator began, where it still tells."""
-    if isinstance(generator, torch.Generator):
-        return generator.initial_seed()
-    if isinstance(generator, np.random.Generator):
-        entropy = getattr(getattr(generator.bit_generator, "seed_seq", None), "entropy", None)
-        # One that was not given has 128 bits and is another one in each process.
-        return entropy if isinstance(entropy, int) and entropy < 1 << 64 else None
-    return None
 
 
 def check_same(path: Any, there: Identity, here: Identity) -> None:
