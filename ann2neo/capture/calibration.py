@@ -23,7 +23,7 @@ from ann2neo.capture.inputs import (
 from ann2neo.capture.job import Job, watching
 from ann2neo.capture.last_batch import check_last
 from ann2neo.capture.run import show_batch
-from ann2neo.capture.spikes.statistics import CalibratedRule, RuleOfLayer, Statistics
+from ann2neo.capture.spikes.statistics import CalibratedRule, RuleOfLayer, Statistics, shape_of_thresholds
 from ann2neo.capture.steps import Steps
 from ann2neo.capture.store.identity import OF_ORDER, Identity, identity_of
 from ann2neo.capture.units import UnitChoice
@@ -44,6 +44,8 @@ class Calibration:
     ----------
     thresholds
         Thresholds of the recorded units by layer, in double precision, each of shape (unit,); layers whose rule needs no calibration are left out.
+    shapes
+        Shape of each of these layers when it was calibrated, without the axes of inputs and steps; None where one threshold holds for all units of any shape.
     provenance
         The rule and the inputs that calibrated it, as flat facts.
     identity
@@ -51,6 +53,7 @@ class Calibration:
     """
 
     thresholds: Mapping[str, np.ndarray]
+    shapes: Mapping[str, tuple[int, ...] | None]
     provenance: Mapping[str, Any]
     identity: Mapping[str, Any]
 
@@ -89,6 +92,7 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
         If inputs would have to be read again and cannot be, or are not the same again.
     """
     thresholds: dict[str, np.ndarray] = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
     few: dict[str, int] = {}
     read: dict[int, tuple[Inputs, ReadInputs]] = {}
     for on in inputs_of_rules(rule):
@@ -104,9 +108,10 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
             )
             read[id(on)] = inputs, _run(calibrating, statistics, source, progress=progress)
         thresholds |= statistics.thresholds()
+        shapes |= statistics.shapes()
         n_inputs = sum(read[id(on)][1].sizes)
         few |= {name: n for name, n in statistics.n_reached.items() if n < n_inputs}
-    found = written_down(rule, thresholds, read)
+    found = written_down(rule, thresholds, shapes, read)
     if not few:
         return found
     # Not part of the identity, which is found without running the model.
@@ -118,13 +123,17 @@ def calibrate(job: Job, rule: Rule, *, units: UnitChoice, max_bytes: int = MAX_B
 
 
 def written_down(
-    rule: Rule, thresholds: Mapping[str, np.ndarray], read: Mapping[int, tuple[Inputs, ReadInputs]]
+    rule: Rule,
+    thresholds: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...] | None],
+    read: Mapping[int, tuple[Inputs, ReadInputs]],
 ) -> Calibration:
     """Put thresholds beside what is known of the inputs that they follow from, by the `id` of what was given as ``on``."""
     rule_text = {"threshold_rule": describe(rule, {key: sum(one.sizes) for key, (_, one) in read.items()})}
     contents = [[one.fingerprint.in_any_order(), one.sizes[0]] for _, one in read.values()]
     return Calibration(
         thresholds=thresholds,
+        shapes=shapes,
         provenance=rule_text | _flat([_facts(*one) for one in read.values()]),
         identity=rule_text | {"calibration": contents},
     )
@@ -266,9 +275,15 @@ def recall(
 
     if not is_known(None, left_out="threshold_rule"):
         return None
-    stored = {layer.name: layer.thresholds for layer in growing.layers if _is_calibrated(layer.name, rule)}
+    stored: dict[str, np.ndarray] = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    for layer in growing.layers:
+        its_rule = rule_for(layer.name, rule)
+        if isinstance(its_rule, (Quantile, MeanPlusSd)):
+            stored[layer.name] = layer.thresholds
+            shapes[layer.name] = shape_of_thresholds(its_rule, layer.shape, layer.n_units)
     with evaluation_mode(job.module):
-        found = written_down(rule, stored, {id(on): (inputs, _read_only(inputs)) for on, inputs in every})
+        found = written_down(rule, stored, shapes, {id(on): (inputs, _read_only(inputs)) for on, inputs in every})
     if not is_known(found.identity):
         return None
     # Which layers only some of the inputs reached shows only when the model runs.
@@ -283,7 +298,3 @@ def _read_only(inputs: Inputs) -> ReadInputs:
         fingerprint.add(batch.x, batch.n_inputs)
         sizes.append(batch.n_inputs)
     return ReadInputs(source=source, sizes=sizes, fingerprint=fingerprint)
-
-
-def _is_calibrated(layer: str, rule: Rule) -> bool:
-    return isinstance(rule_for(layer, rule), (Quantile, MeanPlusSd))

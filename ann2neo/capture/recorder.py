@@ -270,7 +270,9 @@ def _record_module(
         if calibration is None:
             with failures_told():
                 calibration = calibrate(waiting, threshold, units=units, progress=progress)
-        bits = Bits(threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds)
+        bits = Bits(
+            threshold=threshold, units=units, steps=steps, calibrated=calibration.thresholds, shapes=calibration.shapes
+        )
         job = replace(waiting, sink=bits)
         known = {"weights_sha256": weights, **notes, **calibration.provenance}
         known |= {} if units is None else {"units_rule": describe_units(units)}

@@ -43,6 +43,8 @@ class Bits:
         As for `ann2neo.record`.
     calibrated
         Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+    shapes
+        Shape of each of these layers then; None where one threshold holds for all units of any.
 
     Attributes
     ----------
@@ -57,12 +59,14 @@ class Bits:
         units: UnitChoice,
         steps: Steps | None = None,
         calibrated: Mapping[str, np.ndarray] | None = None,
+        shapes: Mapping[str, tuple[int, ...] | None] | None = None,
     ) -> None:
         self.book = Layers(units=units, steps=steps)
         self._packers: dict[str, Packer | DevicePacker] = {}
         self._ready: dict[str, Packer | DevicePacker] = {}
         self._columns: dict[torch.device, DeviceColumn] = {}
-        self._threshold, self._units, self._steps, self._calibrated = threshold, units, steps, calibrated or {}
+        self._threshold, self._units, self._steps = threshold, units, steps
+        self._calibrated, self._calibrated_shapes = calibrated or {}, shapes or {}
         self._n_inputs = 0
         self._lengths: Positions = None
         self._planes: dict[str, Planes | DevicePlanes | Part] = {}
@@ -184,6 +188,7 @@ class Bits:
             units=layer.units,
             rule=self._threshold,
             calibrated=self._calibrated,
+            calibrated_shapes=self._calibrated_shapes,
         )
         self._packers[name] = self._packer(name, threshold, layer)
         return replace(layer, threshold=threshold)

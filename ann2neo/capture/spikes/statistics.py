@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -150,6 +151,13 @@ class Statistics:
             found[name] = np.broadcast_to(values, self.layers[name].units.shape).copy()
         return found
 
+    def shapes(self) -> dict[str, tuple[int, ...] | None]:
+        """Return the shape in which each layer has to be recorded; None where one threshold holds for all units of any."""
+        return {
+            name: shape_of_thresholds(self._rules[name], self.layers[name].shape, self.layers[name].units.size)
+            for name in self._statistics
+        }
+
     def _first_sight(self, name: str, watched: Watched, output: torch.Tensor) -> ObservedLayer:
         layer = self.book.keep(self.book.meet(name, watched, output))
         rule = self._rule_of(name)
@@ -176,3 +184,15 @@ class Statistics:
             return statistic_for(rule, max_bytes=share)
         n_each = self.layers[name].units.size if rule.per == "layer" else 1
         return statistic_for(rule, max_bytes=share, n_expected=self._n_inputs * n_each)
+
+
+def shape_of_thresholds(rule: CalibratedRule, shape: tuple[int, ...], n_units: int) -> tuple[int, ...] | None:
+    """Return the shape of a layer that calibrated thresholds of this number of its units belong to; None where one threshold comes from all units, so that it holds for any shape.
+
+    Examples
+    --------
+    >>> rule = Quantile(0.9, on=np.zeros((5, 3)), per="layer")
+    >>> shape_of_thresholds(rule, (2, 3), 6), shape_of_thresholds(rule, (2, 3), 5)
+    (None, (2, 3))
+    """
+    return None if rule.per == "layer" and n_units == math.prod(shape) else shape

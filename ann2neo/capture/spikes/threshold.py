@@ -32,6 +32,7 @@ def threshold_of(
     units: Int[np.ndarray, " unit"],
     rule: Rule,
     calibrated: Mapping[str, np.ndarray],
+    calibrated_shapes: Mapping[str, tuple[int, ...] | None],
 ) -> torch.Tensor:
     """Find the threshold of the recorded units of a layer, in the type and place of its activation, shape () or (unit,).
 
@@ -47,13 +48,18 @@ def threshold_of(
         What the user gave.
     calibrated
         Thresholds of the recorded units by layer, where the rule was calibrated, each of shape (unit,).
+    calibrated_shapes
+        Shape of each calibrated layer then, as ``shape``; None where one threshold holds for all units of any.
 
     Raises
     ------
     ThresholdError
-        If there is no threshold for this layer, it is not finite in the activation's type, or all units always exceed it.
+        If there is no threshold for this layer, it was calibrated on units of another shape, it is not finite in the activation's type, or all units always exceed it.
     """
-    fixed = calibrated[name] if name in calibrated else _of_units(name, rule_for(name, rule), shape, units)
+    if name in calibrated:
+        fixed = _of_calibrated(name, calibrated[name], calibrated_shapes[name], shape)
+    else:
+        fixed = _of_units(name, rule_for(name, rule), shape, units)
     value = value_at_zero(name, watched, output) if fixed is None else fixed
     # In the activation's own type: against a float64 threshold, float32's 0.7 is less than 0.7.
     threshold = rounded(np.asarray(value, np.float64), output.dtype)
@@ -141,6 +147,22 @@ def module_floor(module: nn.Module) -> Floor:
     if kind in (nn.RNN, nn.RNNCell):
         return Floor(0.0, True) if getattr(module, "nonlinearity", "tanh") == "relu" else Floor(-1.0, False)
     return floor_of(module)
+
+
+def _of_calibrated(
+    name: str, thresholds: Float[np.ndarray, " unit"], calibrated: tuple[int, ...] | None, shape: tuple[int, ...]
+) -> FixedRule:
+    """Take calibrated thresholds where they belong to the units that are recorded."""
+    if calibrated is None:
+        return float(thresholds[0])
+    if calibrated != shape:
+        raise ThresholdError(
+            f"layer {name!r} has shape {shape}, but shape {calibrated} for the inputs on which its thresholds were calibrated.",
+            "They belong to other units than those recorded.",
+            "Calibrate on inputs of the same shape as the recorded ones; or find one threshold for all units of the layer, per='layer' without units=. "
+            "If it is the number of steps that differs, record in steps: steps=Steps(1).",
+        )
+    return thresholds
 
 
 def _of_units(
