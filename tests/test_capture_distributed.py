@@ -31,17 +31,9 @@ def torchrun(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_two_processes_record_what_one_does(tmp_path):
-    """Passes, and what is recorded already; the others are slow tests."""
-    done = torchrun(str(HERE / "distributed_checks.py"), str(tmp_path), "check_identical", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for path in tmp_path.glob("*.zarr"):
-        check(path)
-
-
 @pytest.mark.slow("two processes of torch are started")
-def test_two_processes_record_other_forms_as_one_does(tmp_path):
-    """Passes, steps, shuffled and plain inputs, one after another; what is wrong is wrong in all processes."""
+def test_two_processes_record_what_one_does(tmp_path):
+    """Passes, what is recorded already, steps, shuffled and plain inputs, one after another; what is wrong is wrong in all processes."""
     checks = [
         "check_identical",
         "check_steps",
