@@ -81,6 +81,17 @@ def test_rows_that_lie_elsewhere_where_inputs_have_another_shape_are_refused(nam
     assert names(record(Net(forward), verify=False)) == ["act"]
 
 
+@pytest.mark.parametrize("n", [3, 4, 5, 8])
+def test_one_row_for_all_inputs_that_are_long_is_refused(n):
+    """Also in a small batch, which shows less."""
+
+    def forward(self, x):
+        return self.act(self.fc(x[:1].expand_as(x) if x.shape[1] > 10 else x))
+
+    with pytest.raises(ModelError, match=r"(row k is not input k|it is the same whatever)"):
+        record(Net(forward), sequences([(8, 6), (n, 12), (8, 6)]))
+
+
 def test_in_memory_only_the_layers_concerned_are_left_out():
     """With one warning; in the provenance stands why, and in which shapes rows were verified."""
 

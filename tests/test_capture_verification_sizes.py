@@ -11,7 +11,7 @@ from torch import nn
 from verified_models import DEPENDENT, RIGHT, Net
 
 import ann2neo
-from ann2neo.errors import Ann2NeoWarning, ModelError
+from ann2neo.errors import ActivationError, Ann2NeoWarning, ModelError
 from ann2neo.verification.orders import drawn
 from ann2neo.verification.verdict import ALL_IS_WELL
 
@@ -191,3 +191,27 @@ def test_what_is_drawn_for_another_size_is_shuffled(n, m):
     assert len(order) == m
     assert len(set(order)) == min(n, m)
     assert m == 1 or not np.array_equal(order, np.arange(m) % n)
+
+
+def first_slots(self, x):
+    """Two experts of three slots each: what comes after these lies in those that are left."""
+    if len(x) < 6:
+        return self.act(self.fc(x))
+    chosen = x[:, 0] > 0
+    order = torch.cat([chosen.nonzero()[:, 0], (~chosen).nonzero()[:, 0]])
+    return self.act(self.fc(x[order] if chosen.sum() not in (0, len(x)) else x))
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 20, 13], [1, 2, 20, 14], [3, 17, 17], [1, 1, 20, 15]], ids=str)
+def test_many_inputs_are_verified_where_the_first_batches_hold_few(sizes):
+    """By themselves, not by inputs of the first batch, which are few; once, and with a reason that is sure."""
+    with pytest.raises((ActivationError, ModelError), match="row k is not input k: when inputs"):
+        record(model_of(first_slots), sizes)
+    rows, model = [], Net(lambda self, x: self.act(self.fc(x)))
+    model.register_forward_pre_hook(lambda _module, args: rows.append(len(args[0])))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording = record(model, sizes)
+    assert "shape" not in recording.provenance["verified"]
+    large = max(sizes)
+    assert rows.count(large) == sizes.count(large) + 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ann2neo.capture.batch_sizes import OtherBatch, place_of_inputs
+from ann2neo.capture.batch_sizes import OtherBatch, are_the_same, place_of_inputs
 from ann2neo.capture.calls import Caller
 from ann2neo.capture.fingerprints import batch_checksum
 from ann2neo.capture.first_batch import look_of
@@ -19,7 +19,7 @@ from ann2neo.verification.judgement import Verification
 from ann2neo.verification.orders import kept_inputs
 from ann2neo.verification.places import are_alike, movable
 from ann2neo.verification.reruns import first_line
-from ann2neo.verification.verdict import DIFFERS, NOT_ROWS, PREDICTIONS, UNCLEAR_ROWS, Verdict
+from ann2neo.verification.verdict import CONSTANT, DIFFERS, NOT_ROWS, PREDICTIONS, UNCLEAR_ROWS, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,10 @@ def verify_shape(job: Job, kept: ShapedBatch, verdict: Verdict, text: str) -> Ot
         why = f"batches of inputs of shape {text} could not be verified ({type(error).__name__}: {first_line(error)})"
         return OtherBatch(unverified=() if verdict.unverified else (why,))
     elsewhere = [layer for (layer, _), places in verification.following.items() if _are_others(verdict, layer, places)]
-    found = replace(found, left_out=dict.fromkeys(elsewhere, NOT_ROWS) | dict(found.left_out))
+    # In a small batch, rows that are all that of one input look like rows that depend on the others.
+    same = {call[0] for call in reference.kept if call[0] in found.dependent and are_the_same(reference, call)}
+    wrong = dict.fromkeys(elsewhere, NOT_ROWS) | dict.fromkeys(same - set(verdict.dependent), CONSTANT)
+    found = replace(found, left_out=wrong | dict(found.left_out))
     return _told(job, verdict, found, text)
 
 
@@ -109,7 +112,7 @@ def _told(job: Job, verdict: Verdict, found: Verdict, text: str) -> OtherBatch:
     said = tuple(f"of batches of inputs of shape {text}: {why}" for why in found.unverified)
     return OtherBatch(
         wrong=wrong,
-        dependent={layer: why for layer, why in found.dependent.items() if layer not in verdict.dependent},
+        dependent={layer: why for layer, why in found.dependent.items() if layer not in {*verdict.dependent, *wrong}},
         rounding={layer: share for layer, share in found.rounding.items() if layer not in verdict.rounding},
         unverified=() if verdict.unverified else (*said, *others * noisy),
     )

@@ -129,13 +129,13 @@ def _judged(first: FirstBatch, reruns: Reruns, order: Sequence[int]) -> Verdict:
     m, x = len(order), reruns.taken(order, first_only=reruns.first_only)
     reference = Reference(None, m, kept_inputs(m))
     first.look(reruns.run(x, reference, m), m, reference.see)
-    same = {call[0]: CONSTANT for call in reference.kept if m > 1 and _is_same(reference, call)}
+    same = {call[0]: CONSTANT for call in reference.kept if m > 1 and are_the_same(reference, call)}
     found = Verification(reruns.run, x, m, reference, axis=first.batch.known_axis, look=first.look).verdict()
     left_out = same | dict(found.left_out) | ({PREDICTIONS: found.predictions} if found.predictions else {})
     return replace(found, left_out=left_out)
 
 
-def _is_same(reference: Reference, call: Call) -> bool:
+def are_the_same(reference: Reference, call: Call) -> bool:
     """Whether all inputs give the same, and no silence."""
     columns = next((one.columns for place, one in reference.kept[call].items() if place.is_plain), None)
     if columns is None or not reference.largest[call]:

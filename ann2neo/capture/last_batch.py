@@ -20,7 +20,7 @@ from ann2neo.probe.attributes import Attributes, attributes_kept
 from ann2neo.probe.state import draw_next, has_drawn, random_states, random_states_kept, set_random_states
 from ann2neo.verification.comparison import Comparison, Reference, is_close
 from ann2neo.verification.reruns import first_line
-from ann2neo.verification.shapes import MOST_BYTES
+from ann2neo.verification.shapes import MOST_BYTES, Shape
 from ann2neo.verification.verdict import DIFFERS, PREDICTIONS, Verdict, tell
 
 LATER = "the first batch, run once more after the last, gave other values (a count, cache or state that is kept from call to call, or noise that begins later)"
@@ -80,10 +80,10 @@ def check_last(job: Job, *, in_memory: bool) -> None:
     if wrong:
         first.reference.drop(list(wrong))
         _leave_out(job, STATE, wrong, in_memory=in_memory)
+    _check_shapes(job, first, attributes, in_memory=in_memory)
     shown = job.checks.differing or first
     for size in other_sizes(job, shown) if batch_checksum(shown.batch.x) == shown.checksum else ():
         _check_size(job, shown, size, attributes, in_memory=in_memory)
-    _check_shapes(job, first, attributes, in_memory=in_memory)
 
 
 def _run_again(job: Job, first: FirstBatch, verdict: Verdict, attributes: Attributes) -> dict[str, str]:
@@ -139,23 +139,30 @@ def _check_size(job: Job, first: FirstBatch, size: int, attributes: Attributes, 
 
 
 def _check_shapes(job: Job, first: FirstBatch, attributes: Attributes, *, in_memory: bool) -> None:
-    """Verify the rows of batches of inputs of other shapes, and say in which of them."""
-    shapes = job.checks.shapes
-    first_text = shapes.known[0].text if shapes.known else ""
-    before = f", where those of the first one had {first_text}" if shapes.known else ""
-    # One that was verified by an earlier call has the shape of all.
-    for shape, kept in shapes.kept if shapes.n_seen > 1 else ():
+    """Verify the rows of batches of inputs of other shapes, or of many inputs where there were few, and say in which shapes."""
+    shapes, before = job.checks.shapes, next(iter(job.checks.shapes.known), None)
+    # One that is not known to be verified, as it was by an earlier call, has the shape of all.
+    for shape, kept in shapes.kept if before is not None or shapes.n_seen > 1 else ():
         verify = partial(verify_shape, job, kept, job.checks.verdict or Verdict(), shape.text)
         found = _found_without_noise(job, verify, attributes)
-        _follow(job, found, first, SHAPES, f"{IN_OTHERS}inputs of shape {shape.text}{before}", in_memory=in_memory)
+        _follow(job, found, first, SHAPES, _where(shape, before), in_memory=in_memory)
         if not found.unverified:
             shapes.confirm(shape)
+            job.checks.verified_sizes |= {shape.n_inputs} if before is not None and shape.text == before.text else set()
     if shapes.n_seen > 1:
-        others = dict.fromkeys(one.text for one in shapes.known if one.text != first_text)
+        others = dict.fromkeys(one.text for one in shapes.known if before is None or one.text != before.text)
         job.checks.verdict = replace(job.checks.verdict or Verdict(), shapes=tuple(others), n_shapes=shapes.n_seen)
     if shapes.too_large:
         _add(job, job.checks.verdict or Verdict(), TOO_LARGE)
     shapes.forget()
+
+
+def _where(shape: Shape, before: Shape | None) -> str:
+    """Name the batches in which something shows, beside the first one."""
+    if before is not None and shape.text == before.text:
+        return f"{IN_OTHERS}{shape.n_inputs} inputs, where the first one held {before.n_inputs}"
+    known = "" if before is None else f", where those of the first one had {before.text}"
+    return f"{IN_OTHERS}inputs of shape {shape.text}{known}"
 
 
 def _found_without_noise(job: Job, verify: Callable[[], OtherBatch], attributes: Attributes) -> OtherBatch:

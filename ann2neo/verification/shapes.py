@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from ann2neo.probe.nested import arrays, leaves, parts
+from ann2neo.verification.orders import FEWEST
 from ann2neo.verification.places import are_entries, axis_of_inputs, has_entries, movable, preferred_axis
 
 # Of a batch that is kept, in bytes.
 MOST_BYTES = 2**28
 MOST_KEPT = 3
-# How much it tells where a batch has other parts; where a size is the number of inputs, so that two axes may be exchanged; is one; is odd where it was even, or the other way round; is smaller.
-WEIGHTS = {"form": 9, "square": 3, "one": 3, "odd": 2, "smaller": 1}
+# How much it tells where a batch has other parts; where it has many inputs, of which more shows than of few; where a size is the number of inputs, so that two axes may be exchanged; is one; is odd where it was even, or the other way round; is smaller.
+WEIGHTS = {"form": 9, "many": 9, "square": 3, "one": 3, "odd": 2, "smaller": 1}
 
 Kept = TypeVar("Kept")
 
@@ -47,6 +48,11 @@ class Shape:
     def squares(self) -> tuple[bool, ...]:
         """Which of the sizes are the number of inputs: axes that may be taken for each other."""
         return tuple(size == self.n_inputs for size in self.sizes)
+
+    @property
+    def has_many(self) -> bool:
+        """Whether there are enough inputs to tell rows that are exchanged from rows that depend on each other."""
+        return self.n_inputs >= FEWEST
 
     @property
     def volume(self) -> int:
@@ -173,9 +179,9 @@ class OtherShapes(Generic[Kept]):
 
     def _note(self, shape: Shape) -> bool:
         """Note a shape; whether it is another one than those before."""
-        kind, squares = (shape.form, shape.sizes), shape.squares
-        is_new = squares not in self._seen.setdefault(kind, set())
-        self._seen[kind].add(squares)
+        kind, flags = (shape.form, shape.sizes), (shape.has_many, *shape.squares)
+        is_new = flags not in self._seen.setdefault(kind, set())
+        self._seen[kind].add(flags)
         return is_new
 
     def _chosen(self, shapes: Sequence[Shape]) -> list[Shape]:
@@ -195,6 +201,10 @@ class OtherShapes(Generic[Kept]):
         """Find what inputs of this shape show, and along which axis, that those of the shapes which were verified do not."""
         known = [one for one in self.known if one.form == shape.form]
         found: set[tuple[str, Hashable]] = set() if known else {("form", shape.form)}
+        if shape.has_many and not any(one.has_many for one in self.known):
+            found.add(("many", None))
+        if any(one.sizes == shape.sizes for one in known):
+            return found
         for k, size in enumerate(shape.sizes):
             before = [one.sizes[k] for one in known]
             is_so = {
