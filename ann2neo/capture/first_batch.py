@@ -248,7 +248,7 @@ def _check_wanted(job: Job, left_out: Mapping[str, str], shown: Sequence[str], n
     if DIFFERS in wrong.values():
         cure += "let Passes(n, active=...) keep on and seed what draws, reset a state in forward, "
     else:
-        if any("does not show why" in why for why in wrong.values()):
+        if n_inputs < FEWEST and any("does not show why" in why for why in wrong.values()):
             cure += f"begin with a batch of {FEWEST} inputs or more, "
         cure += f"say how many inputs a batch has where it is not {n_inputs} (Inputs(data, n_inputs=lambda batch: ...)), give one input a batch where the model sorts or packs inside (batch_size=1), let it keep inputs along the first axis (batch_first=True), "
     kind = ModelError if DIFFERS in wrong.values() and len(wrong) == len(shown) else ActivationError

@@ -17,12 +17,37 @@ from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, distances
 from ann2neo.verification.entries import Changes
 from ann2neo.verification.orders import apart, halves, mixed, shuffled
-from ann2neo.verification.places import are_alike, axis_of_inputs, is_sparse, preferred_axis, slightly_changed, taken
+from ann2neo.verification.places import (
+    are_alike,
+    axis_of_inputs,
+    has_pairs,
+    is_sparse,
+    preferred_axis,
+    slightly_changed,
+    taken,
+)
 from ann2neo.verification.reruns import NotVerifiable, Reruns
 from ann2neo.verification.verdict import DEPENDS, PREDICTIONS, SIZE
 
 # Share of the inputs beyond which what differs in a batch of another size is looked into.
 MOST = 0.9
+
+
+def follow_as_pairs(reruns: Reruns, following: dict[Call, list[Arrangement]]) -> set[Call]:
+    """Where some calls do not follow, find those that do if pairs of inputs, as those of an adjacency matrix, change places along both axes, and keep to that.
+
+    What they depend on beside their input shows where fewer inputs are run.
+    """
+    wrong = [call for call, found in following.items() if not found]
+    if not wrong or not has_pairs(reruns.x, reruns.n):
+        return set()
+    reruns.pairs = True
+    permuted = reruns.permuted()
+    found = {} if permuted is None else {call: reruns.following(permuted, call) for call in wrong}
+    paired = {call for call, arrangements in found.items() if arrangements}
+    following |= {call: found[call] for call in paired}
+    reruns.pairs = bool(paired)
+    return paired
 
 
 def with_fewer(

@@ -19,10 +19,10 @@ import torch
 from ann2neo.errors import Ann2NeoWarning
 from ann2neo.probe.outputs import Arrangement
 from ann2neo.verification.comparison import Call, Comparison, Reference
-from ann2neo.verification.dependence import independent, of_kept, warn_of_constant_entries, with_fewer
+from ann2neo.verification.dependence import follow_as_pairs, independent, of_kept, warn_of_constant_entries, with_fewer
 from ann2neo.verification.influence import Influence, is_along
 from ann2neo.verification.orders import halves, mixed, shuffled
-from ann2neo.verification.places import LISTED, are_entries, has_entries, main_part, relabelled
+from ann2neo.verification.places import has_entries, relabelled
 from ann2neo.verification.reruns import (
     MOST_RERUNS,
     OUTPUT,
@@ -104,6 +104,7 @@ class Verification:
         self._positions, self._reset, self._kept = positions, reset, kept
         self._relabelled: Comparison | None = None
         self._first: Influence | None = None
+        self._paired: set[Call] = set()
         self.following: dict[Call, list[Arrangement]] = {}
 
     def verdict(self) -> Verdict:
@@ -125,7 +126,9 @@ class Verification:
         except NotVerifiable as error:
             self._reruns.unverified.append(str(error))
             return self._only_again(calls)
-        following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
+        self._paired = follow_as_pairs(self._reruns, following)
+        if not self._paired:
+            following, same_size, unmoved = self._best_way(order, in_order, following, (same_size, unmoved))
         if self._tells:
             tell_of_either_axis(self._reruns, order, in_order, following)
         objecting_output = [call for call in calls if call[0].startswith(OUTPUT) and not following[call]]
@@ -170,7 +173,7 @@ class Verification:
         """Where some calls do not follow, let inputs change places in other ways that the batch allows; keep to the one in which most calls follow."""
         reruns = self._reruns
         best = (reruns.first_only, reruns.preferred)
-        for way in self._other_ways():
+        for way in reruns.other_ways():
             # What the model returns may be anything; it is asked where it could tell inputs from as many steps.
             if all(found or (call[0].startswith(OUTPUT) and not reruns.is_square) for call, found in following.items()):
                 break
@@ -263,6 +266,8 @@ class Verification:
                     )
                 else:
                     left_out[layer] = CONSTANT
+            elif call in self._paired:
+                dependent[layer] = DEPENDS
             elif self._reruns.are_others(call, plain):
                 left_out[layer] = NOT_ROWS
             elif (
@@ -326,24 +331,3 @@ class Verification:
         for layer, found in steps.along.items():
             arranged[layer] = replace(chosen[layer, 0], moved=(found, int(axis)))
         return {layer: one for layer, one in arranged.items() if layer not in steps.left_out}, steps
-
-    def _other_ways(self) -> list[tuple[bool, int]]:
-        """List other ways to let inputs change places: in the main part only, and along the second axis of what has as many steps as inputs."""
-        square = {one.ndim for _, one in self._reruns.movable if tuple(one.shape[:2]) == (self._reruns.n,) * 2}
-        # Masks of what has its steps first may have theirs first or not.
-        turned = ([1] if square else []) + ([2] if min(square, default=0) == 2 < max(square, default=0) else [])
-        turned = [] if self._reruns.axis == 0 else [one for one in turned if one != self._reruns.preferred]
-        listed = [LISTED] * (self._reruns.axis is None and are_entries(self._reruns.x, self._reruns.n, LISTED))
-        return [(True, self._reruns.preferred)] * self._is_ambiguous() + [(False, one) for one in [*turned, *listed]]
-
-    def _is_ambiguous(self) -> bool:
-        """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs."""
-        first = main_part(self._reruns.x, self._reruns.n, self._reruns.preferred)
-        others = [one for _, one in self._reruns.movable if one is not first]
-        return (
-            first is not None
-            and bool(others)
-            and (
-                self._reruns.n == 2 or any(one.ndim == 1 for one in others) or self._reruns.n in tuple(first.shape[1:])
-            )
-        )

@@ -105,11 +105,18 @@ def _chosen(part: Any, order: Sequence[int], axis: int = 0) -> Any:
 
 
 def taken(
-    x: Any, order: Sequence[int], n_inputs: int, *, first_only: bool = False, preferred: int | None = None
+    x: Any,
+    order: Sequence[int],
+    n_inputs: int,
+    *,
+    first_only: bool = False,
+    preferred: int | None = None,
+    pairs: bool = False,
 ) -> Any:
     """Make a batch of some inputs of another, in some order; what has no axis of inputs stays as it is.
 
-    With ``first_only`` only the main part that has such an axis is changed. It is looked for first at ``preferred``; None for where most of the batch has it.
+    With ``first_only`` only the main part that has such an axis is changed. It is looked for first at ``preferred``; None for where most of the batch has it. With ``pairs``
+    what has as many entries along its first two axes is changed along both.
 
     Examples
     --------
@@ -123,6 +130,8 @@ def taken(
         if are_entries(part, n_inputs, preferred):
             return type(part)(part[k] for k in order)
         if isinstance(part, (torch.Tensor, np.ndarray)):
+            if pairs and _is_of_pairs(part, n_inputs):
+                return _pairs_chosen(part, order)
             axis = axis_of_inputs(part, n_inputs, preferred)
             if axis is None or (first_only and part is not only):
                 return part
@@ -143,7 +152,44 @@ def main_part(x: Any, n_inputs: int, preferred: int) -> Any:
     found = [
         leaf for _, leaf in _apart(x, n_inputs, preferred) if axis_of_inputs(leaf, n_inputs, preferred) is not None
     ]
-    return max(found, key=lambda leaf: leaf.ndim, default=None)
+    # Pairs of inputs are between these.
+    apart = [leaf for leaf in found if not _is_of_pairs(leaf, n_inputs)] if has_pairs(x, n_inputs) else found
+    return max(apart, key=lambda leaf: leaf.ndim, default=None)
+
+
+def has_pairs(x: Any, n_inputs: int) -> bool:
+    """Whether a batch may hold something for each pair of its inputs, as an adjacency matrix does, beside something for each input.
+
+    Beside one number for each input whole numbers other than 0 and 1 are not for pairs: as many steps as inputs may have these.
+
+    Examples
+    --------
+    >>> has_pairs({"x": torch.zeros(5, 3), "adjacency": torch.eye(5)}, 5), has_pairs({"x": torch.zeros(5, 5)}, 5)
+    (True, False)
+    """
+    every = [leaf for _, leaf in leaves(x) if isinstance(leaf, (torch.Tensor, np.ndarray)) and leaf.ndim]
+    pairs = [leaf for leaf in every if _is_of_pairs(leaf, n_inputs)]
+    beside = {leaf.ndim > 1 for leaf in every if leaf.shape[0] == n_inputs and not _is_of_pairs(leaf, n_inputs)}
+    return n_inputs > 3 and bool(beside) and any(True in beside or _is_adjacency(leaf) for leaf in pairs)
+
+
+def _is_of_pairs(leaf: Any, n_inputs: int) -> bool:
+    return leaf.ndim > 1 and tuple(leaf.shape[:2]) == (n_inputs, n_inputs)
+
+
+def _is_adjacency(leaf: Any) -> bool:
+    if is_sparse(leaf):
+        return True
+    values = torch.as_tensor(leaf)
+    return leaf.ndim == 2 and (values.is_floating_point() or bool(((values == 0) | (values == 1)).all()))
+
+
+def _pairs_chosen(part: Any, order: Sequence[int]) -> Any:
+    """Choose pairs of inputs along both axes."""
+    layout = part.layout if isinstance(part, torch.Tensor) else torch.strided
+    if layout in (torch.sparse_csr, torch.sparse_csc):
+        return _chosen(_chosen(part.to_sparse_coo(), order), order, 1).to_sparse(layout=layout)
+    return _chosen(_chosen(part, order), order, 1)
 
 
 def has_entries(x: Any, n_inputs: int, preferred: int = 0) -> bool:

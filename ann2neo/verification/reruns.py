@@ -14,7 +14,16 @@ from ann2neo.probe.outputs import Arrangement, Watched
 from ann2neo.verification.comparison import Call, Comparison, Outcome, Reference, is_close
 from ann2neo.verification.influence import Influence
 from ann2neo.verification.orders import halves, kept_inputs, mixed, places_within, shuffled
-from ann2neo.verification.places import LISTED, has_steps, is_square, movable, preferred_axis, taken
+from ann2neo.verification.places import (
+    LISTED,
+    are_entries,
+    has_steps,
+    is_square,
+    main_part,
+    movable,
+    preferred_axis,
+    taken,
+)
 
 # No layer has such a name.
 OUTPUT = "the model's output "
@@ -91,7 +100,7 @@ class Reruns:
     ) -> None:
         self.run, self.x, self.n, self.reference = run, x, n_inputs, reference
         self.movable = movable(x, n_inputs)
-        self.first_only, self.preferred = False, preferred_axis(x, n_inputs)
+        self.first_only, self.preferred, self.pairs = False, preferred_axis(x, n_inputs), False
         self.axis, self._look = axis, look
         self.is_square = is_square(x, n_inputs)
         if axis == LISTED:
@@ -126,7 +135,28 @@ class Reruns:
 
     def taken(self, order: Sequence[int], *, first_only: bool) -> Any:
         """Make a batch of some of the inputs, in some order."""
-        return taken(self.x, order, self.n, first_only=first_only, preferred=self.preferred)
+        return taken(self.x, order, self.n, first_only=first_only, preferred=self.preferred, pairs=self.pairs)
+
+    def other_ways(self) -> list[tuple[bool, int]]:
+        """List other ways to let inputs change places: in the main part only, and along the second axis of what has as many steps as inputs."""
+        square = {one.ndim for _, one in self.movable if tuple(one.shape[:2]) == (self.n,) * 2}
+        # Masks of what has its steps first may have theirs first or not.
+        turned = ([1] if square else []) + ([2] if min(square, default=0) == 2 < max(square, default=0) else [])
+        turned = [] if self.axis == 0 else [one for one in turned if one != self.preferred]
+        listed = [LISTED] * (self.axis is None and are_entries(self.x, self.n, LISTED))
+        return [(True, self.preferred)] * self._is_ambiguous() + [(False, one) for one in [*turned, *listed]]
+
+    def _is_ambiguous(self) -> bool:
+        """Whether something has as many entries as the batch by chance: a row of positions, or edges where there are two inputs; of squares alone nothing tells which is of pairs."""
+        if len(self.movable) > 1 and all(tuple(one.shape) == (self.n,) * 2 for _, one in self.movable):
+            return False
+        first = main_part(self.x, self.n, self.preferred)
+        others = [one for _, one in self.movable if one is not first]
+        return (
+            first is not None
+            and bool(others)
+            and (self.n == 2 or any(one.ndim == 1 for one in others) or self.n in tuple(first.shape[1:]))
+        )
 
     def has_others(self) -> bool:
         """Whether the batch holds tensors without an axis of inputs, which may be what the model works on."""
