@@ -1,5 +1,6 @@
 """Which labels and predictions a recording takes, which it refuses, and how a model is called with a batch."""
 
+import re
 import warnings
 
 import numpy as np
@@ -86,6 +87,11 @@ DROPPED = {
     "7 integers per input": torch.arange(7 * N).reshape(N, 7),
     "uint64 integers above": np.arange(2**63 - 3, 2**63 - 3 + N, dtype=np.uint64),
     "names": np.array(NAMES)[Y],
+    "3 float32 numbers per input": torch.rand(N, 3).softmax(1),
+    "2 float64 numbers per input": torch.rand(N, 2).double() - 3,
+    r"int64 values of shape (5, 1, 1)": Y[:, None, None],
+    r"uint8 values of shape (5, 4, 6)": (torch.arange(N * 24) % 7).reshape(N, 4, 6).to(torch.uint8),
+    "one complex64 number per input": torch.complex(Y.float(), Y.float()),
 }
 
 
@@ -99,18 +105,18 @@ def test_labels_that_are_not_read_are_told_once(mlp, what, tmp_path):
         assert [what in str(one.message) for one in said] == [True]
         assert "label" not in recording.trials
         record(mlp, ann2neo.Inputs(batches, labels=Y))
-    with pytest.warns(Ann2NeoWarning, match=what):
+    with pytest.warns(Ann2NeoWarning, match=re.escape(what)):
         record(mlp, ann2neo.Inputs(in_parts(X, DROPPED[what])), store=tmp_path / "a.zarr")
 
 
 def test_names_of_a_default_collate_and_other_targets(mlp):
-    """Lists of strings, as a loader makes them, and mappings are told; targets of several dimensions are left alone."""
+    """Lists of strings, as a loader makes them, and mappings are told; images, and what is to be reconstructed, are left alone."""
     named = [(X[i], NAMES[i % 3]) for i in range(N)]
     with pytest.warns(Ann2NeoWarning, match="names"):
         record(mlp, ann2neo.Inputs(DataLoader(named, 5)))
     with pytest.warns(Ann2NeoWarning, match=r"keys \['boxes'\]"):
         record(mlp, ann2neo.Inputs([(x, {"boxes": y}) for x, y in in_parts(X, X)]))
-    for target in (X, torch.zeros(N, 4, 4, dtype=torch.int64), torch.tensor(0.5).expand(N, 2)):
+    for target in (X, torch.rand(N, 4, 4), torch.tensor(0.5).expand(N, 2, 2)):
         assert "label" not in record(mlp, ann2neo.Inputs(in_parts(X, target))).trials
     for target, what in (([Y, X], "2 parts, 1 of which"), (Y[:-2], f"{N - 2} integers for {N} inputs")):
         with pytest.warns(Ann2NeoWarning, match=what):

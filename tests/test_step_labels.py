@@ -158,6 +158,36 @@ def test_what_may_be_something_else_is_told_and_not_taken(net):
     assert given.bins["label"].tolist() == (Y % 2).flatten().tolist()
 
 
+@pytest.mark.parametrize("form", [tuple, lambda parts: dict(zip(("x", "labels"), parts))], ids=["pair", "mapping"])
+@pytest.mark.parametrize("array", [torch.as_tensor, np.asarray])
+def test_labels_with_steps_first_lie_at_their_bins(form, array):
+    """As the inputs beside them, where their number is said."""
+
+    x, y = torch.randn(4, 7, 3), torch.randint(2, 9, (4, 7))
+
+    class Net(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x)
+
+    net = Net(nn.Linear(3, 5), nn.ReLU())
+    inputs = ann2neo.Inputs([form((x, array(y)))], n_inputs=lambda batch: x.shape[1])
+    recording = record(net, inputs, steps=ann2neo.Steps(1))
+    assert recording.bins["label"].tolist() == [int(y[t, k]) for k in range(7) for t in range(4)]
+    expected = torch.stack([net(x)[t, k] > 0 for k in range(7) for t in range(4)])
+    assert (recording.raster("1") == expected.T.numpy()).all()
+
+
+def test_labels_of_as_many_steps_as_inputs_are_asked_for(net):
+    """It is said why they are not taken, and the cure is."""
+    x, y = torch.randn(6, 6, 4), torch.arange(36).reshape(6, 6)
+    counted = {"n_inputs": lambda batch: (batch[0] if isinstance(batch, tuple) else batch).shape[1]}
+    with pytest.warns(Ann2NeoWarning, match="for as many steps as inputs, and nothing says which") as said:
+        assert record(net, ann2neo.Inputs([(x, y)], **counted), steps=ann2neo.Steps(1)).bins is None
+    assert "not as many as" not in str(said[0].message)
+    given = record(net, ann2neo.Inputs([x], labels=y.T, **counted), steps=ann2neo.Steps(1))
+    assert given.bins["label"].tolist() == y.T.flatten().tolist()
+
+
 def made(labels, n_units=5, seed=0, n_passes=1, lengths=None, p=0.4):
     """A recording of random spikes with labels of steps; inputs of ``lengths`` bins."""
     rng = np.random.default_rng(seed)

@@ -158,7 +158,7 @@ def run_pass(
         if readings is not None:
             readings.check(place, batch, number)
         if number == place == 0:
-            warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs)
+            warn_of_unread_labels(job.inputs.labels, job.labels_of(batch), batch.target, batch.n_inputs, batch.x)
             warn_of_unknown_order(source)
         if number == 0:
             if job.steps is not None and batch.padded and not padded and not padded_positions(batch.x, batch.n_inputs):
@@ -241,7 +241,7 @@ def _step_columns(
         return {}
     if job.checks.verdict is not None and job.checks.verdict.turned and batch.axis is None:
         # As many labels per step as steps per input: nothing says which axis of them is which.
-        warn_of_other_steps()
+        warn_of_other_steps(either=True)
         return {}
     try:
         return labels_of_steps({"label": batch.step_labels}, positions, lengths, n_steps)

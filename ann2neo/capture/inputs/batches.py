@@ -32,9 +32,10 @@ from ann2neo.capture.inputs.labels import (
 )
 from ann2neo.capture.inputs.loaders import batches_told
 from ann2neo.capture.inputs.presentation import Batch, Presentation, Streams, draws_at_random
+from ann2neo.capture.masks import has_shape
 from ann2neo.errors import Ann2NeoWarning, InputsError, kind_of
 from ann2neo.probe.nested import arrays, listed_as_arrays, native, parts
-from ann2neo.verification.places import LISTED, are_entries, is_square
+from ann2neo.verification.places import LISTED, are_entries, is_square, preferred_axis
 
 # How other libraries say how many things lie in a batch.
 N_INPUTS = ("num_graphs", "batch_size")
@@ -70,7 +71,7 @@ def read_batches(source: Presentation, inputs: Inputs, first: int = 0) -> Iterat
             listed=listed,
         )
         if batch.counted is None and batch.axis is None:
-            batch = replace(batch, counted=_counted(batch, raw, inputs, n_drawn))
+            batch = _steps_turned(replace(batch, counted=_counted(batch, raw, inputs, n_drawn)))
         batch = replace(batch, padded=any(not path.startswith(labelled_path(raw)) for path in found.padded))
         if given:
             check_against_batch(given, batch.labels, n_seen, n_inputs=batch.n_inputs, at_random=at_random)
@@ -169,6 +170,21 @@ def _counted(batch: Batch, raw: Any, inputs: Inputs, n_drawn: int) -> int | None
         return None
     is_drawn = batch.n_inputs == n_drawn and not is_square(batch.x, batch.n_inputs)
     return 0 if is_drawn or inputs_are_first(batch.x, batch.target, batch.n_inputs) else None
+
+
+def _steps_turned(batch: Batch) -> Batch:
+    """Turn labels of shape (step, input), as batches whose steps come first have them; of as many steps as inputs nothing is known."""
+    y = batch.target
+    is_first = batch.counted is None and preferred_axis(batch.x, batch.n_inputs) == 1
+    if (
+        batch.step_labels is not None
+        or not isinstance(y, (torch.Tensor, np.ndarray))
+        or not (batch.counted == 1 or is_first)
+    ):
+        return batch
+    if y.ndim != 2 or y.shape[0] == y.shape[1] or not has_shape(batch.x, tuple(y.shape)):
+        return batch
+    return replace(batch, step_labels=step_labels(y.swapaxes(0, 1), batch.n_inputs))
 
 
 def labelled_path(raw: Any) -> str:

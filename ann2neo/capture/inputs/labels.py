@@ -159,9 +159,15 @@ def knows_classes(labels: Any, found: np.ndarray | None) -> bool:
     )
 
 
-def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_inputs: int) -> None:
-    """Warn if a batch brings what may have been meant as labels, and no labels are taken from it."""
+def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_inputs: int, x: Any = None) -> None:
+    """Warn if a batch brings what may have been meant as labels, and no labels are taken from it; what has the shape of the inputs is to be reconstructed."""
     if labels is not None or found is not None or target is None:
+        return
+    if (
+        isinstance(x, torch.Tensor)
+        and isinstance(target, torch.Tensor)
+        and (x.shape, x.dtype) == (target.shape, target.dtype)
+    ):
         return
     what = looks_like_labels(target, n_inputs)
     if what is not None:
@@ -174,12 +180,15 @@ def warn_of_unread_labels(labels: Any, found: np.ndarray | None, target: Any, n_
         warnings.warn(Ann2NeoWarning(text), stacklevel=2)
 
 
-def warn_of_other_steps() -> None:
-    """Warn that labels which come with batches are not taken, because they are not as many as the steps."""
+def warn_of_other_steps(*, either: bool = False) -> None:
+    """Warn that labels which come with batches are not taken, because they are not as many as the steps, or, with ``either``, because these are as many as the inputs."""
+    shape = "(input, step) that are not as many as the steps of the layers"
+    if either:
+        shape = "(input, step) or (step, input), for as many steps as inputs, and nothing says which"
     text = (
-        "beside the inputs, batches hold integers of shape (input, step) that are not as many as the steps of the layers: they are not taken for labels of steps.\n"
+        f"beside the inputs, batches hold integers of shape {shape}: they are not taken for labels of steps.\n"
         "The recording has no labels of steps; windows by label and tuning need them.\n"
-        "If they are labels, give one for each step that the layers have, padded ones included: Inputs(data, labels=...)."
+        "If they are labels, give those of all inputs, of shape (input, step), one for each step that the layers have, padded ones included: Inputs(data, labels=...)."
     )
     warnings.warn(Ann2NeoWarning(text), stacklevel=3)
 
@@ -209,11 +218,11 @@ def warn_of_odd_labels(labels: Any, trials: pd.DataFrame) -> None:
 def looks_like_labels(y: Any, n_inputs: int) -> str | None:
     """Describe what may have been meant as labels but breaks the rule, or return None if nothing may.
 
-    One number or name per input, and integers along a second axis, may be meant as labels. Floating-point vectors, images and masks are targets of another kind.
+    One number or name per input, integers along further axes, and vectors of numbers, as soft labels are, may be meant as labels. Images of floating-point numbers are targets of another kind.
 
     Examples
     --------
-    >>> looks_like_labels(("cat", "dog"), 2), looks_like_labels(np.eye(3), 3), looks_like_labels(np.ones((3, 2)) / 3, 3)
+    >>> looks_like_labels(("cat", "dog"), 2), looks_like_labels(np.eye(3), 3), looks_like_labels(np.ones((3, 2, 2)) / 3, 3)
     ('names', 'one-hot vectors', None)
     """
     if isinstance(y, Mapping):
@@ -260,20 +269,22 @@ def _kind(values: np.ndarray, n_inputs: int) -> str:
     kind, single = values.dtype.kind, values.shape in ((n_inputs,), (n_inputs, 1))
     if single and kind in "iub":
         return f"{values.dtype} integers above 2**63 - 1" if _is_huge(values) else LABELS
-    if single and kind == "f":
+    if single and kind in "fc":
         return f"one {values.dtype} number per input"
     if single and (kind in "US" or (kind == "O" and all(isinstance(value, str) for value in values.flat))):
         return "names"
     if values.ndim == 1 and kind in "iu" and n_inputs > 1:
         return f"{len(values)} integers for {n_inputs} inputs"
-    if values.ndim != 2 or values.shape[0] != n_inputs or kind not in "iubf":
+    if values.ndim > 1 and kind in "iub" and (values.ndim > 2 or values.shape[0] != n_inputs):
+        return f"{values.dtype} values of shape {values.shape} for {n_inputs} inputs"
+    if values.ndim != 2 or values.shape[0] != n_inputs or kind not in "iubfc":
         return OTHER
     zeros_and_ones = bool(np.isin(values, (0, 1)).all())
     if zeros_and_ones and (values.sum(axis=1) == 1).all():
         return ONE_HOT
     if zeros_and_ones:
         return f"{values.shape[1]} zeros and ones per input"
-    return OTHER if kind == "f" else f"{values.shape[1]} integers per input"
+    return f"{values.shape[1]} {f'{values.dtype} numbers' if kind in 'fc' else 'integers'} per input"
 
 
 def _is_of_steps(values: np.ndarray) -> bool:
