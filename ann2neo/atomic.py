@@ -153,7 +153,9 @@ def check_target(path: Path, overwrite: bool, *, marker: Marker | None = None, i
 def _check_target(path: Path, overwrite: bool, marker: Marker | None, inputs: Sequence[Path]) -> None:
     if path.exists() and not overwrite:
         raise OutputExists(
-            f"{path} already exists.", "Nothing was written.", "Choose another name, or allow overwriting it."
+            f"{path} already exists.",
+            "Nothing was written.",
+            "Choose another name, or allow overwriting it (overwrite=True, --overwrite).",
         )
     if path.is_dir() and any(path.iterdir()):
         _check_folder(path, marker, inputs)
@@ -246,7 +248,7 @@ def _put_new(part: Path, path: Path) -> None:
         raise OutputExists(
             f"{path} already exists: it was written while this call was at work.",
             "It is unchanged, and nothing was written here.",
-            "Choose another name, or allow overwriting it.",
+            "Choose another name, or allow overwriting it (overwrite=True, --overwrite).",
         ) from error
 
 

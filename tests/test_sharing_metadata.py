@@ -190,7 +190,7 @@ def test_a_licence_that_archives_do_not_know_is_refused_or_left_out(license_id):
         ({"authors": [{"name": "A", "orcid": "12"}]}, "0000-0002-1825-0097"),
         ({"doi": "zenodo"}, "10.5281"),
         ({"title": 7}, "title is 7"),
-        ("none.yaml", "cannot be read as YAML"),
+        ("none.yaml", "cannot be read .No such file or directory.(.|\\s)*Check the name"),
     ],
 )
 def test_what_is_not_understood_is_refused_before_anything_is_made(given, words, tmp_path):

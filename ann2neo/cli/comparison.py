@@ -70,7 +70,11 @@ def repeated(args: Sequence[str]) -> list[str]:
     help="Seed of permutations, where they are drawn.",
 )
 @click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="Corrected p up to which a difference counts."
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Corrected p up to which a difference counts.",
 )
 @click.option(
     "--indicators",

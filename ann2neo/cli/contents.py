@@ -107,7 +107,7 @@ def info(
 
 
 def _of_file(file: Path, said: Any, as_json: bool) -> str:
-    """Describe a table, a recording or a file of another laboratory holds."""
+    """Describe what a table, a recording or a file of another laboratory holds."""
     from ann2neo.formats.laboratory import read_spikes
     from ann2neo.tables import SUFFIXES, is_ours, read_table
 
@@ -167,6 +167,8 @@ def _planned(table: pd.DataFrame) -> str:
 
 def _of_cells(file: Path, blocks: list[Any]) -> str:
     """List the Segments of a file that another program wrote, and what reads it."""
+    from ann2neo.report.numbers import counted
+
     n_units = sum(max((len(segment.spiketrains) for segment in block.segments), default=0) for block in blocks)
     n_segments = sum(len(block.segments) for block in blocks)
     lines = [
@@ -175,7 +177,7 @@ def _of_cells(file: Path, blocks: list[Any]) -> str:
         for index, segment in enumerate(block.segments)
         for line in _describe_segment(f"Block {number}, Segment {index}", segment)
     ]
-    head = f"{file}: spike trains in time, written by another program; {n_units} units, {n_segments} segment{'s' * (n_segments != 1)}"
+    head = f"{file}: spike trains in time, written by another program; {counted(n_units, 'unit')}, {counted(n_segments, 'segment')}"
     return "\n".join([head, "", *lines, "", READ_BY.format(file=file)])
 
 
@@ -191,8 +193,10 @@ def _describe(found: Recording) -> str:
 
 def _describe_segment(name: str, segment: Any) -> list[str]:
     """List the units of a Segment, when they were observed, and its tables of intervals."""
+    from ann2neo.report.numbers import counted
+
     trains = list(segment.spiketrains)
-    lines = [f"{name}: {len(trains)} spike trains, {segment.t_start} to {segment.t_stop}"]
+    lines = [f"{name}: {counted(len(trains), 'spike train')}, {segment.t_start} to {segment.t_stop}"]
     if trains:
         known = dict.fromkeys(key for train in trains for key in train.annotations)
         lines.append(

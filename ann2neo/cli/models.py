@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     help="Conditions of trials, or 'none' for one condition.",
 )
 @options.order
-@click.option("--markov-order", type=int, default=1, show_default=True, help="Preceding bins on which a spike depends.")
+@click.option(
+    "--markov-order",
+    type=click.IntRange(1, 8),
+    default=1,
+    show_default=True,
+    help="Preceding bins on which a spike depends.",
+)
 @click.option("--windows", type=int, metavar="BINS", help="Windows of the model gain; default: all bins of an input.")
 @click.option("--min-spikes", type=int, default=10, show_default=True, help="Units with fewer are of quality too_few.")
 @options.observation()

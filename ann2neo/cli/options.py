@@ -54,7 +54,13 @@ figure_format = click.option(
     show_default=True,
     help="Format of the files of figures.",
 )
-engine = click.option("--engine", type=click.Choice(["auto", "elephant", "bulk"]), default="auto", show_default=True)
+engine = click.option(
+    "--engine",
+    type=click.Choice(["auto", "elephant", "bulk"]),
+    default="auto",
+    show_default=True,
+    help="What computes the measures: Elephant on spike trains, or compiled kernels (bulk) that give the same numbers sooner.",
+)
 layers = click.option(
     "--layers",
     multiple=True,

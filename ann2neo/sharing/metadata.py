@@ -136,7 +136,13 @@ def with_provenance(metadata: Metadata, provenance: Provenance) -> Metadata:
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ShareError(
+            f"{path} cannot be read ({error.strerror}).",
+            "The bundle would have no metadata.",
+            "Check the name and the folder.",
+        ) from error
+    except (ValueError, yaml.YAMLError) as error:
         raise ShareError(
             f"{path} cannot be read as YAML ({type(error).__name__}: {' '.join(str(error).split())[:120]}).",
             "The bundle would have no metadata.",
