@@ -111,6 +111,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "place = np.clip(joined - start, 0, _WIDTH - 1)",
         "1  ->  2",
     ): "at the last two places, 12 standard deviations from the mean, p is the floor",
+    (
+        "ann2neo/store/chunked.py",
+        "in_row = last - first + 1 == places.size and (places.size < 2 or bool((np.diff(places) == 1).all()))",
+        "1  ->  2",
+    ): "an array of consecutive indices selects what a slice selects, more slowly",
 }
 
 

@@ -141,6 +141,7 @@ def test_what_was_verified_is_part_of_the_identity():
     one, other = (Identity(**given, verified={"fc": text, "out": "kept"}) for text in ("kept", "mates"))
     assert one.differences(other) == ("verified of 'fc' (kept there, mates here)",)
     assert Identity(**given).differences(one) == ("verified (layers were not verified there, verified here)",)
+    assert one.differences(Identity(**given)) == ("verified (layers were verified there, not verified here)",)
     assert Identity.from_facts(json.loads(json.dumps(one.facts()))) == one
 
 

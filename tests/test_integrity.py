@@ -109,7 +109,8 @@ def test_a_store_of_0_1_0_is_not_resumed(name, tmp_path):
         ):
             ann2neo.load(path)
         with pytest.raises(
-            StoreError, match=r"by ann2neo 0.1.0, whose hashes(?s:.*)nothing was recorded(?s:.*)another store, or"
+            StoreError,
+            match=r"by ann2neo 0.1.0, whose hashes(?s:.*)nothing was recorded(?s:.*)what is there; record into another store, or",
         ):
             ann2neo.record(network, given, store=path, progress=False)
     assert [file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()] == before

@@ -126,3 +126,24 @@ def test_bits_on_the_disk_have_what_an_array_of_zarr_has(tmp_path):
     assert len(units) == known.size
     with pytest.raises(ValueError, match="without a copy"):
         np.array(bits, copy=False)
+
+
+def test_units_are_read_in_any_order_and_as_often_as_asked(monkeypatch, tmp_path):
+    """Indices that repeat, skip or turn back give what they give on a NumPy array, also where they begin and end as a row of units does."""
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 40)
+    recording = ann2neo.from_array(np.random.default_rng(0).random((70, 9)) < 0.5)
+    ann2neo.save(recording, tmp_path / "r.zarr")
+    bits, packed = layout.open_group(tmp_path / "r.zarr")["layers/0/bits"], recording.layers[0].raster.packed
+    assert bits.chunks == (1, 4, 9)
+    for units in ([0, 1, 1, 3], [0, 2, 1, 3], [3, 2, 1, 0], [0, 1, 2, 3], [2], [2, 2], [8, 0, 5, 4, 6, 7, 7], []):
+        for some in ([0, 1, 2], [0, 2, 1, 3], [8, 0]):
+            expected = packed[0][np.ix_(np.array(units, int), some)]
+            np.testing.assert_array_equal(bits[0, np.array(units, int), np.array(some)], expected)
+
+
+@pytest.mark.parametrize(
+    ("n_units", "n_bytes", "units"), [(1, 1, 1), (5, 1, 5), (500, 1, 100), (9, 30, 3), (9, 200, 1), (9, 0, 9)]
+)
+def test_a_chunk_holds_as_many_units_as_its_bytes(n_units, n_bytes, units):
+    """As many as fit, all of them if there are fewer, and one that is too large alone."""
+    assert layout.units_per_chunk(n_units, n_bytes, 100) == units
