@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -49,5 +50,7 @@ def _parts(parts: Sequence[Mapping[Any, Any]]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, float) and math.isnan(value):
+        return "–"
     whole = isinstance(value, int) and not isinstance(value, bool)
     return f"{value:,}" if whole else escape(str(value))

@@ -163,6 +163,7 @@ def test_objects_show_what_they_are_and_no_arrays(tmp_path):
         card = each._repr_html_()
         assert all(word in card for word in words), card
         assert "<b>" not in card
+        assert "nan" not in card, "what is undefined is a dash"
         assert len(card) < 2500
         HTMLParser().feed(card)
     deep = ann2neo.Recording(
