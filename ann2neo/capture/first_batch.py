@@ -8,10 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from ann2neo.capture.calls import explain_pair
-from ann2neo.capture.inputs import Batch
+from ann2neo.capture.inputs import Batch, lies_in_array
 from ann2neo.capture.job import Job
 from ann2neo.capture.kept_batch import keep_first, kept_of
 from ann2neo.capture.passes import noise_off
@@ -170,7 +169,7 @@ def _is_unsaid(job: Job, batch: Batch) -> bool:
 
     A number of inputs that is said may be that of two axes.
     """
-    is_tensor = isinstance(job.inputs.data, (torch.Tensor, np.ndarray)) and job.inputs.n_inputs is None
+    is_tensor = lies_in_array(job.inputs.data) and job.inputs.n_inputs is None
     if batch.counted is not None or (batch.axis is not None and not is_tensor):
         return False
     if job.inputs.n_inputs is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 
-from ann2neo.capture.inputs import Batch, Inputs, knows_classes
+from ann2neo.capture.inputs import Batch, Inputs, knows_classes, lies_in_array
 from ann2neo.errors import Ann2NeoWarning, InputsError
 from ann2neo.packing import viewed
 from ann2neo.probe.outputs import comparable
@@ -88,7 +88,7 @@ def seen_predictions(
     The batch may be one of other inputs, which calibrate: labels may then come with those that are recorded, unless they are a plain tensor.
     """
     if inputs.predict is None:
-        may_come = others and not isinstance(inputs.data, (torch.Tensor, np.ndarray))
+        may_come = others and not lies_in_array(inputs.data)
         return _scores(output, n_inputs) if may_come else _scores_of(output, n_inputs, batch, inputs)
     return torch.as_tensor(np.asarray(_predicted(inputs.predict, output, n_inputs)))[:, None].double()
 

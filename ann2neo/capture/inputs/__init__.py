@@ -1,5 +1,6 @@
 """Inputs: what the user gives, as a series of batches that knows its labels and its order."""
 
+from ann2neo.capture.inputs.arrays import lies_in_array
 from ann2neo.capture.inputs.batches import read_batches, split_batch
 from ann2neo.capture.inputs.excerpts import comes_out_again, read_some, spread
 from ann2neo.capture.inputs.forms import Inputs, as_inputs, check_kept, lies_in_memory
@@ -35,6 +36,7 @@ __all__ = [
     "Repeated",
     "as_inputs",
     "comes_out_again",
+    "lies_in_array",
     "lies_in_memory",
     "read_some",
     "spread",

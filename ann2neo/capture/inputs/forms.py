@@ -33,7 +33,7 @@ class Inputs:
     Parameters
     ----------
     data
-        A tensor or array (inputs along axis 0), a Dataset, a DataLoader, an iterable of batches, or a function without arguments that gives a fresh one.
+        A tensor or array (inputs along axis 0; also one in a file, as of h5py or zarr, which is read batch by batch), a Dataset, a DataLoader, an iterable of batches, or a function without arguments that gives a fresh one.
         A batch is ``x``, ``(x, y)`` or a mapping of keyword arguments. Integers ``y``, one per input, are labels and never an argument of the model; any other ``y`` is
         left out. Where a batch is anything else, such as a batch of graphs, ``forward`` says what to do with it.
     batch_size

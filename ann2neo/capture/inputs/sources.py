@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ann2neo.capture.fingerprints import batch_checksum
-from ann2neo.capture.inputs.arrays import array_presentation
+from ann2neo.capture.inputs.arrays import array_presentation, lies_in_array
 from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
@@ -274,7 +274,7 @@ def _open(inputs: Inputs) -> Presentation:
     refuse_rows_without_tensors(data)
     if isinstance(data, torch.Tensor):
         refuse_nested(data)
-    if isinstance(data, (torch.Tensor, np.ndarray)):
+    if lies_in_array(data):
         return array_presentation(data, inputs.batch_size)
     if isinstance(data, Dataset) or is_rows(data):
         data = DataLoader(data, batch_size=inputs.batch_size)
