@@ -13,6 +13,7 @@ from torch.utils.data import ConcatDataset, DataLoader, StackDataset, Subset, Te
 
 from ann2neo.arguments import check_flag, check_text, shown
 from ann2neo.capture.inputs.labels import given_columns
+from ann2neo.capture.inputs.loaders import length_of
 from ann2neo.cards import card
 from ann2neo.errors import InputsError, kind_of
 from ann2neo.outline import check_columns
@@ -139,11 +140,9 @@ def _what(data: Any) -> str | None:
     shape = getattr(data, "shape", None)
     if shape is not None:
         return f"{type(data).__name__} of shape {tuple(shape)}"
-    try:
-        return f"{type(data).__name__} of {len(data)}"
-    except TypeError:
-        # Nothing without a length has one, nor has a loader of a data set that is read once.
-        return type(data).__name__
+    # Nothing without a length has one, nor has a loader of a data set that is read once.
+    length = length_of(data)
+    return type(data).__name__ if length is None else f"{type(data).__name__} of {length}"
 
 
 def as_inputs(inputs: Any) -> Inputs:

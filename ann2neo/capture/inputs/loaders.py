@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,22 @@ def batches_told(batches: Iterable[Any], data: Any) -> Iterator[Any]:
         raise
 
 
+def length_of(data: Any) -> int | None:
+    """Return how many entries something says that it has; None where it does not say, as data sets that chain others without a length, or cannot say before it is iterated.
+
+    Examples
+    --------
+    >>> from torch.utils.data import ChainDataset
+    >>> length_of([4, 5]), length_of(iter([4, 5])), length_of(ChainDataset([IterableDataset()]))
+    (2, None, None)
+    """
+    try:
+        return len(data)
+    # Whatever the length of others raises here.
+    except Exception:
+        return None
+
+
 def declared_batches(data: Any) -> int | None:
     """Find how many batches a loader of an iterable data set says that it has at most; None if it does not say.
 
@@ -55,16 +71,16 @@ def declared_batches(data: Any) -> int | None:
     """
     if not isinstance(data, DataLoader) or not isinstance(data.dataset, IterableDataset):
         return None
-    if not isinstance(data.dataset, Sized):
+    n_inputs, size = length_of(data.dataset), data.batch_size or 1
+    if n_inputs is None:
         return None
-    size = data.batch_size or 1
     # Each worker has a last batch of its own.
-    return -(-len(data.dataset) // size) + max(0, data.num_workers - 1)
+    return -(-n_inputs // size) + max(0, data.num_workers - 1)
 
 
 def warn_of_endless(sampler: Any, dataset: Any, n_drawn: int) -> bool:
     """Warn if a sampler draws far more than it says or, where it does not say, than there is; return whether it was told."""
-    said = len(sampler) if isinstance(sampler, Sized) else None
+    said = length_of(sampler)
     most = max(MANY, TIMES * len(dataset)) if said is None else 2 * said + 1
     if n_drawn < most:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +20,7 @@ from ann2neo.capture.inputs.batches import refuse_nested, split_batch
 from ann2neo.capture.inputs.collation import TracedCollation, is_own
 from ann2neo.capture.inputs.forms import Inputs, is_rows, refuse_rows_without_tensors
 from ann2neo.capture.inputs.labels import trial_columns
-from ann2neo.capture.inputs.loaders import warn_of_endless
+from ann2neo.capture.inputs.loaders import length_of, warn_of_endless
 from ann2neo.capture.inputs.presentation import Drawn, Presentation, Readings, draws_differ
 from ann2neo.errors import InputsError
 from ann2neo.probe.state import Borrowed, borrowed_of, copy_of, random_states_kept, read_borrowed
@@ -291,7 +291,7 @@ def _open(inputs: Inputs) -> Presentation:
             "Nothing was recorded.",
             "Give a tensor, an array, a Dataset, a DataLoader, a list of batches or a function that returns one of these.",
         )
-    n_batches = len(data) if isinstance(data, Sized) else None
+    n_batches = length_of(data)
     return Presentation(batches=lambda first: islice(again(), first, None), n_batches=n_batches, readings=Readings())
 
 
