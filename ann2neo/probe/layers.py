@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,18 +14,29 @@ from ann2neo.probe.entries import INPUT, UNNAMED, base_name, may_be_function, mo
 from ann2neo.recording import matches
 
 
-def split_patterns(layers: str | Sequence[str] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def split_patterns(
+    layers: str | Sequence[str] | None, modules: Collection[str] = ()
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Tell what was asked for from what is left out, which begins with ``!``; None if nothing was asked for in particular.
+
+    The exact name of a module, or of a call or the input of one, stands for itself, whatever characters it has.
 
     Examples
     --------
     >>> split_patterns(["features.*", "!*.gate"]), split_patterns("!*.gate"), split_patterns(None)
     ((('features.*',), ('*.gate',)), (None, ('*.gate',)), (None, ()))
+    >>> split_patterns(["!x", "!!x", "!a*", "!a*b"], ["Net", "!x", "a*b"])
+    (('!x',), ('!x', 'a*', 'a[*]b'))
     """
     given = () if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
-    excluded = tuple(pattern[1:] for pattern in given if pattern.startswith("!"))
-    wanted = tuple(pattern for pattern in given if not pattern.startswith("!"))
-    return wanted or None, excluded
+    wanted = tuple(pattern for pattern in given if not pattern.startswith("!") or _is_exact(pattern, modules))
+    excluded = [pattern[1:] for pattern in given if pattern not in wanted]
+    return wanted or None, tuple(glob.escape(one) if _is_exact(one, modules) else one for one in excluded)
+
+
+def _is_exact(pattern: str, modules: Collection[str]) -> bool:
+    """Whether a pattern is the name of a module, or of a call or the input of one."""
+    return base_name(pattern, modules).removesuffix(INPUT) in modules or pattern in modules
 
 
 LISTED = 20
@@ -58,7 +70,7 @@ def check_all_ran(
     LayerNeverRan
         If a module that was asked for was not called by the first batch.
     """
-    patterns, excluded = split_patterns(layers)
+    patterns, excluded = split_patterns(layers, modules)
     for pattern in excluded:
         if not any(matches(layer, pattern) for layer in [*called, *modules]):
             raise not_found(f"!{pattern}", model, modules, active)
@@ -229,7 +241,7 @@ def select(
     ModelError
         If it fits scripted modules, which cannot be observed.
     """
-    patterns, excluded = split_patterns(layers)
+    patterns, excluded = split_patterns(layers, modules)
     _refuse_scripted(model, modules, patterns, excluded)
     active = frozenset(active)
     if patterns is None:

@@ -96,8 +96,8 @@ class Probe:
 
     @property
     def called(self) -> list[str]:
-        """Layers, and modules that may be layers, that the last batch called."""
-        return list(self._calls)
+        """Layers, and modules that may be layers, that the last batch called, each call by its name."""
+        return list({self._layer_name(name, call): None for name, n in self._calls.items() for call in range(n)})
 
     @contextmanager
     def attached(self) -> Iterator[None]:

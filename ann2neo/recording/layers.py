@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -187,10 +188,19 @@ def _check_arrays(layer: Layer) -> None:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether the name of a layer matches a name or pattern; a pattern without a call number matches all calls."""
-    return fnmatch.fnmatchcase(name, pattern) or (
-        ":" in name and fnmatch.fnmatchcase(name.rpartition(":")[0].removesuffix(":"), pattern)
-    )
+    """Whether the name of a layer matches a name or pattern; a pattern without a call number matches all calls.
+
+    Examples
+    --------
+    >>> matches("act:1", "act"), matches("act", "act:1"), matches("act[0]", "act[0]"), matches("act0", "act[0]")
+    (True, False, True, True)
+    """
+    # A name may hold what stands for others in a pattern.
+    return any(one == pattern or fnmatch.fnmatchcase(one, pattern) for one in _with_its_module(name))
+
+
+def _with_its_module(name: str) -> tuple[str, ...]:
+    return (name, name.rpartition(":")[0].removesuffix(":")) if ":" in name else (name,)
 
 
 def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[Layer, ...]:
@@ -211,7 +221,9 @@ def matching(layers: tuple[Layer, ...], patterns: str | Sequence[str]) -> tuple[
     for pattern in patterns:
         if not any(matches(layer.name, pattern) for layer in layers):
             raise layer_not_found(pattern, layers)
-    return tuple(layer for layer in layers if any(matches(layer.name, pattern) for pattern in patterns))
+    names = {one for layer in layers for one in _with_its_module(layer.name)}
+    asked = [glob.escape(pattern) if pattern in names else pattern for pattern in patterns]
+    return tuple(layer for layer in layers if any(matches(layer.name, pattern) for pattern in asked))
 
 
 def layer_not_found(name: str, layers: tuple[Layer, ...]) -> LayerNotFound:
