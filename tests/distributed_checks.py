@@ -185,6 +185,14 @@ class Sorted(BatchSampler):
     pass
 
 
+def check_other_notes(folder):
+    """Notes of the store are those of all processes."""
+    with pytest.raises(StoreError, match=r"(?s)process 0 has the notes seed=0, process 1 seed=1.*the same notes="):
+        record(model(), inputs(), store=folder / "notes.zarr", notes={"seed": RANK})
+    assert not (folder / "notes.zarr").exists()
+    assert record(model(), inputs(), store=folder / "notes.zarr", notes={"seed": 3}).provenance["notes_seed"] == 3
+
+
 def check_other_stores(folder):
     """A sweep in which each process has a store of its own is told so at once, and records alone if it asks for that."""
     path = folder / f"seed{RANK}.zarr"

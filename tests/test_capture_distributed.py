@@ -52,7 +52,13 @@ def test_two_processes_record_what_one_does(tmp_path):
 @pytest.mark.slow("two processes of torch are started")
 def test_processes_that_differ(tmp_path):
     """Parts of one data set are recorded whole; other inputs, other stores and processes that do not come are told in all of them, soon."""
-    checks = ["check_parts_of_one_set", "check_other_inputs", "check_other_stores", "check_one_alone"]
+    checks = [
+        "check_parts_of_one_set",
+        "check_other_inputs",
+        "check_other_stores",
+        "check_other_notes",
+        "check_one_alone",
+    ]
     done = torchrun(str(HERE / "distributed_checks.py"), str(tmp_path), *checks, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("*.zarr"):

@@ -4,9 +4,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from threshold_sources import X, perceptron, record
+from torch import nn
 
 import ann2neo
 from ann2neo.capture.units import KEYS_AT_ONCE, UNITS_PER_THREAD, choose_units
@@ -98,3 +100,16 @@ def test_a_sample_is_what_sorting_all_keys_gives(n_units, fraction, seed):
     sample = ann2neo.Sample(fraction=fraction, seed=seed)
     expected = np.sort(np.argsort(keys, kind="stable")[: sample.size(n_units)])
     assert np.array_equal(sample.draw("map", n_units), expected)
+
+
+def test_truth_values_may_have_the_shape_of_a_layer():
+    """Of images, say; those of another shape, if as many, are refused."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU()), torch.randn(6, 2, 4, 5)
+    mask = np.zeros((3, 3, 4), bool)
+    mask[1, :, 2] = mask[2, 0] = True
+    for chosen in (mask, mask.ravel(), {"1": mask}):
+        recording = ann2neo.record(model, x, units=chosen, progress=False)
+        assert (recording.raster("1") == (model(x)[:, torch.as_tensor(mask)] > 0).T.numpy()).all()
+    with pytest.raises(ActivationError, match="layer '1' has 36 units"):
+        ann2neo.record(model, x, units=mask.transpose(1, 2, 0), progress=False)

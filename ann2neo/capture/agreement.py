@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -24,6 +24,7 @@ from ann2neo.capture.inputs import (
     spread,
 )
 from ann2neo.capture.inputs.sources import reads_in_its_own_way
+from ann2neo.capture.provenance import described_notes
 from ann2neo.errors import Ann2NeoWarning, InputsError, StoreError
 from ann2neo.probe.state import random_states_kept
 from ann2neo.recording import order_sha256
@@ -55,9 +56,14 @@ class Shown:
 
 
 def agreed_inputs(
-    inputs: Inputs, processes: Processes, *, store: str | os.PathLike[str] | None, listed: bool
+    inputs: Inputs,
+    processes: Processes,
+    *,
+    store: str | os.PathLike[str] | None,
+    listed: bool,
+    notes: Mapping[str, Any] | None = None,
 ) -> Inputs:
-    """Compare stores and inputs of all processes before anything runs, and give the inputs that all of them record together.
+    """Compare stores, notes and inputs of all processes before anything runs, and give the inputs that all of them record together.
 
     Inputs that are the same in all processes are left as they are. Where each process draws a part of one data set (a `DistributedSampler`, or samplers that share
     nothing), the whole is recorded, each input once under its own place in the data set and in its order: duplicates that fill up the parts are left out.
@@ -72,24 +78,34 @@ def agreed_inputs(
         Where to record.
     listed
         Whether labels or lengths are listed for the inputs, which fit no others.
+    notes
+        Notes of the recording, as facts of its provenance.
 
     Raises
     ------
     StoreError
-        If the stores differ.
+        If the stores or the notes differ.
     InputsError
         If the inputs differ and are not parts of one data set.
     """
     if processes.n == 1:
         warn_of_part(inputs)
         return inputs
-    stores = processes.together(lambda: os.path.realpath(store or ""))
+    told = processes.together(lambda: (os.path.realpath(store or ""), dict(notes or {})))
+    stores = [path for path, _ in told]
     if len(set(stores)) > 1:
         other = next(rank for rank, path in enumerate(stores) if path != stores[0])
         raise StoreError(
             f"{processes.n} processes record into different stores: process 0 into {stores[0]}, process {other} into {stores[other]}.",
             "All processes of torch.distributed record into one store together; nothing was recorded.",
             f"Give all of them the same store; {ALONE}.",
+        )
+    other = next((rank for rank, (_, noted) in enumerate(told) if noted != told[0][1]), None)
+    if other is not None:
+        raise StoreError(
+            f"process 0 has the notes {described_notes(told[0][1])}, process {other} {described_notes(told[other][1])}.",
+            "All processes of torch.distributed record into one store together, which has one set of notes; nothing was recorded.",
+            "Give all of them the same notes=.",
         )
     with random_states_kept():
         everywhere = processes.together(lambda: _shown(inputs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch, Inputs
 from ann2neo.capture.predictions import n_outputs
+from ann2neo.capture.signatures import fits, how_to_call, parameters_of
 from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import InputsError, kind_of
 from ann2neo.probe.nested import Copies, Place, arrays, place_of, to_place
@@ -111,7 +111,7 @@ def check_arguments(module: nn.Module, batch: Mapping[str, Any]) -> None:
     InputsError
         If a key is unknown; the message names the arguments.
     """
-    parameters = _parameters(module)
+    parameters = parameters_of(module)
     if parameters is None:
         return
     unknown = [key for key in batch if key not in parameters]
@@ -221,7 +221,7 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
                 _explain_axes(module, x, error)
                 _explain_sizes(module, x, error)
     elif inputs.forward is None:
-        _explain_arguments(module, x, error)
+        _explain_arguments(module, x, error, inputs)
 
 
 def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs) -> None:
@@ -295,14 +295,14 @@ def _explain_sizes(module: nn.Module, x: Any, error: RuntimeError) -> None:
         ) from error
 
 
-def _explain_arguments(module: nn.Module, x: Any, error: Exception) -> None:
-    parameters = _parameters(module)
-    if isinstance(error, TypeError) and parameters is not None and not _fits(module, x):
+def _explain_arguments(module: nn.Module, x: Any, error: Exception, inputs: Inputs) -> None:
+    parameters = parameters_of(module)
+    if isinstance(error, TypeError) and parameters is not None and not fits(module, x):
         given = f"the arguments {sorted(x)}" if isinstance(x, dict) else "one argument"
         raise InputsError(
             f"{type(module).__name__} takes {list(parameters)}, but was called with {given}.",
             "The model cannot be called with it. Of a batch (x, y) it is given x alone; y is taken for labels or left out.",
-            "Say how with Inputs(data, forward=lambda model, batch: model(*batch)), or let batches be mappings of arguments.",
+            how_to_call(parameters, x, of_tensors=isinstance(inputs.data, (torch.Tensor, np.ndarray))),
         ) from error
     if isinstance(x, (tuple, list)):
         raise InputsError(
@@ -323,19 +323,3 @@ def _explain_arguments(module: nn.Module, x: Any, error: Exception) -> None:
             "It is unclear which of its parts the model takes.",
             "Say it with Inputs(data, forward=lambda model, batch: model(batch.x, ...)).",
         ) from error
-
-
-def _fits(module: nn.Module, x: Any) -> bool:
-    arguments = ((), x) if isinstance(x, dict) else ((x,), {})
-    try:
-        inspect.signature(module.forward).bind(*arguments[0], **arguments[1])
-    except TypeError:
-        return False
-    return True
-
-
-def _parameters(module: nn.Module) -> Mapping[str, inspect.Parameter] | None:
-    try:
-        return inspect.signature(module.forward).parameters
-    except (TypeError, ValueError):
-        return None

@@ -249,7 +249,7 @@ def _check_wanted(job: Job, left_out: Mapping[str, str], shown: Sequence[str], n
     else:
         if n_inputs < FEWEST and any("does not show why" in why for why in wrong.values()):
             cure += f"begin with a batch of {FEWEST} inputs or more, "
-        cure += f"say how many inputs a batch has where it is not {n_inputs} (Inputs(data, n_inputs=lambda batch: ...)), give one input a batch where the model sorts or packs inside (batch_size=1), let it keep inputs along the first axis (batch_first=True), "
+        cure += f"say how many inputs a batch has where it is not {n_inputs} (Inputs(data, n_inputs=lambda batch: ...)), {'give one input a batch where the model sorts or packs inside (batch_size=1)' if n_inputs > 1 else 'let a model that loops over its inputs keep their axis (for one in x.split(1), with torch.cat)'}, let it keep inputs along the first axis (batch_first=True), "
     kind = ModelError if DIFFERS in wrong.values() and len(wrong) == len(shown) else ActivationError
     raise kind(
         f"{len(wrong)} {'of the layers that were asked for' if asked_for else 'layers, which are all,'} cannot be recorded:\n{listed}",

@@ -176,6 +176,8 @@ def _predicted(predict: Callable[[Any], Any], output: Any, n_inputs: int) -> Int
         raise InputsError(
             f"predict= gave values of shape {values.shape} and type {values.dtype} for a batch of {n_inputs} inputs.",
             "It is unclear which class was predicted for which input.",
-            "Let it give one integer per input, for instance predict=lambda output: output.argmax(1).",
+            "Take the only column of what it gives: predict=lambda output: (output > 0)[:, 0], for instance."
+            if values.shape == (n_inputs, 1) and values.dtype.kind in "iub"
+            else "Let it give one integer per input, for instance predict=lambda output: output.argmax(1).",
         )
     return values.astype(np.int64)

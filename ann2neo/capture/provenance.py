@@ -76,13 +76,20 @@ def check_notes(path: Any, there: Mapping[str, Any], here: Mapping[str, Any]) ->
     old, new = notes_of(there), notes_of(here)
     if old != new:
         raise StoreError(
-            f"{path} holds a recording with other notes ({_shown(old)} there, {_shown(new)} here).",
+            f"{path} holds a recording with other notes ({described_notes(old)} there, {described_notes(new)} here).",
             "What is there would go by notes that it does not have; nothing was recorded.",
             "Give the same notes, or record into another store.",
         )
 
 
-def _shown(notes: Mapping[str, Any]) -> str:
+def described_notes(notes: Mapping[str, Any]) -> str:
+    """Write notes down in one line.
+
+    Examples
+    --------
+    >>> described_notes({"notes_epoch": 3, "notes_rule": "hebb"}), described_notes({})
+    ("epoch=3, rule='hebb'", 'none')
+    """
     return ", ".join(f"{key.removeprefix(NOTES)}={value!r}" for key, value in notes.items()) or "none"
 
 

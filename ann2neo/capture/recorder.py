@@ -256,7 +256,7 @@ def _record_module(
     check_steps_are_recorded(wrapped.labels, in_steps=steps is not None)
     lengths = None if steps is None else steps.lengths
     listed = wrapped.labels is not None or not (lengths is None or callable(lengths) or isinstance(lengths, str))
-    wrapped = agreed_inputs(wrapped, processes, store=store, listed=listed)
+    wrapped = agreed_inputs(wrapped, processes, store=store, listed=listed, notes=notes)
     empty = Bits(threshold=None, units=units, steps=steps)
     verify = options.get("verify", True)
     waiting = job_of(module, wrapped, empty, layers=layers, steps=steps, passes=passes, verify=verify)

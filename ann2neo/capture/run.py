@@ -36,6 +36,9 @@ from ann2neo.capture.steps import positions_of_batch, warn_of_padded_steps, warn
 from ann2neo.errors import ActivationError, Ann2NeoWarning, InputsError
 from ann2neo.progress import progress_bar
 
+# Of layers that a message lists.
+MOST_LISTED = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenBatch:
@@ -276,12 +279,17 @@ def _bins_of_inputs(
         bins = {name: planes[name].n_bins if name in planes else 0 for name in job.sink.layers}
         wrong = {name: n for name, n in bins.items() if n != n_bins}
         raise ActivationError(
-            f"{n_inputs} inputs have {n_bins} bins, but these layers have another number: {wrong}.",
+            f"{n_inputs} inputs have {n_bins} bins, but these layers have another number: {wrong if len(wrong) <= MOST_LISTED else _first_of(wrong)}.",
             "Their first axis is not one entry per input, some inputs did not reach them, or they have another number of steps: "
             "there is no common pseudo-time axis.",
             "Record layers that every input passes once (layers=...), with the same steps; if the number of inputs is wrong, say it with Inputs(data, n_inputs=lambda batch: ...).",
         )
     return lengths
+
+
+def _first_of(wrong: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{name!r}: {n}" for name, n in list(wrong.items())[:MOST_LISTED])
+    return f"{{{listed}, ...}} ({len(wrong)} in all)"
 
 
 @lru_cache(8)

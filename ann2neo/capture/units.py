@@ -135,10 +135,12 @@ def _whole_numbers(generator: np.random.Generator, n: int) -> UInt64[np.ndarray,
 UnitChoice = slice | Sequence[int] | np.ndarray | Sample | Mapping[str, Any] | None
 
 
-def choose_units(layer: str, n_units: int, units: UnitChoice) -> Int[np.ndarray, " unit"]:
+def choose_units(
+    layer: str, n_units: int, units: UnitChoice, shape: tuple[int, ...] | None = None
+) -> Int[np.ndarray, " unit"]:
     """Find the places, in the flattened activation, of the units to record, shape (unit,).
 
-    Of a mapping from patterns to choices the first pattern that fits counts, and all units where none fits.
+    Of a mapping from patterns to choices the first pattern that fits counts, and all units where none fits. Truth values may have the ``shape`` of the activation of an input.
 
     Raises
     ------
@@ -157,7 +159,9 @@ def choose_units(layer: str, n_units: int, units: UnitChoice) -> Int[np.ndarray,
         return np.arange(n_units)
     if isinstance(units, Sample):
         return units.draw(layer, n_units)
-    chosen = _sliced(units, n_units) if isinstance(units, slice) else _places(units, n_units)
+    chosen = (
+        _sliced(units, n_units) if isinstance(units, slice) else _places(units, (n_units,) if shape is None else shape)
+    )
     if chosen.size == 0 or chosen.min() < 0 or chosen.max() >= n_units or np.unique(chosen).size != chosen.size:
         raise ActivationError(
             f"layer {layer!r} has {n_units} units, but {describe_units(units)} were asked for.",
@@ -254,9 +258,9 @@ def _sliced(units: slice, n_units: int) -> Int[np.ndarray, " unit"]:
         return np.zeros(0, np.int64)
 
 
-def _places(units: Any, n_units: int) -> Int[np.ndarray, " unit"]:
+def _places(units: Any, shape: tuple[int, ...]) -> Int[np.ndarray, " unit"]:
     """Read places or truth values; anything else gives no place."""
     array = np.asarray(units)
-    if array.dtype == bool and array.shape == (n_units,):
+    if array.dtype == bool and array.shape in (shape, (math.prod(shape),)):
         return np.flatnonzero(array)
     return array.astype(np.int64) if array.ndim == 1 and array.dtype.kind in "iu" else np.zeros(0, np.int64)

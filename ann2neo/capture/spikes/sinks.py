@@ -220,7 +220,7 @@ def first_sight(
 ) -> ObservedLayer:
     """Learn from its first activation what a layer is and which of its units are recorded; its threshold is not known yet."""
     shape = _unit_shape(output, steps)
-    places = choose_units(name, math.prod(shape), units)
+    places = choose_units(name, math.prod(shape), units, shape)
     every = np.array_equal(places, np.arange(math.prod(shape)))
     return ObservedLayer(
         name=name,
@@ -317,8 +317,8 @@ def _refuse_inputs(layer: ObservedLayer, output: torch.Tensor, n_inputs: int) ->
 def _refuse_shape(layer: ObservedLayer, output: torch.Tensor) -> NoReturn:
     raise ActivationError(
         f"layer {layer.name!r} had shape {layer.shape} in the first batch and now has {tuple(output.shape[1:])}.",
-        "Its units are not the same from input to input.",
-        "Give inputs of one shape.",
+        "Its units are not the same from input to input, or from call to call.",
+        "Give inputs of one shape. A model that is called with several steps first and then with one, as where it generates, is recorded with Steps(1): generate first, and give it what came out.",
     )
 
 
