@@ -50,9 +50,8 @@ def length_of(data: Any) -> int | None:
 
     Examples
     --------
-    >>> from torch.utils.data import ChainDataset
-    >>> length_of([4, 5]), length_of(iter([4, 5])), length_of(ChainDataset([IterableDataset()]))
-    (2, None, None)
+    >>> length_of([4, 5]), length_of(iter([4, 5]))
+    (2, None)
     """
     try:
         return len(data)

@@ -272,9 +272,9 @@ def open_source(inputs: Inputs) -> Presentation:
 def _open(inputs: Inputs) -> Presentation:
     data, any_form = inputs.data, inputs.forward is not None
     refuse_rows_without_tensors(data)
-    if isinstance(data, torch.Tensor):
-        refuse_nested(data)
     if lies_in_array(data):
+        if isinstance(data, torch.Tensor):
+            refuse_nested(data)
         return array_presentation(data, inputs.batch_size)
     if isinstance(data, Dataset) or is_rows(data):
         data = DataLoader(data, batch_size=inputs.batch_size)
