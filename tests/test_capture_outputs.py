@@ -11,7 +11,7 @@ from capture_sources import SEQUENCES, X, bits, in_batches, make, names, record
 from torch import nn
 
 import ann2neo
-from ann2neo.errors import ActivationError, LayerNotFound
+from ann2neo.errors import ActivationError, InputsError, LayerNotFound
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +99,31 @@ def test_packed_sequences():
         record(model, inputs, layers="core", steps=ann2neo.Steps(1))
     expected = torch.cat([model.core(x[None, :n])[0][0] for x, n in zip(SEQUENCES, lengths)])
     assert (recording.raster("core") == bits(expected)).all()
+
+
+class Packs(nn.Module):
+    """What packs by lengths as they are given to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.core = nn.GRU(4, 3, batch_first=True)
+
+    def forward(self, x, n):
+        return self.core(nn.utils.rnn.pack_padded_sequence(x, n, batch_first=True))[0]
+
+
+def test_lengths_that_torch_cannot_pack_by_are_told_with_the_cure():
+    """They may be on a device, where batches are moved as a whole, or have another axis."""
+    model, n = Packs().eval(), torch.tensor([5, 5, 4, 3, 2, 2, 1])
+    steps, batches = ann2neo.Steps(1, lengths=n), [{"x": SEQUENCES, "n": n[:, None]}]
+    with pytest.raises(InputsError, match="from the CPU alone") as told:
+        record(model, ann2neo.Inputs(batches), layers="core", steps=steps)
+    cure = str(told.value).splitlines()[-1].partition("forward=")[2].removesuffix(").")
+    expected = record(model, ann2neo.Inputs([{"x": SEQUENCES, "n": n}]), layers="core", steps=steps)
+    found = record(model, ann2neo.Inputs(batches, forward=eval(cure)), layers="core", steps=steps)
+    assert (found.raster("core") == expected.raster("core")).all()
+    with pytest.raises(InputsError, match=re.escape("{**batch, 'n': batch['n'].flatten().cpu()} within forward=")):
+        record(model, ann2neo.Inputs(batches, forward=lambda model, batch: model(**batch)), layers="core", steps=steps)
 
 
 def test_recurrent_cells_are_steps():

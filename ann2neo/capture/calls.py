@@ -21,6 +21,7 @@ from ann2neo.probe.nested import Copies, Place, arrays, place_of, to_place
 Run = Callable[[Callable[[], Any]], Any]
 # The axes of one input for these modules, after which torch takes a tensor for one input without an axis of inputs.
 CONVOLUTIONS = {nn.Conv1d: 2, nn.Conv2d: 3, nn.Conv3d: 4}
+LENGTHS_OF_PACKED = "'lengths' argument should be a 1D CPU int64 tensor"
 WITHIN_VMAP = ("Cannot access data pointer", "vmap: It looks like")
 NEEDS_GRADIENTS = ("does not require grad", "does not have a grad_fn", "require gradients", "requires grad")
 
@@ -215,6 +216,7 @@ def explain(module: nn.Module, x: Any, error: Exception, *, inputs: Inputs) -> N
         return
     if isinstance(error, RuntimeError):
         _explain_surroundings(module, error, inputs)
+        _explain_lengths(module, x, error, inputs)
         if inputs.forward is None:
             _explain_types(module, x, error)
             if _failed_at_first(module, error):
@@ -238,6 +240,35 @@ def _explain_surroundings(module: nn.Module, error: RuntimeError, inputs: Inputs
             "Call what is transformed by itself: Inputs(x, forward=lambda model, x: model(x)), or lambda model, x: model.net(x) with the name of a module; of an ensemble, load the weights of one member after another "
             "into a model of its own (load_state_dict), and record each.",
         ) from error
+
+
+def _explain_lengths(module: nn.Module, x: Any, error: RuntimeError, inputs: Inputs) -> None:
+    """Explain that sequences are packed by lengths on the CPU, where batches are moved to the model as a whole."""
+    if LENGTHS_OF_PACKED not in str(error):
+        return
+    given = x if isinstance(x, Mapping) else {}
+    counts = [
+        key
+        for key, a in given.items()
+        if isinstance(a, torch.Tensor)
+        and a.ndim
+        and a.numel() == len(a)
+        and not a.is_floating_point()
+        and a.dtype != torch.bool
+    ]
+    here = (
+        f"{{**batch, {counts[0]!r}: batch[{counts[0]!r}].flatten().cpu()}}"
+        if len(counts) == 1
+        else "lengths.flatten().cpu()"
+    )
+    call = f"model(**{here})" if len(counts) == 1 else f"model(..., {here})"
+    raise InputsError(
+        f"{type(module).__name__} packs sequences by lengths that torch takes along one axis and from the CPU alone: {error}",
+        "Batches are moved to where the model is, with their lengths.",
+        f"Say how with Inputs(data, forward=lambda model, batch: {call})."
+        if inputs.forward is None
+        else f"Give it {here} within forward=.",
+    ) from error
 
 
 def _explain_types(module: nn.Module, x: Any, error: RuntimeError) -> None:

@@ -19,10 +19,19 @@ KINDS = ("to_host", "to_device", "number", "operator")
 def _module() -> types.ModuleType:
     """What torch asks of a device's module."""
     module = types.ModuleType(f"torch.{NAME}")
-    for name, answer in {"is_available": True, "is_initialized": True, "_is_in_bad_fork": False, "device_count": 1, "current_device": 0}.items():
+    for name, answer in {
+        "is_available": True,
+        "is_initialized": True,
+        "_is_in_bad_fork": False,
+        "device_count": 1,
+        "current_device": 0,
+    }.items():
         setattr(module, name, lambda answer=answer: answer)
     module.manual_seed_all = module.manual_seed = lambda seed: None
-    module.get_rng_state, module.set_rng_state = lambda device=None: torch.get_rng_state(), lambda state, device=None: None
+    module.get_rng_state, module.set_rng_state = (
+        lambda device=None: torch.get_rng_state(),
+        lambda state, device=None: None,
+    )
     module._lazy_init = lambda: None
     module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
     return module
@@ -74,7 +83,14 @@ def pytest_runtest_call():
 
 
 MIXED = ("to be in the same device", "to be on the same device", "should be the same or input should be a MKLDNN")
-MISSING = ("_thnn_fused", "_copy_from_and_resize", "histogram_cpu", "RegisterPrivateUse1HooksInterface", "Sparsesecond", "NestedTensorImpl")
+MISSING = (
+    "_thnn_fused",
+    "_copy_from_and_resize",
+    "histogram_cpu",
+    "RegisterPrivateUse1HooksInterface",
+    "Sparsesecond",
+    "NestedTensorImpl",
+)
 
 
 def _is_of_the_device(error: BaseException | None) -> bool:
@@ -83,7 +99,11 @@ def _is_of_the_device(error: BaseException | None) -> bool:
         text = str(error)
         # Functions are called by way of what watches them.
         through = ("torch", "functions.py")
-        own = [path for frame in traceback.extract_tb(error.__traceback__) if not {*through} & {*(path := Path(frame.filename)).parts}]
+        own = [
+            path
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not {*through} & {*(path := Path(frame.filename)).parts}
+        ]
         mixed = any(one in text for one in MIXED) and own and own[-1].is_relative_to(TESTS)
         if mixed or any(name in text for name in MISSING):
             return True
