@@ -13,7 +13,7 @@ from torch import nn
 
 from ann2neo.capture.inputs import Batch, Inputs
 from ann2neo.capture.predictions import n_outputs
-from ann2neo.capture.signatures import fits, how_to_call, parameters_of
+from ann2neo.capture.signatures import fits, how_to_call, how_to_pack, parameters_of
 from ann2neo.device.failures import is_lost, is_out_of_memory
 from ann2neo.errors import InputsError, kind_of
 from ann2neo.probe.nested import Copies, Place, arrays, place_of, to_place
@@ -246,28 +246,10 @@ def _explain_lengths(module: nn.Module, x: Any, error: RuntimeError, inputs: Inp
     """Explain that sequences are packed by lengths on the CPU, where batches are moved to the model as a whole."""
     if LENGTHS_OF_PACKED not in str(error):
         return
-    given = x if isinstance(x, Mapping) else {}
-    counts = [
-        key
-        for key, a in given.items()
-        if isinstance(a, torch.Tensor)
-        and a.ndim
-        and a.numel() == len(a)
-        and not a.is_floating_point()
-        and a.dtype != torch.bool
-    ]
-    here = (
-        f"{{**batch, {counts[0]!r}: batch[{counts[0]!r}].flatten().cpu()}}"
-        if len(counts) == 1
-        else "lengths.flatten().cpu()"
-    )
-    call = f"model(**{here})" if len(counts) == 1 else f"model(..., {here})"
     raise InputsError(
         f"{type(module).__name__} packs sequences by lengths that torch takes along one axis and from the CPU alone: {error}",
         "Batches are moved to where the model is, with their lengths.",
-        f"Say how with Inputs(data, forward=lambda model, batch: {call})."
-        if inputs.forward is None
-        else f"Give it {here} within forward=.",
+        how_to_pack(x, within=inputs.forward is not None),
     ) from error
 
 

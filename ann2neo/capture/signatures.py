@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -39,6 +40,29 @@ def how_to_call(parameters: Mapping[str, inspect.Parameter], x: Any, *, of_tenso
     written = [f"{p.name}={part}" if p.kind is p.KEYWORD_ONLY else part for p, part in zip(needed, parts)]
     data = f"TensorDataset({', '.join(p.name for p in needed)})" if of_tensors and len(needed) > 1 else "data"
     return f"Say how with Inputs({data}, forward=lambda model, batch: model({', '.join(written)}))."
+
+
+def how_to_pack(x: Any, *, within: bool) -> str:
+    """Write how a model gets lengths along one axis on the CPU; ``within`` a call that the user wrote.
+
+    Examples
+    --------
+    >>> how_to_pack({"x": torch.zeros(2, 3), "n": torch.tensor([1, 3])}, within=True)
+    "Give it {**batch, 'n': batch['n'].flatten().cpu()} within forward=."
+    """
+    parts = x.items() if isinstance(x, Mapping) else ()
+    whole = [(key, a) for key, a in parts if isinstance(a, torch.Tensor) and a.dtype in (torch.int64, torch.int32)]
+    lengths = [key for key, a in whole if a.ndim and a.numel() == len(a)]
+    is_known = len(lengths) == 1
+    given = (
+        f"{{**batch, {lengths[0]!r}: batch[{lengths[0]!r}].flatten().cpu()}}" if is_known else "lengths.flatten().cpu()"
+    )
+    call = f"model(**{given})" if is_known else f"model(..., {given})"
+    return (
+        f"Give it {given} within forward=."
+        if within
+        else f"Say how with Inputs(data, forward=lambda model, batch: {call})."
+    )
 
 
 def fits(module: nn.Module, x: Any) -> bool:

@@ -264,7 +264,9 @@ def inner_module(model: Any) -> torch.nn.Module | None:
     # What has none of these is not asked for them: a module looks everywhere first, and words an error.
     held = vars(model) if isinstance(model, torch.nn.Module) else None
     has = [
-        one for one in wrapped if held is None or one in held["_modules"] or one in held or hasattr(type(model), one)
+        one
+        for one in wrapped
+        if held is None or one in held.get("_modules", ()) or one in held or hasattr(type(model), one)
     ]
     found = (getattr(model, name, None) for name in has)
     return next((module for module in found if isinstance(module, torch.nn.Module)), None)
