@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import sys
 import threading
@@ -19,7 +20,6 @@ from torch.utils.data import DataLoader, Sampler
 
 from ann2neo.device.failures import is_lost
 from ann2neo.errors import ModelError
-from ann2neo.probe.generators import numpy_state
 
 
 @contextmanager
@@ -79,7 +79,12 @@ def random_states() -> tuple[Any, ...]:
     devices = {kind: kind.get_rng_state_all() for kind in _devices_in_use()}
     if torch.backends.mps.is_available():
         devices[torch.mps] = torch.mps.get_rng_state()
-    return torch.get_rng_state(), numpy_state(), random.getstate(), devices
+    return torch.get_rng_state(), _numpy_state(), random.getstate(), devices
+
+
+def _numpy_state() -> Any:
+    """Read the state of NumPy's global generator, of whatever kind it is."""
+    return np.random.get_state(legacy=False)  # noqa: NPY002
 
 
 def _devices_in_use() -> list[Any]:
@@ -97,20 +102,23 @@ def has_drawn(since: tuple[Any, ...]) -> bool:
     >>> has_drawn(before), torch.rand(1).numel(), has_drawn(before)
     (False, 1, True)
     """
-    if not since[1].is_current():
-        return True
     now = random_states()
     pairs = [(now[0], since[0])]
     for kind, states in since[3].items():
         pairs += [(now[3][kind], states)] if kind is torch.mps else zip(now[3][kind], states)
     # A device that was not in use before, and is now, may have drawn.
-    return now[2] != since[2] or now[3].keys() != since[3].keys() or any(not torch.equal(a, b) for a, b in pairs)
+    return (
+        now[2] != since[2]
+        or now[3].keys() != since[3].keys()
+        or pickle.dumps(now[1]) != pickle.dumps(since[1])
+        or any(not torch.equal(a, b) for a, b in pairs)
+    )
 
 
 def set_random_states(states: tuple[Any, ...]) -> None:
     """Set the random states to those that were read."""
     torch.set_rng_state(states[0])
-    states[1].put_back()
+    np.random.set_state(states[1])  # noqa: NPY002
     random.setstate(states[2])
     try:
         for kind, state in states[3].items():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from ann2neo.probe.generators import numpy_state
 from ann2neo.probe.state import has_drawn, random_states, random_states_kept, set_random_states
 
 DRAWS = {
@@ -55,18 +54,3 @@ def test_what_was_drawn_is_seen_and_drawn_again(kind, draw):
     numbers = np.random.randn(5)
     set_random_states(now)
     assert np.array_equal(np.random.randn(5), numbers)
-
-
-def test_the_usual_generator_is_read_from_memory():
-    """Which is what makes it cheap, with this NumPy; a kept half of a pair of normal numbers is read too."""
-    state = numpy_state()
-    assert state.content is not None
-    assert numpy_state() is state
-    np.random.seed(0)
-    np.random.randn(2)
-    pair = numpy_state()
-    np.random.seed(0)
-    np.random.randn()
-    # The words in memory are the same.
-    assert not pair.is_current()
-    assert numpy_state().state["has_gauss"] == 1
