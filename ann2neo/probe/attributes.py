@@ -57,7 +57,7 @@ class Attributes:
             tensors = list(filter(_counts, tensors))
             self._iterates = any(map(_is_iterator, reached))
         earlier = {} if since is None else {id(value): before for value, before in since._held}
-        containers = [value for value in reached if type(value) in CONTAINERS]
+        containers: list[Any] = [value for value in reached if type(value) in CONTAINERS]
         self._held = [(value, _copied(value, earlier.get(id(value)))) for value in containers]
         self._objects = [(value, _fields(value)) for value in reached if _is_object(value)]
         self._states = [(value, state_of(value)) for value in reached if isinstance(value, GENERATORS)]

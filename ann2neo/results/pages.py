@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from ann2neo import figures
@@ -255,8 +256,8 @@ def _of_recording(recording: Recording | None) -> list[tuple[str, Any, str, str]
 
 def _of_raster(recording: Recording, drawn: figures.Drawing, *, by_label: bool) -> str:
     """Describe what the rows and columns of a raster are: units or a sample of them, bins or the means of neighbours."""
-    n_rows = sum(image.get_array().shape[0] for image in drawn.ax.images)
-    n_columns = max(image.get_array().shape[1] for image in drawn.ax.images)
+    shapes = [np.shape(np.asarray(image.get_array())) for image in drawn.ax.images]
+    n_rows, n_columns = sum(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
     rows = (
         "a row for each unit"
         if n_rows == recording.n_units
