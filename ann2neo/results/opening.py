@@ -63,7 +63,7 @@ def found(table: pd.DataFrame) -> str:
         if len(known):
             value, chance = known[column].mean(), known[f"{column}_expected"].mean()
             parts.append(f"the mean {words} is {format_number(value)} where chance predicts {format_number(chance)}")
-        elif measure.name in ("cv", "fano"):
+        elif measure.of != "labels":
             missing.append(words)
     if missing:
         parts.append(no_unit(table, "all", " or a ".join(missing)))
