@@ -1,8 +1,10 @@
 """What messages advise is taken, and works."""
 
+import io
 import re
 from collections import namedtuple
 
+import h5py
 import pytest
 import torch
 from torch import nn
@@ -50,6 +52,7 @@ CALLS = {
     "a data set by name": (Named, lambda: DataLoader(TensorDataset(X, Y), 5)),
     "triples, one by name": (Mixed, lambda: [(X, Z, Y)]),
     "a tensor, one by name": (Mixed, lambda: X),
+    "an array in a file by name": (Named, lambda: h5py.File(io.BytesIO(), "w").create_dataset("x", data=X.numpy())),
 }
 
 

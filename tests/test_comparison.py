@@ -260,6 +260,19 @@ def test_z_is_the_prediction_distance(memorizing, generalizing):
     assert row["z_mine_from_memorizing"] == pytest.approx(z)
 
 
+@pytest.mark.parametrize("value", [0.3, 0.7, 0.1])
+def test_equal_networks_have_no_spread(value):
+    """A distance in standard deviations of what does not vary is unknown, though rounding of the mean leaves a deviation of 1e-17; and so is a place between two equal groups."""
+    groups = {"memorizing": range(10), "generalizing": range(20, 23), "mine": range(30, 32)}
+    tables = {
+        name: [network(seed).assign(p_spike=value + (name == "mine") / 9) for seed in seeds]
+        for name, seeds in groups.items()
+    }
+    row = compare(tables, indicators=["p_spike_q10"]).iloc[0]
+    assert row["mean_mine"] == pytest.approx(value + 1 / 9)
+    assert row[["z_mine_from_memorizing", "z_mine_from_generalizing", "position_mine", "hedges_g"]].isna().all()
+
+
 def test_no_verdict_without_known_groups(memorizing, generalizing):
     """Alone, with one known group, with one network or with so few that no p can be small: said plainly, no effect invented."""
     cases = {

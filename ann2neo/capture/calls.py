@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ann2neo.capture.inputs import Batch, Inputs
+from ann2neo.capture.inputs import Batch, Inputs, lies_in_array
 from ann2neo.capture.predictions import n_outputs
 from ann2neo.capture.signatures import fits, how_to_call, how_to_pack, parameters_of
 from ann2neo.device.failures import is_lost, is_out_of_memory
@@ -315,7 +315,7 @@ def _explain_arguments(module: nn.Module, x: Any, error: Exception, inputs: Inpu
         raise InputsError(
             f"{type(module).__name__} takes {list(parameters)}, but was called with {given}.",
             "The model cannot be called with it. Of a batch (x, y) it is given x alone; y is taken for labels or left out.",
-            how_to_call(parameters, x, of_tensors=isinstance(inputs.data, (torch.Tensor, np.ndarray))),
+            how_to_call(parameters, x, of_tensors=lies_in_array(inputs.data)),
         ) from error
     if isinstance(x, (tuple, list)):
         raise InputsError(

@@ -15,6 +15,8 @@ from scipy import optimize, special, stats
 # 10 against 10 networks are 184,756 arrangements: still enumerated.
 MAX_ARRANGEMENTS = 200_000
 N_DRAWN = 99_999
+# Of the largest value: what rounding leaves of a mean is far below, and what networks differ by far above.
+ROUNDING = 1e-12
 
 
 class Estimate(NamedTuple):
@@ -26,6 +28,18 @@ class Estimate(NamedTuple):
 
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
+
+def is_beyond_rounding(difference: float, *values: Float[np.ndarray, " _"]) -> bool:
+    """Tell whether a difference or a spread of values is more than what rounding of their means leaves: equal values have none.
+
+    Examples
+    --------
+    >>> equal = np.full(10, 0.3)
+    >>> float(equal.std()) > 0, is_beyond_rounding(float(equal.std()), equal)
+    (True, False)
+    """
+    return bool(difference > ROUNDING * max(float(np.abs(each).max()) for each in values))
 
 
 def hedges_g(
@@ -63,7 +77,7 @@ def hedges_g(
         return UNKNOWN
     m = n1 + n2 - 2
     spread = math.sqrt((first.var(ddof=1) * (n1 - 1) + second.var(ddof=1) * (n2 - 1)) / m)
-    if not spread > 1e-12 * max(np.abs(first).max(), np.abs(second).max()):
+    if not is_beyond_rounding(spread, first, second):
         return UNKNOWN
     j = math.exp(special.gammaln(m / 2) - special.gammaln((m - 1) / 2) - 0.5 * math.log(m / 2))
     per_t = math.sqrt(1 / n1 + 1 / n2)

@@ -23,6 +23,7 @@ from ann2neo.comparison.comparability import has_bins, reason_against
 from ann2neo.comparison.effects import (
     auc,
     hedges_g,
+    is_beyond_rounding,
     is_exact,
     mean_difference,
     permutation_p,
@@ -195,7 +196,9 @@ def _place(name: str, values: Values, contrast: tuple[str, ...], confidence: flo
         distances[f"z_{name}_from_{known}"] = z
         inside.append(bool(abs(z) <= stats.t.isf(0.5 - confidence / 2, x.size - 1)) if math.isfinite(z) else None)
     return {
-        f"position_{name}": (where - second.mean()) / gap if math.isfinite(gap) and gap != 0 else math.nan,
+        f"position_{name}": (where - second.mean()) / gap
+        if math.isfinite(gap) and is_beyond_rounding(abs(gap), first, second)
+        else math.nan,
         **distances,
         f"fits_{name}": _fits(inside, contrast),
     }
@@ -204,7 +207,7 @@ def _place(name: str, values: Values, contrast: tuple[str, ...], confidence: flo
 def _prediction_z(where: float, n_new: int, known: Float[np.ndarray, " network"]) -> float:
     """Compute the distance of the mean of new networks from known ones, in standard deviations of this difference; t-distributed if they are of the same kind."""
     spread = known.std(ddof=1) if known.size > 1 else math.nan
-    if not spread > 0 or n_new == 0:
+    if n_new == 0 or known.size == 0 or not is_beyond_rounding(spread, known):
         return math.nan
     return float((where - known.mean()) / (spread * math.sqrt(1 / n_new + 1 / known.size)))
 

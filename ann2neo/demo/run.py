@@ -23,7 +23,7 @@ from ann2neo.sharing import share
 from ann2neo.tables import write_table
 
 N_HELD_OUT = 300
-# neo takes some ten times as long for a train in NIX as a column of NWB does.
+# A sample: neo writes and reads NIX train by train, which would take most of the demo's time.
 NIX_UNITS = 20
 
 

@@ -183,7 +183,8 @@ def _moments(values: Float[np.ndarray, " unit"], chosen: Bool[np.ndarray, " unit
     known = values[chosen & ~np.isnan(values)]
     if known.size == 0:
         return 0.0, 0.0, 0.0
-    mean = known.mean()
+    # Rounding of the mean would make a variance of what does not vary.
+    mean = known[0] if known.min() == known.max() else known.mean()
     return float(known.size), float(mean), float(np.square(known - mean).sum())
 
 

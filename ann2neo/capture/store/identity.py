@@ -16,11 +16,10 @@ from torch.utils.data import Dataset
 from ann2neo.capture.fingerprints import KIND, UNKNOWN
 from ann2neo.capture.inputs import Inputs, Presentation
 from ann2neo.capture.job import Job
-from ann2neo.capture.store.samplers import drawing_of
+from ann2neo.capture.store.samplers import LONGEST, drawing_of
 from ann2neo.errors import StoreError
 from ann2neo.recording import order_sha256
 
-LONGEST = 200
 ANOTHER = "Record into another store, or allow overwriting (export(..., overwrite=True), `ann2neo export --overwrite`)."
 # What is unknown of inputs that can only be read one after another.
 SHOWS_WHEN_READ = ("batch size", "number of inputs", "sizes of batches", "order")

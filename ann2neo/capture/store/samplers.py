@@ -29,6 +29,7 @@ SETTINGS = {
     WeightedRandomSampler: ("weights", "replacement"),
     SubsetRandomSampler: ("indices",),
 }
+# Characters of a fact of the identity; a longer one is told by its check sum.
 LONGEST = 200
 DEFAULTS = {RandomSampler: {"replacement": False}, WeightedRandomSampler: {"replacement": True}}
 
